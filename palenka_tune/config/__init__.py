@@ -1,0 +1,1 @@
+"""Configuration: strict dataclasses from YAML and `--set`, fingerprints, and files that are never half written."""

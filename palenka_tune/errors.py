@@ -1,0 +1,41 @@
+"""Errors that a person can act on: one sentence with what was given, where, what is allowed and the nearest fix.
+
+`UserError` is a mistake in the input (exit code 2, found before any work starts); `PalenkaError` is everything else
+that we foresaw (exit code 1). `exit_on_error` turns both into one line on stderr at the edge of a command.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable, Iterable
+
+
+class PalenkaError(Exception):
+    """Root of every error that palenka_tune raises on purpose."""
+
+    exit_code = 1
+
+
+class UserError(PalenkaError, ValueError):
+    """Input that cannot work: the message is one sentence with what, where, allowed and fix."""
+
+    exit_code = 2
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`" (did you mean 'beta'?)"` for the closest known name, or the list of the known ones if none is close."""
+    names = [str(item) for item in known]
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.55)
+    if close:
+        return f" (did you mean '{close[0]}'?)"
+    return f" (known: {', '.join(names)})" if names else ""
+
+
+def exit_on_error(command: Callable[[], int | None]) -> int:
+    """Run `command` and return the process' exit code: 0, 2 for a mistake of the user, 1 for a foreseen fault."""
+    try:
+        return command() or 0
+    except PalenkaError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
