@@ -1,0 +1,1 @@
+"""Distillation core: losses, projections, layer maps, schedules and the training loop. Needs torch alone."""

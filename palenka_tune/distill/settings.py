@@ -1,0 +1,107 @@
+"""What a student is distilled with: the weights of the loss and the projection of hidden states (standard library only).
+
+    L = CE + alpha(t) * KL_tau + beta(t) * H          (nats per token, nats per token, distance)
+
+Every field can be fixed in a YAML file, overridden by `--set` or searched. Validation happens when the object is made,
+so that a search refuses bad values before any work starts.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from palenka_tune.errors import UserError, nearest
+
+Schedule = Literal["constant", "linear_decay", "cosine_decay", "warmup"]
+Reduction = Literal["token", "sequence"]
+Ensemble = Literal["logits", "probabilities"]
+Direction = Literal["student_to_teacher", "teacher_to_student", "toward_larger"]
+Kind = Literal["linear", "mlp", "orthogonal", "identity"]
+Normalize = Literal["none", "layer_norm", "unit", "whiten"]
+Distance = Literal["mse", "cosine"]
+Sharing = Literal["per_pair", "per_teacher"]
+
+LayerMap = str | dict[int, int] | list[dict[int, int]]
+
+
+def _one_of(where: str, value: Any, allowed: Any) -> None:
+    names = get_args(allowed)
+    if value not in names:
+        raise UserError(f"{where} is '{value}'; it must be one of {', '.join(names)}{nearest(str(value), names)}")
+
+
+@dataclass(frozen=True)
+class ProjectionSettings:
+    """How hidden states of teacher and student are compared (CONTRACT: projection settings).
+
+    `rank` r keeps the r leading principal components of a teacher's layer (None: full width) and implies centring;
+    `center` subtracts the layer's mean over train. `layer_map` is `poster`, `uniform`, `last`, `every:N`, one
+    {teacher: student} map for all teachers, or a list with one map per teacher.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}
+
+    direction: Direction = "student_to_teacher"
+    kind: Kind = "linear"
+    rank: int | None = None
+    center: bool = False
+    normalize: Normalize = "layer_norm"
+    distance: Distance = "mse"
+    layer_map: LayerMap = "uniform"
+    sharing: Sharing = "per_pair"
+    lr_multiplier: float = 1.0
+
+    def __post_init__(self) -> None:
+        _one_of("projection.direction", self.direction, Direction)
+        _one_of("projection.kind", self.kind, Kind)
+        _one_of("projection.normalize", self.normalize, Normalize)
+        _one_of("projection.distance", self.distance, Distance)
+        _one_of("projection.sharing", self.sharing, Sharing)
+        if self.rank is not None and self.rank < 1:
+            raise UserError(f"projection.rank is {self.rank}; it must be 1 or more, or null for the full width")
+        if not (math.isfinite(self.lr_multiplier) and self.lr_multiplier >= 0):
+            raise UserError(f"projection.lr_multiplier is {self.lr_multiplier}; it must be 0 or more")
+
+
+@dataclass(frozen=True)
+class DistillSettings:
+    """The loss. `alpha` weighs the KL to the teachers' average, `beta` the hidden states, per token unless
+    `kl_reduction` is `sequence` (the poster's units: the KL is summed over a window's positions).
+
+    `teacher_weights` (None: equal) are normalised to sum to 1.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}
+
+    alpha: float = 1.0
+    beta: float = 3.0
+    temperature: float = 2.0
+    alpha_schedule: Schedule = "constant"
+    beta_schedule: Schedule = "constant"
+    kl_reduction: Reduction = "token"
+    ensemble: Ensemble = "logits"
+    teacher_weights: list[float] | None = None
+    projection: ProjectionSettings = field(default_factory=ProjectionSettings)
+
+    def __post_init__(self) -> None:
+        for name in ("alpha", "beta"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise UserError(f"{name} is {value}; a loss weight must be 0 or more")
+        if not (math.isfinite(self.temperature) and self.temperature > 0):
+            raise UserError(f"temperature is {self.temperature}; it must be above 0 (1 leaves the logits as they are)")
+        _one_of("alpha_schedule", self.alpha_schedule, Schedule)
+        _one_of("beta_schedule", self.beta_schedule, Schedule)
+        _one_of("kl_reduction", self.kl_reduction, Reduction)
+        _one_of("ensemble", self.ensemble, Ensemble)
+        if self.teacher_weights is not None and (min(self.teacher_weights) < 0 or sum(self.teacher_weights) <= 0):
+            raise UserError(f"teacher_weights are {self.teacher_weights}; they must be 0 or more and not all 0")
+
+    def weights(self, teachers: int) -> list[float]:
+        """One weight per teacher, summing to 1."""
+        given = self.teacher_weights or [1.0] * teachers
+        if len(given) != teachers:
+            raise UserError(f"teacher_weights has {len(given)} values for {teachers} teachers; give one per teacher")
+        return [weight / sum(given) for weight in given]
