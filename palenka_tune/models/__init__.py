@@ -1,0 +1,1 @@
+"""Architectures by name (presets), sizes of experiment (scales), models built from them, and Hugging Face export."""

@@ -1,0 +1,112 @@
+"""Models from presets: randomly initialised Hugging Face models whose weights depend on the seed alone.
+
+In: a `ModelPreset`, the tokenizer's size and special ids, the training window. Out: a `GPT2LMHeadModel` or
+`LlamaForCausalLM` without dropout (the poster's setting), with scaled-dot-product attention and no key-value cache
+while training. On the `meta` device a model costs no memory and still has its true parameter count.
+
+`depth` and `width` describe hidden states as `output_hidden_states=True` returns them: index 0 is the embedding
+output, so a model of L layers has L + 1 of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+from palenka_tune.errors import UserError
+from palenka_tune.models.presets import ModelPreset
+
+
+def build_model(
+    preset: ModelPreset,
+    *,
+    vocabulary_size: int,
+    pad_id: int,
+    bos_id: int,
+    eos_id: int,
+    window: int,
+    seed: int | None = None,
+    device: str | torch.device = "cpu",
+) -> PreTrainedModel:
+    """A freshly initialised float32 model in training mode.
+
+    `window` is the number of tokens T of a training window; the model has max(preset.positions, 2 * window) positions.
+    With a `seed` the weights are the same on every device and torch's global generator is left as it was; without one
+    they are drawn from the global generator. Weights are always drawn on the CPU and then moved to `device`.
+
+    Raises:
+        UserError: if the vocabulary or the window is empty or a special id lies outside the vocabulary.
+    """
+    if vocabulary_size < 1 or window < 1:
+        raise UserError(
+            f"model {preset.name}: vocabulary_size {vocabulary_size} and window {window} must both be 1 or more"
+        )
+    for name, token_id in (("pad_id", pad_id), ("bos_id", bos_id), ("eos_id", eos_id)):
+        if not 0 <= token_id < vocabulary_size:
+            raise UserError(
+                f"model {preset.name}: {name} {token_id} lies outside the vocabulary of {vocabulary_size} tokens; "
+                "give the id that the tokenizer has"
+            )
+    device = torch.device(device)
+    positions = max(preset.positions, 2 * window)
+    common = {
+        "vocab_size": vocabulary_size,
+        "pad_token_id": pad_id,
+        "bos_token_id": bos_id,
+        "eos_token_id": eos_id,
+        "tie_word_embeddings": preset.tied,
+        "use_cache": False,
+        "attn_implementation": "sdpa",
+    }
+    with contextlib.ExitStack() as stack:
+        if device.type == "meta":
+            stack.enter_context(device)
+        elif seed is not None:
+            stack.enter_context(torch.random.fork_rng(devices=[]))
+            torch.manual_seed(seed)
+        model: PreTrainedModel
+        if preset.family == "gpt2":
+            model = GPT2LMHeadModel(
+                GPT2Config(
+                    n_embd=preset.width,
+                    n_layer=preset.layers,
+                    n_head=preset.heads,
+                    n_positions=positions,
+                    resid_pdrop=0.0,
+                    embd_pdrop=0.0,
+                    attn_pdrop=0.0,
+                    summary_first_dropout=0.0,
+                    **common,
+                )
+            )
+        else:
+            model = LlamaForCausalLM(
+                LlamaConfig(
+                    hidden_size=preset.width,
+                    intermediate_size=preset.ffn,
+                    num_hidden_layers=preset.layers,
+                    num_attention_heads=preset.heads,
+                    num_key_value_heads=preset.heads,
+                    max_position_embeddings=positions,
+                    attention_dropout=0.0,
+                    **common,
+                )
+            )
+    return model.train().to(device)
+
+
+def count_parameters(model: torch.nn.Module) -> int:
+    """Parameters of `model`, each shared (tied) tensor counted once."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def depth(model: PreTrainedModel) -> int:
+    """How many hidden states the model returns: its layers plus one (the embedding output is index 0)."""
+    return int(model.config.num_hidden_layers) + 1
+
+
+def width(model: PreTrainedModel) -> int:
+    """Size D of the model's hidden states."""
+    return int(model.config.hidden_size)

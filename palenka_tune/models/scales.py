@@ -1,0 +1,127 @@
+"""Sizes of experiment: which student, which teachers and which recipes go together.
+
+`tiny` takes minutes on a laptop, `small` one modest GPU (or about an hour of CPU), `poster` is the published study.
+In: a scale's name. Out: a `Scale`; `describe` prints what it trains with true parameter counts. A configuration may
+override every field.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from palenka_tune.config.recipe import Recipe
+from palenka_tune.errors import UserError, nearest
+from palenka_tune.models.presets import ModelPreset, get_preset
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A student, its teachers and the data they see.
+
+    `vocabulary` is the tokenizer's size to train, `window` the tokens T of a window. `dev_windows` fixes how many dev
+    windows measure `val/ce` and `train_windows` caps the student's training windows (None: all there are). Teachers
+    are pairs of preset name and recipe and always see all training windows.
+
+    Raises:
+        UserError: if a preset is unknown or a size is not positive.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    name: str
+    vocabulary: int
+    window: int
+    student: str
+    student_recipe: Recipe
+    teachers: tuple[tuple[str, Recipe], ...]
+    dev_windows: int | None = None
+    train_windows: int | None = None
+
+    def __post_init__(self) -> None:
+        for size in ("vocabulary", "window", "dev_windows", "train_windows"):
+            value = getattr(self, size)
+            if value is not None and value < 1:
+                raise UserError(f"scale {self.name!r}: {size} is {value}; it must be 1 or more")
+        for preset in (self.student, *(teacher for teacher, _ in self.teachers)):
+            get_preset(preset)
+
+
+SCALES: dict[str, Scale] = {
+    scale.name: scale
+    for scale in (
+        Scale(
+            name="tiny",
+            vocabulary=2048,
+            window=64,
+            student="Student-tiny",
+            student_recipe=Recipe(lr=3e-3, batch_size=32, epochs=1, warmup_steps=20),
+            teachers=(
+                ("GPT2-tiny", Recipe(lr=2e-3, batch_size=32, epochs=2, warmup_steps=30)),
+                ("Llama-tiny", Recipe(lr=2e-3, batch_size=32, epochs=2, warmup_steps=30)),
+            ),
+        ),
+        Scale(
+            name="small",
+            vocabulary=4096,
+            window=128,
+            student="Student-small",
+            student_recipe=Recipe(lr=2e-3, batch_size=32, epochs=2, warmup_steps=50),
+            teachers=(
+                ("GPT2-small", Recipe(lr=1e-3, batch_size=64, epochs=2, warmup_steps=50)),
+                ("Llama-small", Recipe(lr=1e-3, batch_size=64, epochs=2, warmup_steps=50)),
+            ),
+        ),
+        Scale(
+            name="poster",
+            vocabulary=16_000,
+            window=128,
+            student="BabyLlama1-58M",
+            student_recipe=Recipe(lr=2.5e-4, batch_size=32, epochs=6, warmup_steps=200, weight_decay=0.1),
+            # Micro-batches of 32 windows, so that the 705 M teacher trains on a GPU with 24 GB.
+            teachers=(
+                ("GPT2-705M", Recipe(lr=2.5e-4, batch_size=128, epochs=4, warmup_steps=300, accumulate=4)),
+                ("Llama-360M", Recipe(lr=3e-4, batch_size=128, epochs=4, warmup_steps=300, accumulate=4)),
+            ),
+            dev_windows=8192,
+        ),
+    )
+}
+
+
+def get_scale(name: str) -> Scale:
+    """The scale called `name`; `UserError` with the nearest known name if there is none."""
+    if name not in SCALES:
+        raise UserError(f"there is no scale {name!r}{nearest(name, SCALES)}")
+    return SCALES[name]
+
+
+def parameter_count(preset: ModelPreset, vocabulary_size: int, window: int) -> int:
+    """Exact parameters of the preset's model, found on the meta device (no memory, no weights drawn)."""
+    from palenka_tune.models.build import build_model, count_parameters  # transformers: only when a count is wanted
+
+    model = build_model(
+        preset, vocabulary_size=vocabulary_size, pad_id=0, bos_id=0, eos_id=0, window=window, device="meta"
+    )
+    return count_parameters(model)
+
+
+def describe(scale: Scale, vocabulary_size: int | None = None) -> str:
+    """A table of the scale's models, one a line: role, preset, architecture, true parameter count in millions.
+
+    `vocabulary_size` is the trained tokenizer's (None: the size the scale asks for), as embeddings count too.
+    """
+    size = scale.vocabulary if vocabulary_size is None else vocabulary_size
+    roles = [("student", scale.student), *(("teacher", name) for name, _ in scale.teachers)]
+    rows = [("role", "preset", "architecture", "parameters")]
+    for role, name in roles:
+        preset = get_preset(name)
+        count = parameter_count(preset, size, scale.window) / 1e6
+        rows.append((role, name, preset.architecture, f"{count:.1f} M" if count >= 10 else f"{count:.2f} M"))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = [
+        "  ".join([*(cell.ljust(w) for cell, w in zip(row[:3], widths[:3], strict=True)), row[3].rjust(widths[3])])
+        for row in rows
+    ]
+    title = f"scale {scale.name}: vocabulary {size:,}, windows of {scale.window} tokens"
+    return "\n".join([title, lines[0], "-" * len(lines[0]), *lines[1:]])
