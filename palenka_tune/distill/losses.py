@@ -6,6 +6,8 @@ padding. All terms are means in nats per token or per dimension, so that none ch
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -30,7 +32,7 @@ def teacher_log_probs(
         mean = sum(weight * z.float() for weight, z in zip(weights, logits, strict=True))
         return F.log_softmax(torch.as_tensor(mean) / temperature, dim=-1)
     each = [
-        F.log_softmax(z.float() / temperature, dim=-1) + torch.tensor(weight).log()
+        F.log_softmax(z.float() / temperature, dim=-1) + math.log(weight)
         for weight, z in zip(weights, logits, strict=True)
         if weight > 0
     ]

@@ -1,0 +1,266 @@
+"""The training loop of every model here: teachers (plain cross-entropy, DDP) and students (distillation).
+
+A loop owns a model, an objective and windows, and moves in steps: `run_until(step)` trains, `validate()` measures on
+dev, `state_dict()` is a checkpoint from which another process goes on with exactly the same numbers. Batches are a
+function of (seed, step) alone, so neither a stop nor the number of workers changes what a step sees.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from palenka_tune.config.recipe import Recipe
+from palenka_tune.distill.objective import DistillationObjective, LossTerms, PlainObjective
+from palenka_tune.distill.schedules import lr_factor
+from palenka_tune.distill.signals import WindowBatch
+from palenka_tune.errors import PalenkaError
+
+Objective = PlainObjective | DistillationObjective
+
+LOG_EVERY = 20
+
+
+class DivergedError(PalenkaError):
+    """The training loss is NaN or infinite."""
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among those that train one model together (DDP)."""
+
+    rank: int = 0
+    size: int = 1
+
+
+@dataclass(frozen=True)
+class TrainRecord:
+    """Means over the steps since the last record: loss terms in nats per token, speed in tokens per second."""
+
+    step: int
+    tokens: int
+    lr: float
+    tokens_per_second: float
+    terms: dict[str, float]
+
+
+def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
+    """`auto` is bfloat16 on a GPU that has it, float16 on one that has not, float32 on a CPU."""
+    if precision == "auto":
+        if device.type != "cuda":
+            return torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
+
+
+def decay_groups(model: nn.Module, weight_decay: float, lr: float) -> list[dict[str, Any]]:
+    """Weight decay on matrices only, as is usual: not on biases and norms."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": weight_decay, "lr": lr},
+        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0, "lr": lr},
+    ]
+
+
+class TrainingLoop:
+    """Trains `model` on `train` windows (N,T) under `objective`.
+
+    `model` may be wrapped in DistributedDataParallel; `world` then says which slice of each global batch is this
+    process'. `total_steps` defaults to the recipe's epochs over `train`. `on_record` receives a `TrainRecord` every
+    20 steps.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        train: Tensor,
+        dev: Tensor,
+        recipe: Recipe,
+        *,
+        pad_id: int,
+        seed: int,
+        total_steps: int | None = None,
+        world: World | None = None,
+        on_record: Callable[[TrainRecord], None] | None = None,
+    ) -> None:
+        self.model, self.objective, self.train, self.dev = model, objective, train, dev
+        self.recipe, self.pad_id, self.seed, self.on_record = recipe, pad_id, seed, on_record
+        self.world = world or World()
+        self.total_steps = total_steps or steps_for(recipe, len(train))
+        self.device = next(model.parameters()).device
+        self.objective.to(self.device)
+        self.dtype = resolve_precision(recipe.precision, self.device)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype is torch.float16)
+        self.model_parameters = [p for p in model.parameters() if p.requires_grad]
+        groups = decay_groups(model, recipe.weight_decay, recipe.lr)
+        groups += [{"weight_decay": 0.0, **group} for group in objective.parameter_groups(recipe.lr)]
+        self.base_lrs = [group["lr"] for group in groups]
+        self.optimizer = torch.optim.AdamW(groups, betas=(recipe.beta1, recipe.beta2), fused=True)
+        self.step, self.tokens = 0, 0
+        self._epoch_order: tuple[int, Tensor] | None = None
+
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        if self.dtype is torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=self.dtype)
+
+    def batch_index(self, step: int) -> Tensor:
+        """Windows of the global batch of `step`: the epochs' permutations laid end to end, cut into full batches."""
+        size, count = self.recipe.batch_size, len(self.train)
+        start, parts = step * size, []
+        while size > 0:
+            epoch, offset = divmod(start, count)
+            if self._epoch_order is None or self._epoch_order[0] != epoch:
+                generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+                self._epoch_order = (epoch, torch.randperm(count, generator=generator))
+            part = self._epoch_order[1][offset : offset + size]
+            parts.append(part)
+            start, size = start + len(part), size - len(part)
+        return torch.cat(parts)
+
+    def _batch(self, index: Tensor, split: str, windows: Tensor) -> WindowBatch:
+        tokens = windows[index].to(self.device, torch.int64, non_blocking=True)
+        return WindowBatch(split, index, tokens)
+
+    def _targets(self, tokens: Tensor) -> int:
+        """Number of next-token targets: the shifted positions that are not padding."""
+        return int((tokens[:, 1:] != self.pad_id).sum())
+
+    def run_until(self, step: int) -> list[TrainRecord]:
+        """Train to `step` (at most `total_steps`) and return the records; raises `DivergedError` on NaN or infinity."""
+        self.model.train()
+        records: list[TrainRecord] = []
+        sums: dict[str, Tensor] = {}
+        started, first_tokens, since = time.perf_counter(), self.tokens, self.step
+        end = min(step, self.total_steps)
+        while self.step < end:
+            for name, value in self._train_step().items():
+                sums[name] = sums.get(name, torch.zeros((), device=self.device)) + value
+            if self.step % LOG_EVERY and self.step < end:
+                continue
+            terms = {name: float(value) / (self.step - since) for name, value in sums.items()}
+            if not math.isfinite(terms["total"]):
+                raise DivergedError(f"the training loss became {terms['total']} within steps {since + 1} to {self.step}")
+            speed = (self.tokens - first_tokens) / max(1e-9, time.perf_counter() - started)
+            records.append(TrainRecord(self.step, self.tokens, self.optimizer.param_groups[0]["lr"], speed, terms))
+            if self.on_record:
+                self.on_record(records[-1])
+            sums, started, first_tokens, since = {}, time.perf_counter(), self.tokens, self.step
+        return records
+
+    def _train_step(self) -> dict[str, Tensor]:
+        factor = lr_factor(self.step, self.recipe.warmup_steps, self.total_steps)
+        for group, base in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
+            group["lr"] = base * factor
+        index = self.batch_index(self.step)
+        whole = self.train[index]
+        targets = self._targets(whole)
+        mine = index.tensor_split(self.world.size)[self.world.rank]
+        means: dict[str, Tensor] = {}
+        micro_batches = mine.tensor_split(self.recipe.accumulate)
+        for number, part in enumerate(micro_batches):
+            batch = self._batch(part, "train", self.train)
+            # a mean over the global batch, whatever the number of targets in each slice; DDP divides by the workers
+            share = self._targets(batch.tokens) / targets
+            with self._no_sync(number + 1 < len(micro_batches)), self._autocast():
+                terms: LossTerms = self.objective(self.model, batch, self.step)
+                self.scaler.scale(terms.total * (share * self.world.size)).backward()
+            for name, value in terms.named().items():
+                means[name] = means.get(name, torch.zeros((), device=self.device)) + value * share * self.world.size
+        self.scaler.unscale_(self.optimizer)
+        # the student's gradient is clipped by itself: the projections' must not shorten it
+        nn.utils.clip_grad_norm_(self.model_parameters, self.recipe.grad_clip)
+        projections = list(self.objective.parameters())
+        if projections:
+            nn.utils.clip_grad_norm_(projections, self.recipe.grad_clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        self.tokens += whole.numel()
+        return means
+
+    def _no_sync(self, on: bool) -> contextlib.AbstractContextManager[Any]:
+        no_sync = getattr(self.model, "no_sync", None)
+        return no_sync() if on and no_sync else contextlib.nullcontext()
+
+    @torch.no_grad()
+    def validate(self, batch_size: int = 64) -> dict[str, float]:
+        """`val/ce`, `val/ppl` and, where the loss has them, `val/kl`, `val/hidden`, `val/total` on all dev windows.
+
+        With several workers each measures its slice, and the sums are added over the workers.
+        """
+        self.model.eval()
+        sums: dict[str, Tensor] = {}
+        mine = torch.arange(len(self.dev)).tensor_split(self.world.size)[self.world.rank]
+        targets = torch.zeros((), dtype=torch.float64, device=self.device)
+        for index in mine.split(batch_size):
+            batch = self._batch(index, "dev", self.dev)
+            count = self._targets(batch.tokens)
+            if not count:  # a window of one token and padding has nothing to predict
+                continue
+            with self._autocast():
+                terms = self.objective(self.model, batch, self.step).named()
+            for name, value in terms.items():
+                sums[name] = sums.get(name, torch.zeros_like(targets)) + value.double() * count
+            targets += count
+        if self.world.size > 1:
+            for value in (targets, *(sums[name] for name in sorted(sums))):
+                torch.distributed.all_reduce(value)
+        means = {f"val/{name}": float(value / targets) for name, value in sums.items() if name != "target_std"}
+        means["val/ppl"] = math.exp(min(means["val/ce"], 50.0))
+        return means
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on; tensors and plain numbers only (safe to load as weights)."""
+        return {
+            "model": unwrap(self.model).state_dict(),
+            "objective": self.objective.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "step": self.step,
+            "tokens": self.tokens,
+            "total_steps": self.total_steps,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state`; raises `PalenkaError` if it belongs to a run of another length."""
+        if state["total_steps"] != self.total_steps:
+            raise PalenkaError(
+                f"the checkpoint belongs to a run of {state['total_steps']} steps, this one has {self.total_steps}; "
+                "resume with the settings it was started with"
+            )
+        unwrap(self.model).load_state_dict(state["model"])
+        self.objective.load_state_dict(state["objective"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.step, self.tokens = int(state["step"]), int(state["tokens"])
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The model inside DistributedDataParallel, or the model itself."""
+    return model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
+
+
+def steps_for(recipe: Recipe, windows: int) -> int:
+    """Optimiser steps of `recipe.epochs` over `windows`."""
+    return max(1, round(recipe.epochs * windows / recipe.batch_size))
+
+
+def save_checkpoint(state: dict[str, Any], path: Any) -> None:
+    """Write `TrainingLoop.state_dict()` with torch; read it back by `load_checkpoint` only."""
+    torch.save(state, path)
+
+
+def load_checkpoint(path: Any, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Read a checkpoint without running anything in it (`weights_only`)."""
+    state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    return state

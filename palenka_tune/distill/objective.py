@@ -1,0 +1,189 @@
+"""What a model is trained on: plain cross-entropy, or the distillation loss that adds the teachers.
+
+    L = CE + alpha(t) * KL_tau + beta(t) * H
+
+An objective owns what it trains beside the model (the projections), says which signals a step needs, and turns a batch
+into loss terms. A term whose weight is zero costs neither logits nor hidden states of a teacher.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from palenka_tune.distill import losses
+from palenka_tune.distill.layer_maps import resolve_layer_map
+from palenka_tune.distill.projections import (
+    PairProjection,
+    TargetTransform,
+    direction_for,
+    make_projection,
+    projection_widths,
+    target_spread,
+)
+from palenka_tune.distill.schedules import weight_at
+from palenka_tune.distill.settings import DistillSettings
+from palenka_tune.distill.signals import ModelShape, SignalRequest, SignalSource, WindowBatch
+
+
+@dataclass(frozen=True)
+class LossTerms:
+    """Scalars of one batch, None where a term was not computed.
+
+    `target_std` exists where the target is projected by trained weights: near 0 it has collapsed to a constant.
+    """
+
+    total: Tensor
+    ce: Tensor
+    kl: Tensor | None = None
+    hidden: Tensor | None = None
+    target_std: Tensor | None = None
+
+    def named(self) -> dict[str, Tensor]:
+        """The terms that exist, detached, by name."""
+        values = {"total": self.total, "ce": self.ce, "kl": self.kl, "hidden": self.hidden}
+        values["target_std"] = self.target_std
+        return {name: value.detach() for name, value in values.items() if value is not None}
+
+
+class PlainObjective(nn.Module):
+    """Next-token cross-entropy alone: how teachers are trained, and a student without distillation."""
+
+    def __init__(self, pad_id: int) -> None:
+        super().__init__()
+        self.pad_id = pad_id
+
+    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
+        return []
+
+    def forward(self, model: nn.Module, batch: WindowBatch, step: int) -> LossTerms:
+        """Loss terms of `batch`; `step` is the number of optimiser steps taken so far."""
+        ce = losses.cross_entropy(model(batch.tokens, use_cache=False).logits, batch.tokens, self.pad_id)
+        return LossTerms(total=ce, ce=ce)
+
+
+def resolved_maps(
+    settings: DistillSettings, student: ModelShape, teachers: tuple[ModelShape, ...]
+) -> list[dict[int, int]]:
+    """One {teacher state: student state} map per teacher, after checking maps and widths; raises `UserError`."""
+    maps = []
+    for number, teacher in enumerate(teachers):
+        maps.append(
+            resolve_layer_map(
+                settings.projection.layer_map,
+                teacher=number,
+                teacher_depth=teacher.depth,
+                student_depth=student.depth,
+                family=teacher.family,
+            )
+        )
+        projection_widths(settings.projection, student.width, teacher.width)
+    return maps
+
+
+class DistillationObjective(nn.Module):
+    """The loss of a student under `settings`, with teachers from `source`.
+
+    `total_steps` is the length of the run, for the schedules of alpha and beta; `seed` initialises the projections.
+    """
+
+    def __init__(
+        self,
+        settings: DistillSettings,
+        student: ModelShape,
+        source: SignalSource,
+        *,
+        total_steps: int,
+        pad_id: int,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.settings, self.source, self.total_steps, self.pad_id = settings, source, total_steps, pad_id
+        self.weights = settings.weights(len(source.teachers))
+        self.maps = resolved_maps(settings, student, source.teachers) if settings.beta else [{} for _ in self.weights]
+        self.pairs = nn.ModuleDict()
+        for number, (teacher, layer_map) in enumerate(zip(source.teachers, self.maps, strict=True)):
+            self._add_pairs(number, teacher, layer_map, student.width, seed)
+
+    def _add_pairs(
+        self, number: int, teacher: ModelShape, layer_map: dict[int, int], student_width: int, seed: int
+    ) -> None:
+        settings = self.settings.projection
+        shared: nn.Module | None = None
+        for teacher_layer, student_layer in layer_map.items():
+            statistics = None
+            if TargetTransform.needs_statistics(settings):
+                statistics = self.source.statistics(number, teacher_layer)
+            if shared is None or settings.sharing == "per_pair":
+                widths = projection_widths(settings, student_width, teacher.width)
+                shared = make_projection(settings.kind, *widths, seed=seed * 1_000_003 + 1_009 * number + teacher_layer)
+            self.pairs[f"{number}:{teacher_layer}:{student_layer}"] = PairProjection(
+                settings,
+                direction_for(settings, student_width, teacher.width),
+                TargetTransform(settings, statistics),
+                shared,
+            )
+
+    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
+        """The projections' parameters for the optimiser, at `lr` times their multiplier."""
+        parameters = list(self.pairs.parameters())
+        return [{"params": parameters, "lr": lr * self.settings.projection.lr_multiplier}] if parameters else []
+
+    def loss_weights(self, step: int) -> tuple[float, float]:
+        """(alpha, beta) at `step`."""
+        s = self.settings
+        return (
+            weight_at(s.alpha, s.alpha_schedule, step, self.total_steps),
+            weight_at(s.beta, s.beta_schedule, step, self.total_steps),
+        )
+
+    def request(self, alpha: float, beta: float) -> SignalRequest:
+        """What a step with these weights needs of the teachers."""
+        layers = tuple(frozenset(layer_map) if beta else frozenset() for layer_map in self.maps)
+        return SignalRequest(logits=alpha > 0, layers=layers)
+
+    def forward(self, model: nn.Module, batch: WindowBatch, step: int) -> LossTerms:
+        """Loss terms of `batch`; `step` is the number of optimiser steps taken so far."""
+        alpha, beta = self.loss_weights(step)
+        out = model(batch.tokens, output_hidden_states=beta > 0, use_cache=False)
+        ce = losses.cross_entropy(out.logits, batch.tokens, self.pad_id)
+        request = self.request(alpha, beta)
+        if request.nothing:
+            return LossTerms(total=ce, ce=ce)
+        signal = self.source.signal(batch, request)
+        mask_BT = batch.tokens != self.pad_id
+        total, kl, hidden, spread = ce, None, None, None
+        if alpha > 0:
+            assert signal.logits is not None
+            teachers = losses.teacher_log_probs(
+                signal.logits, self.weights, self.settings.temperature, self.settings.ensemble
+            )
+            kl = losses.kl_divergence(
+                out.logits, teachers, mask_BT, self.settings.temperature, self.settings.kl_reduction
+            )
+            total = total + alpha * kl
+        if beta > 0:
+            hidden, spread = self._hidden(out.hidden_states, signal.hidden, mask_BT)
+            total = total + beta * hidden
+        return LossTerms(total, ce, kl, hidden, spread)
+
+    def _hidden(
+        self, student: tuple[Tensor, ...], teachers: list[dict[int, Tensor]], mask_BT: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Mean over teachers of the mean over mapped pairs of the distance; and the spread of trained targets."""
+        per_teacher, spreads = [], []
+        for number, layer_map in enumerate(self.maps):
+            distances = []
+            for teacher_layer, student_layer in layer_map.items():
+                pair = self.pairs[f"{number}:{teacher_layer}:{student_layer}"]
+                prediction, target = pair(student[student_layer], teachers[number][teacher_layer])
+                distances.append(
+                    losses.hidden_distance(prediction, target, mask_BT, self.settings.projection.distance)
+                )
+                if pair.direction == "teacher_to_student":
+                    spreads.append(target_spread(target, mask_BT))
+            per_teacher.append(torch.stack(distances).mean())
+        return torch.stack(per_teacher).mean(), torch.stack(spreads).mean() if spreads else None

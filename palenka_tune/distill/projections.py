@@ -1,0 +1,138 @@
+"""Projections of hidden states and the targets they are compared with.
+
+A projection turns a student's state (or, with `teacher_to_student`, a teacher's) into the other's space. Before that a
+teacher's state may be centred, reduced to its leading principal components and whitened; after that it may be
+normalised. Shapes: B windows, T tokens, D student width, E teacher width, R width of the target.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import orthogonal
+
+from palenka_tune.distill.settings import ProjectionSettings
+from palenka_tune.distill.statistics import LayerStatistics
+from palenka_tune.errors import UserError
+
+
+def _mlp(inputs: int, outputs: int) -> nn.Module:
+    hidden = max(inputs, outputs)
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.GELU(), nn.Linear(hidden, outputs))
+
+
+# kind -> module of (input width, output width)
+PROJECTIONS: dict[str, Callable[[int, int], nn.Module]] = {
+    "linear": nn.Linear,
+    "mlp": _mlp,
+    "orthogonal": lambda inputs, outputs: orthogonal(nn.Linear(inputs, outputs, bias=False)),
+    "identity": lambda inputs, outputs: nn.Identity(),
+}
+
+# name -> function over the last dimension; whitening is part of the fixed transform, not of this step
+NORMALIZATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "none": lambda x: x,
+    "layer_norm": lambda x: F.layer_norm(x, x.shape[-1:]),
+    "unit": lambda x: F.normalize(x, dim=-1),
+    "whiten": lambda x: x,
+}
+
+
+def direction_for(settings: ProjectionSettings, student_width: int, teacher_width: int) -> str:
+    """Resolve `toward_larger` (the poster's): the smaller side is projected; equal widths project the student."""
+    if settings.direction != "toward_larger":
+        return settings.direction
+    return "teacher_to_student" if student_width > teacher_width else "student_to_teacher"
+
+
+def target_width(settings: ProjectionSettings, teacher_width: int) -> int:
+    """Width of a teacher's state after the fixed transform: its rank, or its full width."""
+    if settings.rank is not None and settings.rank > teacher_width:
+        raise UserError(
+            f"projection.rank is {settings.rank}, but a teacher's hidden states are {teacher_width} wide; "
+            f"use a rank of at most {teacher_width}, or null for the full width"
+        )
+    return settings.rank or teacher_width
+
+
+def projection_widths(settings: ProjectionSettings, student_width: int, teacher_width: int) -> tuple[int, int]:
+    """(input, output) width of a projection; refuses an identity between unequal widths."""
+    reduced = target_width(settings, teacher_width)
+    widths = (student_width, reduced)
+    if direction_for(settings, student_width, teacher_width) == "teacher_to_student":
+        widths = (reduced, student_width)
+    if settings.kind == "identity" and widths[0] != widths[1]:
+        raise UserError(
+            f"projection.kind 'identity' needs equal widths, but the student is {student_width} wide and the target "
+            f"{reduced}; use linear, mlp or orthogonal, or set projection.rank to {student_width}"
+        )
+    return widths
+
+
+class TargetTransform(nn.Module):
+    """The fixed part of a target: centre, reduce to the leading components, whiten. (B,T,E) -> (B,T,R)."""
+
+    mean: Tensor | None
+    matrix: Tensor | None
+
+    def __init__(self, settings: ProjectionSettings, statistics: LayerStatistics | None) -> None:
+        super().__init__()
+        self.register_buffer("mean", None, persistent=False)
+        self.register_buffer("matrix", None, persistent=False)
+        if not self.needs_statistics(settings):
+            return
+        assert statistics is not None
+        self.mean = statistics.mean
+        if settings.rank is None and settings.normalize != "whiten":
+            return
+        rank = settings.rank or len(statistics.variances)
+        self.matrix = statistics.components[:, :rank]
+        if settings.normalize == "whiten":
+            # a floor keeps directions without variance from being blown up into noise
+            floor = 1e-5 * float(statistics.variances[0])
+            self.matrix = self.matrix / (statistics.variances[:rank] + floor).sqrt()
+
+    @staticmethod
+    def needs_statistics(settings: ProjectionSettings) -> bool:
+        return settings.center or settings.rank is not None or settings.normalize == "whiten"
+
+    def forward(self, state_BTE: Tensor) -> Tensor:
+        state = state_BTE.float()
+        if self.mean is not None:
+            state = state - self.mean
+        return state if self.matrix is None else state @ self.matrix
+
+
+class PairProjection(nn.Module):
+    """One (teacher state, student state) pair: gives (prediction, target), both (B,T,R) or both (B,T,D)."""
+
+    def __init__(
+        self, settings: ProjectionSettings, direction: str, transform: TargetTransform, projection: nn.Module
+    ) -> None:
+        super().__init__()
+        self.direction, self.transform, self.projection = direction, transform, projection
+        self.normalize = NORMALIZATIONS[settings.normalize]
+
+    def forward(self, student_BTD: Tensor, teacher_BTE: Tensor) -> tuple[Tensor, Tensor]:
+        target = self.transform(teacher_BTE)
+        if self.direction == "student_to_teacher":
+            return self.projection(student_BTD), self.normalize(target)
+        # normalised after the projection: otherwise W = 0 on both sides is the trivial optimum
+        return student_BTD, self.normalize(self.projection(target))
+
+
+def make_projection(kind: str, inputs: int, outputs: int, seed: int) -> nn.Module:
+    """A projection initialised from `seed`, leaving the global random state as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return PROJECTIONS[kind](inputs, outputs)
+
+
+def target_spread(target_BTR: Tensor, mask_BT: Tensor) -> Tensor:
+    """Standard deviation of a target over positions, averaged over dimensions: 0 when it has collapsed."""
+    values_NR = target_BTR.detach().float()[mask_BT]
+    return values_NR.std(0).mean() if len(values_NR) > 1 else torch.tensor(math.nan)
