@@ -1,14 +1,13 @@
 """Errors that a person can act on: one sentence with what was given, where, what is allowed and the nearest fix.
 
 `UserError` is a mistake in the input (exit code 2, found before any work starts); `PalenkaError` is everything else
-that we foresaw (exit code 1). `exit_on_error` turns both into one line on stderr at the edge of a command.
+that we foresaw (exit code 1). `palenka_tune.commands.options.run` turns both into one line on stderr.
 """
 
 from __future__ import annotations
 
 import difflib
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 
 class PalenkaError(Exception):
@@ -30,12 +29,3 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f" (did you mean '{close[0]}'?)"
     return f" (known: {', '.join(names)})" if names else ""
-
-
-def exit_on_error(command: Callable[[], int | None]) -> int:
-    """Run `command` and return the process' exit code: 0, 2 for a mistake of the user, 1 for a foreseen fault."""
-    try:
-        return command() or 0
-    except PalenkaError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code

@@ -1,0 +1,84 @@
+"""One Ray session per command: attached by address or started here, and always shut down.
+
+Ray is imported only inside the functions, so that a mistake in the input is refused before any Ray process exists.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from palenka_tune.errors import PalenkaError, UserError
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a cluster offers in all: CPU cores and GPUs."""
+
+    cpus: int
+    gpus: float
+
+
+@contextlib.contextmanager
+def ray_session(address: str | None = None, *, cpus: int | None = None) -> Iterator[Resources]:
+    """Yield the cluster's resources; `address` None starts Ray here, with `cpus` cores (all by default)."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray's fork of worker logs and its own INFO lines would bury the progress display
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    import ray
+
+    if ray.is_initialized():
+        yield _resources()
+        return
+    try:
+        if address:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        else:
+            ray.init(
+                address="local",
+                num_cpus=cpus or available_cpus(),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _node_ip_address="127.0.0.1",
+            )
+    except (ConnectionError, ValueError, OSError) as error:
+        where = f"the Ray cluster at {address}" if address else "Ray on this machine"
+        reason = str(error).splitlines()[0]
+        raise PalenkaError(f"cannot reach {where} ({reason}); check --address, or leave it out") from None
+    try:
+        yield _resources()
+    finally:
+        ray.shutdown()
+
+
+def _resources() -> Resources:
+    import ray
+
+    total = ray.cluster_resources()
+    return Resources(cpus=int(total.get("CPU", 0)), gpus=float(total.get("GPU", 0)))
+
+
+def available_cpus() -> int:
+    """Cores that this process may use (its affinity), not all that the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_gpus(gpus: float | None, address: str | None) -> None:
+    """Refuse GPUs that this machine has not; a cluster at `address` is asked once it is attached."""
+    if gpus is None:
+        return
+    if gpus < 0:
+        raise UserError(f"--gpus-per-trial is {gpus}; it must be 0 or more (0.5 puts two trials on one GPU)")
+    if gpus and not address:
+        import torch
+
+        if not torch.cuda.is_available():
+            raise UserError(
+                f"--gpus-per-trial {gpus:g} was asked for, but this machine has no CUDA GPU; "
+                "leave it out to train on CPU cores, or give --address of a cluster with GPUs"
+            )

@@ -1,0 +1,163 @@
+"""Strict typed configuration: dataclasses from mappings, YAML files, and `--set a.b=c`.
+
+Every refusal is a `UserError` of one sentence that says where the value stands, what was given and what is allowed; an
+unknown key names the nearest known one. Types are checked by pydantic on plain dataclasses, so that the distillation
+core need not import it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from palenka_tune.errors import UserError, nearest
+
+T = TypeVar("T")
+
+
+def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+    """An instance of the dataclass `cls` from `values`; `where` (a file or an option) opens each error."""
+    unknown = _unknown_key(cls, values, "")
+    if unknown:
+        path, known = unknown
+        raise UserError(f"{where}: unknown key '{path}'{nearest(path.rsplit('.', 1)[-1], known)}")
+    try:
+        return TypeAdapter(cls).validate_python(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        inner = first.get("ctx", {}).get("error")
+        if isinstance(inner, UserError):
+            raise UserError(f"{where}: {inner}") from None
+        key = ".".join(str(part) for part in first["loc"])
+        message = first["msg"][:1].lower() + first["msg"][1:]
+        raise UserError(f"{where}: {key} is {first['input']!r}; {message}") from None
+
+
+def _nested(cls: Any) -> dict[str, Any]:
+    """Fields of a dataclass, with the dataclass of those that are one."""
+    hints = get_type_hints(cls)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+
+
+def _unknown_key(cls: Any, values: Mapping[str, Any], prefix: str) -> tuple[str, list[str]] | None:
+    fields = _nested(cls)
+    for key, value in values.items():
+        if key not in fields:
+            return f"{prefix}{key}", list(fields)
+        if dataclasses.is_dataclass(fields[key]) and isinstance(value, Mapping):
+            found = _unknown_key(fields[key], value, f"{prefix}{key}.")
+            if found:
+                return found
+    return None
+
+
+def leaf_paths(cls: Any, prefix: str = "") -> list[str]:
+    """Dotted paths of all settings of a dataclass, such as `projection.kind`."""
+    paths: list[str] = []
+    for name, kind in _nested(cls).items():
+        if dataclasses.is_dataclass(kind):
+            paths += leaf_paths(kind, f"{prefix}{name}.")
+        else:
+            paths.append(prefix + name)
+    return paths
+
+
+def full_path(key: str, paths: Iterable[str], where: str) -> str:
+    """Resolve a setting given by its dotted path, or by its last part where that is unique (`rank`)."""
+    known = list(paths)
+    if key in known:
+        return key
+    matches = [path for path in known if path.endswith(f".{key}")]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise UserError(f"{where}: '{key}' could be {' or '.join(matches)}; write the full name")
+    leaves = {path.rsplit(".", 1)[-1]: path for path in known}
+    hint = nearest(key, [*known, *leaves])
+    raise UserError(f"{where}: unknown setting '{key}'{hint}")
+
+
+def set_path(tree: dict[str, Any], path: str, value: Any) -> None:
+    """Put `value` at a dotted path of nested dicts."""
+    *parents, last = path.split(".")
+    for parent in parents:
+        child = tree.get(parent)
+        if not isinstance(child, dict):
+            child = tree[parent] = {}
+        tree = child
+    tree[last] = value
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """`a.b=c` as ("a.b", value); the value is read as YAML, so `1e-3`, `null`, `[1, 2]` and `{choice: [1]}` work."""
+    key, equals, raw = text.partition("=")
+    if not equals or not key.strip():
+        raise UserError(f"--set {text}: write it as name=value, such as --set beta=3")
+    try:
+        value = yaml.safe_load(raw)
+    except yaml.YAMLError as error:
+        raise UserError(f"--set {text}: the value is not YAML ({_yaml_problem(error)})") from None
+    return key.strip(), _numbers(value)
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file with a mapping at its top; only plain data is read (safe loader), keys may stand only once."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; give a path or one of the search spaces by name") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); give a YAML file") from None
+    try:
+        value = yaml.load(text, Loader=_UniqueKeys)
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML ({_yaml_problem(error)}); mend the file") from None
+    except RecursionError:
+        raise UserError(f"{path} is nested too deeply; mend the file") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path} holds {type(value).__name__}, not a mapping of settings; see search_spaces/dskd.yaml")
+    return {str(key): entry for key, entry in _numbers(value).items()}
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """Safe loader that refuses a key given twice, which YAML would otherwise let the last one win."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            try:
+                repeated = key in seen
+                seen.add(key)
+            except TypeError:
+                raise yaml.constructor.ConstructorError(None, None, "a key must be plain text", node.start_mark) from None
+            if repeated:
+                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' stands twice", key_node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _yaml_problem(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+    return f"line {mark.line + 1}: {problem}" if mark else problem
+
+
+def _numbers(value: Any) -> Any:
+    """YAML 1.1 reads `1e-3` as text; people mean the number."""
+    if isinstance(value, dict):
+        return {key: _numbers(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_numbers(entry) for entry in value]
+    if isinstance(value, str) and value[:1] in "+-.0123456789":
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
