@@ -1,0 +1,95 @@
+"""Model cards: the README.md of an exported student, from what its run measured.
+
+In: the model, what it was trained on and how, its scores. Out: Markdown with the Hugging Face front matter. A card
+states only what it is given, and always the limits that hold for every model of this size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from transformers import PreTrainedModel
+
+from palenka_tune.models.build import count_parameters
+
+_USE = """```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained("path/to/this/folder")
+tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
+inputs = tokenizer("Once upon a time", return_tensors="pt")
+print(tokenizer.decode(model.generate(**inputs, max_new_tokens=40)[0]))
+```"""
+
+
+def model_card(
+    *,
+    title: str,
+    model: PreTrainedModel,
+    data: str,
+    settings: Mapping[str, object],
+    val_ce: float,
+    teachers: Sequence[str] = (),
+    minimal_pairs: Mapping[str, tuple[float, float | None]] | None = None,
+    limits: Sequence[str] = (),
+) -> str:
+    """The card's Markdown.
+
+    `data` is one line on the training data, `settings` the recipe (flat: name to value), `val_ce` the dev
+    cross-entropy in nats per token, `teachers` their names (none: trained without distillation), `minimal_pairs` maps
+    a suite's name to (accuracy, standard error or None), `limits` adds what this run's reader must know.
+    """
+    config = model.config
+    origin = (
+        f"distilled with palenka_tune from {_joined(teachers)}"
+        if teachers
+        else "trained without distillation by palenka_tune"
+    )
+    scores = [
+        ("dev cross-entropy", f"{val_ce:.4f} nats per token"),
+        ("dev perplexity", f"{_perplexity(val_ce)} per token"),
+    ]
+    for suite, (accuracy, stderr) in (minimal_pairs or {}).items():
+        error = "" if stderr is None else f" ± {100 * stderr:.1f}"
+        scores.append((f"{suite}, accuracy (chance 50 %)", f"{100 * accuracy:.1f}{error} %"))
+    all_limits = [
+        *limits,
+        "A research model: it knows little beyond the data above, follows no instructions and is not filtered for "
+        "harmful or outdated content.",
+        f"It reads at most {config.max_position_embeddings} tokens at once.",
+        "Cross-entropy and perplexity are per token of this model's own tokenizer; compare them only with models that "
+        "share it. Where a search chose the settings on the dev data, the dev figures are slightly optimistic.",
+    ]
+    parts = [
+        "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- knowledge-distillation\n"
+        "- palenka-tune\n---",
+        f"# {title}",
+        f"A {config.model_type} language model of {count_parameters(model):,} parameters "
+        f"({config.num_hidden_layers} layers, width {config.hidden_size}, vocabulary {config.vocab_size:,}), {origin}.",
+        f"Training data: {data}",
+        "## Use",
+        _USE,
+        "## Results",
+        _table(("measure", "value"), scores),
+        "## Training settings",
+        _table(("setting", "value"), [(name, str(value)) for name, value in settings.items()]),
+        "## Limits",
+        "\n".join(f"- {limit}" for limit in all_limits),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _joined(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _perplexity(cross_entropy: float) -> str:
+    return "above 10^21" if cross_entropy > 50 else f"{math.exp(cross_entropy):,.1f}"
+
+
+def _table(header: tuple[str, str], rows: Sequence[tuple[str, str]]) -> str:
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+    return "\n".join([line(header), "| --- | --- |", *(line(row) for row in rows)])

@@ -1,0 +1,152 @@
+"""Hugging Face folders: write a student that plain `from_pretrained` loads, and load one strictly.
+
+In: a model, the folder of its tokenizer, a model card (`models.card.model_card`). Out: a folder with `config.json`,
+`model.safetensors`, `generation_config.json`, `tokenizer.json`, `tokenizer_config.json` and `README.md`, which appears
+complete or not at all. Nothing of the training is inside: no projections, no optimiser.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
+from transformers.utils import logging as transformers_logging
+
+from palenka_tune.config.files import read_json, write_json, write_text
+from palenka_tune.errors import PalenkaError, UserError
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
+
+
+def export_student(model: PreTrainedModel, tokenizer_dir: str | Path, folder: str | Path, *, card: str) -> Path:
+    """Write `model` with its tokenizer and model card to `folder`; returns the folder.
+
+    The folder is built beside its place and renamed at the end, so that an earlier export is replaced only by a
+    complete one. The model itself is left as it is (mode, device, cache setting).
+
+    Raises:
+        UserError: if the tokenizer is missing or larger than the model's vocabulary, or if `folder` holds something
+            other than an earlier export.
+    """
+    folder = Path(folder).absolute()
+    _check_replaceable(folder)
+    tokenizer_config = _check_tokenizer(Path(tokenizer_dir), model)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        with _no_progress_bars():
+            model.save_pretrained(temporary, max_shard_size="1TB")
+        # Training turns the key-value cache off; whoever generates with the export wants it.
+        write_json(temporary / "config.json", read_json(temporary / "config.json") | {"use_cache": True})
+        ids = {name: getattr(model.config, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+        GenerationConfig(**ids).save_pretrained(temporary)
+        shutil.copyfile(Path(tokenizer_dir) / "tokenizer.json", temporary / "tokenizer.json")
+        write_json(temporary / "tokenizer_config.json", tokenizer_config)
+        write_text(temporary / "README.md", card)
+        temporary.chmod(0o755)
+        _replace_folder(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def load_model(
+    path: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """The causal language model (in evaluation mode) and the tokenizer of a local folder.
+
+    Nothing is downloaded and no code from the folder is run; weights are read from safetensors only.
+
+    Raises:
+        UserError: if the folder is not a model folder (the message says what is missing), has no tokenizer, or if its
+            weights do not fill the model that its configuration describes.
+    """
+    path = Path(path).expanduser()
+    if not path.is_dir():
+        raise UserError(f"{path} is not a folder; give a local Hugging Face model folder (names are not fetched)")
+    missing = [name for name in ("config.json", *TOKENIZER_FILES) if not (path / name).is_file()]
+    if not any((path / name).is_file() for name in WEIGHT_FILES):
+        missing.insert(0, "model.safetensors")
+    if missing:
+        kind = "has no tokenizer" if set(missing) <= set(TOKENIZER_FILES) else "is not a Hugging Face model folder"
+        raise UserError(f"{path} {kind}: {', '.join(missing)} not found; give a folder written by save_pretrained")
+    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        with _no_progress_bars():
+            model, report = AutoModelForCausalLM.from_pretrained(
+                path, dtype=dtype, use_safetensors=True, output_loading_info=True, **local
+            )
+            tokenizer = AutoTokenizer.from_pretrained(path, **local)
+    except (
+        Exception
+    ) as error:  # transformers raises whatever its parts raise; all of it means a folder that cannot load
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"{path} does not load as a causal language model ({reason}); export it again") from error
+    if report["missing_keys"]:  # transformers would only warn and leave these at random values
+        names = sorted(report["missing_keys"])
+        raise UserError(f"{path} lacks {len(names)} of the model's weights, such as {names[0]}; export it again")
+    return model.eval().to(device), tokenizer
+
+
+def _check_tokenizer(tokenizer_dir: Path, model: PreTrainedModel) -> dict[str, Any]:
+    """The tokenizer's settings as the export keeps them; raises `UserError` if it cannot serve the model."""
+    missing = [name for name in TOKENIZER_FILES if not (tokenizer_dir / name).is_file()]
+    if missing:
+        raise UserError(
+            f"{tokenizer_dir} has no tokenizer: {', '.join(missing)} not found; give the tokenizer's folder"
+        )
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_dir, local_files_only=True, trust_remote_code=False)
+    if len(tokenizer) > model.config.vocab_size:
+        raise UserError(
+            f"the tokenizer in {tokenizer_dir} has {len(tokenizer)} tokens but the model's vocabulary is "
+            f"{model.config.vocab_size}; give the tokenizer that the model was trained with"
+        )
+    settings: dict[str, Any] = read_json(tokenizer_dir / "tokenizer_config.json")
+    settings.pop("backend", None)
+    # The class name that transformers 4 and 5 both know, and no token_type_ids, which `generate` would refuse.
+    settings["tokenizer_class"] = "PreTrainedTokenizerFast"
+    settings["model_input_names"] = ["input_ids", "attention_mask"]
+    settings["model_max_length"] = model.config.max_position_embeddings
+    return settings
+
+
+def _check_replaceable(folder: Path) -> None:
+    if not folder.exists():
+        return
+    earlier_export = folder.is_dir() and ((folder / "config.json").is_file() or not any(folder.iterdir()))
+    if not earlier_export:
+        raise UserError(f"{folder} exists and is not a model folder; give a new folder to export to, or remove it")
+
+
+def _replace_folder(new: Path, folder: Path) -> None:
+    """Rename `new` to `folder`; what was there is moved aside first and comes back if the rename fails."""
+    if not folder.exists():
+        new.replace(folder)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
+    folder.replace(aside)  # an empty folder may be renamed over
+    try:
+        new.replace(folder)
+    except OSError as error:
+        aside.replace(folder)
+        raise PalenkaError(f"{folder} could not be replaced ({error}); the earlier export is still there") from error
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Silence transformers' progress bars, which would cut into the search's own display."""
+    enabled = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if enabled:
+            transformers_logging.enable_progress_bar()

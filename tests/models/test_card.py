@@ -1,0 +1,47 @@
+import yaml
+
+from palenka_tune.models.build import build_model, count_parameters
+from palenka_tune.models.card import model_card
+from palenka_tune.models.presets import ModelPreset
+
+MODEL = build_model(
+    ModelPreset("llama", "llama", width=32, layers=2, heads=4, ffn=48, tied=False),
+    vocabulary_size=300,
+    pad_id=0,
+    bos_id=1,
+    eos_id=2,
+    window=16,
+    seed=0,
+)
+
+
+def test_the_card_states_what_it_was_given_and_the_limits() -> None:
+    card = model_card(
+        title="A student",
+        model=MODEL,
+        data="storybook, 1,248,720 words",
+        settings={"alpha": 1.0, "layer_map": "every:2|last"},
+        val_ce=2.0,
+        teachers=["GPT2-tiny", "Llama-tiny"],
+        minimal_pairs={"BLiMP": (0.613, 0.0017), "one pair": (1.0, None)},
+        limits=["Trained for one epoch."],
+    )
+    assert yaml.safe_load(card.split("---")[1])["pipeline_tag"] == "text-generation"
+    assert f"{count_parameters(MODEL):,} parameters" in card
+    assert "distilled with palenka_tune from GPT2-tiny and Llama-tiny" in card
+    assert "| dev cross-entropy | 2.0000 nats per token |" in card
+    assert "| dev perplexity | 7.4 per token |" in card
+    assert "| BLiMP, accuracy (chance 50 %) | 61.3 ± 0.2 % |" in card
+    assert "| one pair, accuracy (chance 50 %) | 100.0 % |" in card
+    assert "| layer_map | every:2\\|last |" in card
+    assert "storybook, 1,248,720 words" in card
+    limits = card.split("## Limits")[1]
+    assert "Trained for one epoch." in limits
+    assert "256 tokens" in limits
+
+
+def test_a_baseline_claims_no_teachers_and_no_scores() -> None:
+    card = model_card(title="Baseline", model=MODEL, data="storybook", settings={}, val_ce=9.0)
+    assert "trained without distillation" in card
+    assert "distilled with" not in card
+    assert "chance" not in card
