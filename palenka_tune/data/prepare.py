@@ -1,0 +1,226 @@
+"""From `DataSettings` to a token store: check the input cheaply, then build or reuse every artifact.
+
+In goes the name of a corpus (`babytalk`, a folder, or a Hugging Face dataset id), a vocabulary and a window; out comes
+`PreparedData` with the tokenizer folder and the token store. Everything is content-addressed under
+`storage/artifacts/`: `corpora/` (generated or downloaded text), `tokenizers/`, `tokens/`. A changed byte in the text
+gives other fingerprints, and the same text under another path gives the same ones.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from palenka_tune.config.files import build_once, check_writable, file_sha256, fingerprint, open_artifact
+from palenka_tune.data import hub
+from palenka_tune.data.cleaning import CLEANING_VERSION, cleaner
+from palenka_tune.data.corpus import Corpus, open_corpus
+from palenka_tune.data.store import STORE_VERSION, TokenStore, write_split
+from palenka_tune.data.tokenizer import (
+    TOKENIZER_VERSION,
+    check_vocabulary,
+    load_tokenizer,
+    save_tokenizer,
+    train_tokenizer,
+)
+from palenka_tune.errors import UserError
+
+BABYTALK = "babytalk"
+MAX_WINDOW = 8192
+LOG_SECONDS = 5.0
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """What to train on: `source` is `babytalk`, a corpus folder or a Hugging Face dataset id (`owner/name`).
+
+    `vocabulary` is the tokenizer's upper limit in entries, `window` the length of a training window in tokens.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    source: str = BABYTALK
+    vocabulary: int = 2048
+    window: int = 64
+
+    def __post_init__(self) -> None:
+        check_vocabulary(self.vocabulary)
+        if not 2 <= self.window <= MAX_WINDOW:
+            raise UserError(f"window is {self.window} tokens; it must be between 2 and {MAX_WINDOW}, for example 128")
+        if not self.source.strip():
+            raise UserError(
+                "the data source is empty; give babytalk, a corpus folder or a Hugging Face dataset id (owner/name)"
+            )
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """A corpus ready for training. `fingerprint` covers text, cleaning, tokenizer and window."""
+
+    source: str
+    tokenizer_dir: Path
+    store: TokenStore
+    fingerprint: str
+    minimal_pairs: Path | None
+
+    def describe(self) -> str:
+        """One line: source, words, tokens per split, vocabulary, window, fingerprint."""
+        store = self.store
+        words = sum(store.words(split) for split in store.splits)
+        tokens = ", ".join(f"{split} {store.tokens(split):,}" for split in store.splits)
+        return (
+            f"{self.source}: {words:,} words; tokens {tokens}; vocabulary {store.vocabulary_size:,}, "
+            f"windows of {store.window} ({self.fingerprint})"
+        )
+
+
+def check(settings: DataSettings) -> None:
+    """Raise `UserError` for everything that can be refused before work starts, and write nothing.
+
+    A folder is checked for its splits, for UTF-8 in every file, and for text in train and dev; a dataset id for the
+    library that loads it. The exact sizes in tokens are known to `prepare` only.
+    """
+    if settings.source == BABYTALK:
+        return
+    if hub.is_dataset_id(settings.source):
+        hub.require_datasets(settings.source)
+        return
+    corpus = open_corpus(settings.source)
+    for split, files in corpus.splits.items():
+        # No line has more tokens than bytes, the prefix space, <s> and </s>: a bound that holds for any tokenizer.
+        bound = 0
+        for file in files:
+            clean = cleaner(file.source)
+            for raw, _ in file.raw_lines():
+                if bound < settings.window and (line := clean(raw)):
+                    bound += len(line.encode()) + 3
+        if split in ("train", "dev") and bound < settings.window:
+            raise _too_small(split, f"at most {bound}", settings)
+
+
+def prepare(settings: DataSettings, storage: str | Path, *, log: Log = lambda message: None) -> PreparedData:
+    """Build or reuse corpus, tokenizer and token store under `storage/artifacts`; `log` gets lines of progress.
+
+    Raises `UserError` for an input that cannot work, `PalenkaError` for a damaged artifact.
+    """
+    artifacts = check_writable(storage) / "artifacts"
+    minimal_pairs = None
+    if settings.source == BABYTALK:
+        folder = _babytalk(artifacts, log)
+        corpus, minimal_pairs = open_corpus(folder), folder / "minimal_pairs"
+    elif hub.is_dataset_id(settings.source):
+        corpus = open_corpus(hub.download(settings.source, artifacts / "corpora", log=log))
+    else:
+        corpus = open_corpus(settings.source)
+    digests = {split: corpus.digests(split) for split in corpus.splits}
+    tokenizer_dir = _tokenizer(corpus, digests["train"], settings, artifacts, log)
+    store = _tokens(corpus, digests, tokenizer_dir, settings, artifacts, log)
+    return PreparedData(settings.source, tokenizer_dir, store, store.fingerprint, minimal_pairs)
+
+
+def _babytalk(artifacts: Path, log: Log) -> Path:
+    """The generated corpus with its minimal pairs, written once a version."""
+    from palenka_tune.data import babytalk
+
+    folder = artifacts / "corpora" / f"{BABYTALK}-{fingerprint({'babytalk': babytalk.VERSION})}"
+
+    def build(temporary: Path) -> dict[str, Any]:
+        log("writing the babytalk corpus")
+        babytalk.write_corpus(temporary)
+        babytalk.write_minimal_pairs(temporary / "minimal_pairs")
+        return {"kind": "corpus", "source": BABYTALK, "version": babytalk.VERSION}
+
+    build_once(folder, build)
+    open_artifact(folder, verify=True)
+    return folder
+
+
+def _tokenizer(corpus: Corpus, train: list[tuple[str, str]], settings: DataSettings, artifacts: Path, log: Log) -> Path:
+    """The tokenizer folder for the text of train, its cleaning and the vocabulary."""
+    shaped_by = {
+        "train": train,
+        "cleaning": CLEANING_VERSION,
+        "tokenizer": TOKENIZER_VERSION,
+        "vocabulary": settings.vocabulary,
+    }
+    folder = artifacts / "tokenizers" / fingerprint(shaped_by)
+
+    def build(temporary: Path) -> dict[str, Any]:
+        lines = _with_progress(corpus, "train", "reading train for the tokenizer", log)
+        tokenizer = train_tokenizer(lines, settings.vocabulary)
+        save_tokenizer(tokenizer, temporary)
+        size = tokenizer.get_vocab_size()
+        log(f"tokenizer trained: {size:,} of at most {settings.vocabulary:,} entries")
+        return {"kind": "tokenizer", "fingerprint": folder.name, "vocabulary_size": size, "shaped_by": shaped_by}
+
+    build_once(folder, build)
+    open_artifact(folder, verify=True)
+    return folder
+
+
+def _tokens(
+    corpus: Corpus,
+    digests: dict[str, list[tuple[str, str]]],
+    tokenizer_dir: Path,
+    settings: DataSettings,
+    artifacts: Path,
+    log: Log,
+) -> TokenStore:
+    """The token store for all splits; train and dev must fill a window."""
+    shaped_by = {
+        "text": digests,
+        "cleaning": CLEANING_VERSION,
+        "tokenizer": file_sha256(tokenizer_dir / "tokenizer.json"),
+        "store": STORE_VERSION,
+        "window": settings.window,
+    }
+    folder = artifacts / "tokens" / fingerprint(shaped_by)
+
+    def build(temporary: Path) -> dict[str, Any]:
+        tokenizer = load_tokenizer(tokenizer_dir)
+        splits = {}
+        for split in corpus.splits:
+            lines = _with_progress(corpus, split, f"encoding {split}", log)
+            counts = write_split(temporary, split, lines, tokenizer, settings.window)
+            if split in ("train", "dev") and counts["tokens"] < settings.window:
+                raise _too_small(split, str(counts["tokens"]), settings)
+            splits[split] = counts
+        return {
+            "kind": "token store",
+            "version": STORE_VERSION,
+            "fingerprint": folder.name,
+            "vocabulary_size": tokenizer.get_vocab_size(),
+            "window": settings.window,
+            "splits": splits,
+            "shaped_by": shaped_by,
+        }
+
+    build_once(folder, build)
+    return TokenStore.open(folder, verify=True)
+
+
+def _too_small(split: str, tokens: str, settings: DataSettings) -> UserError:
+    return UserError(
+        f"the {split} split of {settings.source} has {tokens} tokens, which is less than one window of "
+        f"{settings.window}; add text to {split} or set window to a smaller number"
+    )
+
+
+def _with_progress(corpus: Corpus, split: str, doing: str, log: Log) -> Iterator[str]:
+    """The cleaned lines of `split`, with a line of progress in percent of bytes every few seconds."""
+    files = corpus.splits[split]
+    total = max(1, sum(file.path.stat().st_size for file in files))
+    done, spoke = 0, time.monotonic()
+    for file in files:
+        clean = cleaner(file.source)
+        for raw, size in file.raw_lines():
+            done += size
+            if time.monotonic() - spoke > LOG_SECONDS:
+                spoke = time.monotonic()
+                log(f"{doing}: {100 * done / total:.0f} % ({file.path.name})")
+            if line := clean(raw):
+                yield line

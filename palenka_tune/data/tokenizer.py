@@ -1,0 +1,99 @@
+"""Byte-level BPE tokenizer: trained on the train split, saved as a folder that `AutoTokenizer` loads.
+
+Lines of text go in, a `tokenizers.Tokenizer` or a Hugging Face folder comes out. Three choices matter downstream.
+
+*Prefix space.* A space is put before a text that does not begin with one (`add_prefix_space=True`). A word at the start
+of a line is then the same token as in the middle of one, which a small corpus needs: most sentence-initial words of a
+minimal pair are seen only inside paragraphs. A line of the corpus, an isolated sentence, and a sentence with a leading
+space (how lm-evaluation-harness passes a continuation after an empty context) get the same ids. Decoding takes one
+leading space off, so every NFC text that does not begin with a space comes back exactly; of a text that does, that one
+space is lost. Cleaned lines never begin with a space.
+
+*Special tokens.* `tokenizer(text)` gives `<s> ids`; with `add_special_tokens=False` it gives the plain ids. The BabyLM
+2025 pipeline calls the tokenizer plainly and scores every token after the first, so it needs the `<s>`;
+lm-evaluation-harness asks for plain ids and puts `<s>` before an empty context itself. Both then score
+p(sentence | <s>), as in training, where a line is `<s> ids </s>`.
+
+*No unknown token and no dropout*: the 256 bytes are in the vocabulary, and a text has one segmentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from palenka_tune.config.files import write_json
+from palenka_tune.errors import PalenkaError, UserError
+
+TOKENIZER_VERSION = 1
+PAD, BOS, EOS = "<pad>", "<s>", "</s>"
+SPECIAL_TOKENS = (PAD, BOS, EOS)
+PAD_ID, BOS_ID, EOS_ID = range(3)
+MIN_VOCABULARY = 256 + len(SPECIAL_TOKENS)
+MAX_VOCABULARY = 2**16
+"""Ids are stored as uint16."""
+
+
+def check_vocabulary(size: int) -> None:
+    """Raise `UserError` unless `size` holds the 256 bytes with the special tokens and its ids fit in 16 bits."""
+    if not MIN_VOCABULARY <= size <= MAX_VOCABULARY:
+        raise UserError(
+            f"vocabulary is {size}; it must be between {MIN_VOCABULARY} (256 bytes and {len(SPECIAL_TOKENS)} special "
+            f"tokens) and {MAX_VOCABULARY}, for example 2048 for a small corpus or 16000 for BabyLM"
+        )
+
+
+def train_tokenizer(lines: Iterable[str], vocabulary: int) -> Tokenizer:
+    """Train byte-level BPE on `lines` with at most `vocabulary` entries; deterministic for the same lines.
+
+    A small corpus runs out of pairs that occur twice before the vocabulary is full, so ask `get_vocab_size()` for the
+    real size. Raises `UserError` for a vocabulary outside the limits.
+    """
+    check_vocabulary(vocabulary)
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Strip(" ", 1, 0)])
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        min_frequency=2,
+        special_tokens=[AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(lines, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{BOS} $A", pair=f"{BOS} $A {BOS} $B:1", special_tokens=[(BOS, BOS_ID)]
+    )
+    return tokenizer
+
+
+def save_tokenizer(tokenizer: Tokenizer, folder: str | Path) -> None:
+    """Write `tokenizer.json` and `tokenizer_config.json` for `AutoTokenizer.from_pretrained(folder)`.
+
+    The class is named `PreTrainedTokenizerFast`, which transformers 4 and 5 both load as it stands in tokenizer.json.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": BOS,
+        "eos_token": EOS,
+        "pad_token": PAD,
+        "clean_up_tokenization_spaces": False,
+        "padding_side": "right",
+        "model_input_names": ["input_ids", "attention_mask"],
+    }
+    write_json(folder / "tokenizer_config.json", config)
+
+
+def load_tokenizer(folder: str | Path) -> Tokenizer:
+    """The `tokenizers.Tokenizer` saved in `folder`, without transformers; raises `PalenkaError` if it is damaged."""
+    path = Path(folder) / "tokenizer.json"
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # tokenizers raises a bare Exception for a missing or torn file
+        raise PalenkaError(f"{path} cannot be read ({error}); delete {folder} and run the command again") from None
