@@ -38,7 +38,10 @@ def add_experiment_options(parser: argparse.ArgumentParser) -> None:
         help="a folder in BabyLM layout (train*/, dev*/), a Hugging Face dataset id, or the built-in corpus (default: babytalk)",
     )
     parser.add_argument(
-        "--scale", default=None, metavar="NAME", help="tiny (two cores, minutes), small (one GPU) or poster (default: tiny)"
+        "--scale",
+        default=None,
+        metavar="NAME",
+        help="tiny (two cores, minutes), small (one GPU) or poster (default: tiny)",
     )
     parser.add_argument(
         "--storage", default=None, metavar="DIR", help=f"where runs and artifacts are kept (default: {DEFAULT_STORAGE})"

@@ -8,6 +8,7 @@ core need not import it.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -27,7 +28,8 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
         path, known = unknown
         raise UserError(f"{where}: unknown key '{path}'{nearest(path.rsplit('.', 1)[-1], known)}")
     try:
-        return TypeAdapter(cls).validate_python(dict(values))
+        checked: T = _adapter(cls).validate_python(dict(values))
+        return checked
     except ValidationError as error:
         first = error.errors()[0]
         inner = first.get("ctx", {}).get("error")
@@ -38,6 +40,12 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
         raise UserError(f"{where}: {key} is {first['input']!r}; {message}") from None
 
 
+@functools.cache
+def _adapter(cls: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(cls)
+
+
+@functools.cache
 def _nested(cls: Any) -> dict[str, Any]:
     """Fields of a dataclass, with the dataclass of those that are one."""
     hints = get_type_hints(cls)
@@ -137,7 +145,9 @@ class _UniqueKeys(yaml.SafeLoader):
                 repeated = key in seen
                 seen.add(key)
             except TypeError:
-                raise yaml.constructor.ConstructorError(None, None, "a key must be plain text", node.start_mark) from None
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key must be plain text", node.start_mark
+                ) from None
             if repeated:
                 raise yaml.constructor.ConstructorError(None, None, f"key '{key}' stands twice", key_node.start_mark)
         return super().construct_mapping(node, deep)

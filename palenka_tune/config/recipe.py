@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from palenka_tune.errors import UserError
 
@@ -18,7 +18,7 @@ class Recipe:
     `precision` `auto` is bfloat16 autocast on a GPU that has it and float32 elsewhere.
     """
 
-    __pydantic_config__ = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     lr: float = 1e-3
     batch_size: int = 32

@@ -45,9 +45,7 @@ NAMED: dict[str, Callable[[int, int, str], dict[int, int]]] = {"poster": _poster
 
 def _every(step: int, teacher_depth: int, student_depth: int) -> dict[int, int]:
     """Every `step`-th teacher state, to the student state of the same relative depth."""
-    return {
-        teacher: round(teacher * student_depth / teacher_depth) for teacher in range(0, teacher_depth + 1, step)
-    }
+    return {teacher: round(teacher * student_depth / teacher_depth) for teacher in range(0, teacher_depth + 1, step)}
 
 
 def resolve_layer_map(

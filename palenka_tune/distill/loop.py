@@ -148,7 +148,9 @@ class TrainingLoop:
                 continue
             terms = {name: float(value) / (self.step - since) for name, value in sums.items()}
             if not math.isfinite(terms["total"]):
-                raise DivergedError(f"the training loss became {terms['total']} within steps {since + 1} to {self.step}")
+                raise DivergedError(
+                    f"the training loss became {terms['total']} within steps {since + 1} to {self.step}"
+                )
             speed = (self.tokens - first_tokens) / max(1e-9, time.perf_counter() - started)
             records.append(TrainRecord(self.step, self.tokens, self.optimizer.param_groups[0]["lr"], speed, terms))
             if self.on_record:

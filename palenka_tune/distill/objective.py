@@ -180,9 +180,7 @@ class DistillationObjective(nn.Module):
             for teacher_layer, student_layer in layer_map.items():
                 pair = self.pairs[f"{number}:{teacher_layer}:{student_layer}"]
                 prediction, target = pair(student[student_layer], teachers[number][teacher_layer])
-                distances.append(
-                    losses.hidden_distance(prediction, target, mask_BT, self.settings.projection.distance)
-                )
+                distances.append(losses.hidden_distance(prediction, target, mask_BT, self.settings.projection.distance))
                 if pair.direction == "teacher_to_student":
                     spreads.append(target_spread(target, mask_BT))
             per_teacher.append(torch.stack(distances).mean())

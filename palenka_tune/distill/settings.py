@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from palenka_tune.errors import UserError, nearest
 
@@ -41,7 +41,7 @@ class ProjectionSettings:
     {teacher: student} map for all teachers, or a list with one map per teacher.
     """
 
-    __pydantic_config__ = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     direction: Direction = "student_to_teacher"
     kind: Kind = "linear"
@@ -73,7 +73,7 @@ class DistillSettings:
     `teacher_weights` (None: equal) are normalised to sum to 1.
     """
 
-    __pydantic_config__ = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     alpha: float = 1.0
     beta: float = 3.0

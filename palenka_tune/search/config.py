@@ -1,0 +1,218 @@
+"""Configuration of a search: a YAML file of `search_spaces/`, options and `--set`, resolved and checked.
+
+Everything wrong is refused here, before a file is written or a Ray process started: `resolve` returns a `SearchConfig`
+in which every corner of the space is a loss that the models at hand can have.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from palenka_tune.config.build import build, full_path, leaf_paths, load_yaml
+from palenka_tune.errors import UserError, nearest
+from palenka_tune.search.experiment import Experiment, experiment_from, resolve_tree
+from palenka_tune.search.samplers import check_sampler
+from palenka_tune.search.space import KINDS, Space, apply, parse_space, searchable_paths
+
+DEFAULT_SPACE = "dskd"
+TOP_LEVEL = ("description", "scale", "seed", "data", "student", "recipe", "teachers", "distill", "search", "parameters")
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How a space is searched.
+
+    `samples` trials are proposed besides the two anchors. ASHA compares trials at `rungs` points before the end, each
+    `reduction` times later than the one before, and keeps the best 1/`reduction`; 0 rungs stop nobody. A trial whose
+    `val/ce` exceeds `divergence` times that of a uniform guess is failed.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    samples: int = 12
+    sampler: str = "tpe"
+    rungs: int = 2
+    reduction: int = 3
+    max_failures: int = 1
+    divergence: float = 1.5
+
+    def __post_init__(self) -> None:
+        check_sampler(self.sampler)
+        for name, least in (("samples", 1), ("rungs", 0), ("reduction", 2), ("max_failures", 0)):
+            if getattr(self, name) < least:
+                raise UserError(f"search.{name} is {getattr(self, name)}; it must be {least} or more")
+        if not self.divergence > 1:
+            raise UserError(f"search.divergence is {self.divergence}; it must be above 1")
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """A resolved search. `space_name` is the file's stem; `raw_parameters` the space as written, for `search.yaml`."""
+
+    space_name: str
+    description: str
+    experiment: Experiment
+    search: SearchSettings
+    space: Space
+    raw_parameters: dict[str, Any]
+
+    def tree(self) -> dict[str, Any]:
+        """The whole configuration as plain data, as `search.yaml` keeps it and a search can be started from again."""
+        experiment = dataclasses.asdict(self.experiment)
+        return {
+            "description": self.description,
+            **experiment,
+            "search": dataclasses.asdict(self.search),
+            "parameters": self.raw_parameters,
+        }
+
+
+def find_space(space: str) -> Path:
+    """The file of a search space given by path or by name (`dskd`)."""
+    path = Path(space).expanduser()
+    if path.suffix in (".yaml", ".yml") or "/" in space:
+        return path
+    known = {file.stem: file for file in shipped_spaces()}
+    if space not in known:
+        raise UserError(f"there is no search space '{space}'{nearest(space, known)}; give a name or a YAML file")
+    return known[space]
+
+
+def shipped_spaces() -> list[Path]:
+    """The search spaces that come with the product: beside the package in a checkout, inside it in a wheel."""
+    package = Path(__file__).parent.parent
+    for folder in (package.parent / "search_spaces", package / "search_spaces"):
+        if folder.is_dir():
+            return sorted(folder.glob("*.yaml"))
+    return []
+
+
+def resolve(
+    space: str | None = None,
+    *,
+    options: Mapping[str, Any] | None = None,
+    assignments: Sequence[tuple[str, Any]] = (),
+) -> SearchConfig:
+    """Read, override and check. `options` are dotted paths from the command line (None: not given); `assignments` are
+    `--set` pairs: a searched parameter that is set to a value is fixed, one set to {kind: [...]} is searched so."""
+    path = find_space(space or DEFAULT_SPACE)
+    where = str(path) if "/" in (space or "") else path.stem
+    file = load_yaml(path)
+    for key in file:
+        if key not in TOP_LEVEL:
+            raise UserError(f"{where}: unknown key '{key}'{nearest(key, TOP_LEVEL)}")
+    parameters = dict(file.pop("parameters", None) or {})
+    search_tree = dict(_section(file.pop("search", None), "search", where))
+    description = str(file.pop("description", "") or "").strip()
+    for key in ("data", "student", "recipe", "distill"):
+        file[key] = _section(file.get(key), key, where)
+    parse_space(parameters, where)  # as written, so that its errors name the file and not an override
+    overrides = _sort_assignments(assignments, parameters, search_tree, where)
+    for key, value in (options or {}).items():
+        if key.startswith("search.") and value is not None:
+            search_tree[key.removeprefix("search.")] = value
+    plain = {key: value for key, value in (options or {}).items() if not key.startswith("search.")}
+    tree = resolve_tree(file, plain, overrides, where)
+    config = SearchConfig(
+        path.stem,
+        description,
+        experiment_from(tree, where),
+        build(SearchSettings, search_tree, where),
+        parse_space(parameters, where),
+        parameters,
+    )
+    _check_space(config, where)
+    return config
+
+
+def _section(value: Any, key: str, where: str) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise UserError(f"{where}: {key} is {value!r}; give a mapping of settings")
+    return {str(name): entry for name, entry in value.items()}
+
+
+def _sort_assignments(
+    assignments: Sequence[tuple[str, Any]], parameters: dict[str, Any], search_tree: dict[str, Any], where: str
+) -> list[tuple[str, Any]]:
+    """Apply `--set` pairs to the space and the search's own settings; returns those for the experiment."""
+    searchable = searchable_paths()
+    paths = [*leaf_paths(Experiment), *(f"search.{path}" for path in leaf_paths(SearchSettings))]
+    rest = []
+    for key, value in assignments:
+        opening = f"--set {key}"
+        name = key.removeprefix("parameters.")
+        if isinstance(value, Mapping) and any(kind in value for kind in KINDS):
+            path = full_path(name, searchable, opening)
+            _settle(parameters, path, value.get("choice"), where)
+            parameters[path] = dict(value)
+            continue
+        path = full_path(key, paths, opening)
+        if path.startswith("search."):
+            search_tree[path.removeprefix("search.")] = value
+            continue
+        if path.removeprefix("distill.") in searchable:
+            _settle(parameters, path.removeprefix("distill."), [value], where)
+        rest.append((path, value))
+    return rest
+
+
+def _settle(parameters: dict[str, Any], name: str, values: Any, where: str) -> None:
+    """Take a parameter out of the space because `--set` gives it `values` (None: a range).
+
+    Parameters whose condition can no longer hold go with it; a condition that now always holds is dropped.
+    """
+    searchable = searchable_paths()
+    for key in list(parameters):
+        if full_path(key, searchable, where) == name:
+            del parameters[key]
+    for key, entry in list(parameters.items()):
+        for other, allowed in list((entry.get("when") or {}).items()):
+            if full_path(str(other), searchable, where) != name or not isinstance(values, list):
+                continue
+            allowed = allowed if isinstance(allowed, list) else [allowed]
+            when = {key: value for key, value in entry["when"].items() if key != other}
+            if not any(value in allowed for value in values):
+                del parameters[key]
+                break
+            if all(value in allowed for value in values):
+                parameters[key] = {**entry, "when": when}
+                entry = parameters[key]
+
+
+def _check_space(config: SearchConfig, where: str) -> None:
+    """Refuse a space with a corner that cannot be trained, so that no trial fails for a reason known beforehand."""
+    experiment = config.experiment
+    if config.search.sampler == "grid":
+        config.space.grid(where)
+    experiment.check_distillation(experiment.distill)
+    for values in config.space.corners():
+        distill, _ = apply(
+            dataclasses.asdict(experiment.distill), dataclasses.asdict(experiment.recipe), values, where
+        )
+        try:
+            experiment.check_distillation(distill)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
+
+
+def grid_size(space: Space) -> int:
+    """Points of a space of plain choices."""
+    return math.prod(len(parameter.choices) for parameter in space.parameters)
+
+
+def check_name(name: str) -> str:
+    """A run's name as a folder's: letters, digits, dot, dash, underscore; it cannot leave the storage folder."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) or name == "artifacts":
+        raise UserError(
+            f"--name {name!r} cannot be a run's name; use letters, digits, '.', '-' and '_', beginning with a letter "
+            "or digit (and not 'artifacts')"
+        )
+    return name

@@ -1,0 +1,201 @@
+"""What is trained on what: data, student, teachers and the loss, resolved from a scale, a YAML file and `--set`.
+
+The scale gives the defaults, the file overrides them, the command line overrides both. Everything that can be refused
+without reading the corpus is refused here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from palenka_tune.config.build import build, full_path, leaf_paths, set_path
+from palenka_tune.config.recipe import Recipe
+from palenka_tune.data.prepare import DataSettings
+from palenka_tune.distill.objective import resolved_maps
+from palenka_tune.distill.settings import DistillSettings
+from palenka_tune.distill.signals import ModelShape
+from palenka_tune.errors import UserError
+from palenka_tune.models.presets import get_preset
+from palenka_tune.models.scales import Scale, get_scale
+
+
+@dataclass(frozen=True)
+class StudentSettings:
+    """The student's architecture and which windows it sees.
+
+    `train_fraction` keeps that share of the train windows (a fixed, nested choice), `train_windows` caps their number
+    after that; `dev_windows` caps the dev windows on which `val/ce` is measured.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    preset: str
+    train_fraction: float = 1.0
+    train_windows: int | None = None
+    dev_windows: int | None = None
+
+    def __post_init__(self) -> None:
+        get_preset(self.preset)
+        if not 0 < self.train_fraction <= 1:
+            raise UserError(f"student.train_fraction is {self.train_fraction}; it must be above 0 and at most 1")
+        for name in ("train_windows", "dev_windows"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise UserError(f"student.{name} is {getattr(self, name)}; it must be 1 or more, or null for all")
+
+
+@dataclass(frozen=True)
+class TeacherSettings:
+    """A teacher to train (a preset's name and a recipe), or a trained one (the folder of a Hugging Face model)."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    preset: str
+    recipe: Recipe = field(default_factory=Recipe)
+
+    def __post_init__(self) -> None:
+        if not self.is_folder:
+            get_preset(self.preset)
+
+    @property
+    def is_folder(self) -> bool:
+        return "/" in self.preset or self.preset.startswith((".", "~"))
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything that shapes a student's training but where it is stored and on what machine it runs."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    scale: str
+    seed: int
+    data: DataSettings
+    student: StudentSettings
+    recipe: Recipe
+    teachers: list[TeacherSettings]
+    distill: DistillSettings
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise UserError(f"seed is {self.seed}; it must be 0 or more")
+
+    @property
+    def student_shape(self) -> ModelShape:
+        preset = get_preset(self.student.preset)
+        return ModelShape(preset.name, preset.family, preset.width, preset.layers)
+
+    def teacher_shapes(self) -> tuple[ModelShape, ...] | None:
+        """Shapes of the teachers, or None while one of them is a folder that has not been opened yet."""
+        if any(teacher.is_folder for teacher in self.teachers):
+            return None
+        presets = [get_preset(teacher.preset) for teacher in self.teachers]
+        return tuple(ModelShape(p.name, p.family, p.width, p.layers) for p in presets)
+
+    def check_distillation(self, distill: DistillSettings) -> None:
+        """Refuse a loss that these models cannot have: no teachers, a layer map out of range, unequal widths."""
+        if (distill.alpha or distill.beta) and not self.teachers:
+            raise UserError("there are no teachers, but alpha or beta is above 0; name teachers or set both to 0")
+        shapes = self.teacher_shapes()
+        if shapes:
+            distill.weights(len(shapes))
+            if distill.beta:
+                resolved_maps(distill, self.student_shape, shapes)
+
+
+def scale_defaults(scale: Scale) -> dict[str, Any]:
+    """The tree of settings that a scale stands for."""
+    return {
+        "scale": scale.name,
+        "seed": 0,
+        "data": {"source": "babytalk", "vocabulary": scale.vocabulary, "window": scale.window},
+        "student": {
+            "preset": scale.student,
+            "train_windows": scale.train_windows,
+            "dev_windows": scale.dev_windows,
+        },
+        "recipe": dataclasses.asdict(scale.student_recipe),
+        "teachers": [{"preset": name, "recipe": dataclasses.asdict(recipe)} for name, recipe in scale.teachers],
+        "distill": {},
+    }
+
+
+def setting_paths() -> list[str]:
+    """Dotted paths that `--set` and a YAML file may address."""
+    return leaf_paths(Experiment)
+
+
+def resolve_tree(
+    file: Mapping[str, Any], options: Mapping[str, Any], overrides: Sequence[tuple[str, Any]], where: str
+) -> dict[str, Any]:
+    """Merge scale defaults, `file` (from YAML), `options` (dotted path to value, None: not given) and `overrides`.
+
+    `overrides` are (full dotted path, value) pairs. The scale itself may come from any of them, the last one winning.
+    """
+    scales = ["tiny", file.get("scale"), options.get("scale"), *(v for path, v in overrides if path == "scale")]
+    tree = scale_defaults(get_scale(str([name for name in scales if name is not None][-1])))
+    for key, value in file.items():
+        if key == "scale":
+            continue
+        if isinstance(value, Mapping) and isinstance(tree.get(key), dict):
+            _merge(tree[key], value)
+        else:
+            tree[key] = value
+    for path, value in [*options.items(), *overrides]:
+        if value is not None or path not in options:
+            set_path(tree, path, value)
+    if not isinstance(tree["teachers"], list):
+        raise UserError(f"{where}: teachers is {tree['teachers']!r}; give a list of presets or model folders")
+    tree["teachers"] = [_teacher(entry, tree["scale"], where) for entry in tree["teachers"]]
+    return tree
+
+
+def _merge(base: dict[str, Any], update: Mapping[str, Any]) -> None:
+    for key, value in update.items():
+        if isinstance(value, Mapping) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
+        else:
+            base[key] = value
+
+
+def _teacher(entry: Any, scale: str, where: str) -> dict[str, Any]:
+    """A teacher given by name alone takes the recipe of the scale's teacher of its family."""
+    if isinstance(entry, str):
+        entry = {"preset": entry}
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("preset"), str):
+        raise UserError(f"{where}: a teacher is {entry!r}; give a preset's name, a model folder, or {{preset: NAME}}")
+    entry = dict(entry)
+    settings = TeacherSettings(entry["preset"])
+    recipe = {} if settings.is_folder else dataclasses.asdict(recipe_for(entry["preset"], scale))
+    given = entry.get("recipe") or {}
+    if not isinstance(given, Mapping):
+        raise UserError(f"{where}: teachers.recipe is {given!r}; give settings such as {{epochs: 3}}")
+    return entry | {"recipe": recipe | dict(given)}
+
+
+def recipe_for(preset: str, scale: str) -> Recipe:
+    """The recipe of a teacher at a scale: its own there, else that of the scale's teacher of the same family."""
+    teachers = get_scale(scale).teachers
+    family = get_preset(preset).family
+    same = [recipe for name, recipe in teachers if name == preset]
+    akin = [recipe for name, recipe in teachers if get_preset(name).family == family]
+    return (same or akin)[0]
+
+
+def resolve_overrides(assignments: Sequence[tuple[str, Any]], paths: Sequence[str]) -> list[tuple[str, Any]]:
+    """(full path, value) for each `--set`, whose name may be shortened to its last part."""
+    return [(full_path(key, paths, f"--set {key}"), value) for key, value in assignments]
+
+
+def experiment_from(tree: Mapping[str, Any], where: str) -> Experiment:
+    """Build and check the experiment of a resolved tree (keys that do not belong to it are refused)."""
+    experiment = build(Experiment, tree, where)
+    for teacher in experiment.teachers:
+        if teacher.is_folder and not Path(teacher.preset).expanduser().is_dir():
+            raise UserError(
+                f"{where}: teacher {teacher.preset} is not a folder; give a preset's name or a model folder"
+            )
+    return experiment

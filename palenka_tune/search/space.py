@@ -1,0 +1,220 @@
+"""Search spaces: which settings are searched, over which values, under which conditions.
+
+    parameters:
+      beta: {log_uniform: [0.3, 100]}
+      projection.rank: {choice: [16, 64, null]}
+      projection.center: {choice: [true, false], when: {projection.rank: null}}
+
+A parameter is addressed by the path of the setting (`alpha`, `projection.kind`, `recipe.lr`) or its last part. `when`
+names other parameters and the values under which this one exists. Values that are maps or lists (an explicit layer map)
+are kept as JSON text in the study, since Optuna's categories are plain values.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from palenka_tune.config.build import build, full_path, leaf_paths, set_path
+from palenka_tune.config.recipe import Recipe
+from palenka_tune.distill.settings import DistillSettings
+from palenka_tune.errors import UserError, nearest
+
+KINDS = ("choice", "uniform", "log_uniform", "int")
+
+
+class Suggests(Protocol):
+    """The part of `optuna.Trial` that a space needs."""
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float: ...
+    def suggest_int(self, name: str, low: int, high: int) -> int: ...
+    def suggest_categorical(self, name: str, choices: Any) -> Any: ...
+
+
+def searchable_paths() -> list[str]:
+    """Settings that a space may name: the loss's, its projection's, and the student's recipe."""
+    return [*leaf_paths(DistillSettings), *leaf_paths(Recipe, "recipe.")]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One searched setting: `choices`, or a range from `low` to `high` (both inclusive)."""
+
+    name: str
+    kind: str
+    choices: tuple[Any, ...] = ()
+    low: float = 0.0
+    high: float = 0.0
+    when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> list[Any]:
+        """The choices as Optuna keeps them."""
+        return [label(choice) for choice in self.choices]
+
+    def suggest(self, trial: Suggests) -> Any:
+        if self.kind == "choice":
+            chosen = trial.suggest_categorical(self.name, self.labels)
+            return self.choices[self.labels.index(chosen)]
+        if self.kind == "int":
+            return trial.suggest_int(self.name, int(self.low), int(self.high))
+        return trial.suggest_float(self.name, self.low, self.high, log=self.kind == "log_uniform")
+
+    def extremes(self) -> tuple[Any, ...]:
+        """Values that stand for all when a space is checked: every choice, or both ends of the range."""
+        if self.kind == "choice":
+            return self.choices
+        ends = (self.low, self.high)
+        return tuple(int(end) for end in ends) if self.kind == "int" else ends
+
+
+def label(value: Any) -> Any:
+    """A category as Optuna can keep it: plain values as they are, maps and lists as JSON text."""
+    return json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value
+
+
+@dataclass(frozen=True)
+class Space:
+    """All searched settings, in an order in which conditions come first."""
+
+    parameters: tuple[Parameter, ...]
+
+    def suggest(self, trial: Suggests) -> dict[str, Any]:
+        """Values of one trial: {setting: value} of the parameters whose conditions hold."""
+        values: dict[str, Any] = {}
+        for parameter in self.parameters:
+            if holds(parameter, values):
+                values[parameter.name] = parameter.suggest(trial)
+        return values
+
+    def corners(self, limit: int = 20_000) -> Iterator[dict[str, Any]]:
+        """Every reachable combination of choices and ends of ranges (at most `limit` raw combinations)."""
+        raw = itertools.product(*(parameter.extremes() for parameter in self.parameters))
+        seen = set()
+        for combination in itertools.islice(raw, limit):
+            values: dict[str, Any] = {}
+            for parameter, value in zip(self.parameters, combination, strict=True):
+                if holds(parameter, values):
+                    values[parameter.name] = value
+            key = json.dumps({name: label(value) for name, value in values.items()}, sort_keys=True)
+            if key not in seen:
+                seen.add(key)
+                yield values
+
+    def grid(self, where: str) -> dict[str, list[Any]]:
+        """{setting: labels} for the grid sampler; refuses ranges and conditions."""
+        for parameter in self.parameters:
+            if parameter.kind != "choice" or parameter.when:
+                what = "has a condition" if parameter.when else f"is a range ({parameter.kind})"
+                raise UserError(
+                    f"{where}: the grid sampler needs plain choices, but {parameter.name} {what}; "
+                    "write {choice: [...]}, or use another sampler"
+                )
+        return {parameter.name: parameter.labels for parameter in self.parameters}
+
+
+def holds(parameter: Parameter, values: Mapping[str, Any]) -> bool:
+    """Whether the parameter exists beside these values."""
+    return all(name in values and values[name] in allowed for name, allowed in parameter.when.items())
+
+
+def apply(
+    distill: Mapping[str, Any], recipe: Mapping[str, Any], values: Mapping[str, Any], where: str
+) -> tuple[DistillSettings, Recipe]:
+    """The settings of a trial: the fixed trees with the trial's values put in."""
+    tree: dict[str, Any] = {"distill": copy.deepcopy(dict(distill)), "recipe": dict(recipe)}
+    for name, value in values.items():
+        set_path(tree, name if name.startswith("recipe.") else f"distill.{name}", value)
+    return build(DistillSettings, tree["distill"], where), build(Recipe, tree["recipe"], where)
+
+
+def parse_space(raw: Any, where: str) -> Space:
+    """A space from the `parameters` of a YAML file; raises `UserError` for anything that cannot be searched."""
+    if not isinstance(raw, Mapping):
+        raise UserError(f"{where}: parameters is {raw!r}; give a mapping such as beta: {{log_uniform: [0.3, 100]}}")
+    paths = searchable_paths()
+    parameters = {}
+    for key, entry in raw.items():
+        name = full_path(str(key), paths, f"{where}: parameters")
+        if name in parameters:
+            raise UserError(f"{where}: {name} stands twice under parameters; keep one")
+        parameters[name] = _parameter(name, entry, paths, where)
+    return Space(_ordered(parameters, where))
+
+
+def _parameter(name: str, entry: Any, paths: list[str], where: str) -> Parameter:
+    if not isinstance(entry, Mapping):
+        raise UserError(
+            f"{where}: {name} is {entry!r}; under parameters write {{choice: [...]}} or {{log_uniform: [low, high]}}, "
+            "and put a fixed value under distill"
+        )
+    for key in entry:
+        if key not in (*KINDS, "when"):
+            raise UserError(f"{where}: unknown key '{key}' of {name}{nearest(str(key), [*KINDS, 'when'])}")
+    given = [kind for kind in KINDS if kind in entry]
+    if len(given) != 1:
+        raise UserError(f"{where}: {name} needs exactly one of {', '.join(KINDS)}")
+    kind, body = given[0], entry[given[0]]
+    when = _conditions(name, entry.get("when", {}), paths, where)
+    if not isinstance(body, list) or not body:
+        raise UserError(f"{where}: {name}.{kind} is {body!r}; give a list")
+    if kind == "choice":
+        labels = [json.dumps(value, sort_keys=True, default=str) for value in body]
+        if len(set(labels)) != len(labels):
+            raise UserError(f"{where}: {name}.choice has a value twice: {body}; list each once")
+        return Parameter(name, kind, choices=tuple(body), when=when)
+    return _range(name, kind, body, when, where)
+
+
+def _range(name: str, kind: str, body: list[Any], when: Mapping[str, tuple[Any, ...]], where: str) -> Parameter:
+    numbers = all(isinstance(end, int | float) and not isinstance(end, bool) and math.isfinite(end) for end in body)
+    if len(body) != 2 or not numbers or (kind == "int" and any(end != int(end) for end in body)):
+        what = "whole numbers" if kind == "int" else "numbers"
+        raise UserError(f"{where}: {name}.{kind} is {body}; give two {what}, [low, high]")
+    low, high = body
+    if low > high:
+        raise UserError(f"{where}: {name}.{kind} is [{low}, {high}], which is turned around; write [{high}, {low}]")
+    if kind == "log_uniform" and low <= 0:
+        raise UserError(f"{where}: {name}.log_uniform starts at {low}; a logarithmic range starts above 0")
+    return Parameter(name, kind, low=low, high=high, when=when)
+
+
+def _conditions(name: str, raw: Any, paths: list[str], where: str) -> dict[str, tuple[Any, ...]]:
+    if not isinstance(raw, Mapping):
+        raise UserError(f"{where}: {name}.when is {raw!r}; write {{other: value}} or {{other: [value, value]}}")
+    conditions = {}
+    for key, allowed in raw.items():
+        other = full_path(str(key), paths, f"{where}: {name}.when")
+        conditions[other] = tuple(allowed) if isinstance(allowed, list) else (allowed,)
+    return conditions
+
+
+def _ordered(parameters: dict[str, Parameter], where: str) -> tuple[Parameter, ...]:
+    """Parameters sorted so that each stands after those its conditions name."""
+    ordered: dict[str, Parameter] = {}
+    waiting = dict(parameters)
+    for parameter in parameters.values():
+        for other, allowed in parameter.when.items():
+            if other not in parameters:
+                raise UserError(
+                    f"{where}: {parameter.name} depends on {other}, which is not searched; drop the condition, "
+                    f"or search it{nearest(other, parameters)}"
+                )
+            target = parameters[other]
+            if target.kind == "choice" and not any(value in target.choices for value in allowed):
+                raise UserError(
+                    f"{where}: {parameter.name} needs {other} to be {list(allowed)}, which is not among its choices "
+                    f"{list(target.choices)}"
+                )
+    while waiting:
+        ready = [name for name, p in waiting.items() if all(other in ordered for other in p.when)]
+        if not ready:
+            raise UserError(f"{where}: the conditions of {', '.join(waiting)} form a circle; break it")
+        for name in ready:
+            ordered[name] = waiting.pop(name)
+    return tuple(ordered.values())
