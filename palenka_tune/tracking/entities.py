@@ -1,0 +1,75 @@
+"""From events of the spool to MLflow's entities, cut to what MLflow accepts.
+
+Goes in: events of one run (`metrics`, `params`, `tags`, and the params and tags of a `start_run`). Comes out: a list of
+`Metric`, `Param` and `RunTag` in batches that one `log_batch` call takes.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from palenka_tune.tracking.spool import Event
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric, Param, RunTag
+
+# MLflow's limits for one log_batch call (1,000 entities in all) and for one key or value.
+_BATCH, _PARAMS, _TAGS = 1000, 100, 100
+_NAME, _PARAM_VALUE, _TAG_VALUE = 250, 6000, 8000
+
+
+def clean_name(name: str) -> str:
+    """A name of a metric, param or tag that MLflow takes: its characters, no empty or dotted path parts, its length."""
+    name = re.sub(r"[^\w.\- /]", "_", name)
+    parts = [part for part in name.split("/") if part not in ("", ".", "..")]
+    return "/".join(parts)[:_NAME].rstrip("/") or "_"
+
+
+def entities(events: Iterable[Event]) -> list[Metric | Param | RunTag]:
+    """The entities of events of one run, in order; of a tag set several times the last value.
+
+    NaN stays a metric. MLflow stores an infinity as the largest float, which reads like a measurement, so it becomes
+    the tag `palenka.infinite.<metric>` instead ("inf at step 300").
+    """
+    from mlflow.entities import Metric, Param, RunTag
+
+    metrics: list[Metric] = []
+    params: dict[tuple[str, str], Param] = {}
+    tags: dict[str, str] = {}
+    for event in events:
+        for name, value in event.get("metrics", {}).items():
+            if math.isinf(value):
+                tags[clean_name(f"palenka.infinite.{name}")] = f"{value} at step {event['step']}"
+            else:
+                metrics.append(Metric(clean_name(name), value, event["time"], event["step"]))
+        for name, value in event.get("params", {}).items():
+            pair = clean_name(name), _cut(value, _PARAM_VALUE)
+            params[pair] = Param(*pair)  # a second value of a param is kept: MLflow refuses it, and that is reported
+        for name, value in event.get("tags", {}).items():
+            tags[clean_name(name)] = _cut(value, _TAG_VALUE)
+    return [*params.values(), *(RunTag(name, value) for name, value in tags.items()), *metrics]
+
+
+def batches(items: list[Metric | Param | RunTag]) -> Iterator[list[Metric | Param | RunTag]]:
+    """Cut into lists that respect MLflow's limits of a call; the order within a kind stays."""
+    from mlflow.entities import Param, RunTag
+
+    batch: list[Any] = []
+    counts = {Param: 0, RunTag: 0}
+    for item in items:
+        if len(batch) == _BATCH or counts.get(type(item), 0) == {Param: _PARAMS, RunTag: _TAGS}.get(type(item)):
+            yield batch
+            batch, counts = [], {Param: 0, RunTag: 0}
+        batch.append(item)
+        if type(item) in counts:
+            counts[type(item)] += 1
+    if batch:
+        yield batch
+
+
+def _cut(value: Any, length: int) -> str:
+    text = str(value)
+    return text if len(text) <= length else text[: length - 3] + "..."

@@ -1,0 +1,176 @@
+"""Shipping a spool to MLflow: its events in order, each at least once, going on where the last attempt stopped.
+
+Goes in: the spool of a run folder and the store's URI. Comes out: the store holds the events, and the folder says how
+far. Neighbouring metrics, params and tags share a call for each run. A store that is away raises `OutageError` and
+loses nothing; an event that it refuses for good is skipped with a warning.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from filelock import FileLock, Timeout
+
+from palenka_tune.errors import PalenkaError
+from palenka_tune.tracking.spool import SPOOL, Event, Shipped, load_runs, read_events, spool_name
+from palenka_tune.tracking.store import brief, connect, redact
+from palenka_tune.tracking.writer import Writer, code, refused
+
+logger = logging.getLogger(__name__)
+
+_BATCHED = {"metrics", "params", "tags"}
+_WINDOW = 1000  # events dealt with between two writes of how far we are
+_ATTEMPTS = 5  # of an event that fails although the store answers
+
+
+class OutageError(Exception):
+    """The store did not take an event now; nothing is lost, try again later."""
+
+
+class Shipper:
+    """Ships the spool of `run_dir` to the store at `tracking_uri` (which may hold a password).
+
+    `seq` is the last event dealt with, `runs` the MLflow run id of each key, `experiment_id` None until the store was
+    reached. Setting `stop` ends `ship` early.
+    """
+
+    def __init__(self, run_dir: Path, tracking_uri: str) -> None:
+        self.run_dir = run_dir
+        self.tracking_uri = tracking_uri
+        self.seq = -1
+        self.runs: dict[str, str] = {}
+        self.experiment_id: str | None = None
+        self.stop = threading.Event()
+        self._writer: Writer | None = None
+        self._attempts: dict[int, int] = {}
+        self._warned: set[str] = set()
+
+    def ship(self) -> int:
+        """Ship all that waits and return how many events that was; raises `OutageError` where the store stops."""
+        count = 0
+        spool = self.run_dir / SPOOL
+        try:
+            with FileLock(str(self.run_dir / ".mlflow.lock"), timeout=0):
+                shipped = Shipped.load(self.run_dir)
+                self.seq = shipped.seq
+                self.runs.update(load_runs(self.run_dir))  # another process may have replayed in the meantime
+                for window in _windows(read_events(spool, shipped.seq, shipped.offset)):
+                    if self.stop.is_set():
+                        break
+                    self._writer = self._writer or self._open(shipped)
+                    self._ship_window(window.events, self._writer)
+                    count += window.seq - shipped.seq
+                    shipped.seq, shipped.offset = window.seq, window.offset
+                    shipped.save(self.run_dir)
+                    self.seq = window.seq
+        except Timeout:
+            raise OutageError(f"another process ships {spool} at the moment") from None
+        return count
+
+    def _open(self, shipped: Shipped) -> Writer:
+        """Connect, and find or create the experiment."""
+        try:
+            client = connect(self.tracking_uri)
+            experiment = client.get_experiment_by_name(shipped.experiment)
+            if experiment is None:
+                experiment_id = client.create_experiment(shipped.experiment, shipped.artifact_location)
+            else:
+                experiment_id = experiment.experiment_id
+                if experiment.lifecycle_stage == "deleted":
+                    client.restore_experiment(experiment_id)
+        except Exception as error:  # whatever a store or its driver raises: nothing has been shipped, so try again
+            raise OutageError(brief(error)) from error
+        self.experiment_id = experiment_id
+        return Writer(
+            client,
+            experiment_id,
+            run_dir=self.run_dir,
+            spool_name=spool_name(self.run_dir / SPOOL),
+            runs=self.runs,
+            warn=self._warn,
+        )
+
+    def _ship_window(self, events: list[tuple[int, Event | None]], writer: Writer) -> None:
+        groups: dict[str, list[Event]] = {}
+        for seq, event in events:
+            if event is None:
+                self._warn("damaged", f"line {seq + 1} of {self.run_dir / SPOOL} is damaged")
+            elif event["op"] in _BATCHED:
+                groups.setdefault(event["key"], []).append(event)
+            elif event["op"] != "spool":
+                self._try(event, partial(writer.write, event), writer)
+        for group in groups.values():
+            self._try(group[0], partial(writer.write_batch, group), writer)
+        self._attempts.clear()
+
+    def _try(self, event: Event, action: Callable[[], None], writer: Writer) -> None:
+        """Run `action`; what is refused for good, or fails again and again before a live store, is skipped."""
+        seq = event["seq"]
+        if self._attempts.get(seq, 0) >= _ATTEMPTS:
+            return
+        try:
+            action()
+        except Exception as error:  # artifact stores bring exceptions of their own
+            if not refused(error):
+                writer.looked_up = False  # the call may have created its run all the same
+                if writer.alive():
+                    self._attempts[seq] = self._attempts.get(seq, 0) + 1
+                if self._attempts.get(seq, 0) < _ATTEMPTS:
+                    raise OutageError(brief(error)) from error
+            self._warn(f"{event['op']} {code(error)}", f"{event['op']} of run '{event['key']}': {brief(error)}")
+
+    def _warn(self, kind: str, message: str) -> None:
+        """Say what is skipped, once for its kind."""
+        if kind not in self._warned:
+            self._warned.add(kind)
+            logger.warning("MLflow lacks something of %s: %s (said once for its kind)", self.run_dir.name, message)
+
+
+def replay(run_dir: Path) -> int:
+    """Ship what an earlier process left in `run_dir` and return how many events that was.
+
+    The store is the one of that process; a password comes from `MLFLOW_TRACKING_URI` if it names the same store.
+    Raises `PalenkaError` if there is nothing to ship from or the store does not take it.
+    """
+    run_dir = Path(run_dir)
+    if not (run_dir / SPOOL).exists():
+        raise PalenkaError(f"{run_dir} holds no {SPOOL}; give the folder of a run that was tracked")
+    shipped = Shipped.load(run_dir)
+    given = os.environ.get("MLFLOW_TRACKING_URI", "")
+    try:
+        return Shipper(run_dir, given if redact(given) == shipped.tracking_uri else shipped.tracking_uri).ship()
+    except OutageError as outage:
+        raise PalenkaError(
+            f"MLflow at {shipped.tracking_uri} did not take everything ({outage}); nothing is lost, try again later"
+        ) from outage
+
+
+class _Window(NamedTuple):
+    """Neighbouring events that can share calls, or one event of another kind; ends at `seq`, byte `offset`."""
+
+    events: list[tuple[int, Event | None]]
+    seq: int
+    offset: int
+
+
+def _windows(lines: Iterable[tuple[int, int, Event | None]]) -> Iterator[_Window]:
+    events: list[tuple[int, Event | None]] = []
+    last = end = 0
+    for seq, offset, event in lines:
+        alone = event is not None and event["op"] not in _BATCHED
+        if events and (alone or len(events) == _WINDOW):
+            yield _Window(events, last, end)
+            events = []
+        events.append((seq, event))
+        last, end = seq, offset
+        if alone:
+            yield _Window(events, last, end)
+            events = []
+    if events:
+        yield _Window(events, last, end)

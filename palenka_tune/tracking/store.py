@@ -1,0 +1,110 @@
+"""The MLflow store behind a search: which one, its first opening, and how a person looks at it.
+
+Goes in: the tracking URI that the user gave, if any, and the storage folder. Comes out: an absolute tracking URI, the
+place of the artifacts, a quiet `MlflowClient`, and the command that shows the runs. Passwords never leave this module.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+from filelock import FileLock
+
+from palenka_tune.errors import UserError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+logger = logging.getLogger(__name__)
+
+_DEFAULTS = {
+    # By default a dead server costs minutes a call, which would hold back the shipping thread for as long.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    # The terminal belongs to the search.
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # A search talks to its tracking server and to nobody else.
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+
+
+def connect(tracking_uri: str) -> MlflowClient:
+    """A client of the store that gives up on a dead server within seconds and prints nothing.
+
+    The settings are environment variables of this process; one that the user has set stays as it is.
+    """
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+
+    level = os.environ["MLFLOW_LOGGING_LEVEL"].upper()
+    for name in ("mlflow", "alembic", "urllib3.connectionpool"):  # also if mlflow was imported before us
+        logging.getLogger(name).setLevel(level)
+    return MlflowClient(tracking_uri=tracking_uri)
+
+
+def redact(text: str) -> str:
+    """`text` without the `user:password@` and the query of any URI in it (a query may hold a password too)."""
+    text = re.sub(r"(\w+://)[^/\s'\"]*@", r"\1", text)
+    return re.sub(r"(\w+://[^\s'\"?]+)\?[^\s'\"]*", r"\1", text)
+
+
+def initialise(tracking_uri: str | None, storage: Path) -> tuple[str, str | None]:
+    """The tracking URI to use, absolute, and the place of the artifacts (None where a server chooses it).
+
+    An explicit `tracking_uri` comes first, then `MLFLOW_TRACKING_URI`, then SQLite in the storage folder. A database is
+    opened here once, because its first opening migrates it and processes that do so at the same time spoil it. A
+    store that cannot be reached is only warned about: the spool takes over. Raises `UserError` for the file store.
+    """
+    storage = storage.expanduser().absolute()
+    storage.mkdir(parents=True, exist_ok=True)
+    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{storage / 'mlflow.db'}"
+    scheme = urlsplit(uri).scheme.split("+")[0]
+    if scheme in ("", "file"):
+        raise UserError(
+            f"the MLflow tracking URI '{redact(uri)}' is a folder, which MLflow no longer writes to; give a database "
+            f"('sqlite:///{storage / 'mlflow.db'}'), the address of a server (http://...), or nothing for the default"
+        )
+    if scheme not in _DATABASES:
+        connect(uri)  # imports mlflow here, on the main thread: two threads importing it at once can fail
+        return uri, None
+    if scheme == "sqlite" and (database := uri.partition(":///")[2].partition("?")[0]):
+        path = Path(database).absolute()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        uri = uri.replace(f":///{database}", f":///{path}", 1)
+    try:
+        with FileLock(str(storage / ".mlflow.lock"), timeout=120):
+            connect(uri).search_experiments(max_results=1)
+    except Exception as error:  # a driver may raise anything, and tracking must not stop a search
+        logger.warning(
+            "MLflow at %s cannot be opened (%s); what is logged is kept for later", redact(uri), brief(error)
+        )
+    return uri, (storage / "mlartifacts").as_uri()
+
+
+def ui_command(tracking_uri: str, storage: Path, experiment_id: str | None = None) -> str:
+    """What a person runs, or opens in a browser, to see the runs."""
+    parts = urlsplit(tracking_uri)
+    if parts.scheme in ("http", "https"):
+        page = f"#/experiments/{experiment_id}" if experiment_id else ""
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/") + "/", "", "")) + page
+    # A password is not printed: the shell takes the URI from where the user keeps it.
+    uri = shlex.quote(tracking_uri) if redact(tracking_uri) == tracking_uri else '"$MLFLOW_TRACKING_URI"'
+    artifacts = shlex.quote(str(storage.expanduser().absolute() / "mlartifacts"))
+    return f"mlflow ui --backend-store-uri {uri} --artifacts-destination {artifacts} --port 5000"
+
+
+def brief(error: BaseException) -> str:
+    """The first line of an error, without passwords."""
+    lines = redact(str(error)).strip().splitlines()
+    return (lines[0][:300] if lines else "") or type(error).__name__

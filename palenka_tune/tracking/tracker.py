@@ -1,0 +1,185 @@
+"""The tracker of a search: logging calls that only append to a spool, and a thread that ships it to MLflow.
+
+Goes in: runs, params, metrics, tags, artifacts and models under keys of our own ("search", "trial-0003"). Comes out:
+the same in MLflow, now or when its server is back. No call waits for MLflow or raises because of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from palenka_tune.errors import PalenkaError
+from palenka_tune.tracking.ship import OutageError, Shipper
+from palenka_tune.tracking.spool import RUNS, Event, Shipped, Spool
+from palenka_tune.tracking.store import brief, redact
+
+logger = logging.getLogger(__name__)
+
+_LINGER = 1.0  # seconds that the thread lets a burst of events gather
+_BACK_OFF = 30.0  # seconds between two tries at a dead server, at most
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+class Tracker:
+    """Logs one search, whose folder is `run_dir`, to `experiment` in the store at `tracking_uri`.
+
+    `artifact_location` is used if the experiment has to be created. A run folder that was tracked before is continued;
+    if it is now tracked in another store or experiment, that one gets everything from the beginning. Use it as one
+    object per folder; its methods may be called from any thread and return in well under a millisecond.
+    """
+
+    def __init__(
+        self, run_dir: Path, *, tracking_uri: str, experiment: str, artifact_location: str | None = None
+    ) -> None:
+        self.run_dir = Path(run_dir).absolute()
+        self._spool = Spool(self.run_dir)
+        self._shown_uri = redact(tracking_uri)
+        _aim(self.run_dir, Shipped(self._shown_uri, experiment, artifact_location))
+        self._shipper = Shipper(self.run_dir, tracking_uri)
+        self._condition = threading.Condition()
+        self._closed = self._retry_now = self._spool_failed = False
+        self._thread = threading.Thread(target=self._ship_forever, name="mlflow-shipper", daemon=True)
+        self._thread.start()
+
+    def start_run(
+        self,
+        key: str,
+        *,
+        name: str,
+        parent: str | None = None,
+        tags: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Start the run of `key`, nested under that of `parent`; one that exists (a resumed search) is reopened."""
+        self._put("start_run", key, name=name, parent=parent, tags=_texts(tags), params=_texts(params))
+
+    def log_params(self, key: str, params: Mapping[str, Any]) -> None:
+        """Log params; MLflow keeps the first value of a param and refuses another."""
+        self._put("params", key, params=_texts(params))
+
+    def log_metrics(self, key: str, metrics: Mapping[str, float | None], step: int) -> None:
+        """Log metrics at `step` (trained tokens); None is left out, an infinity becomes a tag."""
+        try:
+            values = {name: float(value) for name, value in metrics.items() if value is not None}
+            self._put("metrics", key, metrics=values, step=int(step))
+        except (TypeError, ValueError) as error:
+            logger.warning("metrics of '%s' at step %s are not logged to MLflow: %s", key, step, error)
+
+    def set_tags(self, key: str, tags: Mapping[str, Any]) -> None:
+        """Set tags; a later value replaces an earlier one."""
+        self._put("tags", key, tags=_texts(tags))
+
+    def log_artifact(self, key: str, path: str | Path, artifact_path: str | None = None) -> None:
+        """Log a file or folder, into the folder `artifact_path` of the run; read when shipped, so leave it in place."""
+        self._put("artifact", key, path=str(Path(path).absolute()), artifact_path=artifact_path)
+
+    def log_model(self, key: str, folder: str | Path, name: str) -> None:
+        """Log a Hugging Face model folder as an MLflow model of the run; read when shipped, so leave it in place."""
+        self._put("model", key, path=str(Path(folder).absolute()), name=name)
+
+    def end_run(self, key: str, status: Status = "FINISHED") -> None:
+        """End the run of `key`."""
+        self._put("end_run", key, status=status)
+
+    def run_id(self, key: str) -> str | None:
+        """MLflow's run id of `key`, or None while the store does not have it (see `flush`)."""
+        return self._shipper.runs.get(key)
+
+    @property
+    def experiment_id(self) -> str | None:
+        """MLflow's id of the experiment, or None while the store was not reached."""
+        return self._shipper.experiment_id
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until MLflow has all that was logged before this call; False if it has not after `timeout_s` seconds."""
+        deadline = time.monotonic() + timeout_s
+        with self._condition:
+            wanted = self._spool.seq
+            while self._shipper.seq < wanted and (left := deadline - time.monotonic()) > 0 and self._thread.is_alive():
+                self._retry_now = True
+                self._condition.notify_all()
+                self._condition.wait_for(lambda: self._shipper.seq >= wanted, timeout=min(left, 1.0))
+            return self._shipper.seq >= wanted
+
+    def close(self, timeout_s: float = 30.0) -> bool:
+        """Ship what is left and stop; False, and a warning that says how to replay, if that took too long."""
+        with self._condition:
+            if self._closed:
+                return self._shipper.seq >= self._spool.seq
+        done = self.flush(timeout_s)
+        self._shipper.stop.set()
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
+        if done:
+            self._thread.join(timeout=5.0)
+        else:
+            logger.warning(
+                "MLflow at %s has not got %d events of this run; send them later with: %s -m palenka_tune.tracking %s",
+                self._shown_uri,
+                self._spool.seq - self._shipper.seq,
+                Path(sys.executable).name,
+                self.run_dir,
+            )
+        try:
+            self._spool.close()
+        except OSError as error:
+            logger.warning("the MLflow spool %s could not be written through: %s", self._spool.path, error)
+        return done
+
+    def _put(self, op: str, key: str, **fields: Any) -> None:
+        event: Event = {"op": op, "key": key, **fields}
+        with self._condition:
+            if self._closed:
+                logger.warning("%s of '%s' came after the tracker was closed and is not logged to MLflow", op, key)
+                return
+            try:
+                self._spool.append(event)
+            except OSError as error:
+                if not self._spool_failed:
+                    self._spool_failed = True
+                    logger.warning("the MLflow spool %s cannot be written (%s)", self._spool.path, error.strerror)
+                return
+            self._condition.notify_all()
+
+    def _ship_forever(self) -> None:
+        pause, away = _LINGER, False
+        while True:
+            with self._condition:
+                self._condition.wait_for(lambda: self._closed or self._spool.seq > self._shipper.seq)
+                self._condition.wait_for(lambda: self._closed or self._retry_now, timeout=pause)
+                self._retry_now = False
+                if self._closed:
+                    return
+            try:
+                self._shipper.ship()
+                pause, away = _LINGER, False
+            except Exception as error:  # of whatever kind: the thread lives on and tries again
+                reason = str(error) if isinstance(error, OutageError) else brief(error)
+                if not away:
+                    logger.warning("MLflow at %s: %s; what is logged is kept and sent later", self._shown_uri, reason)
+                pause, away = min(2 * pause, _BACK_OFF), True
+            with self._condition:
+                self._condition.notify_all()
+
+
+def _aim(run_dir: Path, target: Shipped) -> None:
+    """Note where the spool goes; a store or experiment that is new to it starts from the first event."""
+    try:
+        if Shipped.load(run_dir).same_target(target):
+            return
+    except PalenkaError:
+        pass  # a first run, or a damaged file: shipping again from the start changes nothing in the store
+    (run_dir / RUNS).unlink(missing_ok=True)
+    target.save(run_dir)
+
+
+def _texts(values: Mapping[str, Any] | None) -> dict[str, str]:
+    return {str(name): str(value) for name, value in (values or {}).items()}

@@ -1,0 +1,174 @@
+"""What each event of a spool means in MLflow, written so that doing it twice is the same as doing it once.
+
+Goes in: events, a connected client and the experiment. Comes out: runs, params, metrics, tags, artifacts and models in
+the store. Metrics keep the time at which they were logged, params and tags are values, and a run is found again by its
+tags `palenka.run` (the spool) and `palenka.key` (our name of the run).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from palenka_tune.config.files import write_json
+from palenka_tune.errors import PalenkaError
+from palenka_tune.tracking.entities import batches, entities
+from palenka_tune.tracking.hf_model import write_mlflow_model
+from palenka_tune.tracking.spool import RUNS, Event
+from palenka_tune.tracking.store import brief
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+KEY_TAG, RUN_TAG, PARENT_TAG = "palenka.key", "palenka.run", "mlflow.parentRunId"
+_REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"}
+
+
+class Writer:
+    """Writes the events of the spool named `spool_name` to an experiment.
+
+    `runs` maps our keys to MLflow's run ids and is kept in `run_dir`; `warn(kind, message)` hears of refused entities.
+    All methods raise what MLflow raises; `refused` tells whether trying again can help.
+    """
+
+    def __init__(
+        self,
+        client: MlflowClient,
+        experiment_id: str,
+        *,
+        run_dir: Path,
+        spool_name: str,
+        runs: dict[str, str],
+        warn: Callable[[str, str], None],
+    ) -> None:
+        self.client = client
+        self.experiment_id = experiment_id
+        self.run_dir = run_dir
+        self.spool_name = spool_name
+        self.runs = runs
+        self.warn = warn
+        self.looked_up = False
+
+    def alive(self) -> bool:
+        """Whether the store answers at all."""
+        try:
+            self.client.get_experiment(self.experiment_id)
+        except Exception:  # any failure here means the same
+            return False
+        return True
+
+    def write(self, event: Event) -> None:
+        """Write one event that is not a batch."""
+        if event["op"] == "start_run":
+            self._start_run(event)
+            return
+        run_id = self._run_id(event["key"])
+        if event["op"] == "end_run":
+            self.client.set_terminated(run_id, event["status"], event["time"])
+            return
+        path = Path(event["path"])
+        if not path.exists():
+            raise PalenkaError(f"{path} is gone")
+        if event["op"] == "artifact":
+            self.client.log_artifact(run_id, str(path), event["artifact_path"])
+        else:
+            self._log_model(run_id, path, event["name"])
+
+    def write_batch(self, events: list[Event]) -> None:
+        """Write metrics, params and tags of one run."""
+        run_id = self._run_id(events[0]["key"])
+        for batch in batches(entities(events)):
+            self._log_batch(run_id, batch)
+
+    def _run_id(self, key: str) -> str:
+        if key not in self.runs:
+            self._look_up()
+        if key not in self.runs:
+            raise PalenkaError("it was never started, or MLflow refused to start it")
+        return self.runs[key]
+
+    def _start_run(self, event: Event) -> None:
+        """Reopen the run of this key, or create it; it gets its params and tags in both cases."""
+        key = event["key"]
+        if not self._reopen(key):
+            self._look_up()
+            if not self._reopen(key):
+                tags = {KEY_TAG: key, RUN_TAG: self.spool_name}
+                if event["parent"] in self.runs:
+                    tags[PARENT_TAG] = self.runs[event["parent"]]
+                run = self.client.create_run(self.experiment_id, event["time"], tags, event["name"])
+                self.runs[key] = run.info.run_id
+                write_json(self.run_dir / RUNS, self.runs)
+        self.write_batch([event])
+
+    def _reopen(self, key: str) -> bool:
+        """Whether the store has a run of this key; it is RUNNING then. One that a person has deleted is forgotten."""
+        if key not in self.runs:
+            return False
+        try:
+            self.client.update_run(self.runs[key], status="RUNNING")
+        except Exception as error:
+            if not refused(error):
+                raise
+            del self.runs[key]
+            return False
+        return True
+
+    def _look_up(self) -> None:
+        """Learn the runs of this spool that were created just before a crash, or by a call that seemed to fail."""
+        if self.looked_up:
+            return
+        query, token = f"tags.`{RUN_TAG}` = '{self.spool_name}'", None
+        while True:
+            page = self.client.search_runs([self.experiment_id], query, max_results=1000, page_token=token)
+            for run in page:
+                self.runs.setdefault(run.data.tags[KEY_TAG], run.info.run_id)
+            token = page.token
+            if not token:
+                break
+        write_json(self.run_dir / RUNS, self.runs)
+        self.looked_up = True
+
+    def _log_model(self, run_id: str, folder: Path, name: str) -> None:
+        """A logged model of the run (MLflow 3); one that an earlier attempt finished is left alone."""
+        from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+
+        query = f"source_run_id = '{run_id}' AND name = '{name}'"
+        for model in self.client.search_logged_models([self.experiment_id], query):
+            if model.status == LoggedModelStatus.READY:
+                return
+            self.client.delete_logged_model(model.model_id)
+        with tempfile.TemporaryDirectory() as temporary:
+            model = self.client.create_logged_model(self.experiment_id, name, run_id, model_type="causal-lm")
+            write_mlflow_model(folder, Path(temporary), run_id=run_id, model_id=model.model_id)
+            self.client.log_model_artifacts(model.model_id, temporary)
+        self.client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+        self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+
+    def _log_batch(self, run_id: str, batch: list[Any]) -> None:
+        """One call; if the store refuses it, halves, down to the entity that is the reason, which is skipped."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        kinds = [[item for item in batch if isinstance(item, kind)] for kind in (Metric, Param, RunTag)]
+        try:
+            self.client.log_batch(run_id, *kinds)
+        except Exception as error:
+            if not refused(error) or self.client.get_run(run_id).info.lifecycle_stage == "deleted":
+                raise
+            if len(batch) == 1:
+                self.warn(f"{type(batch[0]).__name__} {code(error)}", f"'{batch[0].key}': {brief(error)}")
+                return
+            self._log_batch(run_id, batch[: len(batch) // 2])
+            self._log_batch(run_id, batch[len(batch) // 2 :])
+
+
+def code(error: BaseException) -> str:
+    """MLflow's name of an error, or its class."""
+    return str(getattr(error, "error_code", type(error).__name__))
+
+
+def refused(error: BaseException) -> bool:
+    """Whether trying again cannot help."""
+    return isinstance(error, PalenkaError | FileNotFoundError) or code(error) in _REFUSALS
