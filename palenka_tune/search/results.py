@@ -1,0 +1,116 @@
+"""What a search leaves behind as tables: `trials.parquet`, `summary.json`, and the table that is printed at the end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from palenka_tune.config.files import atomic_path, write_json
+from palenka_tune.errors import PalenkaError
+from palenka_tune.search.ledger import COMPLETE, FAILED, PRUNED
+from palenka_tune.search.space import Space, label
+
+# settings that mean nothing when a weight is 0
+IDLE = {"alpha": ("temperature", "alpha_schedule", "kl_reduction", "ensemble"), "beta": ("beta_schedule", "projection.")}
+
+
+def effective(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that shape a student: without those of a term whose weight is 0."""
+    idle = tuple(name for weight, names in IDLE.items() if values.get(weight) == 0 for name in names)
+    return {name: value for name, value in values.items() if not (idle and name.startswith(idle))}
+
+
+def write_trials(path: Path, rows: Sequence[Mapping[str, Any]], space: Space) -> None:
+    """A row per trial: id, state, anchor, every searched setting, values, steps, tokens, seconds, reason."""
+    names = list(dict.fromkeys([*(p.name for p in space.parameters), *(n for row in rows for n in row["values"])]))
+    columns: dict[str, list[Any]] = {key: [row[key] for row in rows] for key in ("trial_id", "state", "anchor")}
+    for name in names:
+        columns[name] = _uniform([label(row["values"].get(name)) for row in rows])
+    for key in ("val_ce", "val_ce_best", "steps", "tokens", "seconds", "reason"):
+        columns[key] = [row[key] for row in rows]
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.table(columns), temporary)
+
+
+def _uniform(values: list[Any]) -> list[Any]:
+    """A column of one type: numbers stay numbers, a mix becomes text."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {int, float} or len(kinds) <= 1:
+        return [float(value) if kinds == {int, float} and value is not None else value for value in values]
+    return [None if value is None else str(value) for value in values]
+
+
+def best_row(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The COMPLETE trial with the lowest `val_ce`; raises `PalenkaError` if there is none."""
+    complete = [row for row in rows if row["state"] == COMPLETE]
+    if not complete:
+        reasons = sorted({str(row["reason"]) for row in rows if row["reason"]}) or ["no trial was run"]
+        raise PalenkaError(f"no trial was trained to the end ({reasons[0]}); see trials.parquet for each reason")
+    return min(complete, key=lambda row: (row["val_ce"], row["trial_id"]))
+
+
+def anchor_row(rows: Sequence[Mapping[str, Any]], anchor: str) -> Mapping[str, Any] | None:
+    """The row of an anchor, if it was trained to the end."""
+    found = [row for row in rows if row["anchor"] == anchor and row["state"] == COMPLETE]
+    return found[0] if found else None
+
+
+def write_summary(
+    path: Path,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    total_steps: int,
+    wall_seconds: float,
+    mlflow: Mapping[str, Any],
+    extra: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write and return `summary.json` (CONTRACT section 5)."""
+    best = best_row(rows)
+    run = sum(row["steps"] for row in rows)
+    full = total_steps * len(rows)
+    summary = {
+        "objective": {"metric": "val/ce", "mode": "min", "unit": "nats per token"},
+        "best": {
+            "trial_id": best["trial_id"],
+            "anchor": best["anchor"],
+            "params": best["values"],
+            "val_ce": best["val_ce"],
+        },
+        "baselines": {
+            name: {"val_ce": row["val_ce"] if row else None}
+            for name in ("no_distillation", "vanilla_kd")
+            for row in [anchor_row(rows, name)]
+        },
+        "counts": {
+            state.lower(): sum(row["state"] == state for row in rows) for state in (COMPLETE, PRUNED, FAILED)
+        },
+        "budget": {
+            "trial_steps_run": run,
+            "trial_steps_full_grid": full,
+            "saved_fraction": round(1 - run / full, 4) if full else 0.0,
+        },
+        "wall_seconds": round(wall_seconds, 1),
+        "mlflow": dict(mlflow),
+        **extra,
+    }
+    write_json(path, summary)
+    return summary
+
+
+def describe_values(values: Mapping[str, Any]) -> str:
+    """Settings on one line, such as `alpha=1.2 beta=3.1 temperature=2 rank=64`."""
+    parts = []
+    for name, value in values.items():
+        shown = f"{value:.3g}" if isinstance(value, float) else "full" if name.endswith("rank") and value is None else value
+        parts.append(f"{name.removeprefix('projection.')}={shown}")
+    return " ".join(parts)
+
+
+def perplexity(ce: float) -> float:
+    """exp(cross-entropy), capped where it overflows a float."""
+    return math.exp(min(ce, 700.0))

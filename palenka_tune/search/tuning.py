@@ -1,0 +1,219 @@
+"""The part of a search that runs on Ray: placement, teachers, and the trials by Ray Tune."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from palenka_tune.cluster.session import Resources
+from palenka_tune.config.recipe import Recipe
+from palenka_tune.data.prepare import PreparedData
+from palenka_tune.distill.settings import DistillSettings
+from palenka_tune.errors import PalenkaError, UserError
+from palenka_tune.models.presets import get_preset
+from palenka_tune.models.scales import parameter_count
+from palenka_tune.search.asha import RungScheduler, rung_steps
+from palenka_tune.search.config import SearchConfig
+from palenka_tune.search.ledger import Ledger, Proposal
+from palenka_tune.search.mlflow_observer import PARENT
+from palenka_tune.search.results import effective
+from palenka_tune.search.searcher import LedgerSearcher, Observer
+from palenka_tune.search.space import apply
+from palenka_tune.search.student import BenchSpec
+from palenka_tune.search.trial import StudentTrial
+from palenka_tune.teachers.ray_trainer import train_teachers
+from palenka_tune.teachers.spec import Teacher, TeacherSpec
+from palenka_tune.tracking.tracker import Tracker
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How trials share a cluster."""
+
+    concurrent: int
+    cpus_per_trial: int
+    gpus_per_trial: float
+
+    @property
+    def device(self) -> str:
+        return "cuda" if self.gpus_per_trial else "cpu"
+
+    def describe(self) -> str:
+        gpu = f" and {self.gpus_per_trial:g} GPU" if self.gpus_per_trial else ""
+        return f"{self.concurrent} at a time with {self.cpus_per_trial} CPU{gpu} each"
+
+
+def place(config: SearchConfig, options: Any, resources: Resources) -> Placement:
+    """Trials at a time and what each gets; raises `UserError` if the cluster can never run one."""
+    gpus = options.gpus_per_trial
+    if gpus is None:
+        gpus = gpu_share(config) if resources.gpus else 0.0
+    if gpus and gpus > resources.gpus:
+        raise UserError(f"--gpus-per-trial {gpus:g} was asked for, but the cluster has {resources.gpus:g} GPUs")
+    fit = math.floor(resources.gpus / gpus) if gpus else resources.cpus
+    concurrent = min(options.concurrent or fit, fit) if gpus else options.concurrent or fit
+    return Placement(concurrent, max(1, resources.cpus // concurrent), gpus)
+
+
+def gpu_share(config: SearchConfig) -> float:
+    """The share of a GPU that a trial needs: weights, gradients and AdamW's moments of the student, the teachers' weights,
+    and activations and logits of one micro-batch, against the memory of the smallest GPU here, with a fifth to spare."""
+    import torch
+
+    experiment = config.experiment
+    vocabulary, window = experiment.data.vocabulary, experiment.data.window
+    student = get_preset(experiment.student.preset)
+    teachers = [get_preset(teacher.preset) for teacher in experiment.teachers if not teacher.is_folder]
+    states = 16 * parameter_count(student, vocabulary, window)
+    states += sum(4 * parameter_count(teacher, vocabulary, window) for teacher in teachers)
+    tokens = experiment.recipe.batch_size // experiment.recipe.accumulate * window
+    activations = tokens * (4 * vocabulary * (3 + len(teachers)) + 34 * 2 * student.width * student.layers)
+    memory = 24e9
+    if torch.cuda.is_available():
+        memory = min(torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count()))
+    trials = max(1, min(8, int(0.8 * memory / (states + activations))))
+    return 1 / trials
+
+
+def teachers(
+    config: SearchConfig,
+    prepared: PreparedData,
+    storage: Path,
+    resources: Resources,
+    tracker: Tracker,
+    tags: Mapping[str, str],
+    log: Callable[[str], None],
+) -> list[Teacher]:
+    """The experiment's teachers in order, trained where they do not exist yet; each is a run of its own in MLflow."""
+    specs = [
+        TeacherSpec(get_preset(teacher.preset), teacher.recipe, config.experiment.seed)
+        for teacher in config.experiment.teachers
+    ]
+    started: set[str] = set()
+
+    def on_metrics(name: str, metrics: Mapping[str, float], step: int) -> None:
+        key = f"teacher-{name}"
+        if key not in started:
+            started.add(key)
+            spec = next(spec for spec in specs if spec.preset.name == name)
+            tracker.start_run(key, name=key, parent=PARENT, tags=tags, params=dataclasses.asdict(spec.recipe))
+        tracker.log_metrics(key, metrics, step=step)
+
+    trained = train_teachers(
+        specs,
+        prepared,
+        storage,
+        workers=None,
+        use_gpu=resources.gpus > 0,
+        dev_windows=config.experiment.student.dev_windows,
+        log=log,
+        on_metrics=on_metrics,
+    )
+    for key in started:
+        tracker.end_run(key)
+    return trained
+
+
+def check_teachers(config: SearchConfig, trained: Sequence[Teacher]) -> None:
+    """Refuse a space that the teachers at hand cannot serve (those given as folders are known only now)."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that turns a proposal into a trial."""
+
+    config: SearchConfig
+    bench: BenchSpec
+    folder: Path
+    placement: Placement
+    total_steps: int
+    vocabulary_size: int
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    def settings_of(self, proposal_values: Mapping[str, Any]) -> tuple[DistillSettings, Recipe]:
+        experiment = self.config.experiment
+        return apply(
+            dataclasses.asdict(experiment.distill), dataclasses.asdict(experiment.recipe), proposal_values, "search"
+        )
+
+    def settings(self, proposal: Proposal) -> dict[str, Any]:
+        """All settings of a trial, searched and fixed, as plain data."""
+        distill, recipe = self.settings_of(proposal.values)
+        return {**dataclasses.asdict(distill), "recipe": dataclasses.asdict(recipe)}
+
+    def trial_config(self, proposal: Proposal) -> dict[str, Any]:
+        """The configuration of a `StudentTrial`."""
+        distill, recipe = self.settings_of(proposal.values)
+        search = self.config.search
+        return {
+            "trial_id": proposal.trial_id,
+            "anchor": proposal.anchor,
+            "bench": self.bench,
+            "distill": distill,
+            "recipe": recipe,
+            "seed": self.config.experiment.seed,
+            "rungs": rung_steps(self.total_steps, search.rungs, search.reduction),
+            "threads": self.placement.cpus_per_trial,
+            "folder": str(self.checkpoints),
+            "ce_limit": search.divergence * math.log(self.vocabulary_size),
+        }
+
+    def rows(self, ledger: Ledger) -> list[dict[str, Any]]:
+        """The ledger's rows; an anchor shows the fixed value of each searched setting that shapes it."""
+        rows = ledger.rows()
+        for row in rows:
+            if row["anchor"]:
+                tree = self.settings_of(row["values"])[0]
+                fixed = {p.name: _lookup(tree, p.name) for p in self.config.space.parameters if "recipe." not in p.name}
+                row["values"] = effective({**fixed, **row["values"]})
+        return rows
+
+
+def _lookup(settings: Any, path: str) -> Any:
+    for part in path.split("."):
+        settings = getattr(settings, part)
+    return settings
+
+
+def run(job: Job, ledger: Ledger, observers: Sequence[Observer]) -> None:
+    """Run all trials to their end; a trial that fails is told as FAILED and the search goes on."""
+    from ray import tune
+
+    # one JSON, CSV and TensorBoard file per trial is what we have a ledger and MLflow for
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    os.environ["TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S"] = "0"
+    search = job.config.search
+    job.checkpoints.mkdir(exist_ok=True)
+    scheduler = RungScheduler(total_steps=job.total_steps, rungs=search.rungs, reduction=search.reduction)
+    searcher = LedgerSearcher(ledger, scheduler, job.trial_config, job.checkpoints, observers)
+    each = {"cpu": job.placement.cpus_per_trial, "gpu": job.placement.gpus_per_trial}
+    tuner = tune.Tuner(
+        tune.with_resources(StudentTrial, each),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            scheduler=scheduler,
+            num_samples=-1,
+            max_concurrent_trials=job.placement.concurrent,
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: trial.config["trial_id"],
+            trial_name_creator=lambda trial: trial.config["trial_id"],
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(job.folder),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=search.max_failures),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+        ),
+    )
+    tuner.fit()
+    if ledger.running:
+        raise PalenkaError(f"Ray Tune ended with {', '.join(ledger.running)} unfinished; see {job.folder / 'tune'}")
