@@ -51,6 +51,10 @@ def _tidy(line: str) -> str:
     return line if _READABLE.search(line) else ""
 
 
+def _heading(line: str) -> str:
+    return line.strip("= ") if line.startswith("=") and line.endswith("=") else line
+
+
 TAGS = _sub("markup tags: <i>, </font>, <pause dur=3>", r"</?[A-Za-z][^<>]*/?>")
 ENTITIES = Step("character references of HTML and SGML: &amp;, &quot;, &#39;", html.unescape)
 LEADING_DASH = _sub("the hyphen or dash that marks a new speaker", r"^\s*[-–—]+\s+(?=\S)")
@@ -63,25 +67,25 @@ EVENTS = _sub("descriptions of sounds in brackets: [laughs], [MUSIC]", r"\[[^\[\
 
 CHILDES = (
     _drop("headers (@Begin) and annotation tiers (%mor:) of the CHAT format", r"^\s*(@[A-Z]|%[a-z]{3}:)"),
-    _sub("the time marks of the media, a pair of numbers between control characters", "\x15\\d+_\\d+\x15"),
+    _sub("the time marks of the media, in milliseconds: 1200_2340", r"\b\d+_\d+\b"),
     _sub("the speaker of a main tier: *MOT:", r"^\s*\*[A-Z0-9]{2,4}:\s*"),
     _sub("codes in brackets: [//], [=! laughing], [: because]", r"\[[^\[\]]*\]"),
     _sub("linkers at the start of an utterance: +<, +^, ++", r"(^|\s)\+[<^+,\"]+(?=\s)", " "),
     _sub("the angle brackets around a retraced or overlapped stretch, whose words stay", r"[<>]"),
     _sub("events and fragments: &=laughs, &+fr, &~gaga", r"&[=+~][^\s.?!]*"),
-    _sub("the mark of a filled pause, whose word stays: &-uh", r"&-?(?=[a-z])"),
+    _sub("the mark of a filled pause, whose word stays: &-uh", r"(?<![\w&-])(&-?)++(?=[a-z])"),
     _sub("unintelligible, phonetic and untranscribed stretches: xxx, yyy, www", r"\b(xxx|yyy|www|xx|yy)\b"),
     _sub("pauses: (.), (..), (1.5)", r"\((\.+|\d+\.\d*)\)"),
     _sub("the parentheses around sounds left out: (be)cause", r"\((\w+)\)(?=\w)|(?<=\w)\((\w+)\)", r"\1\2"),
     _sub("special form markers: woofwoof@o", r"(?<=\w)@[a-z:]+"),
     _sub("special terminators: +..., +/., +//?", r"\+[/\"]*(?=[.?!])"),
-    _sub("the underscore that ties a compound: Mr_Rogers", r"(?<=\w)_+(?=\w)", " "),
+    _sub("the underscore that ties a compound: Mr_Rogers", r"(?<=[^\W_])_++(?=\w)", " "),
     SPACED_PUNCTUATION,
 )
 SWITCHBOARD = (
     _sub("the speaker of a turn: A:", r"^\s*@?[AB](\.\d+)?(\s+utt\d+)?:\s*"),
-    _sub("noises and comments: <laughter>, <<talks to child>>", r"<+[^<>]*>+"),
-    EVENTS,
+    _sub("noises and comments: <laughter>, [noise], <<talks to child>>", r"(?<!<)<++[^<>]*>++|\[[\w-]+\]"),
+    _sub("the marks of a restart, whose words stay: [ I, + I ]", r"(^|\s)[\[+](?=\s)|\s\](?=\s|$)", " "),
     _sub("the braces of fillers and discourse marks, whose words stay: {F uh, }", r"\{[A-Z]\s+([^{}]*)\}", r"\1"),
     _sub("slashes that end a unit", r"\s+-?/(?=\s|$)"),
     SPACED_PUNCTUATION,
@@ -101,7 +105,7 @@ OPEN_SUBTITLES = (
     TAGS,
     _drop(
         "credits and advertisements of the subtitles' makers",
-        r"(subtitles?|captions?|captioned|sync|synced|synchroni[sz]ed|resync|corrections?|transcripts?|ripped) +"
+        r"^\W*(subtitles?|captions?|captioned|sync|synced|synchroni[sz]ed|resync|corrections?|transcripts?|ripped) +"
         r"(and +\w+ +)?by\b"
         r"|opensubtitles|addic7ed|subscene|\bwww\.|https?://|advertise your product|support us and become",
         flags=re.IGNORECASE,
@@ -133,7 +137,7 @@ GUTENBERG = (
         r"\[(\d+|[A-Z*†])\]|\[Footnote\b[^\[\]]*(\]|$)",
     ),
     _sub("page numbers: [Pg 12], {12}", r"\[(Pg|Page|p\.)\s*\w+\]|\{\d+\}", flags=re.IGNORECASE),
-    _sub("the underscores of italics: _very_", r"(?<!\w)_+(?=\S)|(?<=\S)_+(?!\w)"),
+    _sub("the underscores of italics: _very_", r"(?<!\w)_++(?=\S)|(?<=[^\s_])_++(?!\w)"),
     _sub("the equals signs of bold type: =very=", r"(?<![\w=])=(?=\w)([^=]*)(?<=\S)=(?![\w=])", r"\1"),
     SPACED_PUNCTUATION,
 )
@@ -153,7 +157,7 @@ CBT = (
     SPACED_PUNCTUATION,
 )
 WIKIPEDIA = (
-    _sub("the equals signs of a heading, whose words stay: = = History = =", r"^\s*(=\s*)+(\S.*?)\s*(=\s*)+$", r"\2"),
+    Step("the equals signs of a heading, whose words stay: = = History = =", _heading),
     _sub("references with their text: <ref>...</ref>", r"<ref\b[^<>]*>[^<>]*</ref>|<ref\b[^<>]*/>"),
     TAGS,
     _sub("templates: {{cite web}}", r"\{\{[^{}]*\}\}"),
@@ -162,8 +166,8 @@ WIKIPEDIA = (
     ),
     _sub("references: [12], [a], [citation needed]", r"\[(\d+|[a-z]|note \d+|citation needed|who\?|when\?|update)\]"),
     _sub("joiners of the tokeniser: 3 @-@ 4, 1 @,@ 000", r"\s*@([-,.])@\s*", r"\1"),
-    _sub("parentheses that a removed template left empty: (), (; )", r"\(\s*[,;:\s]*\s*\)"),
-    _sub("what a removed template left at a parenthesis' start: (; born 1900)", r"\(\s*[,;:]+\s*", "("),
+    _sub("parentheses that a removed template left empty: (), (; )", r"\([,;:\s]*\)"),
+    _sub("what a removed template left at a parenthesis' start: (; born 1900)", r"\(\s?[,;:]+\s?", "("),
     _sub("the marks of list items: *, #", r"^\s*[*#]+\s*"),
     SPACED_PUNCTUATION,
 )
@@ -193,6 +197,7 @@ def cleaner(source: str) -> Callable[[str], str]:
     def clean(line: str) -> str:
         while True:
             before = line
+            line = _tidy(line)
             for apply in steps:
                 line = apply(line)
             line = _tidy(line)

@@ -37,7 +37,11 @@ class SourceFile:
     def raw_lines(self) -> Iterator[tuple[str, int]]:
         """(line, bytes it took in the file) pairs; raises `UserError` with the byte offset of the first bad byte."""
         offset = 0
-        with self.path.open("rb") as file:
+        try:
+            opened = self.path.open("rb")
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be read ({error.strerror}); make it readable or remove it") from None
+        with opened as file:
             for raw in file:
                 try:
                     text = raw.decode("utf-8")
@@ -89,7 +93,7 @@ def open_corpus(folder: str | Path) -> Corpus:
     root = Path(folder).expanduser()
     if not root.exists():
         siblings = [item.name for item in root.parent.iterdir() if item.is_dir()] if root.parent.is_dir() else []
-        hint = nearest(root.name, siblings) if siblings else ""
+        hint = nearest(root.name, [*siblings, "babytalk"])
         raise UserError(f"the data folder {folder} does not exist{hint if 'did you mean' in hint else ''}; {LAYOUTS}")
     if not root.is_dir():
         raise UserError(f"the data folder {folder} is a file; give the folder that holds it: {LAYOUTS}")

@@ -49,13 +49,13 @@ def download(source: str, corpora: Path, *, log: Callable[[str], None] = lambda 
         loaded = datasets.load_dataset(source)
     except (datasets.exceptions.DatasetNotFoundError, ValueError) as error:
         raise UserError(
-            f"the Hugging Face dataset '{source}' cannot be loaded ({_one_line(error)}); check the id, log in if it is "
-            "private, or download it and give the folder"
+            f"'{source}' is no folder here, and as a Hugging Face dataset it cannot be loaded ({_one_line(error)}); "
+            "correct the path or the id, log in if it is private, or download it and give the folder"
         ) from None
     except (OSError, RuntimeError) as error:
         raise PalenkaError(
-            f"the Hugging Face dataset '{source}' could not be fetched ({_one_line(error)}); try again when the hub "
-            "can be reached, or download it and give the folder"
+            f"'{source}' is no folder here, and the Hugging Face hub could not be reached ({_one_line(error)}); "
+            "correct the path, try again later, or download the dataset and give the folder"
         ) from None
     return write_dataset(source, loaded, corpora, log=log)
 

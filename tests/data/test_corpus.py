@@ -1,0 +1,130 @@
+"""Corpus folders: accepted layouts, lazy clean lines, and one sentence for every input that cannot work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from palenka_tune.data.corpus import open_corpus
+from palenka_tune.errors import UserError
+
+
+def write(root: Path, files: dict[str, str | bytes]) -> Path:
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return root
+
+
+LAYOUTS = {
+    "babylm": {"train_10M/childes.train": "a", "train_10M/bnc_spoken.train": "b", "dev/childes.dev": "c"},
+    "plain names": {"train/x.train": "a", "dev/x.dev": "b", "test/x.test": "c"},
+    "text files": {"train_100M/x.txt": "a", "validation/x.txt": "b", "test/x.txt": "c"},
+    "flat": {"train.txt": "a", "valid.txt": "b"},
+    "flat numbered": {"train_10M.txt": "a", "dev.txt": "b", "README.md": "no text"},
+    "flat sources": {"childes.train": "a", "qed.train": "b", "childes.dev": "c"},
+    "mixed": {"train/x.train": "a", "dev.txt": "b", ".hidden/x.train": "c", "notes/x.txt": "d"},
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts(tmp_path: Path, layout: str) -> None:
+    corpus = open_corpus(write(tmp_path, LAYOUTS[layout]))
+    expected = {name for name in LAYOUTS[layout] if not name.startswith((".", "notes", "README"))}
+    assert {str(file.path.relative_to(tmp_path)) for file in corpus.files} == expected
+    assert list(corpus.splits)[:2] == ["train", "dev"]
+    assert all(file.source == file.path.stem for file in corpus.files)
+
+
+def test_files_sorted_and_other_files_left_alone(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {"train/b.train": "2", "train/a.train": "1", "train/README.md": "x", "train/c.dev": "x", "dev/a.dev": "3"},
+    )
+    assert [file.source for file in open_corpus(tmp_path).splits["train"]] == ["a", "b"]
+
+
+def test_lines_are_cleaned_by_source_and_keep_their_order(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {
+            "train/childes.train": "\ufeff*MOT: hi .\r\n\r\n@End\r\nold mac\rline",
+            "train/other.train": "*MOT: stays .\n   \nlast line without an end",
+            "dev/x.dev": "x",
+        },
+    )
+    expected = ["hi.", "old mac", "line", "*MOT: stays .", "last line without an end"]
+    assert list(open_corpus(tmp_path).lines("train")) == expected
+
+
+def test_digests_follow_every_byte_and_name(tmp_path: Path) -> None:
+    write(tmp_path, {"train/a.train": "one", "dev/a.dev": "two"})
+    before = open_corpus(tmp_path).digests("train")
+    write(tmp_path, {"train/a.train": "onE"})
+    changed = open_corpus(tmp_path).digests("train")
+    (tmp_path / "train/a.train").rename(tmp_path / "train/childes.train")
+    assert len({str(before), str(changed), str(open_corpus(tmp_path).digests("train"))}) == 3
+
+
+def test_home_and_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(write(tmp_path, {"data/train.txt": "a", "data/dev.txt": "b"})))
+    assert len(open_corpus("~/data").files) == 2
+
+
+BROKEN = {
+    "empty": ({}, "is empty"),
+    "no train": ({"dev/a.dev": "x"}, "has no train split .it holds dev/"),
+    "no dev": (
+        {"train/a.train": "x", "test/a.test": "x"},
+        r"has no dev split .it holds test/, train/.*train\.txt and dev\.txt",
+    ),
+    "two sizes": (
+        {"train_10M/a.train": "x", "train_100M/a.train": "x", "dev/a.dev": "x"},
+        "train_100M/ and train_10M/.*keep one",
+    ),
+    "folder and file": ({"train/a.train": "x", "train.txt": "x", "dev.txt": "x"}, r"train/ and train\.txt"),
+    "folder and source files": ({"train/a.train": "x", "b.train": "x", "dev.txt": "x"}, r"train/ and b\.train"),
+    "two devs": ({"train.txt": "x", "dev.txt": "x", "valid.txt": "x"}, r"dev\.txt and valid\.txt"),
+    "wrong endings": ({"train/a.csv": "x", "dev/a.dev": "x"}, r"train holds no file that ends in \.train or \.txt"),
+    "empty files": ({"train/a.train": "", "train/b.train": "", "dev/a.dev": "x"}, "every file of the train split"),
+    "trainer is no train": ({"trainer/a.train": "x", "dev/a.dev": "x"}, "no train split"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_refused_with_one_sentence(tmp_path: Path, case: str) -> None:
+    files, message = BROKEN[case]
+    with pytest.raises(UserError, match=message) as caught:
+        open_corpus(write(tmp_path, files))
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_folder_names_a_near_one(tmp_path: Path) -> None:
+    write(tmp_path, {"storybook/train.txt": "a"})
+    with pytest.raises(UserError, match=r"does not exist \(did you mean 'storybook'\?\)"):
+        open_corpus(tmp_path / "storybok")
+    with pytest.raises(UserError, match="does not exist; accepted are"):
+        open_corpus(tmp_path / "nothing" / "there")
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is a file; give the folder"):
+        open_corpus(write(tmp_path, {"train.txt": "a"}) / "train.txt")
+
+
+@pytest.mark.parametrize(
+    ("content", "offset", "byte"),
+    [
+        (b"caf\xe9\n", 3, "e9"),
+        ("žluť\n".encode() * 1000 + b"ok \xff", 7003, "ff"),
+        (b"\xff\xfea\x00", 0, "ff"),
+        (b"x\nab\xc5", 4, "c5"),
+    ],
+)
+def test_not_utf8_names_file_and_offset(tmp_path: Path, content: bytes, offset: int, byte: str) -> None:
+    write(tmp_path, {"train/a.train": content, "dev/a.dev": "x"})
+    with pytest.raises(UserError, match=rf"a\.train is not UTF-8: byte 0x{byte} at byte offset {offset} "):
+        list(open_corpus(tmp_path).lines("train"))

@@ -1,0 +1,142 @@
+"""Byte-level BPE: exact round trips, determinism, and what transformers, lm-eval and the BabyLM pipeline see."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import unicodedata
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer
+
+from palenka_tune.config.files import file_sha256
+from palenka_tune.data.corpus import open_corpus
+from palenka_tune.data.tokenizer import (
+    BOS_ID,
+    EOS_ID,
+    MAX_VOCABULARY,
+    MIN_VOCABULARY,
+    PAD_ID,
+    check_vocabulary,
+    load_tokenizer,
+    save_tokenizer,
+    train_tokenizer,
+)
+from palenka_tune.errors import PalenkaError, UserError
+
+LINES = ["The cat sat on the mat.", "the dog saw the cat", "Did the cat see the dog? The dog did."] * 5
+AWKWARD = [
+    "",
+    "x",
+    "Hello  two  spaces",
+    "tab\tnew\nline ",
+    "naïve Žluť 🐎 中文 \u200d",
+    "e\u0301",
+    "a </s> b<s>",
+    "don't 12,345",
+    "\x00\x7f",
+    "  two",
+]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return train_tokenizer(LINES, 300)
+
+
+def test_special_tokens_and_real_size(tokenizer: Tokenizer) -> None:
+    assert [tokenizer.token_to_id(token) for token in ("<pad>", "<s>", "</s>")] == [PAD_ID, BOS_ID, EOS_ID] == [0, 1, 2]
+    assert MIN_VOCABULARY < tokenizer.get_vocab_size() <= 300
+    assert train_tokenizer(LINES, 60_000).get_vocab_size() < 400, "a small corpus has fewer merges than asked for"
+    assert train_tokenizer(LINES, MIN_VOCABULARY).get_vocab_size() == MIN_VOCABULARY
+
+
+@pytest.mark.parametrize("size", [0, 258, MAX_VOCABULARY + 1])
+def test_vocabulary_limits(size: int) -> None:
+    with pytest.raises(UserError, match=rf"vocabulary is {size}; it must be between 259 .* and 65536"):
+        check_vocabulary(size)
+
+
+@pytest.mark.parametrize("text", AWKWARD)
+def test_round_trip(tokenizer: Tokenizer, text: str) -> None:
+    """Every NFC text comes back, but for one leading space, which is what a line's start looks like."""
+    tokenizer.encode_special_tokens = True
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
+    assert tokenizer.decode(ids) == unicodedata.normalize("NFC", text).removeprefix(" ")
+    assert not {PAD_ID, BOS_ID, EOS_ID} & set(ids), "text never makes a special token"
+
+
+def test_round_trip_of_random_characters(tokenizer: Tokenizer) -> None:
+    draw = random.Random(0)
+    for _ in range(300):
+        text = "".join(
+            chr(draw.choice((draw.randrange(128), draw.randrange(0x800), draw.randrange(0x20000)))) for _ in range(20)
+        )
+        text = unicodedata.normalize("NFC", "x" + "".join(char for char in text if not 0xD800 <= ord(char) < 0xE000))
+        assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False).ids) == text
+
+
+def test_a_word_is_one_token_wherever_it_stands(tokenizer: Tokenizer) -> None:
+    def encode(text: str) -> list[int]:
+        return tokenizer.encode(text, add_special_tokens=False).ids
+
+    assert encode("the cat") == encode(" the cat")
+    assert encode("the cat the cat") == encode("the cat") * 2
+
+
+def test_same_lines_same_tokenizer_in_another_process(tmp_path: Path) -> None:
+    lines = ["".join(random.Random(i).choices("abcde ", k=60)) for i in range(200)]
+    code = (
+        "import random, sys; from palenka_tune.data.tokenizer import *;"
+        "lines = [''.join(random.Random(i).choices('abcde ', k=60)) for i in range(200)];"
+        "save_tokenizer(train_tokenizer(lines, 600), sys.argv[1])"
+    )
+    environment = {**os.environ, "RAYON_NUM_THREADS": "2", "PYTHONHASHSEED": "7"}
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a")], check=True, env=environment)
+    save_tokenizer(train_tokenizer(lines, 600), tmp_path / "b")
+    assert file_sha256(tmp_path / "a/tokenizer.json") == file_sha256(tmp_path / "b/tokenizer.json")
+
+
+@pytest.mark.parametrize("model", [None, "gpt2", "llama"])
+def test_auto_tokenizer(tokenizer: Tokenizer, tmp_path: Path, model: str | None) -> None:
+    """Beside a model's `config.json` too, where transformers could take the family's own tokenizer class."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    save_tokenizer(tokenizer, tmp_path)
+    if model:
+        size = tokenizer.get_vocab_size()
+        AutoConfig.for_model(model, vocab_size=size, bos_token_id=1, eos_token_id=2).save_pretrained(tmp_path)
+    loaded = AutoTokenizer.from_pretrained(tmp_path)
+    assert (loaded.pad_token_id, loaded.bos_token_id, loaded.eos_token_id) == (PAD_ID, BOS_ID, EOS_ID)
+    assert loaded.unk_token is None
+    assert len(loaded) == tokenizer.get_vocab_size()
+    text = "The cat saw the dog."
+    plain = loaded(text, add_special_tokens=False)["input_ids"]
+    assert plain == tokenizer.encode(text, add_special_tokens=False).ids
+    assert loaded(text)["input_ids"] == [BOS_ID, *plain]
+    assert loaded.decode(loaded(text)["input_ids"], skip_special_tokens=True) == text
+    assert loaded(text, return_offsets_mapping=True)["offset_mapping"][:2] == [(0, 0), (0, 3)]
+    loaded.save_pretrained(tmp_path / "again")
+    assert AutoTokenizer.from_pretrained(tmp_path / "again")(text)["input_ids"] == [BOS_ID, *plain]
+
+
+def test_damaged_folder(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    save_tokenizer(tokenizer, tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{")
+    with pytest.raises(PalenkaError, match=r"tokenizer\.json cannot be read .*; delete .* and run the command again"):
+        load_tokenizer(tmp_path)
+
+
+def test_thousand_lines_of_the_storybook() -> None:
+    folder = Path(os.environ.get("PALENKA_TEST_DATA", Path(__file__).parents[2] / "../shared/data")) / "storybook"
+    if not folder.is_dir():
+        pytest.skip("the storybook corpus is not in PALENKA_TEST_DATA nor in ../shared/data")
+    lines = list(islice(open_corpus(folder).lines("dev"), 1000))
+    trained = train_tokenizer(lines, 1024)
+    encodings = trained.encode_batch(lines, add_special_tokens=False)
+    assert [trained.decode(encoding.ids) for encoding in encodings] == lines
+    assert trained.get_vocab_size() == 1024
