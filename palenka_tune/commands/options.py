@@ -35,7 +35,7 @@ def add_experiment_options(parser: argparse.ArgumentParser) -> None:
         "--data",
         default=None,
         metavar="DIR|babytalk|OWNER/NAME",
-        help="a folder in BabyLM layout (train*/, dev*/), a Hugging Face dataset id, or the built-in corpus (default: babytalk)",
+        help="a folder in BabyLM layout, a Hugging Face dataset id, or the built-in corpus (default: babytalk)",
     )
     parser.add_argument(
         "--scale",

@@ -11,7 +11,7 @@ import dataclasses
 import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, cast, get_type_hints
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -28,7 +28,7 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
         path, known = unknown
         raise UserError(f"{where}: unknown key '{path}'{nearest(path.rsplit('.', 1)[-1], known)}")
     try:
-        checked: T = _adapter(cls).validate_python(dict(values))
+        checked: T = _adapter(cast(Any, cls)).validate_python(dict(values))
         return checked
     except ValidationError as error:
         first = error.errors()[0]

@@ -21,7 +21,7 @@ POSTER = {
 
 def _poster(teacher_depth: int, student_depth: int, family: str) -> dict[int, int]:
     """The published map at its own depths; elsewhere the same relative depths, each student state used once."""
-    published = POSTER[family]
+    published = POSTER.get(family, POSTER["gpt2"])  # families the poster had no teacher of take its first map
     teacher_full, student_full = POSTER_DEPTHS
     scaled = {
         round(teacher * teacher_depth / teacher_full): round(student * student_depth / student_full)

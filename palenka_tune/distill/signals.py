@@ -1,7 +1,7 @@
 """What the teachers say about a batch of windows, whoever provides it.
 
-A training loop asks a `SignalSource` for the `TeacherSignal` of a `WindowBatch`, and names what it needs, so that logits
-or hidden states that no loss term uses are never computed or read. `OnlineSource` runs the teachers themselves.
+A training loop asks a `SignalSource` for the `TeacherSignal` of a `WindowBatch` and names what it needs, so that no
+logits or hidden states are computed or read that no loss term uses. `OnlineSource` runs the teachers themselves.
 
 Shapes: B windows, T tokens, V vocabulary, E a teacher's width.
 """

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from palenka_tune.config.build import build, full_path, leaf_paths, load_yaml
+from palenka_tune.distill.signals import ModelShape
 from palenka_tune.errors import UserError, nearest
 from palenka_tune.search.experiment import Experiment, experiment_from, resolve_tree
 from palenka_tune.search.samplers import check_sampler
@@ -127,7 +128,7 @@ def resolve(
         parse_space(parameters, where),
         parameters,
     )
-    _check_space(config, where)
+    check_space(config, where)
     return config
 
 
@@ -187,18 +188,19 @@ def _settle(parameters: dict[str, Any], name: str, values: Any, where: str) -> N
                 entry = parameters[key]
 
 
-def _check_space(config: SearchConfig, where: str) -> None:
-    """Refuse a space with a corner that cannot be trained, so that no trial fails for a reason known beforehand."""
+def check_space(config: SearchConfig, where: str, shapes: tuple[ModelShape, ...] | None = None) -> None:
+    """Refuse a space with a corner that cannot be trained, so that no trial fails for a reason known beforehand.
+
+    `shapes` are the teachers', once those that are given as folders have been opened.
+    """
     experiment = config.experiment
     if config.search.sampler == "grid":
         config.space.grid(where)
-    experiment.check_distillation(experiment.distill)
+    experiment.check_distillation(experiment.distill, shapes)
     for values in config.space.corners():
-        distill, _ = apply(
-            dataclasses.asdict(experiment.distill), dataclasses.asdict(experiment.recipe), values, where
-        )
+        distill, _ = apply(dataclasses.asdict(experiment.distill), dataclasses.asdict(experiment.recipe), values, where)
         try:
-            experiment.check_distillation(distill)
+            experiment.check_distillation(distill, shapes)
         except UserError as error:
             raise UserError(f"{where}: {error}") from None
 

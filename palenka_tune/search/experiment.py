@@ -95,11 +95,14 @@ class Experiment:
         presets = [get_preset(teacher.preset) for teacher in self.teachers]
         return tuple(ModelShape(p.name, p.family, p.width, p.layers) for p in presets)
 
-    def check_distillation(self, distill: DistillSettings) -> None:
-        """Refuse a loss that these models cannot have: no teachers, a layer map out of range, unequal widths."""
+    def check_distillation(self, distill: DistillSettings, shapes: tuple[ModelShape, ...] | None = None) -> None:
+        """Refuse a loss that these models cannot have: no teachers, a layer map out of range, unequal widths.
+
+        `shapes` are the teachers' (None: what is known without opening a folder).
+        """
         if (distill.alpha or distill.beta) and not self.teachers:
             raise UserError("there are no teachers, but alpha or beta is above 0; name teachers or set both to 0")
-        shapes = self.teacher_shapes()
+        shapes = shapes or self.teacher_shapes()
         if shapes:
             distill.weights(len(shapes))
             if distill.beta:

@@ -1,8 +1,8 @@
 """The ledger of a search: an Optuna study that knows every trial, its intermediate values and how it ended.
 
 Trials are asked for and told here, and nowhere else. A trial ends COMPLETE (trained to the end), PRUNED (stopped by
-ASHA, with the values it had reached) or FAILED (NaN, divergence, an error) with a reason. Everything that `trials.parquet`
-and a later resume need is in the study.
+ASHA, with the values it had reached) or FAILED (NaN, divergence, an error) with a reason. Everything that
+`trials.parquet` and a later resume need is in the study.
 """
 
 from __future__ import annotations
@@ -85,9 +85,7 @@ class Ledger:
 
     def _draw(self) -> tuple[Proposal, optuna.Trial]:
         number = len(self.study.get_trials(deepcopy=False))
-        self.study.sampler = sampler_for(
-            self.sampler, self.space, seed=self.seed, number=number, samples=self.samples
-        )
+        self.study.sampler = sampler_for(self.sampler, self.space, seed=self.seed, number=number, samples=self.samples)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             trial = self.study.ask()

@@ -16,7 +16,10 @@ from palenka_tune.search.ledger import COMPLETE, FAILED, PRUNED
 from palenka_tune.search.space import Space, label
 
 # settings that mean nothing when a weight is 0
-IDLE = {"alpha": ("temperature", "alpha_schedule", "kl_reduction", "ensemble"), "beta": ("beta_schedule", "projection.")}
+IDLE = {
+    "alpha": ("temperature", "alpha_schedule", "kl_reduction", "ensemble"),
+    "beta": ("beta_schedule", "projection."),
+}
 
 
 def effective(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,9 +89,7 @@ def write_summary(
             for name in ("no_distillation", "vanilla_kd")
             for row in [anchor_row(rows, name)]
         },
-        "counts": {
-            state.lower(): sum(row["state"] == state for row in rows) for state in (COMPLETE, PRUNED, FAILED)
-        },
+        "counts": {state.lower(): sum(row["state"] == state for row in rows) for state in (COMPLETE, PRUNED, FAILED)},
         "budget": {
             "trial_steps_run": run,
             "trial_steps_full_grid": full,
@@ -106,7 +107,9 @@ def describe_values(values: Mapping[str, Any]) -> str:
     """Settings on one line, such as `alpha=1.2 beta=3.1 temperature=2 rank=64`."""
     parts = []
     for name, value in values.items():
-        shown = f"{value:.3g}" if isinstance(value, float) else "full" if name.endswith("rank") and value is None else value
+        shown = (
+            f"{value:.3g}" if isinstance(value, float) else "full" if name.endswith("rank") and value is None else value
+        )
         parts.append(f"{name.removeprefix('projection.')}={shown}")
     return " ".join(parts)
 

@@ -20,10 +20,10 @@ from palenka_tune.config.files import check_writable, write_text
 from palenka_tune.data import prepare as data
 from palenka_tune.errors import UserError
 from palenka_tune.evaluation.suite import read_suite
-from palenka_tune.models.scales import parameter_count
 from palenka_tune.models.presets import get_preset
-from palenka_tune.search import finish, provenance, tuning
-from palenka_tune.search.config import SearchConfig, check_name, grid_size
+from palenka_tune.models.scales import parameter_count
+from palenka_tune.search import finish, provenance, teaching, tuning
+from palenka_tune.search.config import SearchConfig, check_name, check_space, grid_size
 from palenka_tune.search.display import Display
 from palenka_tune.search.ledger import ANCHORS, Ledger
 from palenka_tune.search.mlflow_observer import PARENT, MlflowObserver
@@ -39,7 +39,7 @@ EXPERIMENT = "palenka_tune"
 class SearchOptions:
     """Where and how a search runs; nothing here changes what a trial trains.
 
-    `concurrent` and `gpus_per_trial` None: chosen from the cluster. `minimal_pairs` None: the corpus' own suite, if any.
+    `concurrent` and `gpus_per_trial` None: chosen from the cluster. `minimal_pairs` None: the corpus' own, if any.
     """
 
     name: str | None = None
@@ -63,7 +63,9 @@ class SearchResult:
 def main(config: SearchConfig, options: SearchOptions, console: Console | None = None) -> SearchResult:
     """Run a search to its end; raises `UserError` before any work for input that cannot work."""
     console = console or Console(highlight=False, soft_wrap=True)
-    log: Callable[[str], None] = (lambda line: None) if options.quiet else (lambda line: console.print(line, markup=False))
+    log: Callable[[str], None] = (
+        (lambda line: None) if options.quiet else (lambda line: console.print(line, markup=False))
+    )
     started = time.monotonic()
     name = check_name(options.name or default_name(config))
     if options.concurrent is not None and options.concurrent < 1:
@@ -83,6 +85,9 @@ def main(config: SearchConfig, options: SearchOptions, console: Console | None =
     log(plan(config))
     prepared = data.prepare(config.experiment.data, storage, log=log)
     log(prepared.describe())
+    given = teaching.open_given(config.experiment, prepared)
+    if given and len(given) == len(config.experiment.teachers):
+        check_space(config, config.space_name, tuple(teacher.shape for teacher in given))
     suite = Path(options.minimal_pairs) if options.minimal_pairs else prepared.minimal_pairs
     folder.mkdir()
     write_text(folder / "search.yaml", search_yaml(config, prepared.fingerprint))
@@ -123,7 +128,9 @@ def _run(
     )
     with ray_session(options.address) as resources:
         placement = tuning.place(config, options, resources)
-        teachers = tuning.teachers(config, prepared, storage, resources, tracker, tags, log)
+        runs = teaching.TeacherRuns(tracker, experiment, tags)
+        teachers = teaching.obtain(experiment, prepared, storage, use_gpu=resources.gpus > 0, log=log, on_metrics=runs)
+        runs.end()
         spec = BenchSpec(
             store=str(prepared.store.folder),
             student=experiment.student,
@@ -131,7 +138,6 @@ def _run(
             device=placement.device,
         )
         bench = Bench(spec)
-        tuning.check_teachers(config, teachers)
         total_steps = bench.total_steps(experiment.recipe)
         display = Display(
             trials=samples(config) + len(ANCHORS), total_steps=total_steps, quiet=options.quiet, console=console
@@ -191,7 +197,9 @@ def plan(config: SearchConfig) -> str:
     """What will be run, as a person would want to check it: models, data, space."""
     experiment = config.experiment
     vocabulary, window = experiment.data.vocabulary, experiment.data.window
-    lines = [f"search {config.space_name}: {config.description}" if config.description else f"search {config.space_name}"]
+    lines = [
+        f"search {config.space_name}: {config.description}" if config.description else f"search {config.space_name}"
+    ]
     lines.append(f"  data      {experiment.data.source}, vocabulary up to {vocabulary:,}, windows of {window} tokens")
     roles = [("student", experiment.student.preset, experiment.recipe)]
     roles += [("teacher", teacher.preset, teacher.recipe) for teacher in experiment.teachers if not teacher.is_folder]
@@ -204,10 +212,19 @@ def plan(config: SearchConfig) -> str:
         )
     lines += [f"  teacher   {teacher.preset} (given)" for teacher in experiment.teachers if teacher.is_folder]
     search = config.search
-    stopping = f"ASHA with {search.rungs} rungs, best 1/{search.reduction} go on" if search.rungs else "no early stopping"
-    lines.append(f"  search    {samples(config)} trials by {search.sampler} besides 2 anchors; {stopping}; seed {experiment.seed}")
+    stopping = (
+        f"ASHA with {search.rungs} rungs, best 1/{search.reduction} go on" if search.rungs else "no early stopping"
+    )
+    lines.append(
+        f"  search    {samples(config)} trials by {search.sampler} besides 2 anchors; {stopping}; "
+        f"seed {experiment.seed}"
+    )
     for parameter in config.space.parameters:
-        values = list(parameter.choices) if parameter.kind == "choice" else f"{parameter.kind} [{parameter.low:g}, {parameter.high:g}]"
+        values = (
+            list(parameter.choices)
+            if parameter.kind == "choice"
+            else f"{parameter.kind} [{parameter.low:g}, {parameter.high:g}]"
+        )
         when = "".join(f", if {name} in {list(allowed)}" for name, allowed in parameter.when.items())
         lines.append(f"    {parameter.name:<24} {values}{when}")
     return "\n".join(lines)
@@ -218,5 +235,3 @@ def search_yaml(config: SearchConfig, data_fingerprint: str) -> str:
     facts = {**provenance.versions(), "git commit": provenance.git_commit(), "data fingerprint": data_fingerprint}
     comments = "".join(f"# {name}: {value}\n" for name, value in facts.items() if value)
     return comments + yaml.safe_dump(config.tree(), sort_keys=False, allow_unicode=True)
-
-

@@ -20,7 +20,7 @@ ANCHOR = "anchor"
 
 
 def _tpe(space: Space, seed: int, samples: int) -> BaseSampler:
-    """Multivariate, grouped TPE: suits conditional spaces; a third of the samples, 4 to 10, are drawn at random first."""
+    """Multivariate, grouped TPE, for conditional spaces; a third of the samples (4 to 10) are drawn at random first."""
     return optuna.samplers.TPESampler(
         multivariate=True,
         group=True,
@@ -89,20 +89,20 @@ class AnchorBlindSampler(BaseSampler):
         self._inner = inner
 
     def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, Any]:
-        return self._inner.infer_relative_search_space(_WithoutAnchors(study), trial)  # type: ignore[arg-type]
+        return self._inner.infer_relative_search_space(_WithoutAnchors(study), trial)
 
     def sample_relative(self, study: Any, trial: Any, search_space: Any) -> dict[str, Any]:
-        return self._inner.sample_relative(_WithoutAnchors(study), trial, search_space)  # type: ignore[arg-type]
+        return self._inner.sample_relative(_WithoutAnchors(study), trial, search_space)
 
     def sample_independent(self, study: Any, trial: Any, param_name: str, param_distribution: Any) -> Any:
         seen: Any = _WithoutAnchors(study)
         return self._inner.sample_independent(seen, trial, param_name, param_distribution)
 
     def before_trial(self, study: Any, trial: Any) -> None:
-        self._inner.before_trial(_WithoutAnchors(study), trial)  # type: ignore[arg-type]
+        self._inner.before_trial(_WithoutAnchors(study), trial)
 
     def after_trial(self, study: Any, trial: Any, state: Any, values: Any) -> None:
-        self._inner.after_trial(_WithoutAnchors(study), trial, state, values)  # type: ignore[arg-type]
+        self._inner.after_trial(_WithoutAnchors(study), trial, state, values)
 
     def reseed_rng(self) -> None:
         self._inner.reseed_rng()

@@ -1,18 +1,17 @@
-"""The part of a search that runs on Ray: placement, teachers, and the trials by Ray Tune."""
+"""The part of a search that runs on Ray: how trials share a cluster, and the trials by Ray Tune."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from palenka_tune.cluster.session import Resources
 from palenka_tune.config.recipe import Recipe
-from palenka_tune.data.prepare import PreparedData
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.models.presets import get_preset
@@ -20,15 +19,11 @@ from palenka_tune.models.scales import parameter_count
 from palenka_tune.search.asha import RungScheduler, rung_steps
 from palenka_tune.search.config import SearchConfig
 from palenka_tune.search.ledger import Ledger, Proposal
-from palenka_tune.search.mlflow_observer import PARENT
 from palenka_tune.search.results import effective
 from palenka_tune.search.searcher import LedgerSearcher, Observer
 from palenka_tune.search.space import apply
 from palenka_tune.search.student import BenchSpec
 from palenka_tune.search.trial import StudentTrial
-from palenka_tune.teachers.ray_trainer import train_teachers
-from palenka_tune.teachers.spec import Teacher, TeacherSpec
-from palenka_tune.tracking.tracker import Tracker
 
 
 @dataclass(frozen=True)
@@ -61,8 +56,11 @@ def place(config: SearchConfig, options: Any, resources: Resources) -> Placement
 
 
 def gpu_share(config: SearchConfig) -> float:
-    """The share of a GPU that a trial needs: weights, gradients and AdamW's moments of the student, the teachers' weights,
-    and activations and logits of one micro-batch, against the memory of the smallest GPU here, with a fifth to spare."""
+    """The share of a GPU that a trial needs, from the memory of the smallest GPU here with a fifth to spare.
+
+    Counted are weights, gradients and AdamW's moments of the student, the teachers' weights, and the activations and
+    logits of one micro-batch.
+    """
     import torch
 
     experiment = config.experiment
@@ -78,49 +76,6 @@ def gpu_share(config: SearchConfig) -> float:
         memory = min(torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count()))
     trials = max(1, min(8, int(0.8 * memory / (states + activations))))
     return 1 / trials
-
-
-def teachers(
-    config: SearchConfig,
-    prepared: PreparedData,
-    storage: Path,
-    resources: Resources,
-    tracker: Tracker,
-    tags: Mapping[str, str],
-    log: Callable[[str], None],
-) -> list[Teacher]:
-    """The experiment's teachers in order, trained where they do not exist yet; each is a run of its own in MLflow."""
-    specs = [
-        TeacherSpec(get_preset(teacher.preset), teacher.recipe, config.experiment.seed)
-        for teacher in config.experiment.teachers
-    ]
-    started: set[str] = set()
-
-    def on_metrics(name: str, metrics: Mapping[str, float], step: int) -> None:
-        key = f"teacher-{name}"
-        if key not in started:
-            started.add(key)
-            spec = next(spec for spec in specs if spec.preset.name == name)
-            tracker.start_run(key, name=key, parent=PARENT, tags=tags, params=dataclasses.asdict(spec.recipe))
-        tracker.log_metrics(key, metrics, step=step)
-
-    trained = train_teachers(
-        specs,
-        prepared,
-        storage,
-        workers=None,
-        use_gpu=resources.gpus > 0,
-        dev_windows=config.experiment.student.dev_windows,
-        log=log,
-        on_metrics=on_metrics,
-    )
-    for key in started:
-        tracker.end_run(key)
-    return trained
-
-
-def check_teachers(config: SearchConfig, trained: Sequence[Teacher]) -> None:
-    """Refuse a space that the teachers at hand cannot serve (those given as folders are known only now)."""
 
 
 @dataclass(frozen=True)

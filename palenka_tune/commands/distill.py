@@ -1,0 +1,197 @@
+"""`python -m palenka_tune.distill --out DIR`: train one student with fixed settings, no search."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from palenka_tune.cluster.session import ray_session
+from palenka_tune.commands.options import DEFAULT_STORAGE, Parser, add_experiment_options
+from palenka_tune.config.build import leaf_paths, parse_assignment
+from palenka_tune.config.files import atomic_path, check_writable, write_json
+from palenka_tune.data import prepare as data
+from palenka_tune.errors import PalenkaError, UserError
+from palenka_tune.search.experiment import Experiment, experiment_from, resolve_overrides, resolve_tree
+
+DESCRIPTION = """\
+Train one student with fixed settings and write DIR/metrics.json, DIR/student (a Hugging Face model).
+
+L = CE + alpha * KL(teachers, student) + beta * distance of hidden states; alpha=0 and beta=0 is plain training and
+needs no teachers. A command that was stopped goes on from its last checkpoint when it is given again."""
+
+EXAMPLES = """\
+  python -m palenka_tune.distill --out my_student --set alpha=1 --set beta=3 --set projection.rank=64
+  python -m palenka_tune.distill --out baseline --set alpha=0 --set beta=0
+  python -m palenka_tune.distill --out long --data ../babylm_10M --scale small --set epochs=4 --set lr=1e-3"""
+
+CHECKPOINTS = 10
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """One student: `experiment` says how, `out` where; artifacts (data, teachers) are shared in `storage`."""
+
+    experiment: Experiment
+    out: Path
+    storage: Path
+    device: str = "auto"
+    quiet: bool = False
+
+
+def main(config: DistillConfig) -> dict[str, Any]:
+    """Train the student and return what `metrics.json` holds: `val_ce` (nats per token), the curve, the settings."""
+    experiment = config.experiment
+    log: Callable[[str], None] = (lambda line: None) if config.quiet else (lambda line: print(line, flush=True))
+    experiment.check_distillation(experiment.distill)
+    data.check(experiment.data)
+    check_writable(config.storage)
+    out = check_writable(config.out)
+    if (out / "metrics.json").exists():
+        raise UserError(f"--out {config.out} holds a finished student; give another folder or delete that one")
+    prepared = data.prepare(experiment.data, config.storage, log=log)
+    log(prepared.describe())
+    # torch and transformers: only now, when the input is known to be good
+    from palenka_tune.distill.loop import TrainRecord
+    from palenka_tune.models.card import model_card
+    from palenka_tune.models.export import export_student
+    from palenka_tune.search.student import Bench, BenchSpec
+    from palenka_tune.teachers.spec import Teacher
+
+    teachers: list[Teacher] = []
+    if experiment.distill.alpha or experiment.distill.beta:
+        teachers = _teachers(experiment, prepared, config.storage, log)
+    bench = Bench(
+        BenchSpec(
+            str(prepared.store.folder),
+            experiment.student,
+            tuple(str(teacher.folder) for teacher in teachers),
+            _device(config.device),
+        )
+    )
+    loop = bench.loop(experiment.distill, experiment.recipe, seed=experiment.seed)
+    curve = _resume(out, loop, experiment, prepared.fingerprint)
+    if loop.step:
+        log(f"going on from step {loop.step} of {loop.total_steps}")
+
+    def record(entry: TrainRecord) -> None:
+        if (entry.step // 20) % 5 == 0 or entry.step == loop.total_steps:
+            left = (loop.total_steps - entry.step) / max(1, loop.total_steps) * loop.total_steps
+            eta = left * experiment.recipe.batch_size * bench.store.window / max(1.0, entry.tokens_per_second)
+            log(
+                f"step {entry.step}/{loop.total_steps}  loss {entry.terms['total']:.4f}  ce {entry.terms['ce']:.4f}  "
+                f"{entry.tokens_per_second:,.0f} tokens/s  about {eta:.0f} s left"
+            )
+
+    loop.on_record = record
+    started = time.monotonic()
+    every = max(1, -(-loop.total_steps // CHECKPOINTS))
+    while loop.step < loop.total_steps:
+        records = loop.run_until(loop.step + every)
+        measured = loop.validate()
+        curve.append(
+            {"step": loop.step, "tokens": loop.tokens, **measured, "train": dataclasses.asdict(records[-1])["terms"]}
+        )
+        log(f"step {loop.step}/{loop.total_steps}  val/ce {measured['val/ce']:.4f} nats per token")
+        _checkpoint(out, loop, curve, experiment, prepared.fingerprint)
+    final = curve[-1]
+    metrics = {
+        **{key.replace("/", "_"): value for key, value in final.items() if key.startswith("val/")},
+        "steps": loop.step,
+        "tokens": loop.tokens,
+        "seconds": round(time.monotonic() - started, 2),
+        "curve": curve,
+        "settings": dataclasses.asdict(experiment),
+        "data_fingerprint": prepared.fingerprint,
+        "teachers": {teacher.name: teacher.fingerprint for teacher in teachers},
+    }
+    settings = {**dataclasses.asdict(experiment.distill), **dataclasses.asdict(experiment.recipe)}
+    card = model_card(
+        title=out.name,
+        model=loop.model,
+        data=prepared.describe(),
+        settings=settings,
+        val_ce=final["val/ce"],
+        teachers=[teacher.name for teacher in teachers],
+    )
+    export_student(loop.model, prepared.tokenizer_dir, out / "student", card=card)
+    write_json(out / "metrics.json", metrics)
+    (out / "checkpoint.pt").unlink()
+    print(f"val/ce {final['val/ce']:.4f} nats per token; {out / 'metrics.json'}, {out / 'student'}")
+    return metrics
+
+
+def _device(device: str) -> str:
+    import torch
+
+    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+
+
+def _teachers(experiment: Experiment, prepared: data.PreparedData, storage: Path, log: Callable[[str], None]) -> Any:
+    """The teachers; Ray is started only if one of them must be trained."""
+    from palenka_tune.search import teaching
+
+    teaching.open_given(experiment, prepared)
+    if not teaching.missing(experiment, prepared, storage):
+        return teaching.obtain(experiment, prepared, storage, use_gpu=False, log=log)
+    with ray_session() as resources:
+        return teaching.obtain(experiment, prepared, storage, use_gpu=resources.gpus > 0, log=log)
+
+
+def _identity(experiment: Experiment, data_fingerprint: str) -> str:
+    from palenka_tune.config.files import fingerprint
+
+    return fingerprint({"experiment": dataclasses.asdict(experiment), "data": data_fingerprint})
+
+
+def _checkpoint(out: Path, loop: Any, curve: list[dict[str, Any]], experiment: Experiment, data_print: str) -> None:
+    from palenka_tune.distill.loop import save_checkpoint
+
+    with atomic_path(out / "checkpoint.pt") as path:
+        save_checkpoint(
+            {"loop": loop.state_dict(), "curve": curve, "identity": _identity(experiment, data_print)}, path
+        )
+
+
+def _resume(out: Path, loop: Any, experiment: Experiment, data_print: str) -> list[dict[str, Any]]:
+    """Load the checkpoint in `out`, if there is one; returns the curve so far."""
+    from palenka_tune.distill.loop import load_checkpoint
+
+    path = out / "checkpoint.pt"
+    if not path.exists():
+        return []
+    try:
+        state = load_checkpoint(path, loop.device)
+    except Exception as error:
+        raise PalenkaError(f"{path} is damaged ({type(error).__name__}); delete it to begin again") from None
+    if state["identity"] != _identity(experiment, data_print):
+        raise UserError(f"--out {out} holds a checkpoint of other settings; give another folder or delete that one")
+    loop.load_state_dict(state["loop"])
+    return list(state["curve"])
+
+
+def cli(argv: Sequence[str]) -> int:
+    """Parse, run, return the exit code."""
+    parser = Parser("distill", DESCRIPTION, EXAMPLES)
+    add_experiment_options(parser)
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for metrics.json and the student")
+    parser.add_argument(
+        "--device", default="auto", choices=["auto", "cpu", "cuda"], help="default: a GPU if there is one"
+    )
+    args = parser.parse_args(argv)
+    if args.device == "cuda":
+        from palenka_tune.cluster.session import check_gpus
+
+        check_gpus(1, None)
+    assignments = [parse_assignment(text) for text in args.overrides]
+    overrides = resolve_overrides(assignments, leaf_paths(Experiment))
+    options = {"scale": args.scale, "data.source": args.data, "seed": args.seed}
+    tree = resolve_tree({}, options, overrides, "distill")
+    config = DistillConfig(
+        experiment_from(tree, "distill"), Path(args.out), Path(args.storage or DEFAULT_STORAGE), args.device, args.quiet
+    )
+    main(config)
+    return 0

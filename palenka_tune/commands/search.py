@@ -1,0 +1,74 @@
+"""`python -m palenka_tune.search [SPACE]`: search for the best way to distil a student, and keep it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from palenka_tune.commands.options import DEFAULT_STORAGE, Parser, add_experiment_options
+from palenka_tune.config.build import parse_assignment
+from palenka_tune.search.config import DEFAULT_SPACE, resolve, shipped_spaces
+
+DESCRIPTION = """\
+Search alpha, beta, temperature and the projection of hidden states for the student with the lowest dev cross-entropy.
+
+Teachers are trained once and kept. Every search also trains two anchors, a student without distillation and one with
+logits only (vanilla KD), so that its result can be compared. Trials that fall behind are stopped early (ASHA)."""
+
+EXAMPLES = """\
+  python -m palenka_tune.search
+      the built-in corpus, a dozen trials, a few minutes on two CPU cores
+  python -m palenka_tune.search dskd --data ../babylm_10M --scale small --samples 40
+      a BabyLM folder (train*/, dev*/) on one GPU
+  python -m palenka_tune.search alpha_beta --set projection.rank=32 --set beta='{log_uniform: [1, 30]}'
+      fix one setting, search another over a range of your own
+  python -m palenka_tune.search my_space.yaml --dry-run
+      check a search space and print the plan"""
+
+
+def cli(argv: Sequence[str]) -> int:
+    """Parse, run, return the exit code."""
+    parser = Parser("search", DESCRIPTION, EXAMPLES)
+    names = ", ".join(path.stem for path in shipped_spaces())
+    parser.add_argument(
+        "space", nargs="?", default=None, help=f"a YAML file, or one of {names} (default: {DEFAULT_SPACE})"
+    )
+    add_experiment_options(parser)
+    parser.add_argument("--name", default=None, help="the run's name (default: the space and the time)")
+    parser.add_argument(
+        "--samples", type=int, default=None, help="trials to propose besides the two anchors (default: the space's)"
+    )
+    parser.add_argument(
+        "--concurrent", type=int, default=None, help="trials at a time (default: one per CPU core, or what GPUs hold)"
+    )
+    parser.add_argument(
+        "--gpus-per-trial", type=float, default=None, help="share of a GPU for each trial (default: from its memory)"
+    )
+    parser.add_argument(
+        "--minimal-pairs", default=None, metavar="DIR", help="a BLiMP-format folder to score the models on"
+    )
+    parser.add_argument("--address", default=None, help="a running Ray cluster (default: start Ray on this machine)")
+    parser.add_argument("--dry-run", action="store_true", help="check everything and print the plan")
+    args = parser.parse_args(argv)
+    options = {
+        "scale": args.scale,
+        "data.source": args.data,
+        "seed": args.seed,
+        "search.samples": args.samples,
+    }
+    config = resolve(args.space, options=options, assignments=[parse_assignment(text) for text in args.overrides])
+    from palenka_tune.search.run import SearchOptions, main  # ray and mlflow: only once the input is known to be good
+
+    main(
+        config,
+        SearchOptions(
+            name=args.name,
+            storage=args.storage or DEFAULT_STORAGE,
+            concurrent=args.concurrent,
+            gpus_per_trial=args.gpus_per_trial,
+            address=args.address,
+            minimal_pairs=args.minimal_pairs,
+            quiet=args.quiet,
+            dry_run=args.dry_run,
+        ),
+    )
+    return 0

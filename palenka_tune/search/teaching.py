@@ -1,0 +1,103 @@
+"""The teachers of an experiment: which must be trained, which are there already, which were given as folders."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from palenka_tune.data.prepare import PreparedData
+from palenka_tune.models.presets import get_preset
+from palenka_tune.search.experiment import Experiment
+from palenka_tune.search.mlflow_observer import PARENT
+from palenka_tune.teachers.online import check_tokenizer
+from palenka_tune.teachers.spec import Teacher, TeacherSpec, is_trained, open_teacher, teacher_folder
+from palenka_tune.tracking.tracker import Tracker
+
+OnMetrics = Callable[[str, Mapping[str, float], int], None]
+
+
+def specs(experiment: Experiment) -> list[TeacherSpec | Path]:
+    """A specification per teacher to train, or the folder of one that was given; in the experiment's order."""
+    return [
+        Path(teacher.preset).expanduser()
+        if teacher.is_folder
+        else TeacherSpec(get_preset(teacher.preset), teacher.recipe, experiment.seed)
+        for teacher in experiment.teachers
+    ]
+
+
+def open_given(experiment: Experiment, prepared: PreparedData) -> list[Teacher]:
+    """Teachers that were given as folders, with their tokenizer checked against the data's; raises `UserError`."""
+    given = [open_teacher(spec) for spec in specs(experiment) if isinstance(spec, Path)]
+    for teacher in given:
+        check_tokenizer(teacher, prepared.store)
+    return given
+
+
+def missing(experiment: Experiment, prepared: PreparedData, storage: Path) -> list[TeacherSpec]:
+    """What must be trained first."""
+    dev_windows = experiment.student.dev_windows
+    return [
+        spec
+        for spec in specs(experiment)
+        if isinstance(spec, TeacherSpec)
+        and not is_trained(teacher_folder(storage, spec, prepared.fingerprint, dev_windows))
+    ]
+
+
+def obtain(
+    experiment: Experiment,
+    prepared: PreparedData,
+    storage: Path,
+    *,
+    use_gpu: bool,
+    log: Callable[[str], None],
+    on_metrics: OnMetrics | None = None,
+) -> list[Teacher]:
+    """All teachers in the experiment's order; what is missing is trained in the Ray session that is open."""
+    to_train = missing(experiment, prepared, storage)
+    dev_windows = experiment.student.dev_windows
+    if to_train:
+        from palenka_tune.teachers.ray_trainer import train_teachers  # ray: only if something must be trained
+
+        train_teachers(
+            to_train,
+            prepared,
+            storage,
+            workers=None,
+            use_gpu=use_gpu,
+            dev_windows=dev_windows,
+            log=log,
+            on_metrics=on_metrics,
+        )
+    teachers = [
+        open_teacher(
+            spec if isinstance(spec, Path) else teacher_folder(storage, spec, prepared.fingerprint, dev_windows)
+        )
+        for spec in specs(experiment)
+    ]
+    for teacher in teachers:
+        log(f"teacher {teacher.describe()}")
+    return teachers
+
+
+class TeacherRuns:
+    """Metrics of teachers in training as MLflow runs of their own under the search's."""
+
+    def __init__(self, tracker: Tracker, experiment: Experiment, tags: Mapping[str, str]) -> None:
+        self.tracker, self.tags = tracker, tags
+        self.recipes = {teacher.preset: dataclasses.asdict(teacher.recipe) for teacher in experiment.teachers}
+        self.started: set[str] = set()
+
+    def __call__(self, name: str, metrics: Mapping[str, float], step: int) -> None:
+        key = f"teacher-{name}"
+        if key not in self.started:
+            self.started.add(key)
+            self.tracker.start_run(key, name=key, parent=PARENT, tags=self.tags, params=self.recipes.get(name, {}))
+        self.tracker.log_metrics(key, metrics, step=step)
+
+    def end(self) -> None:
+        """End the runs that were started."""
+        for key in self.started:
+            self.tracker.end_run(key)
