@@ -1,0 +1,73 @@
+import math
+import random
+
+import numpy as np
+import pytest
+import torch
+from transformers import PreTrainedModel
+
+from palenka_tune.errors import PalenkaError
+from palenka_tune.evaluation.scoring import default_batch_tokens, score_sentences
+
+RANDOM = random.Random(4)
+SENTENCES = [[RANDOM.randrange(3, 320) for _ in range(RANDOM.choice([1, 2, 5, 9, 14, 30, 64]))] for _ in range(60)]
+
+
+def slow_score(model: PreTrainedModel, sentence: list[int]) -> float:
+    """One sentence, one token at a time, in float64."""
+    total = 0.0
+    for position, token in enumerate(sentence):
+        with torch.no_grad():
+            logits = model(torch.tensor([[1, *sentence[:position]]])).logits[0, -1].double()
+        total += float(logits[token] - torch.logsumexp(logits, 0))
+    return total
+
+
+def test_batched_scores_equal_a_loop_over_single_sentences(model: PreTrainedModel) -> None:
+    scores = score_sentences(model, SENTENCES, bos_id=1)
+    assert scores.dtype == np.float64
+    reference = model.double().eval()
+    expected = [slow_score(reference, sentence) for sentence in SENTENCES]
+    assert np.std([score / len(sentence) for score, sentence in zip(expected, SENTENCES, strict=True)]) > 0.1
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-4)
+
+
+def test_the_batch_size_does_not_change_the_scores(model: PreTrainedModel) -> None:
+    one_by_one = score_sentences(model, SENTENCES, bos_id=1, batch_tokens=1)
+    for batch_tokens in (7, 100, 100_000):
+        scores = score_sentences(model, SENTENCES, bos_id=1, batch_tokens=batch_tokens)
+        np.testing.assert_allclose(scores, one_by_one, rtol=0, atol=1e-4)
+    # Nothing read from the padding: another padding id, the same scores.
+    np.testing.assert_array_equal(
+        score_sentences(model, SENTENCES, bos_id=1, batch_tokens=100, pad_id=0),
+        score_sentences(model, SENTENCES, bos_id=1, batch_tokens=100, pad_id=200),
+    )
+
+
+def test_a_uniform_model_gives_every_token_log_v(uniform_model: PreTrainedModel) -> None:
+    scores = score_sentences(uniform_model, [[5, 6, 7], [9], [], [8, 8]], bos_id=1)
+    np.testing.assert_allclose(scores, [-n * math.log(320) for n in (3, 1, 0, 2)], rtol=1e-6)
+
+
+def test_progress_and_mode(model: PreTrainedModel) -> None:
+    calls: list[tuple[int, int]] = []
+    model.train()
+    score_sentences(model, SENTENCES, bos_id=1, batch_tokens=200, progress=lambda *call: calls.append(call))
+    assert model.training
+    assert calls[-1] == (60, 60)
+    assert len(calls) > 3
+    assert calls == sorted(calls)
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_diverged_model_is_not_scored_as_wrong(model: PreTrainedModel) -> None:
+    with torch.no_grad():
+        next(model.parameters()).fill_(float("nan"))
+    with pytest.raises(PalenkaError, match="60 of 60 sentences have a log-probability that is not a finite number"):
+        score_sentences(model, SENTENCES, bos_id=1)
+
+
+def test_the_default_batch_shrinks_with_the_vocabulary(model: PreTrainedModel) -> None:
+    assert default_batch_tokens(model) == 2**23 // 4 // 320
+    model.config.vocab_size = 50_000
+    assert default_batch_tokens(model) == 256
