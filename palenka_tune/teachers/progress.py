@@ -1,0 +1,77 @@
+"""What a teacher's training says while it runs: its progress file in, lines for a person and metrics for MLflow out."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from palenka_tune.teachers.worker import PROGRESS
+
+LOG_SECONDS = 5.0
+
+Log = Callable[[str], None]
+OnMetrics = Callable[[str, dict[str, float], int], None]
+"""Called with the teacher's key (its folder's name), metrics, and the number of trained tokens."""
+
+
+class ProgressFollower:
+    """Reads what was appended to a working folder's progress file since the last `poll`."""
+
+    def __init__(self, key: str, name: str, work: Path, log: Log, on_metrics: OnMetrics | None) -> None:
+        self.key, self.name, self.path = key, name, work / PROGRESS
+        self.log, self.on_metrics = log, on_metrics
+        self.offset = self.path.stat().st_size if self.path.exists() else 0
+        self.spoke = time.monotonic()
+
+    def poll(self) -> None:
+        """Pass on new epochs at once and new records at most every few seconds; all of them go to `on_metrics`."""
+        for line in self._new_lines():
+            metrics = _metrics(line)
+            if self.on_metrics:
+                self.on_metrics(self.key, metrics, int(line["tokens"]))
+            if line["kind"] == "epoch":
+                self.log(
+                    f"teacher {self.name}: epoch {line['epoch']} of {line['epochs']} done, dev CE "
+                    f"{line['val/ce']:.4f} (perplexity {line['val/ppl']:.1f})"
+                )
+            elif time.monotonic() - self.spoke > LOG_SECONDS:
+                self.spoke = time.monotonic()
+                self.log(
+                    f"teacher {self.name}: epoch {line['epoch']} of {line['epochs']}, step {line['step']} of "
+                    f"{line['total_steps']}, loss {line['loss']:.3f}, {line['tokens_per_second']:,.0f} tokens/s, "
+                    f"{duration(line['seconds_left'])} left"
+                )
+
+    def _new_lines(self) -> list[dict[str, Any]]:
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.offset)
+                text = file.read()
+        except FileNotFoundError:  # not begun yet, or finished and cleared away
+            return []
+        whole = text[: text.rfind(b"\n") + 1]  # the last line may still be in the writing
+        self.offset += len(whole)
+        return [json.loads(line) for line in whole.splitlines()]
+
+
+def _metrics(line: dict[str, Any]) -> dict[str, float]:
+    if line["kind"] == "epoch":
+        return {"val/ce": line["val/ce"], "val/ppl": line["val/ppl"]}
+    return {
+        "train/loss": line["loss"],
+        "train/lr": line["lr"],
+        "train/tokens_per_second": line["tokens_per_second"],
+    }
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `3 min 20 s`, `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

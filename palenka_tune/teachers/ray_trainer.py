@@ -1,0 +1,259 @@
+"""Trains missing teachers with Ray Train: one `TorchTrainer` per teacher, DDP over its workers, several at once on CPUs.
+
+In: specs and prepared data, inside a Ray session that the caller opened. Out: the trained teachers, as artifacts. The
+workers keep their checkpoints in a working folder beside the artifact (on a cluster: shared storage) and Ray Train
+restarts them from there when one dies; so does the next command, if this one is stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import shutil
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from palenka_tune.config.files import build_once, read_json
+from palenka_tune.data.prepare import PreparedData
+from palenka_tune.errors import PalenkaError, UserError
+from palenka_tune.teachers.progress import Log, OnMetrics, ProgressFollower
+from palenka_tune.teachers.spec import TEACHER_VERSION, Teacher, TeacherSpec, is_trained, open_teacher, teacher_folder
+from palenka_tune.teachers.worker import EXPORT, FAILED, LAST, RESULT, TeacherJob
+
+MAX_FAILURES = 2
+MAX_CPU_WORKERS = 4
+"""Beyond this, more cores go to the threads of each worker: small models gain little from more processes."""
+POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How missing teachers share the cluster: how many train at once, with how many workers of how many cores each."""
+
+    at_once: int
+    workers: int
+    cpus_per_worker: int
+
+
+def plan(missing: int, cpus: int, gpus: int, workers: int | None, use_gpu: bool, batch_size: int) -> Plan:
+    """Share `cpus` cores, or `gpus` GPUs if `use_gpu`, among `missing` teachers.
+
+    On GPUs one teacher at a time has all of them; on CPUs as many teachers as possible train at once, since separate
+    processes lose nothing to communication. `workers` fixes the number for each teacher. There are never more workers
+    than the `batch_size` windows of the smallest (micro-)batch. Raises `UserError` if `workers` is too many.
+    """
+    devices, unit = (gpus, "GPUs") if use_gpu else (cpus, "CPU cores")
+    if workers is not None and not 1 <= workers <= devices:
+        raise UserError(f"--workers is {workers}; it must be between 1 and {devices}, the {unit} there are")
+    if workers is not None and workers > batch_size:
+        raise UserError(
+            f"--workers is {workers}, but a (micro-)batch has {batch_size} windows; give {batch_size} or less"
+        )
+    if use_gpu:
+        count = workers or min(max(1, gpus), batch_size)
+        at_once = max(1, min(missing, gpus // count))
+        return Plan(at_once, count, max(1, cpus // (at_once * count)))
+    at_once = max(1, min(missing, cpus // (workers or 1)))
+    share = max(1, cpus // at_once)
+    count = workers or min(share, MAX_CPU_WORKERS, batch_size)
+    return Plan(at_once, count, max(1, share // count))
+
+
+def train_teachers(
+    specs: Sequence[TeacherSpec],
+    data: PreparedData,
+    storage: Path,
+    *,
+    workers: int | None = None,
+    use_gpu: bool = False,
+    dev_windows: int | None = None,
+    log: Log = lambda message: None,
+    on_metrics: OnMetrics | None = None,
+) -> list[Teacher]:
+    """The teachers of `specs`, in their order; those that are not in `storage` are trained in the open Ray session.
+
+    Raises:
+        UserError: if `workers` does not fit the cluster or a recipe.
+        PalenkaError: if a teacher cannot be trained; what was reached is kept, and the same call goes on from there.
+    """
+    folders = [teacher_folder(storage, spec, data.fingerprint, dev_windows) for spec in specs]
+    missing = {folder: spec for folder, spec in zip(folders, specs, strict=True) if not is_trained(folder)}
+    if missing:
+        import ray
+
+        resources = ray.cluster_resources()
+        shared = plan(
+            len(missing),
+            int(resources.get("CPU", 1)),
+            int(resources.get("GPU", 0)),
+            workers,
+            use_gpu,
+            min(spec.recipe.batch_size // spec.recipe.accumulate for spec in missing.values()),
+        )
+        trainings = [_Training(folder, spec, data, dev_windows, log, on_metrics) for folder, spec in missing.items()]
+        _run_all(trainings, shared, use_gpu)
+    return [open_teacher(folder) for folder in folders]
+
+
+class _Training:
+    """One missing teacher: its folders, and following what its workers write."""
+
+    def __init__(
+        self,
+        folder: Path,
+        spec: TeacherSpec,
+        data: PreparedData,
+        dev_windows: int | None,
+        log: Log,
+        on_metrics: OnMetrics | None,
+    ) -> None:
+        self.folder, self.spec, self.data, self.dev_windows, self.log = folder, spec, data, dev_windows, log
+        self.work = folder.parent / f".{folder.name}.work"
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.follower = ProgressFollower(folder.name, spec.preset.name, self.work, log, on_metrics)
+
+    def train(self, shared: Plan, use_gpu: bool) -> None:
+        """Build the artifact; a process that builds the same one meanwhile is waited for."""
+        build_once(self.folder, lambda temporary: self._build(temporary, shared, use_gpu))
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    def _build(self, temporary: Path, shared: Plan, use_gpu: bool) -> dict[str, Any]:
+        (self.work / FAILED).unlink(missing_ok=True)  # of an earlier command: the machine may be another one now
+        if (self.work / LAST).exists():
+            self.log(f"teacher {self.spec.preset.name}: going on from its last checkpoint")
+        self._fit(shared, use_gpu)
+        for path in (self.work / EXPORT).iterdir():
+            path.replace(temporary / path.name)
+        return {
+            "kind": "teacher",
+            "version": TEACHER_VERSION,
+            "fingerprint": self.folder.name.rsplit("-", 1)[-1],
+            **asdict(self.spec),
+            "data": self.data.fingerprint,
+            "dev_windows": self.dev_windows,
+            **read_json(self.work / RESULT),
+        }
+
+    def _fit(self, shared: Plan, use_gpu: bool) -> None:
+        # Ray Train polls its workers every 2 s, which a teacher of a minute feels, and exports metrics that nobody reads
+        os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
+        os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
+        from ray.exceptions import RayError
+        from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
+        from ray.train.torch import TorchTrainer
+        from ray.train.v2.api.config import LoggingConfig
+
+        # Ray Train would restore its own record of an earlier run; the checkpoints beside it are the ones that count
+        shutil.rmtree(self.work / "ray", ignore_errors=True)
+        job = TeacherJob(
+            spec=self.spec,
+            store=str(self.data.store.folder),
+            tokenizer_dir=str(self.data.tokenizer_dir),
+            work=str(self.work),
+            data=self.data.describe(),
+            dev_windows=self.dev_windows,
+        )
+        resources = {"CPU": shared.cpus_per_worker} | ({"GPU": 1} if use_gpu else {})
+        trainer = TorchTrainer(
+            _worker,
+            train_loop_config={"job": job, "threads": shared.cpus_per_worker},
+            scaling_config=ScalingConfig(num_workers=shared.workers, use_gpu=use_gpu, resources_per_worker=resources),
+            run_config=RunConfig(
+                name="ray",
+                storage_path=str(self.work),
+                failure_config=FailureConfig(max_failures=MAX_FAILURES),
+                logging_config=LoggingConfig(log_level="ERROR"),
+            ),
+        )
+        reason = ""
+        try:
+            trainer.fit()
+        except TrainingFailedError as error:
+            reason = _reason(error)
+        except RayError as error:
+            reason = f"Ray stopped ({_first_line(error)})"
+        if (self.work / FAILED).exists():
+            raise PalenkaError(f"teacher {self.spec.preset.name}: {read_json(self.work / FAILED)['reason']}")
+        if reason:
+            start = "its last checkpoint" if (self.work / LAST).exists() else "the start"
+            raise PalenkaError(
+                f"teacher {self.spec.preset.name} could not be trained: {reason}; run the command again to go on from "
+                f"{start}"
+            )
+
+
+def _run_all(trainings: Sequence[_Training], shared: Plan, use_gpu: bool) -> None:
+    """Train with `shared.at_once` threads, each of which waits for one `fit()`; the first fault is raised at once.
+
+    The threads are daemons: after a fault or Ctrl-C the caller closes the Ray session, which ends what they wait for.
+    """
+    waiting: queue.Queue[_Training] = queue.Queue()
+    for training in trainings:
+        waiting.put(training)
+    faults: queue.Queue[BaseException] = queue.Queue()
+
+    def work() -> None:
+        try:
+            while True:
+                waiting.get_nowait().train(shared, use_gpu)
+        except queue.Empty:
+            return
+        except BaseException as error:
+            faults.put(error)
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(shared.at_once)]
+    for thread in threads:
+        thread.start()
+    running = True
+    while running:
+        running = any(thread.is_alive() for thread in threads)
+        for training in trainings:
+            training.follower.poll()
+        if not faults.empty():
+            raise faults.get()
+        time.sleep(POLL_SECONDS if running else 0)
+
+
+def _worker(config: dict[str, Any]) -> None:
+    """Ray Train's entry on each worker: gives `run_rank` its rank, its device and its way to report."""
+    import torch
+    from ray import train
+    from ray.train.torch import get_device
+
+    from palenka_tune.distill.loop import World
+    from palenka_tune.teachers.worker import run_rank
+
+    device = get_device()
+    if device.type == "cpu":
+        torch.set_num_threads(config["threads"])
+    context = train.get_context()
+    run_rank(
+        config["job"],
+        device=device,
+        world=World(context.get_world_rank(), context.get_world_size()),
+        report=lambda metrics, checkpoint_dir: train.report(metrics),
+    )
+
+
+def _reason(error: BaseException) -> str:
+    """One phrase on why Ray Train gave up: what the first worker raised, or that its process died."""
+    from ray.exceptions import RayActorError
+
+    failures = getattr(error, "worker_failures", None) or {}
+    if not failures:
+        return _first_line(error)
+    rank, cause = min(failures.items(), key=lambda item: item[0])
+    for wrapped in ("_base_exc", "health_check_failure", "cause"):  # Ray Train wraps what a worker raised
+        cause = getattr(cause, wrapped, None) or cause
+    if isinstance(cause, RayActorError):
+        return f"worker {rank} died {MAX_FAILURES + 1} times (killed, or the machine ran out of memory)"
+    return f"worker {rank} failed {MAX_FAILURES + 1} times ({type(cause).__name__}: {_first_line(cause)})"
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

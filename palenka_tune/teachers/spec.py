@@ -1,0 +1,138 @@
+"""What a teacher is: what it is trained from (`TeacherSpec`), where it is kept, and how a trained one is opened.
+
+A teacher trained here is an artifact `storage/artifacts/teachers/<preset>-<fingerprint>/`: a folder that plain
+`from_pretrained` loads, with a manifest that has the dev cross-entropy of each epoch. Any other Hugging Face folder of a
+causal language model can be a teacher too; its fingerprint is that of its files. No Ray and no torch model in here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from palenka_tune.config.files import MANIFEST, file_sha256, open_artifact, read_json
+from palenka_tune.config.files import fingerprint as digest
+from palenka_tune.config.recipe import Recipe
+from palenka_tune.distill.signals import ModelShape
+from palenka_tune.errors import PalenkaError, UserError
+from palenka_tune.models.presets import ModelPreset
+
+TEACHER_VERSION = 1
+
+
+@dataclass(frozen=True)
+class TeacherSpec:
+    """A teacher to train: architecture, recipe, and the seed of its weights and of the order of its batches."""
+
+    preset: ModelPreset
+    recipe: Recipe
+    seed: int
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained teacher.
+
+    `val_ce` is the dev cross-entropy in nats per token of the weights in `folder` (None for a folder that was not
+    trained here), `tokens` and `seconds` say what its training took.
+    """
+
+    name: str
+    folder: Path
+    shape: ModelShape
+    parameters: int
+    val_ce: float | None
+    fingerprint: str
+    tokens: int
+    seconds: float
+
+    def describe(self) -> str:
+        """One line: name, true size, dev cross-entropy and perplexity where they are known."""
+        size = f"{self.name}, {self.parameters / 1e6:.2f} M parameters"
+        if self.val_ce is None:
+            return size
+        return f"{size}, dev CE {self.val_ce:.4f} nats per token (perplexity {math.exp(min(self.val_ce, 50.0)):.1f})"
+
+
+def fingerprint(spec: TeacherSpec, data_fingerprint: str, dev_windows: int | None = None) -> str:
+    """16 hex digits over everything that shapes the weights.
+
+    `dev_windows` belongs to it, because the epoch that is kept is the best one on them; the number of workers does not.
+    """
+    shaped_by = {**asdict(spec), "data": data_fingerprint, "dev_windows": dev_windows, "version": TEACHER_VERSION}
+    return digest(shaped_by)
+
+
+def teacher_folder(storage: str | Path, spec: TeacherSpec, data_fingerprint: str, dev_windows: int | None) -> Path:
+    """Where the artifact of `spec` is, or will be."""
+    name = f"{spec.preset.name}-{fingerprint(spec, data_fingerprint, dev_windows)}"
+    return Path(storage).absolute() / "artifacts" / "teachers" / name
+
+
+def is_trained(folder: str | Path) -> bool:
+    """Whether a complete artifact stands in `folder`."""
+    return (Path(folder) / MANIFEST).is_file()
+
+
+def open_teacher(folder: str | Path) -> Teacher:
+    """Open an artifact, or any local Hugging Face folder of a causal language model.
+
+    Raises `PalenkaError` for a damaged artifact, `UserError` for a folder that is neither. Weights are not loaded.
+    """
+    folder = Path(folder).expanduser().absolute()
+    if not is_trained(folder):
+        return _open_plain(folder)
+    manifest = open_artifact(folder)
+    if manifest.get("kind") != "teacher" or manifest.get("version") != TEACHER_VERSION:
+        raise PalenkaError(f"{folder} is not a teacher of version {TEACHER_VERSION}; delete it and train it again")
+    preset = ModelPreset(**manifest["preset"])
+    return Teacher(
+        name=preset.name,
+        folder=folder,
+        shape=ModelShape(preset.name, preset.family, preset.width, preset.layers),
+        parameters=int(manifest["parameters"]),
+        val_ce=float(manifest["val_ce"]),
+        fingerprint=str(manifest["fingerprint"]),
+        tokens=int(manifest["tokens"]),
+        seconds=float(manifest["seconds"]),
+    )
+
+
+def _open_plain(folder: Path) -> Teacher:
+    """A model folder from elsewhere; its name is the folder's."""
+    weights = sorted(folder.glob("*.safetensors"))
+    if not (folder / "config.json").is_file() or not weights:
+        raise UserError(
+            f"{folder} is not a teacher: it has no {'config.json' if weights else 'safetensors weights'}; give a "
+            "preset's name or a Hugging Face model folder"
+        )
+    config = read_json(folder / "config.json")
+    width, depth = _size(config, "hidden_size", "n_embd"), _size(config, "num_hidden_layers", "n_layer")
+    if width is None or depth is None:
+        raise UserError(
+            f"{folder}/config.json ({config.get('model_type')}) names no hidden size or number of layers; give a "
+            "causal language model such as gpt2 or llama"
+        )
+    shape = ModelShape(folder.name, str(config.get("model_type")), width, depth)
+    files = {path.name: file_sha256(path) for path in (folder / "config.json", *weights)}
+    parameters = sum(_parameters(path) for path in weights)
+    return Teacher(folder.name, folder, shape, parameters, None, digest(files), tokens=0, seconds=0.0)
+
+
+def _size(config: Mapping[str, Any], *names: str) -> int | None:
+    values = [config[name] for name in names if isinstance(config.get(name), int)]
+    return values[0] if values else None
+
+
+def _parameters(path: Path) -> int:
+    """Numbers in a safetensors file, read from its header: 8 bytes of length, then JSON with a shape per tensor."""
+    try:
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    except (ValueError, KeyError, TypeError, AttributeError, MemoryError, OverflowError) as error:
+        raise UserError(f"{path} is not a safetensors file ({error}); export the model again") from None

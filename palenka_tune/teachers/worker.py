@@ -1,0 +1,231 @@
+"""One process of a teacher's training: torch alone, so that it runs and is tested without Ray.
+
+In: a `TeacherJob` (plain data that every process can be given), the device, this process' rank, and `report`, which is
+called once an epoch on every rank. Out, in the job's working folder: `progress.jsonl` (a line per record and per
+epoch), `last.pt` (a checkpoint per epoch, from which the next attempt goes on with exactly the same numbers), `best.pt`
+(weights of the epoch with the lowest dev cross-entropy) and, at the end, `export/` (a Hugging Face folder) with
+`result.json`. The working folder must be one that all ranks see.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from palenka_tune.config.files import atomic_path, write_json
+from palenka_tune.data.store import TokenStore, subset
+from palenka_tune.distill.loop import (
+    DivergedError,
+    TrainingLoop,
+    TrainRecord,
+    World,
+    load_checkpoint,
+    save_checkpoint,
+    steps_for,
+    unwrap,
+)
+from palenka_tune.distill.objective import PlainObjective
+from palenka_tune.errors import PalenkaError
+from palenka_tune.models.build import build_model, count_parameters
+from palenka_tune.models.card import model_card
+from palenka_tune.models.export import export_student
+from palenka_tune.teachers.spec import TeacherSpec
+
+PROGRESS, LAST, BEST, FAILED, EXPORT, RESULT = (
+    "progress.jsonl",
+    "last.pt",
+    "best.pt",
+    "failed.json",
+    "export",
+    "result.json",
+)
+
+Report = Callable[[dict[str, float], Path], None]
+
+
+@dataclass(frozen=True)
+class TeacherJob:
+    """What every rank needs: `store`, `tokenizer_dir` and `work` are folders, `data` is a line for the model card.
+
+    `dev_windows` caps the dev windows (None: all). The global batch is the recipe's, split over the ranks.
+    """
+
+    spec: TeacherSpec
+    store: str
+    tokenizer_dir: str
+    work: str
+    data: str
+    dev_windows: int | None = None
+
+
+def run_rank(job: TeacherJob, *, device: torch.device, world: World, report: Report) -> None:
+    """Train to the end as one rank, going on from `last.pt` if there is one.
+
+    A fault that would come back (the loss diverged, the GPU is too small) is written to `failed.json` before it is
+    raised; while that file is there the function returns at once, so that a restart costs nothing.
+    """
+    failed = Path(job.work) / FAILED
+    if failed.exists():
+        return
+    try:
+        _Run(job, device, world, report).run()
+    except PalenkaError as error:
+        write_json(failed, {"reason": str(error)})
+        raise
+    except torch.OutOfMemoryError:
+        recipe = job.spec.recipe
+        reason = (
+            f"{device} has too little memory for micro-batches of "
+            f"{math.ceil(recipe.batch_size / world.size / recipe.accumulate)} windows; raise accumulate above "
+            f"{recipe.accumulate} or use more GPUs"
+        )
+        write_json(failed, {"reason": reason})
+        raise
+
+
+def epoch_ends(epochs: float, windows: int, batch_size: int, total_steps: int) -> list[int]:
+    """Steps after which an epoch is complete; the last is `total_steps`, also where the last epoch is a part of one."""
+    whole = [round(epoch * windows / batch_size) for epoch in range(1, math.ceil(epochs) + 1)]
+    return sorted({step for step in whole if 0 < step < total_steps} | {total_steps})
+
+
+def window_tensor(windows: np.ndarray) -> Tensor:
+    """The windows (N,T) as a uint16 tensor that shares their memory."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the mapped windows are read-only, and nobody writes to them
+        return torch.from_numpy(windows)
+
+
+class _Run:
+    """The state of `run_rank`."""
+
+    def __init__(self, job: TeacherJob, device: torch.device, world: World, report: Report) -> None:
+        self.job, self.world, self.report = job, world, report
+        self.work = Path(job.work)
+        store = TokenStore.open(job.store)
+        train, dev = window_tensor(store.windows("train")), store.windows("dev")
+        if job.dev_windows is not None and job.dev_windows < len(dev):
+            dev = dev[subset(len(dev), job.dev_windows / len(dev))]
+        self.model = build_model(
+            job.spec.preset,
+            vocabulary_size=store.vocabulary_size,
+            pad_id=store.pad_id,
+            bos_id=store.bos_id,
+            eos_id=store.eos_id,
+            window=store.window,
+            seed=job.spec.seed,
+            device=device,
+        )
+        recipe = job.spec.recipe
+        self.loop = TrainingLoop(
+            _distributed(self.model, device, world),
+            PlainObjective(store.pad_id),
+            train,
+            window_tensor(dev),
+            recipe,
+            pad_id=store.pad_id,
+            seed=job.spec.seed,
+            world=world,
+            on_record=self._on_record,
+        )
+        self.ends = epoch_ends(recipe.epochs, len(train), recipe.batch_size, steps_for(recipe, len(train)))
+        self.tokens_per_step = recipe.batch_size * store.window
+        self.history: list[dict[str, float]] = []
+        self.seconds = 0.0
+
+    @property
+    def best_epoch(self) -> int:
+        return 1 + min(range(len(self.history)), key=lambda i: self.history[i]["val/ce"])
+
+    def run(self) -> None:
+        if (self.work / LAST).exists():
+            state = load_checkpoint(self.work / LAST)
+            self.loop.load_state_dict(state["loop"])
+            self.history, self.seconds = state["history"], state["seconds"]
+        for epoch, end in enumerate(self.ends, start=1):
+            if epoch > len(self.history):
+                self._epoch(epoch, end)
+        if self.world.rank == 0:
+            self._export()
+
+    def _epoch(self, epoch: int, end: int) -> None:
+        started = time.perf_counter()
+        self.loop.run_until(end)
+        measured = self.loop.validate()
+        if not math.isfinite(measured["val/ce"]):
+            raise DivergedError(f"the dev cross-entropy became {measured['val/ce']} in epoch {epoch}")
+        self.seconds += time.perf_counter() - started
+        self.history.append({"epoch": epoch, "step": self.loop.step, **measured})
+        if self.world.rank == 0:
+            # best first: if the process dies between the two, the epoch is repeated and writes the same weights
+            if self.best_epoch == epoch:
+                self._save(unwrap(self.loop.model).state_dict(), BEST)
+            state = {"loop": self.loop.state_dict(), "history": self.history, "seconds": self.seconds}
+            self._save(state, LAST)
+            self._progress({"kind": "epoch", "epoch": epoch, "tokens": self.loop.tokens, **measured})
+        self.report({"epoch": epoch, "step": self.loop.step, **measured}, self.work)
+
+    def _save(self, state: dict[str, Any], name: str) -> None:
+        with atomic_path(self.work / name) as temporary:
+            save_checkpoint(state, temporary)
+
+    def _on_record(self, record: TrainRecord) -> None:
+        if self.world.rank == 0:
+            left = (self.loop.total_steps - record.step) * self.tokens_per_step / record.tokens_per_second
+            epoch = sum(end < record.step for end in self.ends) + 1
+            loss = record.terms["total"]
+            self._progress({"kind": "train", **asdict(record), "epoch": epoch, "loss": loss, "seconds_left": left})
+
+    def _progress(self, line: dict[str, Any]) -> None:
+        line |= {"epochs": len(self.ends), "total_steps": self.loop.total_steps}
+        with (self.work / PROGRESS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def _export(self) -> None:
+        """Write the best epoch's weights as a Hugging Face folder, then the result."""
+        self.model.load_state_dict(load_checkpoint(self.work / BEST))
+        best = self.history[self.best_epoch - 1]
+        spec, parameters = self.job.spec, count_parameters(self.model)
+        card = model_card(
+            title=spec.preset.name,
+            model=self.model,
+            data=self.job.data,
+            settings={**asdict(spec.recipe), "seed": spec.seed, "best epoch": f"{self.best_epoch} of {len(self.ends)}"},
+            val_ce=best["val/ce"],
+        )
+        export_student(self.model, self.job.tokenizer_dir, self.work / EXPORT, card=card)
+        write_json(
+            self.work / RESULT,
+            {
+                "parameters": parameters,
+                "epochs": self.history,
+                "best_epoch": self.best_epoch,
+                "val_ce": best["val/ce"],
+                "tokens": self.loop.tokens,
+                "seconds": self.seconds,
+            },
+        )
+
+
+def _distributed(model: PreTrainedModel, device: torch.device, world: World) -> nn.Module:
+    """`model` in DistributedDataParallel if several ranks train it."""
+    if world.size == 1:
+        return model
+    return nn.parallel.DistributedDataParallel(
+        model,
+        device_ids=[device] if device.type == "cuda" else None,
+        # The only buffers are constants (rotary frequencies); broadcasting them before each forward would also hang
+        # a validation in which ranks have unequal numbers of batches.
+        broadcast_buffers=False,
+    )
