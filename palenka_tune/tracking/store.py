@@ -105,6 +105,8 @@ def ui_command(tracking_uri: str, storage: Path, experiment_id: str | None = Non
 
 
 def brief(error: BaseException) -> str:
-    """The first line of an error, without passwords."""
-    lines = redact(str(error)).strip().splitlines()
-    return (lines[0][:300] if lines else "") or type(error).__name__
+    """The first line of an error, without passwords; a server that is away in plain words."""
+    text = redact(str(error)).strip()
+    if text.startswith("API request to ") and " failed with " in text:
+        return "the server does not answer"
+    return text.partition("\n")[0][:300] or type(error).__name__

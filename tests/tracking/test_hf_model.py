@@ -38,9 +38,13 @@ def test_a_student_is_a_model_of_its_run_and_loads_back(
     tracker = Tracker(run_dir, **target)
     tracker.start_run("search", name="s")
     tracker.log_model("search", student, "best")
+    assert tracker.flush(120)
+    (first,) = client.search_logged_models([tracker.experiment_id])
+    tracker.log_model("search", student, "best")  # as a replay does
     assert tracker.close(120)
 
     (model,) = client.search_logged_models([tracker.experiment_id])
+    assert model.model_id == first.model_id
     assert (model.name, str(model.status), model.source_run_id) == ("best", "READY", tracker.run_id("search"))
     assert [made.model_id for made in client.get_run(model.source_run_id).outputs.model_outputs] == [model.model_id]
 

@@ -60,6 +60,17 @@ def test_only_one_process_ships_a_folder(spooled, run_dir):
         replay(run_dir)
 
 
+def test_runs_that_another_process_created_are_known(spooled, run_dir, target, runs_of):
+    ours, another = Shipper(run_dir, target["tracking_uri"]), Shipper(run_dir, target["tracking_uri"])
+    spooled.append({"op": "metrics", "key": "nobody", "metrics": {"a": 1.0}, "step": 1})  # makes ours ask the store
+    ours.ship()
+    spooled.append({"op": "start_run", "key": "late", "name": "l", "parent": "trial", "tags": {}, "params": {}})
+    another.ship()
+    spooled.append({"op": "metrics", "key": "late", "metrics": {"a": 1.0}, "step": 1})
+    ours.ship()
+    assert runs_of()["late"].data.metrics == {"a": 1.0}
+
+
 def test_a_folder_without_a_spool_is_named(tmp_path):
     with pytest.raises(PalenkaError, match=SPOOL):
         replay(tmp_path)

@@ -165,7 +165,7 @@ def test_a_run_folder_that_moves_to_another_experiment_takes_everything_along(cl
     check_the_small_search(client, {run.data.tags["palenka.key"]: run for run in runs})
 
 
-def test_a_run_deleted_in_the_ui_does_not_hold_up_the_rest(client, run_dir, target, runs_of):
+def test_a_run_deleted_in_the_ui_does_not_hold_up_the_rest(client, run_dir, target, runs_of, caplog):
     tracker = Tracker(run_dir, **target)
     for key in ("one", "two"):
         tracker.start_run(key, name=key)
@@ -181,6 +181,8 @@ def test_a_run_deleted_in_the_ui_does_not_hold_up_the_rest(client, run_dir, targ
     assert runs["two"].data.metrics == {"a": 1.0, "b": 2.0}
     assert runs["one"].data.metrics == {"a": 3.0}
     assert runs["one"].info.run_id != deleted
+    assert len(caplog.messages) == 1  # for the batch, not for each metric in it
+    assert "metrics of run 'one'" in caplog.messages[0]
 
 
 def test_a_dead_server_stops_nothing_and_the_way_to_replay_is_said(run_dir, caplog):
@@ -188,6 +190,7 @@ def test_a_dead_server_stops_nothing_and_the_way_to_replay_is_said(run_dir, capl
     tracker.start_run("trial", name="t")
     assert not tracker.close(2)
     assert tracker.experiment_id is None
+    assert caplog.messages[0].startswith("MLflow at http://127.0.0.1:9: the server does not answer; ")
     assert f"-m palenka_tune.tracking {run_dir}" in caplog.messages[-1]
     written = "".join(path.read_text() for path in run_dir.iterdir() if path.is_file())
     assert "s3cret" not in written + "".join(caplog.messages)
