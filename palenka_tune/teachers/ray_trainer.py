@@ -1,4 +1,4 @@
-"""Trains missing teachers with Ray Train: one `TorchTrainer` per teacher, DDP over its workers, several at once on CPUs.
+"""Trains missing teachers with Ray Train: a `TorchTrainer` each, DDP over its workers, several at once on CPUs.
 
 In: specs and prepared data, inside a Ray session that the caller opened. Out: the trained teachers, as artifacts. The
 workers keep their checkpoints in a working folder beside the artifact (on a cluster: shared storage) and Ray Train
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from palenka_tune.config.files import build_once, read_json
+from palenka_tune.config.recipe import Recipe
 from palenka_tune.data.prepare import PreparedData
 from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.teachers.progress import Log, OnMetrics, ProgressFollower
@@ -39,27 +40,32 @@ class Plan:
     cpus_per_worker: int
 
 
-def plan(missing: int, cpus: int, gpus: int, workers: int | None, use_gpu: bool, batch_size: int) -> Plan:
-    """Share `cpus` cores, or `gpus` GPUs if `use_gpu`, among `missing` teachers.
+def plan(recipes: Sequence[Recipe], cpus: int, gpus: int, workers: int | None, use_gpu: bool) -> Plan:
+    """Share `cpus` cores, or `gpus` GPUs if `use_gpu`, among the teachers that these recipes train.
 
     On GPUs one teacher at a time has all of them; on CPUs as many teachers as possible train at once, since separate
     processes lose nothing to communication. `workers` fixes the number for each teacher. There are never more workers
-    than the `batch_size` windows of the smallest (micro-)batch. Raises `UserError` if `workers` is too many.
+    than windows in a micro-batch. Raises `UserError` if `workers` is none or too many.
     """
     devices, unit = (gpus, "GPUs") if use_gpu else (cpus, "CPU cores")
-    if workers is not None and not 1 <= workers <= devices:
-        raise UserError(f"--workers is {workers}; it must be between 1 and {devices}, the {unit} there are")
-    if workers is not None and workers > batch_size:
-        raise UserError(
-            f"--workers is {workers}, but a (micro-)batch has {batch_size} windows; give {batch_size} or less"
-        )
+    windows = min(recipe.batch_size // recipe.accumulate for recipe in recipes)
+    if workers is not None:
+        if workers < 1:
+            raise UserError(f"--workers is {workers}; it must be 1 or more")
+        if workers > devices:
+            raise UserError(f"--workers is {workers}, but there are {devices} {unit}; give {devices} or less")
+        if workers > windows:
+            raise UserError(
+                f"--workers is {workers}, but a micro-batch (batch_size over accumulate) has {windows} windows; give "
+                f"{windows} or less"
+            )
     if use_gpu:
-        count = workers or min(max(1, gpus), batch_size)
-        at_once = max(1, min(missing, gpus // count))
+        count = workers or min(max(1, gpus), windows)
+        at_once = max(1, min(len(recipes), gpus // count))
         return Plan(at_once, count, max(1, cpus // (at_once * count)))
-    at_once = max(1, min(missing, cpus // (workers or 1)))
+    at_once = max(1, min(len(recipes), cpus // (workers or 1)))
     share = max(1, cpus // at_once)
-    count = workers or min(share, MAX_CPU_WORKERS, batch_size)
+    count = workers or min(share, MAX_CPU_WORKERS, windows)
     return Plan(at_once, count, max(1, share // count))
 
 
@@ -87,12 +93,11 @@ def train_teachers(
 
         resources = ray.cluster_resources()
         shared = plan(
-            len(missing),
+            [spec.recipe for spec in missing.values()],
             int(resources.get("CPU", 1)),
             int(resources.get("GPU", 0)),
             workers,
             use_gpu,
-            min(spec.recipe.batch_size // spec.recipe.accumulate for spec in missing.values()),
         )
         trainings = [_Training(folder, spec, data, dev_windows, log, on_metrics) for folder, spec in missing.items()]
         _run_all(trainings, shared, use_gpu)
@@ -139,7 +144,7 @@ class _Training:
         }
 
     def _fit(self, shared: Plan, use_gpu: bool) -> None:
-        # Ray Train polls its workers every 2 s, which a teacher of a minute feels, and exports metrics that nobody reads
+        # Ray Train polls its workers every 2 s, which a teacher of a minute feels, and exports metrics nobody reads
         os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
         os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
         from ray.exceptions import RayError

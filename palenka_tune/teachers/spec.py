@@ -1,8 +1,8 @@
 """What a teacher is: what it is trained from (`TeacherSpec`), where it is kept, and how a trained one is opened.
 
 A teacher trained here is an artifact `storage/artifacts/teachers/<preset>-<fingerprint>/`: a folder that plain
-`from_pretrained` loads, with a manifest that has the dev cross-entropy of each epoch. Any other Hugging Face folder of a
-causal language model can be a teacher too; its fingerprint is that of its files. No Ray and no torch model in here.
+`from_pretrained` loads, with a manifest that has the dev cross-entropy of each epoch. Any other Hugging Face folder of
+a causal language model can be a teacher too; its fingerprint is that of its files. No Ray and no torch model in here.
 """
 
 from __future__ import annotations
@@ -63,8 +63,19 @@ def fingerprint(spec: TeacherSpec, data_fingerprint: str, dev_windows: int | Non
 
     `dev_windows` belongs to it, because the epoch that is kept is the best one on them; the number of workers does not.
     """
-    shaped_by = {**asdict(spec), "data": data_fingerprint, "dev_windows": dev_windows, "version": TEACHER_VERSION}
-    return digest(shaped_by)
+    recipe = {  # epochs 2 and 2.0 are the same recipe
+        name: float(value) if isinstance(value, int) else value for name, value in asdict(spec.recipe).items()
+    }
+    return digest(
+        {
+            "preset": asdict(spec.preset),
+            "recipe": recipe,
+            "seed": spec.seed,
+            "data": data_fingerprint,
+            "dev_windows": dev_windows,
+            "version": TEACHER_VERSION,
+        }
+    )
 
 
 def teacher_folder(storage: str | Path, spec: TeacherSpec, data_fingerprint: str, dev_windows: int | None) -> Path:
