@@ -1,4 +1,4 @@
-"""What a student is distilled with: the weights of the loss and the projection of hidden states (standard library only).
+"""What a student is distilled with: the loss weights and the projection of hidden states (standard library only).
 
     L = CE + alpha(t) * KL_tau + beta(t) * H          (nats per token, nats per token, distance)
 

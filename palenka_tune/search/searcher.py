@@ -90,6 +90,10 @@ class LedgerSearcher(Searcher):
             except Exception:  # whatever fails in a display or a tracker must not end a search
                 logger.warning("%s.%s failed", type(observer).__name__, event, exc_info=True)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Tune pickles what it is given into its folder; nobody reads that back, and a ledger is not for pickling."""
+        return (str, ("the ledger is in optuna.journal",))
+
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the ledger is on disk."""
 

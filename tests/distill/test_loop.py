@@ -1,0 +1,125 @@
+"""The training loop: plain training bit for bit, exact resume, batches that no worker count changes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import PAD, STUDENT, TinyLM, windows
+from torch import nn
+
+from palenka_tune.distill.loop import DivergedError, World, load_checkpoint, lr_factor, save_checkpoint
+from palenka_tune.distill.settings import DistillSettings, ProjectionSettings
+from palenka_tune.errors import PalenkaError
+
+
+def weights(model: nn.Module) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def test_alpha_and_beta_zero_is_plain_training_bit_for_bit(make_loop):
+    """An independent loop in plain torch is the reference."""
+    loop = make_loop(DistillSettings(alpha=0, beta=0))
+    model = TinyLM(STUDENT.width, STUDENT.depth, seed=5)
+    matrices = [p for p in model.parameters() if p.dim() >= 2]
+    vectors = [p for p in model.parameters() if p.dim() < 2]
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}],
+        lr=1e-2,
+        betas=(0.9, 0.98),
+        fused=True,
+    )
+    data = windows(96, 2)
+    for step in range(12):
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-2 * lr_factor(step, 2, 12)
+        tokens = data[loop.batch_index(step)]
+        logits = model(tokens).logits[:, :-1].flatten(0, 1)
+        F.cross_entropy(logits, tokens[:, 1:].flatten(), ignore_index=PAD).backward()
+        nn.utils.clip_grad_norm_(list(model.parameters()), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    loop.run_until(12)
+    assert torch.equal(weights(loop.model), weights(model))
+    plain = make_loop(None)
+    plain.run_until(12)
+    assert torch.equal(weights(loop.model), weights(plain.model))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        DistillSettings(alpha=0, beta=0),
+        DistillSettings(alpha=1, beta=3, projection=ProjectionSettings(rank=8), beta_schedule="cosine_decay"),
+        DistillSettings(alpha=1, beta=1, projection=ProjectionSettings(kind="orthogonal")),
+        DistillSettings(beta=1, projection=ProjectionSettings(direction="teacher_to_student", kind="mlp")),
+    ],
+)
+def test_stop_and_resume_gives_the_same_losses_as_no_stop(make_loop, settings, tmp_path):
+    whole = make_loop(settings)
+    whole.run_until(5)
+    expected = whole.run_until(12)[-1].terms
+    first = make_loop(settings)
+    first.run_until(5)
+    save_checkpoint(first.state_dict(), tmp_path / "checkpoint.pt")
+    second = make_loop(settings)
+    second.load_state_dict(load_checkpoint(tmp_path / "checkpoint.pt"))
+    assert second.run_until(12)[-1].terms == expected
+    assert torch.equal(weights(second.model), weights(whole.model))
+    assert second.validate() == whole.validate()
+
+
+def test_a_checkpoint_of_another_length_is_refused(make_loop):
+    with pytest.raises(PalenkaError, match="12 steps"):
+        make_loop(steps=10).load_state_dict(make_loop(steps=12).state_dict())
+
+
+def test_epochs_see_each_window_once_and_batches_are_full(make_loop):
+    loop = make_loop(batch_size=40)
+    seen = torch.cat([loop.batch_index(step) for step in range(12)])
+    assert [len(loop.batch_index(step)) for step in range(12)] == [40] * 12
+    for epoch in range(5):
+        assert torch.equal(seen[epoch * 96 : (epoch + 1) * 96].sort().values, torch.arange(96))
+    assert not torch.equal(seen[:96], seen[96:192])
+
+
+@pytest.mark.parametrize("accumulate", [1, 2, 4])
+def test_accumulation_changes_the_gradient_by_rounding_only(make_loop, accumulate):
+    one, many = make_loop(), make_loop(accumulate=accumulate)
+    one.run_until(6)
+    many.run_until(6)
+    assert torch.allclose(weights(one.model), weights(many.model), atol=1e-5)
+
+
+def test_two_ranks_split_a_batch_and_their_mean_gradient_is_that_of_one(make_loop):
+    """What DDP averages: the gradients of both ranks, padded windows included."""
+    one = make_loop(lr=0.0)
+    index = torch.tensor([95, 1, 2, 3, 4, 5, 6, 7])  # window 95 is half padding
+    gradients = []
+    for world in (World(0, 1), World(0, 2), World(1, 2)):
+        loop = make_loop(lr=0.0)
+        loop.world = world
+        loop.batch_index = lambda step: index
+        loop.optimizer.step = lambda: None
+        loop.optimizer.zero_grad = lambda set_to_none=True: None
+        loop.recipe = one.recipe.__class__(**{**one.recipe.__dict__, "grad_clip": 1e9})
+        loop.run_until(1)
+        gradients.append(torch.cat([p.grad.flatten() for p in loop.model.parameters()]))
+    assert torch.allclose(gradients[0], (gradients[1] + gradients[2]) / 2, atol=1e-6)
+
+
+def test_a_loss_that_is_not_finite_raises(make_loop):
+    loop = make_loop()
+    with torch.no_grad():
+        loop.model.head.bias[0] = float("nan")
+    with pytest.raises(DivergedError, match="nan"):
+        loop.run_until(12)
+
+
+def test_validation_weighs_each_target_the_same(make_loop):
+    loop = make_loop()
+    data = windows(24, 3)
+    logits = loop.model(data).logits[:, :-1].flatten(0, 1)
+    expected = F.cross_entropy(logits.double(), data[:, 1:].flatten(), ignore_index=PAD)
+    for batch_size in (1, 5, 64):
+        assert loop.validate(batch_size)["val/ce"] == pytest.approx(float(expected), rel=1e-6)

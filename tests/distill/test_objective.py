@@ -1,0 +1,126 @@
+"""What reaches the student: gradients, signals that are never asked for, and an objective nobody can game."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from conftest import PAD, STUDENT, TEACHERS, TinyLM, windows
+
+from palenka_tune.distill.objective import DistillationObjective
+from palenka_tune.distill.projections import NORMALIZATIONS, PROJECTIONS
+from palenka_tune.distill.settings import DistillSettings, ProjectionSettings
+from palenka_tune.distill.signals import WindowBatch
+from palenka_tune.errors import UserError
+
+
+def batch():
+    return WindowBatch("train", torch.arange(6), windows(6, 7))
+
+
+def objective(source, settings: DistillSettings) -> DistillationObjective:
+    return DistillationObjective(settings, STUDENT, source, total_steps=10, pad_id=PAD, seed=0)
+
+
+def student() -> TinyLM:
+    return TinyLM(STUDENT.width, STUDENT.depth, seed=5)
+
+
+def test_beta_gives_gradient_to_student_and_projections_but_not_to_teachers(source):
+    loss, model = objective(source, DistillSettings(alpha=0, beta=1)), student()
+    terms = loss(model, batch(), 0)
+    (terms.total - terms.ce).backward()
+    # the head is after the last hidden state: deep supervision cannot reach it, everything before it must be reached
+    reached = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    assert reached == {name for name, _ in model.named_parameters() if not name.startswith("head")}
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in loss.parameters())
+    assert all(p.grad is None for teacher in source.models for p in teacher.parameters())
+    assert loss.parameter_groups(1e-3)[0]["params"]
+
+
+@pytest.mark.parametrize(
+    ("alpha", "beta", "logits", "hidden"), [(0, 0, None, None), (1, 0, 0, False), (0, 1, 1, True), (1, 1, 0, True)]
+)
+def test_a_term_of_weight_zero_costs_no_signal(source, alpha, beta, logits, hidden):
+    loss, model = objective(source, DistillSettings(alpha=alpha, beta=beta)), student()
+    for teacher in source.models:
+        teacher.calls.clear()
+    loss(model, batch(), 0)
+    for teacher in source.models:
+        expected = [] if hidden is None else [{"hidden": hidden, "logits_to_keep": logits}]
+        assert teacher.calls == expected
+    assert model.calls[-1]["hidden"] == (beta > 0)
+
+
+COMBINATIONS = list(
+    itertools.product(
+        PROJECTIONS, ("student_to_teacher", "teacher_to_student", "toward_larger"), NORMALIZATIONS, (None, 8)
+    )
+)
+
+
+@pytest.mark.parametrize(("kind", "direction", "normalize", "rank"), COMBINATIONS)
+def test_every_projection_learns_or_is_refused(source, kind, direction, normalize, rank):
+    settings = ProjectionSettings(direction=direction, kind=kind, normalize=normalize, rank=rank, layer_map="uniform")
+    if kind == "identity" and rank != STUDENT.width:
+        with pytest.raises(UserError, match="equal widths"):
+            objective(source, DistillSettings(projection=settings))
+        return
+    loss, model = objective(source, DistillSettings(alpha=0, beta=1, projection=settings)), student()
+    terms = loss(model, batch(), 0)
+    assert torch.isfinite(terms.total)
+    assert float(terms.hidden) > 0
+    terms.total.backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+    assert (terms.target_std is not None) == (direction == "teacher_to_student")
+
+
+def test_sharing_per_teacher_has_one_projection_per_teacher(source):
+    each = objective(source, DistillSettings(projection=ProjectionSettings(sharing="per_pair")))
+    shared = objective(source, DistillSettings(projection=ProjectionSettings(sharing="per_teacher")))
+    count = {name: len({id(p) for p in loss.parameters()}) for name, loss in (("each", each), ("shared", shared))}
+    assert count == {"each": 2 * (STUDENT.depth + 1) * len(TEACHERS), "shared": 2 * len(TEACHERS)}
+
+
+def test_hidden_term_is_the_mean_over_teachers_of_means_over_pairs(source):
+    settings = ProjectionSettings(kind="linear", normalize="layer_norm", layer_map="uniform")
+    loss, model = objective(source, DistillSettings(alpha=0, beta=1, projection=settings)), student()
+    data = batch()
+    terms = loss(model, data, 0)
+    states = model(data.tokens, output_hidden_states=True).hidden_states
+    mask = (data.tokens != PAD).double()
+    per_teacher = []
+    for number, teacher in enumerate(source.models):
+        targets = teacher(data.tokens, output_hidden_states=True).hidden_states
+        pairs = []
+        for teacher_layer, student_layer in loss.maps[number].items():
+            linear = loss.pairs[f"{number}:{teacher_layer}:{student_layer}"].projection
+            p = states[student_layer].double() @ linear.weight.double().T + linear.bias.double()
+            h = targets[teacher_layer].double()
+            h = (h - h.mean(-1, keepdim=True)) / (h.var(-1, unbiased=False, keepdim=True) + 1e-5).sqrt()
+            pairs.append((((p - h) ** 2).mean(-1) * mask).sum() / mask.sum())
+        per_teacher.append(torch.stack(pairs).mean())
+    assert float(terms.hidden) == pytest.approx(float(torch.stack(per_teacher).mean()), rel=1e-5)
+
+
+def test_with_learning_rate_zero_no_setting_changes_val_ce_but_each_changes_val_total(make_loop):
+    measured = []
+    for alpha, beta, tau in itertools.product((0.0, 1.0, 5.0), (0.0, 10.0), (1.0, 4.0)):
+        loop = make_loop(DistillSettings(alpha=alpha, beta=beta, temperature=tau), lr=0.0)
+        loop.run_until(4)
+        measured.append(loop.validate())
+    assert len({values["val/ce"] for values in measured}) == 1
+    assert len({round(values["val/total"], 6) for values in measured}) > 6
+
+
+def test_beta_changes_the_student_and_leaves_the_teachers_alone(make_loop, source):
+    before = [p.clone() for teacher in source.models for p in teacher.parameters()]
+    weights = {}
+    for beta in (0.0, 1.0):
+        loop = make_loop(DistillSettings(alpha=1, beta=beta))
+        loop.run_until(12)
+        weights[beta] = torch.cat([p.detach().flatten() for p in loop.model.parameters()])
+    assert not torch.equal(weights[0.0], weights[1.0])
+    after = [p for teacher in source.models for p in teacher.parameters()]
+    assert all(torch.equal(old, new) for old, new in zip(before, after, strict=True))
