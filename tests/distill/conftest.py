@@ -1,55 +1,15 @@
-"""A student and two teachers of a few thousand parameters, in plain torch: the core needs no transformers."""
+"""Teachers, and a training loop of a few thousand parameters, in plain torch: the core needs no transformers."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
-import torch
-from torch import Tensor, nn
 
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.distill.loop import TrainingLoop
-from palenka_tune.distill.objective import DistillationObjective
+from palenka_tune.distill.objective import DistillationObjective, PlainObjective
 from palenka_tune.distill.settings import DistillSettings
-from palenka_tune.distill.signals import ModelShape, OnlineSource
-
-VOCABULARY, WINDOW, PAD = 50, 12, 0
-
-
-class TinyLM(nn.Module):
-    """Causal by a running mean; returns logits and hidden states as Hugging Face models do."""
-
-    def __init__(self, width: int, depth: int, seed: int) -> None:
-        super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.embedding = nn.Embedding(VOCABULARY, width)
-            self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
-            self.head = nn.Linear(width, VOCABULARY)
-        self.calls: list[dict[str, object]] = []
-
-    def forward(self, tokens: Tensor, output_hidden_states: bool = False, use_cache: bool = False, logits_to_keep: int = 0):
-        self.calls.append({"hidden": output_hidden_states, "logits_to_keep": logits_to_keep})
-        x = self.embedding(tokens)
-        states = [x]
-        count = torch.arange(1, tokens.shape[1] + 1)[None, :, None]
-        for layer in self.layers:
-            x = x + torch.tanh(layer(x.cumsum(1) / count))
-            states.append(x)
-        logits = self.head(x[:, -logits_to_keep:] if logits_to_keep else x)
-        return SimpleNamespace(logits=logits, hidden_states=tuple(states) if output_hidden_states else None)
-
-
-STUDENT = ModelShape("student", "llama", 8, 2)
-TEACHERS = [ModelShape("a", "gpt2", 16, 4), ModelShape("b", "llama", 12, 3)]
-
-
-def windows(count: int, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    data = torch.randint(3, VOCABULARY, (count, WINDOW), generator=generator)
-    data[-1, WINDOW // 2 :] = PAD
-    return data
+from palenka_tune.distill.signals import OnlineSource
+from tests.support.tiny_lm import PAD, STUDENT, TEACHERS, TinyLM, windows
 
 
 @pytest.fixture
@@ -63,14 +23,10 @@ def make_loop(source):
     """A loop over 96 windows; `distill` None trains plainly."""
 
     def make(distill: DistillSettings | None = None, *, seed: int = 0, steps: int = 12, **recipe) -> TrainingLoop:
-        from palenka_tune.distill.objective import PlainObjective
-
         settings = {"lr": 1e-2, "batch_size": 8, "warmup_steps": 2, **recipe}
         objective = PlainObjective(PAD)
         if distill is not None:
-            objective = DistillationObjective(
-                distill, STUDENT, source, total_steps=steps, pad_id=PAD, seed=seed
-            )
+            objective = DistillationObjective(distill, STUDENT, source, total_steps=steps, pad_id=PAD, seed=seed)
         return TrainingLoop(
             TinyLM(STUDENT.width, STUDENT.depth, seed=5),
             objective,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import PAD, STUDENT, TinyLM, windows
 from torch import nn
 
 from palenka_tune.distill.loop import DivergedError, World, load_checkpoint, lr_factor, save_checkpoint
 from palenka_tune.distill.settings import DistillSettings, ProjectionSettings
 from palenka_tune.errors import PalenkaError
+from tests.support.tiny_lm import PAD, STUDENT, TinyLM, windows
 
 
 def weights(model: nn.Module) -> torch.Tensor:

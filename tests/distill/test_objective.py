@@ -6,13 +6,13 @@ import itertools
 
 import pytest
 import torch
-from conftest import PAD, STUDENT, TEACHERS, TinyLM, windows
 
 from palenka_tune.distill.objective import DistillationObjective
 from palenka_tune.distill.projections import NORMALIZATIONS, PROJECTIONS
 from palenka_tune.distill.settings import DistillSettings, ProjectionSettings
 from palenka_tune.distill.signals import WindowBatch
 from palenka_tune.errors import UserError
+from tests.support.tiny_lm import PAD, STUDENT, TEACHERS, TinyLM, windows
 
 
 def batch():
