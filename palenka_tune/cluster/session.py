@@ -26,8 +26,7 @@ class Resources:
 def ray_session(address: str | None = None, *, cpus: int | None = None) -> Iterator[Resources]:
     """Yield the cluster's resources; `address` None starts Ray here, with `cpus` cores (all by default)."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Ray's fork of worker logs and its own INFO lines would bury the progress display
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
+    # the search has its own display
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     import ray
 
