@@ -1,0 +1,73 @@
+"""ASHA's decisions on rungs: who is stopped, who never is, and that NaN cannot enter a rung."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from palenka_tune.search.asha import RungScheduler, rung_steps
+
+
+@pytest.mark.parametrize(
+    ("total", "rungs", "reduction", "expected"),
+    [
+        (200, 2, 3, [23, 69, 200]),
+        (90, 2, 3, [10, 30, 90]),
+        (32, 1, 3, [11, 32]),
+        (200, 0, 3, [200]),
+        (1, 2, 3, [1]),
+        (4, 3, 3, [1, 3, 4]),
+    ],
+)
+def test_rungs_end_with_the_last_step(total, rungs, reduction, expected):
+    assert rung_steps(total, rungs, reduction) == expected
+
+
+class Race:
+    def __init__(self, total=90, rungs=2, reduction=3):
+        self.scheduler = RungScheduler(total_steps=total, rungs=rungs, reduction=reduction)
+
+    def trial(self, name, anchor=None):
+        trial = SimpleNamespace(trial_id=name, config={"trial_id": name, "anchor": anchor})
+        self.scheduler.on_trial_add(None, trial)
+        return trial
+
+    def report(self, trial, steps, value, **extra):
+        result = {"steps": steps, "failed": None, **extra}
+        if value is not None:
+            result["val/ce"] = value
+        return self.scheduler.on_trial_result(None, trial, result)
+
+
+def test_the_worse_are_stopped_at_a_rung_and_the_better_go_on():
+    race = Race()
+    assert race.report(race.trial("a"), 10, 5.0) == "CONTINUE"
+    assert race.report(race.trial("b"), 10, 6.0) == "STOP"
+    assert race.report(race.trial("c"), 10, 4.0) == "CONTINUE"
+    assert race.scheduler.pruned == {"b"}
+
+
+def test_anchors_are_measured_at_rungs_but_never_stopped():
+    race = Race()
+    race.report(race.trial("a"), 10, 5.0)
+    anchor = race.trial("b", anchor="no_distillation")
+    assert race.report(anchor, 10, 9.0) == "CONTINUE"
+    assert race.report(race.trial("c"), 10, 7.0) == "STOP"
+    assert race.scheduler.pruned == {"c"}
+
+
+def test_nobody_is_stopped_at_the_end_or_without_rungs():
+    race = Race()
+    first, second = race.trial("a"), race.trial("b")
+    assert race.report(first, 90, 1.0) == "CONTINUE"
+    assert race.report(second, 90, 9.0) == "CONTINUE"
+    free = Race(rungs=0)
+    assert [free.report(free.trial(name), 90, value) for name, value in (("a", 1), ("b", 9))] == ["CONTINUE"] * 2
+
+
+def test_a_failed_trial_stops_and_leaves_no_value():
+    race = Race()
+    assert race.report(race.trial("a"), 10, None, failed="diverged") == "STOP"
+    assert race.report(race.trial("b"), 10, 9.0) == "CONTINUE"
+    assert race.scheduler.pruned == set()
