@@ -48,15 +48,17 @@ def report(
     def teacher_model(teacher: Teacher) -> Callable[[], PreTrainedModel]:
         return lambda: load_model(teacher.folder)[0]
 
-    models = [("best student" if not best["anchor"] else f"best student = {best['anchor']}", "student", student(best))]
+    role = f"anchor {best['anchor']}" if best["anchor"] else "student"
+    models = [("best student", role, student(best))]
     for anchor in ANCHORS:
         row = anchor_row(rows, anchor)
         if row is not None and row is not best:
             models.append((anchor, "anchor", student(row)))
     models += [(teacher.name, "teacher", teacher_model(teacher)) for teacher in teachers]
     scores = score_all(models, tokenizer, store=bench.store, dev=bench.dev, suite=suite, log=log)
-    write_evaluation(folder / "evaluation.json", scores, suite)
-    _export(job, bench, best, scores[0], teachers, prepared, suite)
+    label = suite_label(prepared, suite)
+    write_evaluation(folder / "evaluation.json", scores, label)
+    _export(job, bench, best, scores[0], teachers, prepared, label)
     tracker.flush(60.0)  # the run's id goes into the summary
     summary = write_summary(
         folder / "summary.json",
@@ -68,7 +70,7 @@ def report(
     )
     _log_to_mlflow(job, summary, scores, tracker)
     shutil.rmtree(job.checkpoints)
-    console.print(table(scores, suite.name if suite else None))
+    console.print(table(scores, label))
     baselines = {name: entry["val_ce"] for name, entry in summary["baselines"].items()}
     console.print(comparison(best["val_ce"], baselines), markup=False)
     console.print(f"settings: {best['anchor'] or describe_values(best['values'])}", markup=False)
@@ -79,6 +81,13 @@ def report(
         markup=False,
     )
     return summary
+
+
+def suite_label(prepared: PreparedData, suite: Path | None) -> str | None:
+    """What a suite of minimal pairs is called in tables: its folder, or the corpus that brought it."""
+    if suite is None:
+        return None
+    return f"{prepared.source} pairs" if suite == prepared.minimal_pairs else suite.resolve().name
 
 
 def load_student(job: Job, bench: Bench, trial_id: str) -> PreTrainedModel:
@@ -96,11 +105,11 @@ def _export(
     score: Score,
     teachers: Sequence[Teacher],
     prepared: PreparedData,
-    suite: Path | None,
+    suite: str | None,
 ) -> None:
     model = load_student(job, bench, str(best["trial_id"]))
     distilled = best["anchor"] != "no_distillation"
-    pairs = {suite.name: (score.pairs.accuracy, score.pairs.stderr)} if suite and score.pairs else None
+    pairs = {suite: (score.pairs.accuracy, score.pairs.stderr)} if suite and score.pairs else None
     card = model_card(
         title=f"{job.folder.name}: best student",
         model=model,

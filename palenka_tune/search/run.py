@@ -62,7 +62,7 @@ class SearchResult:
 
 def main(config: SearchConfig, options: SearchOptions, console: Console | None = None) -> SearchResult:
     """Run a search to its end; raises `UserError` before any work for input that cannot work."""
-    console = console or Console(highlight=False, soft_wrap=True)
+    console = console or make_console()
     log: Callable[[str], None] = (
         (lambda line: None) if options.quiet else (lambda line: console.print(line, markup=False))
     )
@@ -166,6 +166,12 @@ def _mlflow_place(storage: Path) -> tuple[str, Path]:
 def _tracker(folder: Path, storage: Path) -> Tracker:
     uri, artifacts = initialise(None, storage)
     return Tracker(folder, tracking_uri=uri, experiment=EXPERIMENT, artifact_location=artifacts)
+
+
+def make_console() -> Console:
+    """Standard output; a file or pipe is as wide as the tables need."""
+    console = Console(highlight=False, soft_wrap=True)
+    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=120)
 
 
 def samples(config: SearchConfig) -> int:

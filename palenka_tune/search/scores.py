@@ -75,9 +75,9 @@ def score_all(
     return scores
 
 
-def write_evaluation(path: Path, scores: Sequence[Score], suite: Path | None) -> None:
+def write_evaluation(path: Path, scores: Sequence[Score], suite: str | None) -> None:
     """Write `evaluation.json`."""
-    write_json(path, {"suite": suite.name if suite else None, "models": [score.to_dict() for score in scores]})
+    write_json(path, {"suite": suite, "models": [score.to_dict() for score in scores]})
 
 
 def table(scores: Sequence[Score], suite: str | None) -> Table:

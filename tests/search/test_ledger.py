@@ -14,7 +14,9 @@ DISCRETE = {"alpha": {"choice": [0.1, 0.5, 0.9]}, "beta": {"choice": [0.1, 0.5]}
 
 
 def open_ledger(path, raw=CONTINUOUS, sampler="tpe", samples=6, seed=0) -> Ledger:
-    return Ledger(path / "optuna.journal", "run", space=parse_space(raw, "x"), sampler=sampler, samples=samples, seed=seed)
+    return Ledger(
+        path / "optuna.journal", "run", space=parse_space(raw, "x"), sampler=sampler, samples=samples, seed=seed
+    )
 
 
 def run_all(ledger: Ledger, value=lambda values: values.get("alpha", 1) + values.get("beta", 1)) -> list[dict]:
