@@ -116,9 +116,18 @@ class _Training:
         log: Log,
         on_metrics: OnMetrics | None,
     ) -> None:
-        self.folder, self.spec, self.data, self.dev_windows, self.log = folder, spec, data, dev_windows, log
+        self.folder, self.spec, self.log = folder, spec, log
+        self.data_fingerprint = data.fingerprint
         self.work = folder.parent / f".{folder.name}.work"
         self.work.mkdir(parents=True, exist_ok=True)
+        self.job = TeacherJob(
+            spec=spec,
+            store=str(data.store.folder),
+            tokenizer_dir=str(data.tokenizer_dir),
+            work=str(self.work),
+            data=data.describe(),
+            dev_windows=dev_windows,
+        )
         self.follower = ProgressFollower(folder.name, spec.preset.name, self.work, log, on_metrics)
 
     def train(self, shared: Plan, use_gpu: bool) -> None:
@@ -138,8 +147,8 @@ class _Training:
             "version": TEACHER_VERSION,
             "fingerprint": self.folder.name.rsplit("-", 1)[-1],
             **asdict(self.spec),
-            "data": self.data.fingerprint,
-            "dev_windows": self.dev_windows,
+            "data": self.data_fingerprint,
+            "dev_windows": self.job.dev_windows,
             **read_json(self.work / RESULT),
         }
 
@@ -154,18 +163,10 @@ class _Training:
 
         # Ray Train would restore its own record of an earlier run; the checkpoints beside it are the ones that count
         shutil.rmtree(self.work / "ray", ignore_errors=True)
-        job = TeacherJob(
-            spec=self.spec,
-            store=str(self.data.store.folder),
-            tokenizer_dir=str(self.data.tokenizer_dir),
-            work=str(self.work),
-            data=self.data.describe(),
-            dev_windows=self.dev_windows,
-        )
         resources = {"CPU": shared.cpus_per_worker} | ({"GPU": 1} if use_gpu else {})
         trainer = TorchTrainer(
             _worker,
-            train_loop_config={"job": job, "threads": shared.cpus_per_worker},
+            train_loop_config={"job": self.job, "threads": shared.cpus_per_worker},
             scaling_config=ScalingConfig(num_workers=shared.workers, use_gpu=use_gpu, resources_per_worker=resources),
             run_config=RunConfig(
                 name="ray",
@@ -236,12 +237,15 @@ def _worker(config: dict[str, Any]) -> None:
     if device.type == "cpu":
         torch.set_num_threads(config["threads"])
     context = train.get_context()
-    run_rank(
-        config["job"],
-        device=device,
-        world=World(context.get_world_rank(), context.get_world_size()),
-        report=lambda metrics, checkpoint_dir: train.report(metrics),
-    )
+    world = World(context.get_world_rank(), context.get_world_size())
+    try:
+        run_rank(
+            config["job"], device=device, world=world, report=lambda metrics, checkpoint_dir: train.report(metrics)
+        )
+    except (PalenkaError, torch.OutOfMemoryError):
+        # The reason is in failed.json. Only an error frees the ranks that wait for this one, but it costs a restart.
+        if world.size > 1:
+            raise
 
 
 def _reason(error: BaseException) -> str:

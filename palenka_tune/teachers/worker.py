@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
 import warnings
 from collections.abc import Callable
@@ -150,14 +151,20 @@ class _Run:
 
     def run(self) -> None:
         if (self.work / LAST).exists():
-            state = load_checkpoint(self.work / LAST)
-            self.loop.load_state_dict(state["loop"])
-            self.history, self.seconds = state["history"], state["seconds"]
+            self._resume(self.work / LAST)
         for epoch, end in enumerate(self.ends, start=1):
             if epoch > len(self.history):
                 self._epoch(epoch, end)
         if self.world.rank == 0:
             self._export()
+
+    def _resume(self, path: Path) -> None:
+        try:
+            state = load_checkpoint(path)
+        except Exception as error:  # torch raises whatever its unpickler meets
+            raise PalenkaError(f"{path} is damaged ({type(error).__name__}); delete it to begin again") from None
+        self.loop.load_state_dict(state["loop"])
+        self.history, self.seconds = state["history"], state["seconds"]
 
     def _epoch(self, epoch: int, end: int) -> None:
         started = time.perf_counter()
@@ -204,6 +211,7 @@ class _Run:
             settings={**asdict(spec.recipe), "seed": spec.seed, "best epoch": f"{self.best_epoch} of {len(self.ends)}"},
             val_ce=best["val/ce"],
         )
+        shutil.rmtree(self.work / EXPORT, ignore_errors=True)  # of an attempt that died while its files were moved
         export_student(self.model, self.job.tokenizer_dir, self.work / EXPORT, card=card)
         write_json(
             self.work / RESULT,

@@ -1,0 +1,67 @@
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from palenka_tune.data.prepare import DataSettings, PreparedData, prepare
+from palenka_tune.distill.signals import SignalRequest, WindowBatch
+from palenka_tune.errors import UserError
+from palenka_tune.models.build import build_model
+from palenka_tune.models.export import export_student, load_model
+from palenka_tune.models.presets import ModelPreset
+from palenka_tune.teachers.online import online_source
+from palenka_tune.teachers.spec import Teacher, open_teacher
+from palenka_tune.teachers.worker import window_tensor
+
+from .conftest import GPT2, LLAMA, sentences, write_corpus
+
+
+def teacher(preset: ModelPreset, data: PreparedData, folder: Path, vocabulary: int | None = None) -> Teacher:
+    size = vocabulary or data.store.vocabulary_size
+    model = build_model(preset, vocabulary_size=size, pad_id=0, bos_id=1, eos_id=2, window=16, seed=3)
+    export_student(model, data.tokenizer_dir, folder, card="a teacher")
+    return open_teacher(folder)
+
+
+def test_teachers_answer_for_a_batch(data: PreparedData, tmp_path: Path) -> None:
+    teachers = [teacher(preset, data, tmp_path / preset.name) for preset in (GPT2, LLAMA)]
+    windows = window_tensor(data.store.windows("train"))
+    source = online_source(teachers, data.store, windows[:8].long())
+    assert source.teachers == tuple(each.shape for each in teachers)
+    batch = WindowBatch("train", torch.arange(4), windows[:4].long())
+    signal = source.signal(batch, SignalRequest(True, (frozenset({1}), frozenset())))
+    assert signal.logits is not None
+    for each, logits in zip(teachers, signal.logits, strict=True):
+        model, _ = load_model(each.folder)
+        assert torch.equal(logits, model(batch.tokens).logits.detach())
+        assert not logits.requires_grad
+    assert set(signal.hidden[0]) == {1}
+    assert source.statistics(1, 2).mean.shape == (LLAMA.width,)
+
+
+def test_another_tokenizer_is_refused(data: PreparedData, tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus", sentences(60, 9) + "a zebra.\n" * 9, sentences(20, 8))
+    other = prepare(DataSettings(str(corpus), vocabulary=300, window=16), tmp_path / "storage")
+    stranger = teacher(GPT2, other, tmp_path / "stranger")
+    with pytest.raises(UserError, match=r"teacher stranger has another tokenizer .* than the student's data"):
+        online_source([stranger], data.store, torch.zeros(1, 16, dtype=torch.int64))
+    (stranger.folder / "tokenizer.json").unlink()
+    with pytest.raises(UserError, match="teacher stranger has no tokenizer"):
+        online_source([stranger], data.store, torch.zeros(1, 16, dtype=torch.int64))
+
+
+def test_another_vocabulary_is_refused(data: PreparedData, tmp_path: Path) -> None:
+    size = data.store.vocabulary_size
+    padded = teacher(GPT2, data, tmp_path / "padded", vocabulary=size + 5)
+    with pytest.raises(UserError, match=f"vocabulary of {size + 5} entries and the student's data has {size}"):
+        online_source([padded], data.store, torch.zeros(1, 16, dtype=torch.int64))
+
+
+def test_windows_longer_than_the_teacher_reads_are_refused(data: PreparedData, tmp_path: Path) -> None:
+    short = teacher(ModelPreset("Short", "gpt2", width=16, layers=1, heads=1, positions=16), data, tmp_path / "short")
+    corpus = write_corpus(tmp_path / "corpus", sentences(120, 1), sentences(30, 2))
+    long = prepare(DataSettings(str(corpus), vocabulary=300, window=64), tmp_path / "storage")
+    shutil.copyfile(long.tokenizer_dir / "tokenizer.json", short.folder / "tokenizer.json")
+    with pytest.raises(UserError, match="teacher short reads 32 tokens at most and the windows have 64"):
+        online_source([short], long.store, torch.zeros(1, 64, dtype=torch.int64))
