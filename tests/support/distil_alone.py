@@ -62,7 +62,7 @@ def distil() -> dict[str, Any]:
         total_steps=3,
     )
     terms = loop.run_until(3)[-1].terms
-    moved = float((student.embedding.weight - before).abs().max())
+    moved = float((student.embedding.weight.detach() - before).abs().max())
     return {"step": loop.step, "terms": terms, "moved": moved, **loop.validate()}
 
 

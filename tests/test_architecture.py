@@ -1,0 +1,217 @@
+"""The house rules that a machine can check: what may import what, what is loaded when, and what no file may hold."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from palenka_tune.__main__ import COMMANDS
+
+ROOT = Path(__file__).resolve().parents[1]
+MODULES = sorted((ROOT / "palenka_tune").rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+
+LONGEST = 400
+LINTERS = {"ruff check", "ruff format --check", "mypy", "lint-imports"}
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run an interpreter of its own, in the repository."""
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def tracked_files() -> list[Path]:
+    """The files under version control, as they are in the working tree."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("needs a git checkout")
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [path for name in listing.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def test_core_distils_without_ray_or_transformers() -> None:
+    """Three steps with logits and hidden states, with no dependency installed but torch and what torch needs."""
+    absent = ["ray", "transformers", "mlflow", "optuna", "pyarrow", "pydantic", "yaml", "pandas", "numpy", "tokenizers"]
+    finished = run_python("-m", "tests.support.distil_alone", *absent)
+    assert finished.returncode == 0, finished.stderr
+    report = json.loads(finished.stdout)
+    assert report["loaded"] == []
+    assert report["step"] == 3
+    assert report["moved"] > 1e-3
+    assert report["terms"]["kl"] > 0
+    assert report["terms"]["hidden"] > 0
+    assert 0 < report["val/ce"] < 10
+
+
+def test_what_is_absent_cannot_be_imported() -> None:
+    """The process above would notice: `config.build`, which the core must not import, needs YAML."""
+    finished = run_python("-m", "tests.support.distil_alone", "--also", "palenka_tune.config.build", "yaml")
+    assert finished.returncode != 0
+    assert "No module named 'yaml'" in finished.stderr
+
+
+def imported_names(path: Path) -> list[str]:
+    """Full names of the modules that a file imports, wherever in it."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names.append("." * node.level + (node.module or ""))
+    return names
+
+
+def test_core_imports_torch_alone() -> None:
+    """Standard library, torch, and of our own only the errors, the recipe and the core itself."""
+    own = ("palenka_tune.errors", "palenka_tune.config.recipe", "palenka_tune.distill.")
+    found = [
+        f"{relative(path)} imports {name}"
+        for path in (ROOT / "palenka_tune" / "distill").glob("*.py")
+        if path.name != "__main__.py"
+        for name in imported_names(path)
+        if not (name.partition(".")[0] in {"torch", *sys.stdlib_module_names} or f"{name}.".startswith(own))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("module", ["palenka_tune", "palenka_tune.__main__", "palenka_tune.distill"])
+def test_importing_is_cheap(module: str) -> None:
+    code = f"import sys, {module}; print(*sorted({{'torch', 'ray', 'mlflow', 'transformers'}} & set(sys.modules)))"
+    finished = run_python("-c", code)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.split() == []
+
+
+OPTIONS = {
+    "search": ["--data", "--scale", "--set", "--name", "--samples", "--concurrent", "--minimal-pairs", "--address"],
+    "distill": ["--out", "--data", "--scale", "--set", "--device"],
+    "train": ["PRESET", "--data", "--scale", "--set", "--list", "--workers", "--address"],
+    "evaluate": ["MODEL", "--minimal-pairs", "--json", "--device"],
+}
+
+HELP = """
+import runpy, sys
+command = sys.argv[1]
+sys.argv[1:] = ["--help"]
+try:
+    runpy.run_module(f"palenka_tune.{command}", run_name="__main__", alter_sys=True)
+finally:
+    print("loaded:", *sorted({"ray", "mlflow"} & set(sys.modules)))
+"""
+
+
+def test_every_command_is_covered_here() -> None:
+    assert set(OPTIONS) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", OPTIONS)
+def test_help_names_the_options_and_starts_nothing(command: str) -> None:
+    finished = run_python("-c", HELP, command)
+    assert finished.returncode == 0, finished.stderr
+    shown, _, loaded = finished.stdout.rpartition("loaded:")
+    assert loaded.split() == []
+    assert f"usage: python -m palenka_tune.{command}" in shown
+    assert "examples:" in shown
+    for option in OPTIONS[command]:
+        assert option.lower() in shown.lower()
+
+
+def test_help_lists_the_commands() -> None:
+    finished = run_python("-m", "palenka_tune")
+    assert finished.returncode == 0
+    for command in COMMANDS:
+        assert f"palenka-tune {command} " in finished.stdout
+
+
+def test_modules_open_with_what_they_are_for() -> None:
+    silent = [path for path in MODULES if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))]
+    assert [relative(path) for path in silent] == []
+
+
+def test_files_stay_short() -> None:
+    lengths = {relative(path): len(path.read_text(encoding="utf-8").splitlines()) for path in [*MODULES, *TESTS]}
+    assert {name: lines for name, lines in lengths.items() if lines > LONGEST} == {}
+
+
+# written in pieces, so that this file does not hold what it looks for
+FORBIDDEN = {
+    "an absolute path of somebody's machine": re.compile(r"(?<![\w.:/~}])/(?:work|root|home|Users|tmp|opt)/\w"),
+    "code of a model's repository that would be run": re.compile(r"trust_remote" + r"_code\s*=\s*True"),
+    "a checkpoint whose pickle would be run": re.compile(r"weights" + r"_only\s*=\s*False"),
+    "YAML that could make objects": re.compile(
+        r"yaml\.(?:unsafe_|full_)" + r"load|Loader=yaml\.(?:Unsafe|Full)?Loader\b"
+    ),
+    "YAML without a loader": re.compile(r"yaml\." + r"load\((?!.*Loader=)"),
+}
+
+
+def forbidden_in(text: str) -> list[str]:
+    return [
+        f"line {number} has {what}"
+        for number, line in enumerate(text.splitlines(), 1)
+        for what, pattern in FORBIDDEN.items()
+        if pattern.search(line)
+    ]
+
+
+def test_no_file_holds_what_is_forbidden() -> None:
+    found = []
+    for path in tracked_files():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue  # a picture
+        found += [f"{relative(path)}: {finding}" for finding in forbidden_in(text)]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "open('/" + "home/me/corpus.txt')",
+        "--storage /" + "tmp/runs",
+        "AutoModel.from_pretrained(name, trust_remote" + "_code=True)",
+        "torch.load(path, weights" + "_only=False)",
+        "yaml.unsafe_" + "load(text)",
+        "yaml." + "load(text)",
+        "yaml." + "load(text, Loader=yaml." + "Loader)",
+    ],
+)
+def test_the_scan_finds(line: str) -> None:
+    assert len(forbidden_in(line)) == 1
+
+
+@pytest.mark.parametrize("line", ["https://host/home/page", "~/work/x", "a/tmp/b", "yaml.load(t, Loader=_UniqueKeys)"])
+def test_the_scan_leaves_alone(line: str) -> None:
+    assert forbidden_in(line) == []
+
+
+def test_imports_go_one_way() -> None:
+    """The contracts of pyproject.toml: the order of packages, Ray at the edges, the core with torch alone."""
+    if importlib.util.find_spec("importlinter") is None:
+        pytest.skip("import-linter is not installed: pip install -e '.[dev]'")
+    code = "from importlinter.cli import lint_imports; raise SystemExit(lint_imports(no_cache=True, no_logo=True))"
+    finished = run_python("-c", code)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    for contract in ("Imports go one way", "Ray only at the edges", "The distillation core needs torch alone"):
+        assert f"{contract} KEPT" in finished.stdout
+
+
+def test_pre_commit_and_ci_run_the_same_linters() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0]["hooks"]
+    phases = re.findall(r'^phase "[^"]+" (.+)$', (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {hook["entry"] for hook in hooks} == LINTERS
+    assert set(phases) >= LINTERS
