@@ -141,9 +141,12 @@ def _lookup(settings: Any, path: str) -> Any:
 def run(job: Job, ledger: Ledger, observers: Sequence[Observer]) -> None:
     """Run all trials to their end; a trial that fails is told as FAILED and the search goes on."""
     from ray import tune
+    from ray.tune.error import TuneError
 
     # one JSON, CSV and TensorBoard file per trial is what we have a ledger and MLflow for
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    # a trial that diverged reports no val/ce, which Tune would take for a mistake and end the search
+    os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
     os.environ["TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S"] = "0"
     search = job.config.search
     job.checkpoints.mkdir(exist_ok=True)
@@ -169,6 +172,10 @@ def run(job: Job, ledger: Ledger, observers: Sequence[Observer]) -> None:
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         ),
     )
-    tuner.fit()
+    try:
+        tuner.fit()
+    except TuneError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise PalenkaError(f"Ray Tune ended the search ({reason}); what was finished is in {job.folder}") from error
     if ledger.running:
         raise PalenkaError(f"Ray Tune ended with {', '.join(ledger.running)} unfinished; see {job.folder / 'tune'}")

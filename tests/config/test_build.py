@@ -53,7 +53,7 @@ def test_settings_are_found_by_path_or_by_their_last_part():
     paths = leaf_paths(Outer)
     assert paths == ["beta", "inner.rank", "inner.kind"]
     assert full_path("rank", paths, "--set") == "inner.rank"
-    with pytest.raises(UserError, match="could be a.x or b.x"):
+    with pytest.raises(UserError, match=r"could be a\.x or b\.x"):
         full_path("x", ["a.x", "b.x"], "--set")
     with pytest.raises(UserError, match="did you mean 'rank'"):
         full_path("rnak", paths, "--set")

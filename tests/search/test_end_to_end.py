@@ -1,0 +1,167 @@
+"""Whole searches as a user runs them: real Ray, real MLflow store, a corpus and teachers of a few seconds."""
+
+from __future__ import annotations
+
+import json
+
+import optuna
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+
+from palenka_tune.commands import options, search
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.entry, pytest.mark.timeout(600)]
+
+SPACE = {
+    "description": "a test",
+    "data": {"vocabulary": 300, "window": 16},
+    "student": {"train_windows": 128, "dev_windows": 32},
+    "recipe": {"batch_size": 16, "epochs": 2, "warmup_steps": 2},
+    "search": {"samples": 5, "rungs": 1, "reduction": 3, "max_failures": 0, "sampler": "random"},
+    "parameters": {
+        "beta": {"log_uniform": [0.3, 30]},
+        # 1e30 makes every loss NaN after a step or two: such a trial must fail alone
+        "recipe.lr": {"choice": [3e-3, 1e30]},
+        "projection.rank": {"choice": [8, None]},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a corpus, two trained-nowhere teachers and the search space."""
+    from palenka_tune.data.prepare import DataSettings, prepare
+    from palenka_tune.models.build import build_model
+    from palenka_tune.models.export import export_student
+    from palenka_tune.models.presets import get_preset
+
+    folder = tmp_path_factory.mktemp("search")
+    words = ["cat", "dog", "bird", "tree", "house", "river"]
+    for split, count in (("train", 900), ("dev", 120)):
+        (folder / "data" / split).mkdir(parents=True)
+        lines = [f"The {words[n % 6]} saw the {words[n * 7 % 5]} near a {words[n // 3 % 6]}." for n in range(count)]
+        (folder / "data" / split / f"story.{split}").write_text("\n".join(lines) + "\n")
+    (folder / "pairs").mkdir()
+    pairs = [{"sentence_good": f"The {w} saw the dog.", "sentence_bad": f"The {w} dog the saw."} for w in words]
+    (folder / "pairs" / "order.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    prepared = prepare(DataSettings(str(folder / "data"), 300, 16), folder / "runs")
+    teachers = []
+    for name in ("GPT2-tiny", "Llama-tiny"):
+        model = build_model(
+            get_preset(name),
+            vocabulary_size=prepared.store.vocabulary_size,
+            pad_id=0,
+            bos_id=1,
+            eos_id=2,
+            window=16,
+            seed=1,
+        )
+        teachers.append(str(export_student(model, prepared.tokenizer_dir, folder / name, card="")))
+    (folder / "space.yaml").write_text(yaml.safe_dump({**SPACE, "teachers": teachers}))
+    return folder
+
+
+def run(place, name: str):
+    argv = [str(place / "space.yaml"), "--data", str(place / "data"), "--storage", str(place / "runs")]
+    argv += ["--name", name, "--concurrent", "1", "--minimal-pairs", str(place / "pairs")]
+    assert options.run(search.cli, argv) == 0
+    return place / "runs" / name
+
+
+@pytest.fixture(scope="module")
+def finished(place):
+    return run(place, "first")
+
+
+def test_the_run_folder_holds_what_is_promised(finished):
+    rows = pq.read_table(finished / "trials.parquet").to_pylist()
+    assert len(rows) == 7
+    assert [row["anchor"] for row in rows[:2]] == ["no_distillation", "vanilla_kd"]
+    summary = json.loads((finished / "summary.json").read_text())
+    assert summary["best"]["val_ce"] == min(row["val_ce"] for row in rows if row["state"] == "COMPLETE")
+    assert summary["baselines"]["no_distillation"]["val_ce"] == rows[0]["val_ce"]
+    assert sum(summary["counts"].values()) == 7
+    steps = 2 * 128 // 16
+    assert summary["budget"]["trial_steps_full_grid"] == 7 * steps
+    assert summary["budget"]["trial_steps_run"] == sum(row["steps"] for row in rows)
+    assert yaml.safe_load((finished / "search.yaml").read_text())["search"]["samples"] == 5
+    evaluation = json.loads((finished / "evaluation.json").read_text())
+    assert [model["role"] for model in evaluation["models"]].count("teacher") == 2
+    assert all(model["minimal_pairs"]["pairs"] == 6 for model in evaluation["models"])
+    assert evaluation["models"][0]["val_ce"] == pytest.approx(summary["best"]["val_ce"], abs=1e-5)
+
+
+def test_a_trial_that_diverges_fails_with_its_reason_and_the_search_goes_on(finished):
+    rows = pq.read_table(finished / "trials.parquet").to_pylist()
+    diverged = [row for row in rows if row["recipe.lr"] == 1e30]
+    assert diverged
+    assert {row["state"] for row in diverged} == {"FAILED"}
+    assert all("diverged" in row["reason"] for row in diverged)
+    assert any(row["state"] != "FAILED" for row in rows[rows.index(diverged[0]) + 1 :])
+
+
+def test_the_optuna_journal_agrees_with_the_table(finished):
+    storage = optuna.storages.JournalStorage(
+        optuna.storages.journal.JournalFileBackend(str(finished / "optuna.journal"))
+    )
+    trials = {
+        trial.user_attrs["trial_id"]: trial
+        for trial in optuna.load_study(study_name="first", storage=storage).trials
+        if "duplicate_of" not in trial.user_attrs
+    }
+    rows = pq.read_table(finished / "trials.parquet").to_pylist()
+    names = {"COMPLETE": "COMPLETE", "PRUNED": "PRUNED", "FAILED": "FAIL"}
+    assert {row["trial_id"]: names[row["state"]] for row in rows} == {k: t.state.name for k, t in trials.items()}
+    for row in rows:
+        if row["state"] == "PRUNED":
+            assert list(trials[row["trial_id"]].intermediate_values) == [6]
+        if row["state"] == "COMPLETE":
+            assert list(trials[row["trial_id"]].intermediate_values) == [6, 16]
+
+
+def test_mlflow_has_one_parent_and_a_child_per_trial(place, finished):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{place / 'runs' / 'mlflow.db'}")
+    summary = json.loads((finished / "summary.json").read_text())["mlflow"]
+    parent = client.get_run(summary["parent_run_id"])
+    children = client.search_runs(
+        [summary["experiment_id"]], f"tags.mlflow.parentRunId = '{summary['parent_run_id']}'", max_results=100
+    )
+    rows = {row["trial_id"]: row for row in pq.read_table(finished / "trials.parquet").to_pylist()}
+    runs = {child.data.tags["palenka.trial_id"]: child for child in children if "palenka.trial_id" in child.data.tags}
+    assert set(runs) == set(rows)
+    assert parent.info.status == "FINISHED"
+    statuses = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAILED": "FAILED"}
+    for trial_id, row in rows.items():
+        child = runs[trial_id]
+        assert child.info.status == statuses[row["state"]]
+        assert child.data.tags["palenka.state"] == row["state"]
+        assert float(child.data.params["beta"]) == row["beta"]
+        if row["state"] == "COMPLETE":
+            history = client.get_metric_history(child.info.run_id, "val/ce")
+            assert [point.step for point in history] == [6 * 16 * 16, 16 * 16 * 16]
+            assert history[-1].value == row["val_ce"]
+            assert client.get_metric_history(child.info.run_id, "train/loss")
+    names = {artifact.path for artifact in client.list_artifacts(summary["parent_run_id"])}
+    assert {"search.yaml", "trials.parquet", "summary.json", "evaluation.json"} <= names
+
+
+def test_the_best_student_loads_with_transformers_alone_and_generates(finished):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(finished / "best")
+    tokenizer = AutoTokenizer.from_pretrained(finished / "best")
+    inputs = tokenizer("The cat", return_tensors="pt")
+    generated = model.generate(**inputs, max_new_tokens=8, do_sample=False)
+    assert generated.shape[1] > inputs["input_ids"].shape[1]
+    assert not any("projection" in name or "pairs" in name for name, _ in model.named_parameters())
+    assert all(torch.isfinite(p).all() for p in model.parameters())
+
+
+def test_the_same_seed_gives_the_same_table_but_for_times(place, finished):
+    again = run(place, "second")
+    tables = [pq.read_table(folder / "trials.parquet").drop_columns(["seconds"]) for folder in (finished, again)]
+    assert tables[0].equals(tables[1])
