@@ -11,12 +11,13 @@ import torch
 import yaml
 
 from palenka_tune.commands import options, search
+from tests.support.small_place import VOCABULARY, WINDOW, make_place
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.entry, pytest.mark.timeout(600)]
 
 SPACE = {
     "description": "a test",
-    "data": {"vocabulary": 300, "window": 16},
+    "data": {"vocabulary": VOCABULARY, "window": WINDOW},
     "student": {"train_windows": 128, "dev_windows": 32},
     "recipe": {"batch_size": 16, "epochs": 2, "warmup_steps": 2},
     "search": {"samples": 5, "rungs": 1, "reduction": 3, "max_failures": 0, "sampler": "random"},
@@ -31,34 +32,9 @@ SPACE = {
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with a corpus, two trained-nowhere teachers and the search space."""
-    from palenka_tune.data.prepare import DataSettings, prepare
-    from palenka_tune.models.build import build_model
-    from palenka_tune.models.export import export_student
-    from palenka_tune.models.presets import get_preset
-
+    """A folder with a corpus, two teachers trained nowhere and the search space."""
     folder = tmp_path_factory.mktemp("search")
-    words = ["cat", "dog", "bird", "tree", "house", "river"]
-    for split, count in (("train", 900), ("dev", 120)):
-        (folder / "data" / split).mkdir(parents=True)
-        lines = [f"The {words[n % 6]} saw the {words[n * 7 % 5]} near a {words[n // 3 % 6]}." for n in range(count)]
-        (folder / "data" / split / f"story.{split}").write_text("\n".join(lines) + "\n")
-    (folder / "pairs").mkdir()
-    pairs = [{"sentence_good": f"The {w} saw the dog.", "sentence_bad": f"The {w} dog the saw."} for w in words]
-    (folder / "pairs" / "order.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
-    prepared = prepare(DataSettings(str(folder / "data"), 300, 16), folder / "runs")
-    teachers = []
-    for name in ("GPT2-tiny", "Llama-tiny"):
-        model = build_model(
-            get_preset(name),
-            vocabulary_size=prepared.store.vocabulary_size,
-            pad_id=0,
-            bos_id=1,
-            eos_id=2,
-            window=16,
-            seed=1,
-        )
-        teachers.append(str(export_student(model, prepared.tokenizer_dir, folder / name, card="")))
+    teachers = make_place(folder)
     (folder / "space.yaml").write_text(yaml.safe_dump({**SPACE, "teachers": teachers}))
     return folder
 
