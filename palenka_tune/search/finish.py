@@ -17,6 +17,7 @@ from palenka_tune.models.card import model_card
 from palenka_tune.models.export import export_student, load_model
 from palenka_tune.search.ledger import ANCHORS
 from palenka_tune.search.mlflow_observer import PARENT
+from palenka_tune.search.plots import plot_search
 from palenka_tune.search.results import anchor_row, best_row, describe_values, write_summary
 from palenka_tune.search.scores import Score, comparison, score_all, table, write_evaluation
 from palenka_tune.search.student import Bench
@@ -59,6 +60,7 @@ def report(
     label = suite_label(prepared, suite)
     write_evaluation(folder / "evaluation.json", scores, label)
     _export(job, bench, best, scores[0], teachers, prepared, label)
+    plot_search(folder / "plots" / "search.png", rows, job.config.space, f"{folder.name}: {prepared.source}")
     tracker.flush(60.0)  # the run's id goes into the summary
     summary = write_summary(
         folder / "summary.json",
@@ -135,5 +137,6 @@ def _log_to_mlflow(job: Job, summary: Mapping[str, Any], scores: Sequence[Score]
     tracker.set_tags(str(best["trial_id"]), {"palenka.best": "true"})
     for name in ("trials.parquet", "summary.json", "evaluation.json"):
         tracker.log_artifact(PARENT, job.folder / name)
+    tracker.log_artifact(PARENT, job.folder / "plots")
     tracker.log_model(PARENT, job.folder / "best", "best_student")
     tracker.end_run(PARENT, "FINISHED")

@@ -150,6 +150,7 @@ class Ledger:
                     "state": names[trial.state],
                     "anchor": attrs.get(ANCHOR),
                     "values": attrs["values"],
+                    "curve": {step: values[step] for step in sorted(values)},
                     "val_ce": values[max(values)] if values else None,
                     "val_ce_best": min(values.values()) if values else None,
                     "steps": attrs.get("steps", 0),
