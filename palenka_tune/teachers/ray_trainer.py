@@ -8,10 +8,7 @@ restarts them from there when one dies; so does the next command, if this one is
 from __future__ import annotations
 
 import os
-import queue
 import shutil
-import threading
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -99,47 +96,44 @@ def train_teachers(
             workers,
             use_gpu,
         )
-        trainings = [_Training(folder, spec, data, dev_windows, log, on_metrics) for folder, spec in missing.items()]
-        _run_all(trainings, shared, use_gpu)
+        trainings = [
+            Training(folder, spec, _job(folder, spec, data, dev_windows), data.fingerprint, shared, use_gpu)
+            for folder, spec in missing.items()
+        ]
+        _run_all(trainings, shared.at_once, log, on_metrics)
     return [open_teacher(folder) for folder in folders]
 
 
-class _Training:
-    """One missing teacher: its folders, and following what its workers write."""
+def _job(folder: Path, spec: TeacherSpec, data: PreparedData, dev_windows: int | None) -> TeacherJob:
+    """The job of the teacher that goes to `folder`; its working folder is made."""
+    work = folder.parent / f".{folder.name}.work"
+    work.mkdir(parents=True, exist_ok=True)
+    return TeacherJob(spec, str(data.store.folder), str(data.tokenizer_dir), str(work), data.describe(), dev_windows)
 
-    def __init__(
-        self,
-        folder: Path,
-        spec: TeacherSpec,
-        data: PreparedData,
-        dev_windows: int | None,
-        log: Log,
-        on_metrics: OnMetrics | None,
-    ) -> None:
-        self.folder, self.spec, self.log = folder, spec, log
-        self.data_fingerprint = data.fingerprint
-        self.work = folder.parent / f".{folder.name}.work"
-        self.work.mkdir(parents=True, exist_ok=True)
-        self.job = TeacherJob(
-            spec=spec,
-            store=str(data.store.folder),
-            tokenizer_dir=str(data.tokenizer_dir),
-            work=str(self.work),
-            data=data.describe(),
-            dev_windows=dev_windows,
-        )
-        self.follower = ProgressFollower(folder.name, spec.preset.name, self.work, log, on_metrics)
 
-    def train(self, shared: Plan, use_gpu: bool) -> None:
+@dataclass(frozen=True)
+class Training:
+    """One missing teacher, as plain data: `run` may be called in any process that sees the folders."""
+
+    folder: Path
+    spec: TeacherSpec
+    job: TeacherJob
+    data_fingerprint: str
+    shared: Plan
+    use_gpu: bool
+
+    @property
+    def work(self) -> Path:
+        return Path(self.job.work)
+
+    def run(self) -> None:
         """Build the artifact; a process that builds the same one meanwhile is waited for."""
-        build_once(self.folder, lambda temporary: self._build(temporary, shared, use_gpu))
+        build_once(self.folder, self._build)
         shutil.rmtree(self.work, ignore_errors=True)
 
-    def _build(self, temporary: Path, shared: Plan, use_gpu: bool) -> dict[str, Any]:
+    def _build(self, temporary: Path) -> dict[str, Any]:
         (self.work / FAILED).unlink(missing_ok=True)  # of an earlier command: the machine may be another one now
-        if (self.work / LAST).exists():
-            self.log(f"teacher {self.spec.preset.name}: going on from its last checkpoint")
-        self._fit(shared, use_gpu)
+        self.fit()
         for path in (self.work / EXPORT).iterdir():
             path.replace(temporary / path.name)
         return {
@@ -152,22 +146,23 @@ class _Training:
             **read_json(self.work / RESULT),
         }
 
-    def _fit(self, shared: Plan, use_gpu: bool) -> None:
+    def fit(self) -> None:
+        """Run Ray Train until the working folder holds the result; raises `PalenkaError` if it gives up."""
         # Ray Train polls its workers every 2 s, which a teacher of a minute feels, and exports metrics nobody reads
         os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
         os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
-        from ray.exceptions import RayError
-        from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
+        from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig, TrainingFailedError
         from ray.train.torch import TorchTrainer
-        from ray.train.v2.api.config import LoggingConfig
 
         # Ray Train would restore its own record of an earlier run; the checkpoints beside it are the ones that count
         shutil.rmtree(self.work / "ray", ignore_errors=True)
-        resources = {"CPU": shared.cpus_per_worker} | ({"GPU": 1} if use_gpu else {})
+        resources = {"CPU": self.shared.cpus_per_worker} | ({"GPU": 1} if self.use_gpu else {})
         trainer = TorchTrainer(
             _worker,
-            train_loop_config={"job": self.job, "threads": shared.cpus_per_worker},
-            scaling_config=ScalingConfig(num_workers=shared.workers, use_gpu=use_gpu, resources_per_worker=resources),
+            train_loop_config={"job": self.job, "threads": self.shared.cpus_per_worker},
+            scaling_config=ScalingConfig(
+                num_workers=self.shared.workers, use_gpu=self.use_gpu, resources_per_worker=resources
+            ),
             run_config=RunConfig(
                 name="ray",
                 storage_path=str(self.work),
@@ -180,48 +175,67 @@ class _Training:
             trainer.fit()
         except TrainingFailedError as error:
             reason = _reason(error)
-        except RayError as error:
-            reason = f"Ray stopped ({_first_line(error)})"
         if (self.work / FAILED).exists():
             raise PalenkaError(f"teacher {self.spec.preset.name}: {read_json(self.work / FAILED)['reason']}")
         if reason:
-            start = "its last checkpoint" if (self.work / LAST).exists() else "the start"
-            raise PalenkaError(
-                f"teacher {self.spec.preset.name} could not be trained: {reason}; run the command again to go on from "
-                f"{start}"
-            )
+            raise self.fault(reason)
+
+    def fault(self, reason: str) -> PalenkaError:
+        """The error that says why there is no teacher, and where the next command goes on."""
+        start = "its last checkpoint" if (self.work / LAST).exists() else "the start"
+        return PalenkaError(
+            f"teacher {self.spec.preset.name} could not be trained: {reason}; run the command again to go on from "
+            f"{start}"
+        )
 
 
-def _run_all(trainings: Sequence[_Training], shared: Plan, use_gpu: bool) -> None:
-    """Train with `shared.at_once` threads, each of which waits for one `fit()`; the first fault is raised at once.
+def _run_all(trainings: Sequence[Training], at_once: int, log: Log, on_metrics: OnMetrics | None) -> None:
+    """Run `at_once` trainings at a time, each in a Ray task that waits for its `fit()`, and follow their progress.
 
-    The threads are daemons: after a fault or Ctrl-C the caller closes the Ray session, which ends what they wait for.
+    Tasks rather than threads: on Ctrl-C or a fault they can be cancelled, and what they started dies with them.
     """
-    waiting: queue.Queue[_Training] = queue.Queue()
-    for training in trainings:
-        waiting.put(training)
-    faults: queue.Queue[BaseException] = queue.Queue()
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    def work() -> None:
-        try:
-            while True:
-                waiting.get_nowait().train(shared, use_gpu)
-        except queue.Empty:
-            return
-        except BaseException as error:
-            faults.put(error)
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    task = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=here)(_run)
+    waiting = list(trainings)
+    running: dict[Any, Training] = {}
+    followers = [ProgressFollower(t.folder.name, t.spec.preset.name, t.work, log, on_metrics) for t in trainings]
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                training = waiting.pop(0)
+                if (training.work / LAST).exists():
+                    log(f"teacher {training.spec.preset.name}: going on from its last checkpoint")
+                running[task.remote(training)] = training
+            done, _ = ray.wait(list(running), timeout=POLL_SECONDS)
+            for follower in followers:
+                follower.poll()
+            for reference in done:
+                _check(reference, running.pop(reference))
+    finally:
+        for reference in running:
+            ray.cancel(reference, force=True)
 
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(shared.at_once)]
-    for thread in threads:
-        thread.start()
-    running = True
-    while running:
-        running = any(thread.is_alive() for thread in threads)
-        for training in trainings:
-            training.follower.poll()
-        if not faults.empty():
-            raise faults.get()
-        time.sleep(POLL_SECONDS if running else 0)
+
+def _run(training: Training) -> None:
+    """The Ray task: trains one teacher."""
+    training.run()
+
+
+def _check(reference: Any, training: Training) -> None:
+    """Raise what a finished task raised, as a `PalenkaError`."""
+    import ray
+
+    try:
+        ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, PalenkaError):
+            raise error.cause from None
+        raise training.fault(f"{type(error.cause).__name__}: {_first_line(error.cause)}") from None
+    except ray.exceptions.RayError as error:
+        raise training.fault(f"Ray stopped ({_first_line(error)})") from None
 
 
 def _worker(config: dict[str, Any]) -> None:

@@ -8,8 +8,7 @@ from palenka_tune.config.recipe import Recipe
 from palenka_tune.data.prepare import DataSettings, PreparedData, prepare
 from palenka_tune.distill.loop import World
 from palenka_tune.models.presets import ModelPreset
-from palenka_tune.teachers import ray_trainer
-from palenka_tune.teachers.ray_trainer import Plan
+from palenka_tune.teachers.ray_trainer import Plan, Training
 from palenka_tune.teachers.spec import TeacherSpec, teacher_folder
 from palenka_tune.teachers.worker import TeacherJob, run_rank
 
@@ -56,14 +55,15 @@ def job_for(data: PreparedData, work: Path, **changes: object) -> TeacherJob:
     )
 
 
-class Here(ray_trainer._Training):
+class Here(Training):
     """Trains in this process, without Ray."""
 
-    def _fit(self, shared: Plan, use_gpu: bool) -> None:
+    def fit(self) -> None:
         run_rank(self.job, device=torch.device("cpu"), world=World(), report=lambda metrics, checkpoint_dir: None)
 
 
 def train_here(spec: TeacherSpec, data: PreparedData, storage: Path) -> Path:
     folder = teacher_folder(storage, spec, data.fingerprint, None)
-    Here(folder, spec, data, None, lambda line: None, None).train(Plan(1, 1, 1), False)
+    job = job_for(data, folder.parent / f".{folder.name}.work", preset=spec.preset, recipe=spec.recipe, seed=spec.seed)
+    Here(folder, spec, job, data.fingerprint, Plan(1, 1, 1), use_gpu=False).run()
     return folder

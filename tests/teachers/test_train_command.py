@@ -105,7 +105,7 @@ def test_a_user_trains_a_teacher(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert any("Student-tiny: Llama, d 64" in line and "parameters" in line for line in lines)
     assert any("epoch 1 of" in line and "dev CE" in line for line in lines)
     assert re.search(
-        r"dev CE .* perplexity .* tokens at [\d,]+ tokens/s; .*/artifacts/teachers/Student-tiny-", lines[-1]
+        r"dev CE .*perplexity .* tokens at [\d,]+ tokens/s; .*/artifacts/teachers/Student-tiny-", lines[-1]
     )
     assert Path(lines[-1].rsplit("; ", 1)[1], "model.safetensors").is_file()
     assert not ray.is_initialized()
