@@ -1,0 +1,99 @@
+"""Which combinations of words the corpus never says, so that the minimal pairs test grammar and not memory.
+
+In: a sentence. Out: the lexical combinations that it contains, and whether one of them is held out. The hash of a
+combination alone decides, so that train, dev and test leave out the same ones for every seed, and the suite is built
+from exactly those. Single words are never held out. The rules look at the text, not at how it was made, so that no
+template of the grammar can slip past them.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from collections.abc import Iterator
+
+from palenka_tune.data.babytalk.lexicon import nouns, verbs
+
+Combination = tuple[str, ...]
+
+DEMONSTRATIVES = ("this", "that", "these", "those")
+REFLEXIVES = ("myself", "yourself", "himself", "herself", "itself", "themselves", "ourselves")
+# Share of the combinations of each rule that is held out, in percent.
+SHARES = {
+    "determiner": 15,  # (determiner, noun form), neighbours
+    "adjective": 20,  # (determiner, adjective, noun form), neighbours
+    "pair": 7,  # (noun, verb): neighbours among the content words, in either order
+    "attractor": 6,  # (noun, noun, verb): in this order anywhere in the sentence
+    "clause": 6,  # (noun, verb, noun): neighbours among the content words
+    "chain": 12,  # (verb, verb, noun): neighbours among the content words
+    "reflexive": 20,  # (noun, verb), neighbours, then a reflexive pronoun
+    "polarity": 12,  # (noun, verb) in a sentence with "ever", in this order
+}
+
+
+@functools.cache
+def held_out(combination: Combination) -> bool:
+    """True if the corpus must not contain `combination`, a rule's name and its words."""
+    digest = hashlib.sha256("|".join(combination).encode()).digest()
+    return int.from_bytes(digest[:4], "big") % 100 < SHARES[combination[0]]
+
+
+@functools.cache
+def _content() -> dict[str, tuple[tuple[str, str], ...]]:
+    """Each form's readings as ("n" or "v", dictionary form)."""
+    readings: dict[str, set[tuple[str, str]]] = {}
+    for noun in nouns().values():
+        for form in {noun.singular, noun.plural} - {""}:
+            readings.setdefault(form.lower(), set()).add(("n", noun.singular.lower()))
+    for verb in verbs():
+        for form in (verb.base, verb.third, verb.past, verb.participle, verb.ing):
+            readings.setdefault(form, set()).add(("v", verb.base))
+    return {form: tuple(sorted(found)) for form, found in readings.items()}
+
+
+def sentences(line: str) -> list[list[str]]:
+    """A line's sentences as lower-case words without punctuation."""
+    return [words for part in re.split(r"[.?!]", line.lower()) if (words := re.findall(r"[a-z']+", part))]
+
+
+def combinations(words: list[str]) -> Iterator[Combination]:
+    """The combinations of one sentence, given as lower-case words, under every rule."""
+    forms = _content()
+    for first, second, third in zip(words, [*words[1:], ""], [*words[2:], "", ""], strict=False):
+        if first in DEMONSTRATIVES:
+            yield "determiner", first, second
+            yield "adjective", first, second, third
+    content = [reading for word in words for reading in forms.get(word, (("r", word),) if word in REFLEXIVES else ())]
+    polarity = "ever" in words
+    for (kind1, a), (kind2, b), (kind3, c) in zip(
+        content, [*content[1:], ("", "")], [*content[2:], ("", ""), ("", "")], strict=False
+    ):
+        match kind1 + kind2 + kind3:
+            case "nvn":
+                yield "clause", a, b, c
+            case "vvn":
+                yield "chain", a, b, c
+            case "nvr":
+                yield "reflexive", a, b
+        match kind1 + kind2:
+            case "nv":
+                yield "pair", a, b
+            case "vn":
+                yield "pair", b, a
+    for i, (kind1, a) in enumerate(content):
+        if kind1 != "n":
+            continue
+        for j in range(i + 1, len(content)):
+            kind2, b = content[j]
+            if kind2 == "v" and polarity:
+                yield "polarity", a, b
+            if kind2 == "n":
+                for kind3, c in content[j + 1 :]:
+                    if kind3 == "v":
+                        yield "attractor", a, b, c
+
+
+def allowed(line: str) -> bool:
+    """True if no sentence of `line` contains a combination that is held out."""
+    return not any(held_out(found) for words in sentences(line) for found in combinations(words))
