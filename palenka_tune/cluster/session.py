@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -22,12 +24,25 @@ class Resources:
     gpus: float
 
 
+def protect(address: str | None) -> None:
+    """Before Ray is imported: let only processes that hold a fresh token use the Ray that is started here.
+
+    Ray listens on every interface of the machine, whatever address it is given. A cluster at `address` has rules of its
+    own, a user's RAY_AUTH_MODE wins, and where Ray is imported already it has read its settings and keeps them.
+    """
+    if not address and "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
 @contextlib.contextmanager
 def ray_session(address: str | None = None, *, cpus: int | None = None) -> Iterator[Resources]:
     """Yield the cluster's resources; `address` None starts Ray here, with `cpus` cores (all by default)."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 starves a trial beside anything else that runs
     # the search has its own display
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    protect(address)
     import ray
 
     if ray.is_initialized():

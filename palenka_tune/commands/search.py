@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from palenka_tune.cluster.session import protect
 from palenka_tune.commands.options import DEFAULT_STORAGE, Parser, add_experiment_options
 from palenka_tune.config.build import parse_assignment
 from palenka_tune.search.config import DEFAULT_SPACE, resolve, shipped_spaces
@@ -56,6 +57,7 @@ def cli(argv: Sequence[str]) -> int:
         "search.samples": args.samples,
     }
     config = resolve(args.space, options=options, assignments=[parse_assignment(text) for text in args.overrides])
+    protect(args.address)
     from palenka_tune.search.run import SearchOptions, main  # ray and mlflow: only once the input is known to be good
 
     main(

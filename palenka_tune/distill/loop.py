@@ -172,6 +172,8 @@ class TrainingLoop:
             batch = self._batch(part, "train", self.train)
             # a mean over the global batch, whatever the number of targets in each slice; DDP divides by the workers
             share = self._targets(batch.tokens) / targets
+            if not share:  # windows of one token and padding
+                continue
             with self._no_sync(number + 1 < len(micro_batches)), self._autocast():
                 terms: LossTerms = self.objective(self.model, batch, self.step)
                 self.scaler.scale(terms.total * (share * self.world.size)).backward()
@@ -195,12 +197,16 @@ class TrainingLoop:
         return no_sync() if on and no_sync else contextlib.nullcontext()
 
     @torch.no_grad()
-    def validate(self, batch_size: int = 64) -> dict[str, float]:
+    def validate(self, batch_size: int | None = None, *, teachers: bool = True) -> dict[str, float]:
         """`val/ce`, `val/ppl` and, where the loss has them, `val/kl`, `val/hidden`, `val/total` on all dev windows.
 
-        With several workers each measures its slice, and the sums are added over the workers.
+        Without `teachers` only the first two are measured, which costs a student's forward instead of everybody's.
+        With several workers each measures its slice, and the sums are added over the workers. `batch_size` defaults to
+        the windows of a micro-batch.
         """
         self.model.eval()
+        objective = self.objective if teachers else PlainObjective(self.pad_id)
+        batch_size = batch_size or max(1, self.recipe.batch_size // self.recipe.accumulate)
         sums: dict[str, Tensor] = {}
         mine = torch.arange(len(self.dev)).tensor_split(self.world.size)[self.world.rank]
         targets = torch.zeros((), dtype=torch.float64, device=self.device)
@@ -210,7 +216,7 @@ class TrainingLoop:
             if not count:  # a window of one token and padding has nothing to predict
                 continue
             with self._autocast():
-                terms = self.objective(self.model, batch, self.step).named()
+                terms = objective(self.model, batch, self.step).named()
             for name, value in terms.items():
                 sums[name] = sums.get(name, torch.zeros_like(targets)) + value.double() * count
             targets += count
@@ -218,6 +224,8 @@ class TrainingLoop:
             for value in (targets, *(sums[name] for name in sorted(sums))):
                 torch.distributed.all_reduce(value)
         means = {f"val/{name}": float(value / targets) for name, value in sums.items() if name != "target_std"}
+        if not teachers:
+            del means["val/total"]
         means["val/ppl"] = math.exp(min(means["val/ce"], 50.0))
         return means
 

@@ -55,11 +55,14 @@ SCALES: dict[str, Scale] = {
             vocabulary=2048,
             window=64,
             student="Student-tiny",
-            student_recipe=Recipe(lr=3e-3, batch_size=32, epochs=1, warmup_steps=20),
+            student_recipe=Recipe(lr=3e-3, batch_size=16, epochs=1, warmup_steps=20),
             teachers=(
-                ("GPT2-tiny", Recipe(lr=2e-3, batch_size=32, epochs=2, warmup_steps=30)),
-                ("Llama-tiny", Recipe(lr=2e-3, batch_size=32, epochs=2, warmup_steps=30)),
+                ("GPT2-tiny", Recipe(lr=5e-3, batch_size=16, epochs=1, warmup_steps=40)),
+                ("Llama-tiny", Recipe(lr=5e-3, batch_size=16, epochs=1, warmup_steps=40)),
             ),
+            # a student's trial then takes about a minute on a core with both teachers beside it
+            train_windows=4096,
+            dev_windows=512,
         ),
         Scale(
             name="small",

@@ -94,7 +94,9 @@ class TeacherRuns:
         key = f"teacher-{name}"
         if key not in self.started:
             self.started.add(key)
-            self.tracker.start_run(key, name=key, parent=PARENT, tags=self.tags, params=self.recipes.get(name, {}))
+            self.tracker.start_run(
+                key, name=key, parent=PARENT, tags=self.tags, params=self.recipes.get(name.rsplit("-", 1)[0], {})
+            )
         self.tracker.log_metrics(key, metrics, step=step)
 
     def end(self) -> None:

@@ -73,7 +73,8 @@ class StudentTrial(tune.Trainable):
         failed = None
         try:
             records = loop.run_until(target)
-            measured = loop.validate()
+            # a rung is decided by val/ce alone; what the teachers think of dev is measured once, at the end
+            measured = loop.validate(teachers=loop.step >= loop.total_steps)
             if not measured["val/ce"] <= self._config["ce_limit"]:
                 failed = f"diverged: val/ce {measured['val/ce']:.4g} is above {self._config['ce_limit']:.4g}"
         except DivergedError as error:
