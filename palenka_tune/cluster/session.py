@@ -18,10 +18,17 @@ from palenka_tune.errors import PalenkaError, UserError
 
 @dataclass(frozen=True)
 class Resources:
-    """What a cluster offers in all: CPU cores and GPUs."""
+    """What a cluster offers: (CPU cores, GPUs) of each node that is up."""
 
-    cpus: int
-    gpus: float
+    nodes: tuple[tuple[int, int], ...]
+
+    @property
+    def cpus(self) -> int:
+        return sum(cpus for cpus, _ in self.nodes)
+
+    @property
+    def gpus(self) -> int:
+        return sum(gpus for _, gpus in self.nodes)
 
 
 def protect(address: str | None) -> None:
@@ -38,11 +45,11 @@ def protect(address: str | None) -> None:
 @contextlib.contextmanager
 def ray_session(address: str | None = None, *, cpus: int | None = None) -> Iterator[Resources]:
     """Yield the cluster's resources; `address` None starts Ray here, with `cpus` cores (all by default)."""
+    protect(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 starves a trial beside anything else that runs
     # the search has its own display
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-    protect(address)
     import ray
 
     if ray.is_initialized():
@@ -73,8 +80,8 @@ def ray_session(address: str | None = None, *, cpus: int | None = None) -> Itera
 def _resources() -> Resources:
     import ray
 
-    total = ray.cluster_resources()
-    return Resources(cpus=int(total.get("CPU", 0)), gpus=float(total.get("GPU", 0)))
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return Resources(tuple((int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in alive))
 
 
 def available_cpus() -> int:
@@ -82,17 +89,25 @@ def available_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def check_cuda() -> None:
+    """Refuse `--device cuda` on a machine without a CUDA GPU."""
+    import torch
+
+    if not torch.cuda.is_available():
+        raise UserError("--device cuda was asked for, but this machine has no CUDA GPU; use --device cpu")
+
+
 def check_gpus(gpus: float | None, address: str | None) -> None:
     """Refuse GPUs that this machine has not; a cluster at `address` is asked once it is attached."""
     if gpus is None:
         return
-    if gpus < 0:
-        raise UserError(f"--gpus-per-trial is {gpus}; it must be 0 or more (0.5 puts two trials on one GPU)")
+    if not 0 <= gpus <= 1:
+        raise UserError(f"--gpus-per-trial is {gpus:g}; a student trains on one GPU or a share of it: give 0 to 1")
     if gpus and not address:
         import torch
 
         if not torch.cuda.is_available():
             raise UserError(
                 f"--gpus-per-trial {gpus:g} was asked for, but this machine has no CUDA GPU; "
-                "leave it out to train on CPU cores, or give --address of a cluster with GPUs"
+                "leave it out to train on CPU cores"
             )

@@ -79,7 +79,7 @@ def main(config: DistillConfig) -> dict[str, Any]:
 
     def record(entry: TrainRecord) -> None:
         if (entry.step // 20) % 5 == 0 or entry.step == loop.total_steps:
-            left = (loop.total_steps - entry.step) / max(1, loop.total_steps) * loop.total_steps
+            left = loop.total_steps - entry.step
             eta = left * experiment.recipe.batch_size * bench.store.window / max(1.0, entry.tokens_per_second)
             log(
                 f"step {entry.step}/{loop.total_steps}  loss {entry.terms['total']:.4f}  ce {entry.terms['ce']:.4f}  "
@@ -183,9 +183,9 @@ def cli(argv: Sequence[str]) -> int:
     )
     args = parser.parse_args(argv)
     if args.device == "cuda":
-        from palenka_tune.cluster.session import check_gpus
+        from palenka_tune.cluster.session import check_cuda
 
-        check_gpus(1, None)
+        check_cuda()
     assignments = [parse_assignment(text) for text in args.overrides]
     overrides = resolve_overrides(assignments, leaf_paths(Experiment))
     options = {"scale": args.scale, "data.source": args.data, "seed": args.seed}

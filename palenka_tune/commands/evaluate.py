@@ -96,8 +96,8 @@ def cli(argv: Sequence[str]) -> int:
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     args = parser.parse_args(argv)
     if args.device == "cuda":
-        from palenka_tune.cluster.session import check_gpus
+        from palenka_tune.cluster.session import check_cuda
 
-        check_gpus(1, None)
+        check_cuda()
     main(EvaluateConfig(args.model, args.minimal_pairs, args.json, args.device, args.quiet))
     return 0

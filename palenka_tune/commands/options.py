@@ -68,6 +68,12 @@ def run(cli: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None =
     except PalenkaError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        print(
+            f"error: {error.strerror or error}{where}; free space or fix the permission, and run again", file=sys.stderr
+        )
+        return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

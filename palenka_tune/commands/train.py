@@ -18,7 +18,7 @@ from palenka_tune.data import prepare as data
 from palenka_tune.errors import UserError
 from palenka_tune.models.presets import PRESETS, get_preset
 from palenka_tune.models.scales import SCALES, get_scale, parameter_count
-from palenka_tune.search.experiment import recipe_for
+from palenka_tune.search.experiment import check_seed, recipe_for
 
 if TYPE_CHECKING:
     from palenka_tune.teachers.spec import Teacher
@@ -51,8 +51,7 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         get_preset(self.preset)
-        if self.seed < 0:
-            raise UserError(f"seed is {self.seed}; it must be 0 or more")
+        check_seed(self.seed)
         if self.dev_windows is not None and self.dev_windows < 1:
             raise UserError(f"dev_windows is {self.dev_windows}; it must be 1 or more, or null for all")
 

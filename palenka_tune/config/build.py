@@ -35,7 +35,9 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
         inner = first.get("ctx", {}).get("error")
         if isinstance(inner, UserError):
             raise UserError(f"{where}: {inner}") from None
-        key = ".".join(str(part) for part in first["loc"])
+        # pydantic adds the member of a union that it tried ("str", "dict[int,int]"): our keys are names and numbers
+        names = {part for path in leaf_paths(cls) for part in path.split(".")}
+        key = ".".join(str(part) for part in first["loc"] if isinstance(part, int) or part in names)
         message = first["msg"][:1].lower() + first["msg"][1:]
         raise UserError(f"{where}: {key} is {first['input']!r}; {message}") from None
 
@@ -85,6 +87,9 @@ def full_path(key: str, paths: Iterable[str], where: str) -> str:
         return matches[0]
     if matches:
         raise UserError(f"{where}: '{key}' could be {' or '.join(matches)}; write the full name")
+    inside = [path for path in known if path.startswith(f"{key}.") or f".{key}." in path]
+    if inside:
+        raise UserError(f"{where}: '{key}' is a group of settings; give one of them, such as {inside[0]}")
     leaves = {path.rsplit(".", 1)[-1]: path for path in known}
     hint = nearest(key, [*known, *leaves])
     raise UserError(f"{where}: unknown setting '{key}'{hint}")
@@ -107,10 +112,9 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     if not equals or not key.strip():
         raise UserError(f"--set {text}: write it as name=value, such as --set beta=3")
     try:
-        value = yaml.safe_load(raw)
-    except yaml.YAMLError as error:
-        raise UserError(f"--set {text}: the value is not YAML ({_yaml_problem(error)})") from None
-    return key.strip(), _numbers(value)
+        return key.strip(), _numbers(yaml.safe_load(raw))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"--set {text[:80]}: the value is not YAML ({_yaml_problem(error)})") from None
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
@@ -124,14 +128,12 @@ def load_yaml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); give a YAML file") from None
     try:
-        value = yaml.load(text, Loader=_UniqueKeys)
-    except yaml.YAMLError as error:
+        value = _numbers(yaml.load(text, Loader=_UniqueKeys))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid YAML ({_yaml_problem(error)}); mend the file") from None
-    except RecursionError:
-        raise UserError(f"{path} is nested too deeply; mend the file") from None
     if not isinstance(value, dict):
         raise UserError(f"{path} holds {type(value).__name__}, not a mapping of settings; see search_spaces/dskd.yaml")
-    return {str(key): entry for key, entry in _numbers(value).items()}
+    return {str(key): entry for key, entry in value.items()}
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -153,9 +155,11 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _yaml_problem(error: yaml.YAMLError) -> str:
+def _yaml_problem(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply, or within itself"
     mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+    problem = getattr(error, "problem", None) or (str(error).splitlines() or [type(error).__name__])[0][:200]
     return f"line {mark.line + 1}: {problem}" if mark else problem
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -33,13 +34,15 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in ("lr", "warmup_steps", "weight_decay"):
-            if not getattr(self, name) >= 0:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be 0 or more")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UserError(f"{name} is {getattr(self, name)}; it must be 0 or more, and finite")
         for name in ("batch_size", "epochs", "grad_clip", "accumulate"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be above 0")
+            if not 0 < getattr(self, name) < math.inf:
+                raise UserError(f"{name} is {getattr(self, name)}; it must be above 0, and finite")
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}; it must be in [0, 1)")
+        if self.epochs > 1e6:
+            raise UserError(f"epochs is {self.epochs:g}; it must be 1,000,000 or less")
         if self.batch_size % self.accumulate:
             raise UserError(f"batch_size {self.batch_size} must be divisible by accumulate {self.accumulate}")

@@ -55,7 +55,7 @@ def resolve_layer_map(
     if isinstance(layer_map, str):
         if layer_map.startswith("every:"):
             step = layer_map.removeprefix("every:")
-            if not step.isdigit() or int(step) < 1:
+            if not (step.isascii() and step.isdigit()) or int(step) < 1:
                 raise UserError(f"projection.layer_map is '{layer_map}'; write every:N with N of 1 or more")
             return _every(int(step), teacher_depth, student_depth)
         if layer_map not in NAMED:

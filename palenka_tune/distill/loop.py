@@ -164,7 +164,7 @@ class TrainingLoop:
             group["lr"] = base * factor
         index = self.batch_index(self.step)
         whole = self.train[index]
-        targets = self._targets(whole)
+        targets = max(1, self._targets(whole))
         mine = index.tensor_split(self.world.size)[self.world.rank]
         means: dict[str, Tensor] = {}
         micro_batches = mine.tensor_split(self.recipe.accumulate)
@@ -172,8 +172,6 @@ class TrainingLoop:
             batch = self._batch(part, "train", self.train)
             # a mean over the global batch, whatever the number of targets in each slice; DDP divides by the workers
             share = self._targets(batch.tokens) / targets
-            if not share:  # windows of one token and padding
-                continue
             with self._no_sync(number + 1 < len(micro_batches)), self._autocast():
                 terms: LossTerms = self.objective(self.model, batch, self.step)
                 self.scaler.scale(terms.total * (share * self.world.size)).backward()
@@ -206,6 +204,7 @@ class TrainingLoop:
         """
         self.model.eval()
         objective = self.objective if teachers else PlainObjective(self.pad_id)
+        step = min(self.step, self.total_steps - 1)  # a weight that decays to 0 has its last value, not 0
         batch_size = batch_size or max(1, self.recipe.batch_size // self.recipe.accumulate)
         sums: dict[str, Tensor] = {}
         mine = torch.arange(len(self.dev)).tensor_split(self.world.size)[self.world.rank]
@@ -216,7 +215,7 @@ class TrainingLoop:
             if not count:  # a window of one token and padding has nothing to predict
                 continue
             with self._autocast():
-                terms = objective(self.model, batch, self.step).named()
+                terms = objective(self.model, batch, step).named()
             for name, value in terms.items():
                 sums[name] = sums.get(name, torch.zeros_like(targets)) + value.double() * count
             targets += count

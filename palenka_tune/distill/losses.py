@@ -17,7 +17,11 @@ def cross_entropy(logits_BTV: Tensor, tokens_BT: Tensor, pad_id: int) -> Tensor:
     """Mean next-token cross-entropy in nats per token over the shifted positions that are not padding."""
     # float(): under autocast the logits are half precision, and the sum over V must not be
     logits = logits_BTV[:, :-1].flatten(0, 1).float()
-    return F.cross_entropy(logits, tokens_BT[:, 1:].flatten(), ignore_index=pad_id)
+    targets = tokens_BT[:, 1:].flatten()
+    # a sum over at least one: a batch without targets is worth 0, not NaN
+    return F.cross_entropy(logits, targets, ignore_index=pad_id, reduction="sum") / (targets != pad_id).sum().clamp_min(
+        1
+    )
 
 
 def teacher_log_probs(

@@ -15,18 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from palenka_tune.distill import losses
-from palenka_tune.distill.layer_maps import resolve_layer_map
 from palenka_tune.distill.projections import (
     PairProjection,
     TargetTransform,
-    direction_for,
     make_projection,
-    projection_widths,
     target_spread,
 )
 from palenka_tune.distill.schedules import weight_at
 from palenka_tune.distill.settings import DistillSettings
-from palenka_tune.distill.signals import ModelShape, SignalRequest, SignalSource, WindowBatch
+from palenka_tune.distill.shapes import ModelShape, direction_for, projection_widths, resolved_maps
+from palenka_tune.distill.signals import SignalRequest, SignalSource, WindowBatch
 
 
 @dataclass(frozen=True)
@@ -63,25 +61,6 @@ class PlainObjective(nn.Module):
         """Loss terms of `batch`; `step` is the number of optimiser steps taken so far."""
         ce = losses.cross_entropy(model(batch.tokens, use_cache=False).logits, batch.tokens, self.pad_id)
         return LossTerms(total=ce, ce=ce)
-
-
-def resolved_maps(
-    settings: DistillSettings, student: ModelShape, teachers: tuple[ModelShape, ...]
-) -> list[dict[int, int]]:
-    """One {teacher state: student state} map per teacher, after checking maps and widths; raises `UserError`."""
-    maps = []
-    for number, teacher in enumerate(teachers):
-        maps.append(
-            resolve_layer_map(
-                settings.projection.layer_map,
-                teacher=number,
-                teacher_depth=teacher.depth,
-                student_depth=student.depth,
-                family=teacher.family,
-            )
-        )
-        projection_widths(settings.projection, student.width, teacher.width)
-    return maps
 
 
 class DistillationObjective(nn.Module):
@@ -179,7 +158,7 @@ class DistillationObjective(nn.Module):
             distances = []
             for teacher_layer, student_layer in layer_map.items():
                 pair = self.pairs[f"{number}:{teacher_layer}:{student_layer}"]
-                prediction, target = pair(student[student_layer], teachers[number][teacher_layer])
+                prediction, target = pair(student[student_layer], teachers[number][teacher_layer], mask_BT)
                 distances.append(losses.hidden_distance(prediction, target, mask_BT, self.settings.projection.distance))
                 if pair.direction == "teacher_to_student":
                     spreads.append(target_spread(target, mask_BT))

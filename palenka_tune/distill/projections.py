@@ -17,7 +17,6 @@ from torch.nn.utils.parametrizations import orthogonal
 
 from palenka_tune.distill.settings import ProjectionSettings
 from palenka_tune.distill.statistics import LayerStatistics
-from palenka_tune.errors import UserError
 
 
 def _mlp(inputs: int, outputs: int) -> nn.Module:
@@ -33,7 +32,7 @@ PROJECTIONS: dict[str, Callable[[int, int], nn.Module]] = {
     "identity": lambda inputs, outputs: nn.Identity(),
 }
 
-# name -> function over the last dimension; whitening is part of the fixed transform, not of this step
+# name -> function of a projected or fixed target; a fixed target is whitened by its transform, before this step
 NORMALIZATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "none": lambda x: x,
     "layer_norm": lambda x: F.layer_norm(x, x.shape[-1:]),
@@ -42,35 +41,18 @@ NORMALIZATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def direction_for(settings: ProjectionSettings, student_width: int, teacher_width: int) -> str:
-    """Resolve `toward_larger` (the poster's): the smaller side is projected; equal widths project the student."""
-    if settings.direction != "toward_larger":
-        return settings.direction
-    return "teacher_to_student" if student_width > teacher_width else "student_to_teacher"
+def standardise(target_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+    """Each dimension with mean 0 and variance 1 over the positions of the batch.
 
-
-def target_width(settings: ProjectionSettings, teacher_width: int) -> int:
-    """Width of a teacher's state after the fixed transform: its rank, or its full width."""
-    if settings.rank is not None and settings.rank > teacher_width:
-        raise UserError(
-            f"projection.rank is {settings.rank}, but a teacher's hidden states are {teacher_width} wide; "
-            f"use a rank of at most {teacher_width}, or null for the full width"
-        )
-    return settings.rank or teacher_width
-
-
-def projection_widths(settings: ProjectionSettings, student_width: int, teacher_width: int) -> tuple[int, int]:
-    """(input, output) width of a projection; refuses an identity between unequal widths."""
-    reduced = target_width(settings, teacher_width)
-    widths = (student_width, reduced)
-    if direction_for(settings, student_width, teacher_width) == "teacher_to_student":
-        widths = (reduced, student_width)
-    if settings.kind == "identity" and widths[0] != widths[1]:
-        raise UserError(
-            f"projection.kind 'identity' needs equal widths, but the student is {student_width} wide and the target "
-            f"{reduced}; use linear, mlp or orthogonal, or set projection.rank to {student_width}"
-        )
-    return widths
+    What `whiten` does to a target that trained weights have projected: its statistics move with the weights, and a
+    constant target, the trivial optimum of an unnormalised one, is out of reach.
+    """
+    weight_BT1 = mask_BT[..., None].float()
+    count = weight_BT1.sum().clamp_min(1.0)
+    mean_D = (target_BTD * weight_BT1).sum((0, 1)) / count
+    centred_BTD = target_BTD - mean_D
+    variance_D = (centred_BTD.square() * weight_BT1).sum((0, 1)) / count
+    return centred_BTD / (variance_D + 1e-5).sqrt()
 
 
 class TargetTransform(nn.Module):
@@ -115,14 +97,16 @@ class PairProjection(nn.Module):
     ) -> None:
         super().__init__()
         self.direction, self.transform, self.projection = direction, transform, projection
+        self.whiten = settings.normalize == "whiten"
         self.normalize = NORMALIZATIONS[settings.normalize]
 
-    def forward(self, student_BTD: Tensor, teacher_BTE: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, student_BTD: Tensor, teacher_BTE: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
         target = self.transform(teacher_BTE)
         if self.direction == "student_to_teacher":
             return self.projection(student_BTD), self.normalize(target)
         # normalised after the projection: otherwise W = 0 on both sides is the trivial optimum
-        return student_BTD, self.normalize(self.projection(target))
+        projected = self.projection(target)
+        return student_BTD, standardise(projected, mask_BT) if self.whiten else self.normalize(projected)
 
 
 def make_projection(kind: str, inputs: int, outputs: int, seed: int) -> nn.Module:

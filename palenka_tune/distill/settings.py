@@ -96,8 +96,9 @@ class DistillSettings:
         _one_of("beta_schedule", self.beta_schedule, Schedule)
         _one_of("kl_reduction", self.kl_reduction, Reduction)
         _one_of("ensemble", self.ensemble, Ensemble)
-        if self.teacher_weights is not None and (min(self.teacher_weights) < 0 or sum(self.teacher_weights) <= 0):
-            raise UserError(f"teacher_weights are {self.teacher_weights}; they must be 0 or more and not all 0")
+        given = self.teacher_weights
+        if given is not None and not (all(0 <= w < math.inf for w in given) and 0 < sum(given) < math.inf):
+            raise UserError(f"teacher_weights are {given}; they must be finite, 0 or more, and not all 0")
 
     def weights(self, teachers: int) -> list[float]:
         """One weight per teacher, summing to 1."""

@@ -14,6 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.distill.statistics import LayerStatistics, fit_statistics
 
 
@@ -24,16 +25,6 @@ class WindowBatch:
     split: str
     index: Tensor
     tokens: Tensor
-
-
-@dataclass(frozen=True)
-class ModelShape:
-    """What a loss must know of a model: its name, family (`gpt2`, `llama`), width and number of layers."""
-
-    name: str
-    family: str
-    width: int
-    depth: int
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,7 @@ from typing import Any
 
 from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 
-
-def rung_steps(total_steps: int, rungs: int, reduction: int) -> list[int]:
-    """Steps at which a trial reports: at most `rungs` rungs, each `reduction` times the one before, then the end."""
-    first = max(1, -(-total_steps // reduction**rungs))
-    steps = {first * reduction**k for k in range(rungs)}
-    return [*sorted(step for step in steps if step < total_steps), total_steps]
+from palenka_tune.search.rungs import rung_steps
 
 
 class RungScheduler(AsyncHyperBandScheduler):

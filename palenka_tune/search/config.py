@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from palenka_tune.config.build import build, full_path, leaf_paths, load_yaml
-from palenka_tune.distill.signals import ModelShape
+from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.errors import UserError, nearest
 from palenka_tune.search.experiment import Experiment, experiment_from, resolve_tree
 from palenka_tune.search.samplers import check_sampler
@@ -45,10 +45,11 @@ class SearchSettings:
 
     def __post_init__(self) -> None:
         check_sampler(self.sampler)
-        for name, least in (("samples", 1), ("rungs", 0), ("reduction", 2), ("max_failures", 0)):
-            if getattr(self, name) < least:
-                raise UserError(f"search.{name} is {getattr(self, name)}; it must be {least} or more")
-        if not self.divergence > 1:
+        bounds = {"samples": (1, 10**6), "rungs": (0, 20), "reduction": (2, 100), "max_failures": (0, 1000)}
+        for name, (least, most) in bounds.items():
+            if not least <= getattr(self, name) <= most:
+                raise UserError(f"search.{name} is {getattr(self, name)}; it must be from {least} to {most:,}")
+        if not 1 < self.divergence < math.inf:
             raise UserError(f"search.divergence is {self.divergence}; it must be above 1")
 
 
@@ -108,7 +109,7 @@ def resolve(
     for key in file:
         if key not in TOP_LEVEL:
             raise UserError(f"{where}: unknown key '{key}'{nearest(key, TOP_LEVEL)}")
-    parameters = dict(file.pop("parameters", None) or {})
+    parameters = _section(file.pop("parameters", None), "parameters", where)
     search_tree = dict(_section(file.pop("search", None), "search", where))
     description = str(file.pop("description", "") or "").strip()
     for key in ("data", "student", "recipe", "distill"):
@@ -152,10 +153,11 @@ def _sort_assignments(
         name = key.removeprefix("parameters.")
         if isinstance(value, Mapping) and any(kind in value for kind in KINDS):
             path = full_path(name, searchable, opening)
+            parse_space({path: {kind: value[kind] for kind in value if kind != "when"}}, opening)
             _settle(parameters, path, value.get("choice"), where)
             parameters[path] = dict(value)
             continue
-        path = full_path(key, paths, opening)
+        path = full_path(name, paths, opening)
         if path.startswith("search."):
             search_tree[path.removeprefix("search.")] = value
             continue
@@ -212,9 +214,9 @@ def grid_size(space: Space) -> int:
 
 def check_name(name: str) -> str:
     """A run's name as a folder's: letters, digits, dot, dash, underscore; it cannot leave the storage folder."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) or name == "artifacts":
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) or name in ("artifacts", "mlartifacts", "mlflow.db"):
         raise UserError(
             f"--name {name!r} cannot be a run's name; use letters, digits, '.', '-' and '_', beginning with a letter "
-            "or digit (and not 'artifacts')"
+            "or digit (and not 'artifacts', 'mlartifacts' or 'mlflow.db')"
         )
     return name

@@ -71,21 +71,21 @@ class Display:
         """val/ce of the anchors that have one."""
         return {
             proposal.anchor: self.values[trial_id]
-            for trial_id, proposal in self.proposals.items()
+            for trial_id, proposal in list(self.proposals.items())
             if proposal.anchor and self.states.get(trial_id) == COMPLETE
         }
 
     def best(self) -> tuple[str, float] | None:
         """The complete trial with the lowest val/ce."""
-        complete = [(value, key) for key, value in self.values.items() if self.states.get(key) == COMPLETE]
+        complete = [(value, key) for key, value in list(self.values.items()) if self.states.get(key) == COMPLETE]
         return (min(complete)[1], min(complete)[0]) if complete else None
 
     def eta_seconds(self) -> float | None:
         """Time left if the remaining trials train as many steps as the finished ones did on average."""
-        done = [self.steps.get(trial_id, 0) for trial_id in self.states]
+        done = [self.steps.get(trial_id, 0) for trial_id in list(self.states)]
         if not done or not sum(done):
             return None
-        reached = sum(self.steps.values())
+        reached = sum(list(self.steps.values()))
         rate = reached / max(1e-9, time.monotonic() - self.started_at)
         expected = sum(done) / len(done) * self.trials
         return max(0.0, expected - reached) / max(rate, 1e-9)
@@ -106,8 +106,8 @@ class Display:
         table = Table(title=Text(self._title()), title_justify="left", expand=False, box=None, pad_edge=False)
         for column in ("trial", "state", "val/ce", "step", "tokens/s", "settings"):
             table.add_column(column, justify="left" if column in ("trial", "state", "settings") else "right")
-        running = [key for key in self.proposals if key not in self.states]
-        ended = sorted((key for key in self.states if key in self.values), key=lambda key: self.values[key])
+        running = [key for key in list(self.proposals) if key not in self.states]
+        ended = sorted((key for key in list(self.states) if key in self.values), key=lambda key: self.values[key])
         for key in [*ended[:8], *running]:
             state = self.states.get(key, "running")
             style = {"running": "cyan", "FAILED": "red", "PRUNED": "dim"}.get(state, "")
@@ -123,7 +123,8 @@ class Display:
         return table
 
     def _title(self) -> str:
-        counts = {state: list(self.states.values()).count(state) for state in sorted(set(self.states.values()))}
+        states = list(self.states.values())
+        counts = {state: states.count(state) for state in sorted(set(states))}
         told = "  ".join(f"{state.lower()} {count}" for state, count in counts.items())
         elapsed = _clock(time.monotonic() - self.started_at)
         return f"{len(self.states)}/{self.trials} trials  {told}  {elapsed}  {self._headline()}"

@@ -15,12 +15,22 @@ from typing import Any, ClassVar
 from palenka_tune.config.build import build, full_path, leaf_paths, set_path
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.data.prepare import DataSettings
-from palenka_tune.distill.objective import resolved_maps
 from palenka_tune.distill.settings import DistillSettings
-from palenka_tune.distill.signals import ModelShape
+from palenka_tune.distill.shapes import ModelShape, resolved_maps
 from palenka_tune.errors import UserError
-from palenka_tune.models.presets import get_preset
+from palenka_tune.models.presets import ModelPreset, get_preset
 from palenka_tune.models.scales import Scale, get_scale
+
+
+def shape_of(preset: ModelPreset) -> ModelShape:
+    """What a loss must know of a preset's model."""
+    return ModelShape(preset.name, preset.family, preset.width, preset.layers)
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that no generator takes."""
+    if not 0 <= seed < 2**32:
+        raise UserError(f"seed is {seed}; it must be from 0 to {2**32 - 1}")
 
 
 @dataclass(frozen=True)
@@ -80,20 +90,17 @@ class Experiment:
     distill: DistillSettings
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise UserError(f"seed is {self.seed}; it must be 0 or more")
+        check_seed(self.seed)
 
     @property
     def student_shape(self) -> ModelShape:
-        preset = get_preset(self.student.preset)
-        return ModelShape(preset.name, preset.family, preset.width, preset.layers)
+        return shape_of(get_preset(self.student.preset))
 
     def teacher_shapes(self) -> tuple[ModelShape, ...] | None:
         """Shapes of the teachers, or None while one of them is a folder that has not been opened yet."""
         if any(teacher.is_folder for teacher in self.teachers):
             return None
-        presets = [get_preset(teacher.preset) for teacher in self.teachers]
-        return tuple(ModelShape(p.name, p.family, p.width, p.layers) for p in presets)
+        return tuple(shape_of(get_preset(teacher.preset)) for teacher in self.teachers)
 
     def check_distillation(self, distill: DistillSettings, shapes: tuple[ModelShape, ...] | None = None) -> None:
         """Refuse a loss that these models cannot have: no teachers, a layer map out of range, unequal widths.

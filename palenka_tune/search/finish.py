@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from transformers import AutoTokenizer, PreTrainedModel
 
@@ -26,28 +28,68 @@ from palenka_tune.teachers.spec import Teacher
 from palenka_tune.tracking.tracker import Tracker
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a search runs and whom it tells: its folders, data, minimal pairs, MLflow, terminal."""
+
+    folder: Path
+    storage: Path
+    prepared: PreparedData
+    suite: Path | None
+    tracker: Tracker
+    console: Console
+    log: Callable[[str], None]
+    started: float
+
+
 def report(
-    job: Job,
-    bench: Bench,
-    rows: Sequence[Mapping[str, Any]],
-    teachers: Sequence[Teacher],
-    prepared: PreparedData,
-    suite: Path | None,
-    *,
-    tracker: Tracker,
-    console: Console,
-    log: Callable[[str], None],
-    started: float,
+    job: Job, bench: Bench, rows: Sequence[Mapping[str, Any]], teachers: Sequence[Teacher], place: Place
 ) -> dict[str, Any]:
-    """Write `best/`, `evaluation.json` and `summary.json`, log them, print the table; returns the summary."""
-    folder, best = job.folder, best_row(rows)
-    tokenizer = AutoTokenizer.from_pretrained(prepared.tokenizer_dir)
+    """Write `best/`, `summary.json`, `evaluation.json` and the plot, log them, print the table; returns the summary.
+
+    The student and the summary come first: whatever fails in scoring, the search's result is there.
+    """
+    folder, best, tracker = job.folder, best_row(rows), place.tracker
+    label = suite_label(place.prepared, place.suite)
+    _export(job, bench, best, teachers, place.prepared, None, label)
+    _summary(job, rows, place)
+    plot_search(folder / "plots" / "search.png", rows, job.config.space, f"{folder.name}: {place.prepared.source}")
+    scores = _score(job, bench, rows, teachers, place)
+    write_evaluation(folder / "evaluation.json", scores, label)
+    _export(job, bench, best, teachers, place.prepared, scores[0], label)
+    tracker.flush(60.0)  # the run's id goes into the summary
+    summary = _summary(job, rows, place)
+    _log_to_mlflow(job, summary, scores, tracker)
+    for scratch in (job.checkpoints, folder / "tune"):  # Tune's folder holds pickles that nobody reads back
+        shutil.rmtree(scratch, ignore_errors=True)
+    _print(summary, best, scores, label, place.console)
+    return summary
+
+
+def _summary(job: Job, rows: Sequence[Mapping[str, Any]], place: Place) -> dict[str, Any]:
+    tracker = place.tracker
+    return write_summary(
+        job.folder / "summary.json",
+        rows,
+        total_steps=job.total_steps,
+        wall_seconds=time.monotonic() - place.started,
+        mlflow={"experiment_id": tracker.experiment_id, "parent_run_id": tracker.run_id(PARENT)},
+        extra={"seed": job.config.experiment.seed, "data": place.prepared.describe()},
+    )
+
+
+def _score(
+    job: Job, bench: Bench, rows: Sequence[Mapping[str, Any]], teachers: Sequence[Teacher], place: Place
+) -> list[Score]:
+    """The best student first, then anchors and teachers; on a GPU if the driver has one."""
+    best = best_row(rows)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
 
     def student(row: Mapping[str, Any]) -> Callable[[], PreTrainedModel]:
-        return lambda: load_student(job, bench, str(row["trial_id"]))
+        return lambda: load_student(job, bench, str(row["trial_id"])).to(device)
 
     def teacher_model(teacher: Teacher) -> Callable[[], PreTrainedModel]:
-        return lambda: load_model(teacher.folder)[0]
+        return lambda: load_model(teacher.folder, device=device)[0]
 
     role = f"anchor {best['anchor']}" if best["anchor"] else "student"
     models = [("best student", role, student(best))]
@@ -56,22 +98,13 @@ def report(
         if row is not None and row is not best:
             models.append((anchor, "anchor", student(row)))
     models += [(teacher.name, "teacher", teacher_model(teacher)) for teacher in teachers]
-    scores = score_all(models, tokenizer, store=bench.store, dev=bench.dev, suite=suite, log=log)
-    label = suite_label(prepared, suite)
-    write_evaluation(folder / "evaluation.json", scores, label)
-    _export(job, bench, best, scores[0], teachers, prepared, label)
-    plot_search(folder / "plots" / "search.png", rows, job.config.space, f"{folder.name}: {prepared.source}")
-    tracker.flush(60.0)  # the run's id goes into the summary
-    summary = write_summary(
-        folder / "summary.json",
-        rows,
-        total_steps=job.total_steps,
-        wall_seconds=time.monotonic() - started,
-        mlflow={"experiment_id": tracker.experiment_id, "parent_run_id": tracker.run_id(PARENT)},
-        extra={"seed": job.config.experiment.seed, "data": prepared.describe()},
-    )
-    _log_to_mlflow(job, summary, scores, tracker)
-    shutil.rmtree(job.checkpoints)
+    tokenizer = AutoTokenizer.from_pretrained(place.prepared.tokenizer_dir)
+    return score_all(models, tokenizer, store=bench.store, dev=bench.dev, suite=place.suite, log=place.log)
+
+
+def _print(
+    summary: Mapping[str, Any], best: Mapping[str, Any], scores: Sequence[Score], label: str | None, console: Console
+) -> None:
     console.print(table(scores, label))
     baselines = {name: entry["val_ce"] for name, entry in summary["baselines"].items()}
     console.print(comparison(best["val_ce"], baselines), markup=False)
@@ -82,7 +115,6 @@ def report(
         f"{100 * budget['saved_fraction']:.0f} % of the steps saved; {summary['wall_seconds']:.0f} s",
         markup=False,
     )
-    return summary
 
 
 def suite_label(prepared: PreparedData, suite: Path | None) -> str | None:
@@ -93,10 +125,9 @@ def suite_label(prepared: PreparedData, suite: Path | None) -> str | None:
 
 
 def load_student(job: Job, bench: Bench, trial_id: str) -> PreTrainedModel:
-    """The student of a finished trial, from its last checkpoint."""
-    model = bench.build_student(job.config.experiment.seed)
-    state = load_checkpoint(job.checkpoints / f"{trial_id}.pt", bench.spec.device)
-    model.load_state_dict(state["loop"]["model"])
+    """The student of a finished trial, from its last checkpoint, on the CPU."""
+    model = bench.build_student(job.config.experiment.seed, device="cpu")
+    model.load_state_dict(load_checkpoint(job.checkpoints / f"{trial_id}.pt")["loop"]["model"])
     return model
 
 
@@ -104,20 +135,20 @@ def _export(
     job: Job,
     bench: Bench,
     best: Mapping[str, Any],
-    score: Score,
     teachers: Sequence[Teacher],
     prepared: PreparedData,
-    suite: str | None,
+    score: Score | None,
+    label: str | None,
 ) -> None:
     model = load_student(job, bench, str(best["trial_id"]))
     distilled = best["anchor"] != "no_distillation"
-    pairs = {suite: (score.pairs.accuracy, score.pairs.stderr)} if suite and score.pairs else None
+    pairs = {label: (score.pairs.accuracy, score.pairs.stderr)} if label and score and score.pairs else None
     card = model_card(
         title=f"{job.folder.name}: best student",
         model=model,
         data=prepared.describe(),
         settings={"trial": best["trial_id"], **best["values"]},
-        val_ce=score.val_ce,
+        val_ce=best["val_ce"],
         teachers=[teacher.name for teacher in teachers] if distilled else [],
         minimal_pairs=pairs,
     )

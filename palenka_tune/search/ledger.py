@@ -20,19 +20,20 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from palenka_tune.search.samplers import ANCHOR, sampler_for
-from palenka_tune.search.space import Space, label
+from palenka_tune.search.space import Space, effective, label
 
 COMPLETE, PRUNED, FAILED = "COMPLETE", "PRUNED", "FAILED"
 STATES = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, FAILED: TrialState.FAIL}
 
-# name -> the settings that make a trial this anchor
-ANCHORS: dict[str, dict[str, float]] = {
-    "no_distillation": {"alpha": 0.0, "beta": 0.0},
-    "vanilla_kd": {"beta": 0.0},
-}
+ANCHORS = ("no_distillation", "vanilla_kd")
 
 # tries in a row that may only repeat known settings before the space counts as exhausted
-MAX_REPEATS = 200
+MAX_REPEATS = 50
+
+
+def anchor_values(alpha: float) -> dict[str, dict[str, float]]:
+    """The settings of each anchor; vanilla KD keeps the fixed `alpha`, or 1 where that is 0."""
+    return {"no_distillation": {"alpha": 0.0, "beta": 0.0}, "vanilla_kd": {"alpha": alpha or 1.0, "beta": 0.0}}
 
 
 @dataclass(frozen=True)
@@ -46,18 +47,32 @@ class Proposal:
 
 
 class Ledger:
-    """Ask and tell over one study of `samples` proposed trials and the anchors."""
+    """Ask and tell over one study of `samples` proposed trials and the anchors.
 
-    def __init__(self, path: Path, name: str, *, space: Space, sampler: str, samples: int, seed: int) -> None:
+    `anchors` maps each anchor's name to its settings; the first ones proposed.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        *,
+        space: Space,
+        sampler: str,
+        samples: int,
+        seed: int,
+        anchors: Mapping[str, Mapping[str, float]],
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.space, self.sampler, self.samples, self.seed = space, sampler, samples, seed
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             storage = JournalStorage(JournalFileBackend(str(path)))
         self.study = optuna.create_study(storage=storage, study_name=name, direction="minimize", load_if_exists=True)
+        self.anchors = {anchor: dict(values) for anchor, values in anchors.items()}
         self._running: dict[str, optuna.Trial] = {}
         if not self.study.trials:
-            for anchor in ANCHORS:
+            for anchor in self.anchors:
                 self.study.enqueue_trial({}, user_attrs={ANCHOR: anchor})
 
     def ask(self) -> Proposal | None:
@@ -67,7 +82,7 @@ class Ledger:
         is dropped. Neither counts as a sample.
         """
         for _ in range(MAX_REPEATS):
-            if sum(1 for trial in self._own() if trial.state != TrialState.WAITING) >= self.samples + len(ANCHORS):
+            if sum(1 for trial in self._own() if trial.state != TrialState.WAITING) >= self.samples + len(self.anchors):
                 return None
             proposal, trial = self._draw()
             known = None if proposal.anchor else self._known(proposal)
@@ -90,7 +105,7 @@ class Ledger:
             warnings.simplefilter("ignore")
             trial = self.study.ask()
             anchor = trial.user_attrs.get(ANCHOR)
-            values = dict(ANCHORS[anchor]) if anchor else self.space.suggest(trial)
+            values = dict(self.anchors[anchor]) if anchor else self.space.suggest(trial)
         return Proposal(f"trial-{trial.number:04d}", trial.number, values, anchor), trial
 
     def _known(self, proposal: Proposal) -> optuna.trial.FrozenTrial | None:
@@ -121,12 +136,14 @@ class Ledger:
             self._running[trial_id].set_user_attr(name, value)
 
     def finish(self, trial_id: str, state: str, reason: str | None = None) -> None:
-        """End a trial; the value of a COMPLETE or PRUNED one is its last report."""
+        """End a trial; the value of a COMPLETE or PRUNED one is its last report, and one without any has failed."""
         trial = self._running.pop(trial_id)
+        values = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+        if state != FAILED and not values:
+            state, reason = FAILED, "it reported no val/ce"
         if reason:
             trial.set_user_attr("reason", reason)
         if state == COMPLETE:
-            values = self.study.trials[trial.number].intermediate_values
             self.study.tell(trial, values[max(values)])
         else:
             self.study.tell(trial, state=STATES[state])
@@ -163,5 +180,9 @@ class Ledger:
 
 
 def settings_key(values: Mapping[str, Any]) -> str:
-    """Equal for equal settings, whatever their order."""
-    return json.dumps({name: label(value) for name, value in values.items()}, sort_keys=True)
+    """Equal for settings that train the same student, whatever their order: 0 and 0.0, or any rank when beta is 0."""
+    numbers = {
+        name: float(value) if isinstance(value, int) and not isinstance(value, bool) else label(value)
+        for name, value in effective(values).items()
+    }
+    return json.dumps(numbers, sort_keys=True)

@@ -20,9 +20,11 @@ class MlflowObserver:
         self, tracker: Tracker, params_of: Callable[[Proposal], Mapping[str, Any]], tags: Mapping[str, str]
     ) -> None:
         self.tracker, self.params_of, self.tags = tracker, params_of, tags
+        self.open: set[str] = set()
 
     def started(self, proposal: Proposal) -> None:
         name = f"{proposal.trial_id} {proposal.anchor or describe_values(proposal.values)}"
+        self.open.add(proposal.trial_id)
         tags = {**self.tags, "palenka.trial_id": proposal.trial_id, "palenka.state": "RUNNING"}
         if proposal.anchor:
             tags["palenka.anchor"] = proposal.anchor
@@ -45,3 +47,9 @@ class MlflowObserver:
             tags["palenka.reason"] = reason
         self.tracker.set_tags(trial_id, tags)
         self.tracker.end_run(trial_id, STATUS[state])
+        self.open.discard(trial_id)
+
+    def close(self) -> None:
+        """End the runs of trials that an interrupted search left unfinished."""
+        for trial_id in sorted(self.open):
+            self.tracker.end_run(trial_id, "KILLED")

@@ -15,18 +15,6 @@ from palenka_tune.errors import PalenkaError
 from palenka_tune.search.ledger import COMPLETE, FAILED, PRUNED
 from palenka_tune.search.space import Space, label
 
-# settings that mean nothing when a weight is 0
-IDLE = {
-    "alpha": ("temperature", "alpha_schedule", "kl_reduction", "ensemble"),
-    "beta": ("beta_schedule", "projection."),
-}
-
-
-def effective(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that shape a student: without those of a term whose weight is 0."""
-    idle = tuple(name for weight, names in IDLE.items() if values.get(weight) == 0 for name in names)
-    return {name: value for name, value in values.items() if not (idle and name.startswith(idle))}
-
 
 def write_trials(path: Path, rows: Sequence[Mapping[str, Any]], space: Space) -> None:
     """A row per trial: id, state, anchor, every searched setting, values, steps, tokens, seconds, reason."""

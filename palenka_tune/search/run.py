@@ -25,10 +25,13 @@ from palenka_tune.models.scales import parameter_count
 from palenka_tune.search import finish, provenance, teaching, tuning
 from palenka_tune.search.config import SearchConfig, check_name, check_space, grid_size
 from palenka_tune.search.display import Display
-from palenka_tune.search.ledger import ANCHORS, Ledger
+from palenka_tune.search.experiment import Experiment
+from palenka_tune.search.finish import Place
+from palenka_tune.search.ledger import ANCHORS, Ledger, anchor_values
 from palenka_tune.search.mlflow_observer import PARENT, MlflowObserver
 from palenka_tune.search.results import write_trials
 from palenka_tune.search.student import Bench, BenchSpec
+from palenka_tune.teachers.spec import Teacher
 from palenka_tune.tracking.store import initialise, ui_command
 from palenka_tune.tracking.tracker import Tracker
 
@@ -82,40 +85,36 @@ def main(config: SearchConfig, options: SearchOptions, console: Console | None =
         console.print(plan(config), markup=False)
         return SearchResult(folder, {})
     check_writable(storage)
+    uri, artifacts = initialise(None, storage)
     log(plan(config))
     prepared = data.prepare(config.experiment.data, storage, log=log)
     log(prepared.describe())
     given = teaching.open_given(config.experiment, prepared)
-    if given and len(given) == len(config.experiment.teachers):
-        check_space(config, config.space_name, tuple(teacher.shape for teacher in given))
-    suite = Path(options.minimal_pairs) if options.minimal_pairs else prepared.minimal_pairs
+    if given:
+        check_space(config, config.space_name, teaching.shapes(config.experiment, given))
     folder.mkdir()
     write_text(folder / "search.yaml", search_yaml(config, prepared.fingerprint))
-    tracker = _tracker(folder, storage)
+    tracker = Tracker(folder, tracking_uri=uri, experiment=EXPERIMENT, artifact_location=artifacts)
+    suite = Path(options.minimal_pairs) if options.minimal_pairs else prepared.minimal_pairs
+    place = Place(folder, storage, prepared, suite, tracker, console, log, started)
     try:
-        return _run(config, options, folder, storage, prepared, suite, tracker, console, log, started)
-    except BaseException:
-        tracker.end_run(PARENT, "FAILED")
+        summary = _run(config, options, place)
+    except BaseException as error:
+        tracker.end_run(PARENT, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        if isinstance(error, KeyboardInterrupt):
+            log(f"interrupted; what was finished is in {folder}")
         raise
     finally:
         tracker.close(60.0)
+    log(f"run folder: {folder}")
+    log(f"compare the trials: {ui_command(uri, storage, tracker.experiment_id)}")
+    return SearchResult(folder, summary)
 
 
-def _run(
-    config: SearchConfig,
-    options: SearchOptions,
-    folder: Path,
-    storage: Path,
-    prepared: data.PreparedData,
-    suite: Path | None,
-    tracker: Tracker,
-    console: Console,
-    log: Callable[[str], None],
-    started: float,
-) -> SearchResult:
-    experiment = config.experiment
+def _run(config: SearchConfig, options: SearchOptions, place: Place) -> dict[str, Any]:
+    experiment, tracker, folder = config.experiment, place.tracker, place.folder
     tags = {"palenka.run": folder.name, "palenka.git_commit": provenance.git_commit() or "unknown"}
-    tags["palenka.data"] = prepared.fingerprint
+    tags["palenka.data"] = place.prepared.fingerprint
     tracker.start_run(PARENT, name=folder.name, tags=tags, params=flat(config.tree()))
     tracker.log_artifact(PARENT, folder / "search.yaml")
     ledger = Ledger(
@@ -125,47 +124,50 @@ def _run(
         sampler=config.search.sampler,
         samples=samples(config),
         seed=experiment.seed,
+        anchors=anchor_values(experiment.distill.alpha),
     )
     with ray_session(options.address) as resources:
         placement = tuning.place(config, options, resources)
-        runs = teaching.TeacherRuns(tracker, experiment, tags)
-        teachers = teaching.obtain(experiment, prepared, storage, use_gpu=resources.gpus > 0, log=log, on_metrics=runs)
-        runs.end()
+        teachers = _teachers(experiment, place, tags, use_gpu=resources.gpus > 0)
         spec = BenchSpec(
-            store=str(prepared.store.folder),
+            store=str(place.prepared.store.folder),
             student=experiment.student,
             teachers=tuple(str(teacher.folder) for teacher in teachers),
             device=placement.device,
         )
         bench = Bench(spec)
-        total_steps = bench.total_steps(experiment.recipe)
-        display = Display(
-            trials=samples(config) + len(ANCHORS), total_steps=total_steps, quiet=options.quiet, console=console
+        job = tuning.Job(
+            config, spec, folder, placement, bench.total_steps(experiment.recipe), place.prepared.store.vocabulary_size
         )
-        job = tuning.Job(config, spec, folder, placement, total_steps, prepared.store.vocabulary_size)
         tags["palenka.teachers"] = " ".join(teacher.fingerprint for teacher in teachers)
+        tracker.set_tags(PARENT, tags)
         observer = MlflowObserver(tracker, lambda proposal: flat(job.settings(proposal)), tags)
-        log(f"{samples(config)} trials and {len(ANCHORS)} anchors of {total_steps} steps, {placement.describe()}")
-        with display:
-            tuning.run(job, ledger, [display, observer])
-    rows = job.rows(ledger)
-    write_trials(folder / "trials.parquet", rows, config.space)
-    summary = finish.report(
-        job, bench, rows, teachers, prepared, suite, tracker=tracker, console=console, log=log, started=started
-    )
-    log(f"run folder: {folder}")
-    log(f"compare the trials: {ui_command(*_mlflow_place(storage), tracker.experiment_id)}")
-    return SearchResult(folder, summary)
+        trials = samples(config) + len(ANCHORS)
+        display = Display(trials=trials, total_steps=job.total_steps, quiet=options.quiet, console=place.console)
+        place.log(
+            f"{trials - len(ANCHORS)} trials and {len(ANCHORS)} anchors of {job.total_steps} steps, "
+            f"{placement.describe()}"
+        )
+        try:
+            with display:
+                tuning.run(job, ledger, [display, observer])
+        finally:
+            observer.close()
+            write_trials(folder / "trials.parquet", job.rows(ledger), config.space)
+    return finish.report(job, bench, job.rows(ledger), teachers, place)
 
 
-def _mlflow_place(storage: Path) -> tuple[str, Path]:
-    uri, _ = initialise(None, storage)
-    return uri, storage
-
-
-def _tracker(folder: Path, storage: Path) -> Tracker:
-    uri, artifacts = initialise(None, storage)
-    return Tracker(folder, tracking_uri=uri, experiment=EXPERIMENT, artifact_location=artifacts)
+def _teachers(experiment: Experiment, place: Place, tags: dict[str, str], *, use_gpu: bool) -> list[Teacher]:
+    """The teachers, trained where they are missing, each a run of its own in MLflow."""
+    runs = teaching.TeacherRuns(place.tracker, experiment, tags)
+    teachers: list[Teacher] = []
+    try:
+        teachers = teaching.obtain(
+            experiment, place.prepared, place.storage, use_gpu=use_gpu, log=place.log, on_metrics=runs
+        )
+    finally:
+        runs.end(teachers)
+    return teachers
 
 
 def make_console() -> Console:

@@ -56,7 +56,7 @@ def sampler_for(name: str, space: Space, *, seed: int, number: int, samples: int
     """The sampler of trial `number`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return AnchorBlindSampler(SAMPLERS[name](space, seed * 100_003 + number, samples))
+        return AnchorBlindSampler(SAMPLERS[name](space, (seed * 100_003 + number) % 2**32, samples))
 
 
 class _WithoutAnchors:

@@ -9,22 +9,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ray.tune.search import Searcher
 
 from palenka_tune.search.asha import RungScheduler
 from palenka_tune.search.ledger import COMPLETE, FAILED, PRUNED, Ledger, Proposal
+from palenka_tune.search.observer import Observer
 
 logger = logging.getLogger(__name__)
-
-
-class Observer(Protocol):
-    """Hears what happens in a search, on the driver."""
-
-    def started(self, proposal: Proposal) -> None: ...
-    def reported(self, trial_id: str, result: dict[str, Any]) -> None: ...
-    def finished(self, trial_id: str, state: str, reason: str | None) -> None: ...
 
 
 class LedgerSearcher(Searcher):

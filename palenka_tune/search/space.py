@@ -16,7 +16,8 @@ import copy
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping
+import random
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -26,6 +27,13 @@ from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.errors import UserError, nearest
 
 KINDS = ("choice", "uniform", "log_uniform", "int")
+# trials are compared at the same step of the same batches
+BUDGET = ("batch_size", "epochs", "accumulate", "precision")
+# settings that mean nothing when a weight is 0
+IDLE = {
+    "alpha": ("temperature", "alpha_schedule", "kl_reduction", "ensemble", "teacher_weights"),
+    "beta": ("beta_schedule", "projection."),
+}
 
 
 class Suggests(Protocol):
@@ -37,8 +45,10 @@ class Suggests(Protocol):
 
 
 def searchable_paths() -> list[str]:
-    """Settings that a space may name: the loss's, its projection's, and the student's recipe."""
-    return [*leaf_paths(DistillSettings), *leaf_paths(Recipe, "recipe.")]
+    """Settings that a space may name: the loss's, its projection's, and of the student's recipe what leaves the budget
+    and the data of all trials the same."""
+    recipe = [path for path in leaf_paths(Recipe, "recipe.") if path.removeprefix("recipe.") not in BUDGET]
+    return [*leaf_paths(DistillSettings), *recipe]
 
 
 @dataclass(frozen=True)
@@ -94,9 +104,13 @@ class Space:
 
     def corners(self, limit: int = 20_000) -> Iterator[dict[str, Any]]:
         """Every reachable combination of choices and ends of ranges (at most `limit` raw combinations)."""
-        raw = itertools.product(*(parameter.extremes() for parameter in self.parameters))
+        extremes = [parameter.extremes() for parameter in self.parameters]
+        raw: Iterable[tuple[Any, ...]] = itertools.product(*extremes)
+        if math.prod(len(values) for values in extremes) > limit:
+            generator = random.Random(0)
+            raw = (tuple(generator.choice(values) for values in extremes) for _ in range(limit))
         seen = set()
-        for combination in itertools.islice(raw, limit):
+        for combination in raw:
             values: dict[str, Any] = {}
             for parameter, value in zip(self.parameters, combination, strict=True):
                 if holds(parameter, values):
@@ -116,6 +130,12 @@ class Space:
                     "write {choice: [...]}, or use another sampler"
                 )
         return {parameter.name: parameter.labels for parameter in self.parameters}
+
+
+def effective(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that shape a student: without those of a term whose weight is 0."""
+    idle = tuple(name for weight, names in IDLE.items() if values.get(weight) == 0 for name in names)
+    return {name: value for name, value in values.items() if not (idle and name.startswith(idle))}
 
 
 def holds(parameter: Parameter, values: Mapping[str, Any]) -> bool:
@@ -164,6 +184,10 @@ def _parameter(name: str, entry: Any, paths: list[str], where: str) -> Parameter
     if not isinstance(body, list) or not body:
         raise UserError(f"{where}: {name}.{kind} is {body!r}; give a list")
     if kind == "choice":
+        if not all(_plain(value) for value in body):
+            raise UserError(
+                f"{where}: {name}.choice is {body}; give numbers, words, true, false, null, or maps of these"
+            )
         labels = [json.dumps(value, sort_keys=True, default=str) for value in body]
         if len(set(labels)) != len(labels):
             raise UserError(f"{where}: {name}.choice has a value twice: {body}; list each once")
@@ -171,8 +195,19 @@ def _parameter(name: str, entry: Any, paths: list[str], where: str) -> Parameter
     return _range(name, kind, body, when, where)
 
 
+def _plain(value: Any) -> bool:
+    """Whether a choice can be kept in a study: a plain value, or a map or list of plain values."""
+    if isinstance(value, dict):
+        return len({type(key) for key in value}) <= 1 and all(_plain(entry) for entry in (*value, *value.values()))
+    if isinstance(value, list):
+        return all(_plain(entry) for entry in value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or (isinstance(value, int | str) and len(str(value)) < 1000)
+
+
 def _range(name: str, kind: str, body: list[Any], when: Mapping[str, tuple[Any, ...]], where: str) -> Parameter:
-    numbers = all(isinstance(end, int | float) and not isinstance(end, bool) and math.isfinite(end) for end in body)
+    numbers = all(isinstance(end, int | float) and not isinstance(end, bool) and abs(end) <= 1e300 for end in body)
     if len(body) != 2 or not numbers or (kind == "int" and any(end != int(end) for end in body)):
         what = "whole numbers" if kind == "int" else "numbers"
         raise UserError(f"{where}: {name}.{kind} is {body}; give two {what}, [low, high]")

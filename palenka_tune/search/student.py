@@ -21,10 +21,10 @@ from palenka_tune.data.store import TokenStore, subset
 from palenka_tune.distill.loop import TrainingLoop, steps_for
 from palenka_tune.distill.objective import DistillationObjective, PlainObjective
 from palenka_tune.distill.settings import DistillSettings
-from palenka_tune.distill.signals import ModelShape, SignalSource
+from palenka_tune.distill.signals import SignalSource
 from palenka_tune.models.build import build_model
 from palenka_tune.models.presets import get_preset
-from palenka_tune.search.experiment import StudentSettings
+from palenka_tune.search.experiment import StudentSettings, shape_of
 from palenka_tune.teachers.online import online_source
 from palenka_tune.teachers.spec import open_teacher
 
@@ -52,12 +52,14 @@ class Bench:
 
     @cached_property
     def source(self) -> SignalSource:
-        """The teachers; layer statistics are fitted on the first windows of the student's training set."""
-        sample = self.train[: max(1, STATISTICS_TOKENS // self.store.window)].to(torch.int64)
+        """The teachers; layer statistics are fitted on windows spread over the student's train."""
+        count = min(len(self.train), max(1, STATISTICS_TOKENS // self.store.window))
+        # spread over the whole of train: its first windows are one source, or one book
+        sample = self.train[torch.linspace(0, len(self.train) - 1, count).long()].to(torch.int64)
         teachers = [open_teacher(Path(folder)) for folder in self.spec.teachers]
         return online_source(teachers, self.store, sample, device=self.spec.device)
 
-    def build_student(self, seed: int) -> PreTrainedModel:
+    def build_student(self, seed: int, device: str | None = None) -> PreTrainedModel:
         """A fresh student; the same weights for the same seed, whatever it will be trained on."""
         store = self.store
         return build_model(
@@ -68,7 +70,7 @@ class Bench:
             eos_id=store.eos_id,
             window=store.window,
             seed=seed,
-            device=self.spec.device,
+            device=device or self.spec.device,
         )
 
     def total_steps(self, recipe: Recipe) -> int:
@@ -78,8 +80,7 @@ class Bench:
     def loop(self, distill: DistillSettings, recipe: Recipe, *, seed: int) -> TrainingLoop:
         """The training loop of a fresh student under `distill`; alpha = beta = 0 is plain training and opens no
         teacher."""
-        preset = get_preset(self.spec.student.preset)
-        shape = ModelShape(preset.name, preset.family, preset.width, preset.layers)
+        shape = shape_of(get_preset(self.spec.student.preset))
         objective: PlainObjective | DistillationObjective = PlainObjective(self.store.pad_id)
         if distill.alpha or distill.beta:
             objective = DistillationObjective(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from palenka_tune.data.prepare import PreparedData
+from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.models.presets import get_preset
-from palenka_tune.search.experiment import Experiment
+from palenka_tune.search.experiment import Experiment, shape_of
 from palenka_tune.search.mlflow_observer import PARENT
-from palenka_tune.teachers.online import check_tokenizer
+from palenka_tune.teachers.online import check_teacher
 from palenka_tune.teachers.spec import Teacher, TeacherSpec, is_trained, open_teacher, teacher_folder
 from palenka_tune.tracking.tracker import Tracker
 
@@ -31,8 +32,14 @@ def open_given(experiment: Experiment, prepared: PreparedData) -> list[Teacher]:
     """Teachers that were given as folders, with their tokenizer checked against the data's; raises `UserError`."""
     given = [open_teacher(spec) for spec in specs(experiment) if isinstance(spec, Path)]
     for teacher in given:
-        check_tokenizer(teacher, prepared.store)
+        check_teacher(teacher, prepared.store)
     return given
+
+
+def shapes(experiment: Experiment, given: list[Teacher]) -> tuple[ModelShape, ...]:
+    """The shapes of all teachers in order, once those given as folders are open."""
+    opened = iter(given)
+    return tuple(next(opened).shape if isinstance(spec, Path) else shape_of(spec.preset) for spec in specs(experiment))
 
 
 def missing(experiment: Experiment, prepared: PreparedData, storage: Path) -> list[TeacherSpec]:
@@ -99,7 +106,16 @@ class TeacherRuns:
             )
         self.tracker.log_metrics(key, metrics, step=step)
 
-    def end(self) -> None:
-        """End the runs that were started."""
+    def end(self, teachers: Sequence[Teacher] = ()) -> None:
+        """End all runs; a teacher that was there already has a run too, with what is known of it."""
+        for teacher in teachers:
+            key = f"teacher-{teacher.folder.name}"
+            if key not in self.started:
+                self.started.add(key)
+                self.tracker.start_run(
+                    key, name=key, parent=PARENT, tags=self.tags, params=self.recipes.get(teacher.name, {})
+                )
+                self.tracker.log_metrics(key, {"val/ce": teacher.val_ce}, step=teacher.tokens)
+            self.tracker.set_tags(key, {"palenka.teacher": teacher.fingerprint, "palenka.role": "teacher"})
         for key in self.started:
-            self.tracker.end_run(key)
+            self.tracker.end_run(key, "FINISHED" if teachers else "KILLED")

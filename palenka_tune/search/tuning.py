@@ -13,17 +13,15 @@ from typing import Any
 from palenka_tune.cluster.session import Resources
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.distill.settings import DistillSettings
-from palenka_tune.errors import PalenkaError, UserError
+from palenka_tune.errors import PalenkaError
 from palenka_tune.models.presets import get_preset
 from palenka_tune.models.scales import parameter_count
-from palenka_tune.search.asha import RungScheduler, rung_steps
 from palenka_tune.search.config import SearchConfig
 from palenka_tune.search.ledger import Ledger, Proposal
-from palenka_tune.search.results import effective
-from palenka_tune.search.searcher import LedgerSearcher, Observer
-from palenka_tune.search.space import apply
+from palenka_tune.search.observer import Observer
+from palenka_tune.search.rungs import rung_steps
+from palenka_tune.search.space import apply, effective
 from palenka_tune.search.student import BenchSpec
-from palenka_tune.search.trial import StudentTrial
 
 
 @dataclass(frozen=True)
@@ -44,15 +42,28 @@ class Placement:
 
 
 def place(config: SearchConfig, options: Any, resources: Resources) -> Placement:
-    """Trials at a time and what each gets; raises `UserError` if the cluster can never run one."""
-    gpus = options.gpus_per_trial
-    if gpus is None:
-        gpus = gpu_share(config) if resources.gpus else 0.0
-    if gpus and gpus > resources.gpus:
-        raise UserError(f"--gpus-per-trial {gpus:g} was asked for, but the cluster has {resources.gpus:g} GPUs")
-    fit = math.floor(resources.gpus / gpus) if gpus else resources.cpus
-    concurrent = min(options.concurrent or fit, fit) if gpus else options.concurrent or fit
-    return Placement(concurrent, max(1, resources.cpus // concurrent), gpus)
+    """Trials at a time and what each gets on the node that runs it; raises `PalenkaError` if no node can run one."""
+    share = options.gpus_per_trial
+    if share is None:
+        share = gpu_share(config) if resources.gpus else 0.0
+    if share:
+        # a share lies on one GPU: 4 GPUs hold 12 trials of 0.3, not 13
+        fits = [(cpus, gpus * math.floor(1 / share + 1e-9)) for cpus, gpus in resources.nodes]
+    else:
+        fits = [(cpus, cpus) for cpus, _ in resources.nodes]
+    fits = [(cpus, min(cpus, trials)) for cpus, trials in fits if min(cpus, trials) > 0]
+    if not fits:
+        wanted = f"{share:g} GPU and a CPU core" if share else "a CPU core"
+        raise PalenkaError(
+            f"a trial needs {wanted}, but the cluster's nodes have (CPU cores, GPUs) {list(resources.nodes)}; "
+            "start workers, or change --gpus-per-trial"
+        )
+    most = sum(trials for _, trials in fits)
+    concurrent = min(options.concurrent or most, most)
+    # with fewer trials than places each takes more cores, as many as the smallest node still gives to all its trials
+    spread = -(-concurrent // len(fits))
+    cpus = min(cpus // min(trials, spread) for cpus, trials in fits)
+    return Placement(concurrent, max(1, cpus), share)
 
 
 def gpu_share(config: SearchConfig) -> float:
@@ -75,7 +86,7 @@ def gpu_share(config: SearchConfig) -> float:
     if torch.cuda.is_available():
         memory = min(torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count()))
     trials = max(1, min(8, int(0.8 * memory / (states + activations))))
-    return 1 / trials
+    return math.floor(1e4 / trials) / 1e4  # Ray counts in ten-thousandths, and rounding up would lose a place
 
 
 @dataclass(frozen=True)
@@ -140,8 +151,13 @@ def _lookup(settings: Any, path: str) -> Any:
 
 def run(job: Job, ledger: Ledger, observers: Sequence[Observer]) -> None:
     """Run all trials to their end; a trial that fails is told as FAILED and the search goes on."""
+    # ray: only now, so that the token of `cluster.session.protect` is there before Ray reads its settings
     from ray import tune
     from ray.tune.error import TuneError
+
+    from palenka_tune.search.asha import RungScheduler
+    from palenka_tune.search.searcher import LedgerSearcher
+    from palenka_tune.search.trial import StudentTrial
 
     # one JSON, CSV and TensorBoard file per trial is what we have a ledger and MLflow for
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
@@ -177,5 +193,5 @@ def run(job: Job, ledger: Ledger, observers: Sequence[Observer]) -> None:
     except TuneError as error:
         reason = str(error).strip().splitlines()[-1]
         raise PalenkaError(f"Ray Tune ended the search ({reason}); what was finished is in {job.folder}") from error
-    if ledger.running:
-        raise PalenkaError(f"Ray Tune ended with {', '.join(ledger.running)} unfinished; see {job.folder / 'tune'}")
+    if ledger.running:  # Tune takes Ctrl-C as a wish to end, and returns as if it had
+        raise KeyboardInterrupt

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from palenka_tune.config.files import file_sha256
+from palenka_tune.config.files import file_sha256, read_json
 from palenka_tune.data.store import TokenStore
 from palenka_tune.distill.signals import OnlineSource
 from palenka_tune.errors import UserError
@@ -28,22 +28,28 @@ def online_source(
     """
     models: list[nn.Module] = []
     for teacher in teachers:
-        check_tokenizer(teacher, store)
+        check_teacher(teacher, store)
         model, _ = load_model(teacher.folder, device=device)
-        vocabulary = int(model.config.vocab_size)
-        if vocabulary != store.vocabulary_size:
-            raise UserError(
-                f"teacher {teacher.name} has a vocabulary of {vocabulary} entries and the student's data has "
-                f"{store.vocabulary_size}; use a teacher trained with the same tokenizer"
-            )
-        positions = int(getattr(model.config, "max_position_embeddings", store.window))
-        if positions < store.window:
-            raise UserError(
-                f"teacher {teacher.name} reads {positions} tokens at most and the windows have {store.window}; "
-                f"set window to {positions} or less, or use another teacher"
-            )
         models.append(model)
     return OnlineSource(models, [teacher.shape for teacher in teachers], sample, store.pad_id)
+
+
+def check_teacher(teacher: Teacher, store: TokenStore) -> None:
+    """Raise `UserError` unless tokenizer, vocabulary and positions fit the store's windows; loads no model."""
+    check_tokenizer(teacher, store)
+    config = read_json(teacher.folder / "config.json")
+    vocabulary = config.get("vocab_size")
+    if vocabulary != store.vocabulary_size:
+        raise UserError(
+            f"teacher {teacher.name} has a vocabulary of {vocabulary} entries and the student's data has "
+            f"{store.vocabulary_size}; use a teacher trained with the same tokenizer"
+        )
+    positions = config.get("max_position_embeddings") or config.get("n_positions") or store.window
+    if positions < store.window:
+        raise UserError(
+            f"teacher {teacher.name} reads {positions} tokens at most and the windows have {store.window}; "
+            f"set window to {positions} or less, or use another teacher"
+        )
 
 
 def check_tokenizer(teacher: Teacher, store: TokenStore) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from palenka_tune.teachers.worker import PROGRESS
 
-LOG_SECONDS = 5.0
+LOG_SECONDS = 10.0
 
 Log = Callable[[str], None]
 OnMetrics = Callable[[str, dict[str, float], int], None]

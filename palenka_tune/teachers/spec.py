@@ -17,7 +17,7 @@ from typing import Any
 from palenka_tune.config.files import MANIFEST, file_sha256, open_artifact, read_json
 from palenka_tune.config.files import fingerprint as digest
 from palenka_tune.config.recipe import Recipe
-from palenka_tune.distill.signals import ModelShape
+from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.models.presets import ModelPreset
 

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from palenka_tune.search.asha import RungScheduler, rung_steps
+from palenka_tune.search.asha import RungScheduler
+from palenka_tune.search.rungs import rung_steps
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import optuna
 import pytest
 
-from palenka_tune.search.ledger import COMPLETE, FAILED, PRUNED, Ledger
+from palenka_tune.search.ledger import COMPLETE, FAILED, PRUNED, Ledger, anchor_values
 from palenka_tune.search.samplers import SAMPLERS
 from palenka_tune.search.space import parse_space
 
@@ -15,7 +15,13 @@ DISCRETE = {"alpha": {"choice": [0.1, 0.5, 0.9]}, "beta": {"choice": [0.1, 0.5]}
 
 def open_ledger(path, raw=CONTINUOUS, sampler="tpe", samples=6, seed=0) -> Ledger:
     return Ledger(
-        path / "optuna.journal", "run", space=parse_space(raw, "x"), sampler=sampler, samples=samples, seed=seed
+        path / "optuna.journal",
+        "run",
+        space=parse_space(raw, "x"),
+        sampler=sampler,
+        samples=samples,
+        seed=seed,
+        anchors=anchor_values(1.0),
     )
 
 
@@ -34,7 +40,7 @@ def run_all(ledger: Ledger, value=lambda values: values.get("alpha", 1) + values
 def test_every_sampler_proposes_the_anchors_and_then_all_samples(tmp_path, sampler):
     ledger = open_ledger(tmp_path, DISCRETE if sampler == "grid" else CONTINUOUS, sampler)
     values = run_all(ledger)
-    assert values[:2] == [{"alpha": 0.0, "beta": 0.0}, {"beta": 0.0}]
+    assert values[:2] == [{"alpha": 0.0, "beta": 0.0}, {"alpha": 1.0, "beta": 0.0}]
     assert len(values) == 8
     assert all(set(v) == {"alpha", "beta"} for v in values[2:])
     if sampler == "grid":
@@ -107,6 +113,25 @@ def test_a_repetition_takes_over_the_known_result_and_is_not_run(tmp_path):
     results = {trial.user_attrs["trial_id"]: trial.value for trial in ledger.study.trials if trial not in copies}
     assert all(copy.value == results[copy.user_attrs["duplicate_of"]] for copy in copies)
     assert len(ledger.rows()) == 4
+
+
+def test_settings_that_train_the_same_student_are_one_trial(tmp_path):
+    ledger = open_ledger(tmp_path, {"beta": {"choice": [0, 1]}, "rank": {"choice": [16, 32]}}, "random", samples=50)
+    values = run_all(ledger)[2:]
+    assert [v for v in values if v["beta"] == 0] == [{"beta": 0, "projection.rank": values[0]["projection.rank"]}] or (
+        sum(v["beta"] == 0 for v in values) == 1
+    )
+    assert len(values) == 3
+
+
+def test_a_trial_that_reported_nothing_has_failed(tmp_path):
+    ledger = open_ledger(tmp_path)
+    ledger.finish(ledger.ask().trial_id, COMPLETE)
+    assert ledger.rows()[0]["state"] == FAILED
+
+
+def test_large_seeds_are_seeds(tmp_path):
+    assert len(run_all(open_ledger(tmp_path, seed=2**32 - 1))) == 8
 
 
 def test_a_repetition_of_a_running_trial_is_drawn_again(tmp_path):

@@ -10,12 +10,11 @@ from palenka_tune.search.plots import plot_search
 from palenka_tune.search.results import (
     best_row,
     describe_values,
-    effective,
     write_summary,
     write_trials,
 )
 from palenka_tune.search.scores import comparison
-from palenka_tune.search.space import parse_space
+from palenka_tune.search.space import effective, parse_space
 
 
 def row(number, state="COMPLETE", val_ce=3.0, anchor=None, **values):

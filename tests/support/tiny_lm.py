@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor, nn
 
-from palenka_tune.distill.signals import ModelShape
+from palenka_tune.distill.shapes import ModelShape
 
 VOCABULARY, WINDOW, PAD = 50, 12, 0
 

@@ -6,7 +6,7 @@ import pytest
 
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.data.prepare import PreparedData
-from palenka_tune.distill.signals import ModelShape
+from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.models.build import build_model, count_parameters
 from palenka_tune.models.export import export_student

@@ -25,7 +25,7 @@ from .conftest import sentences, train_here, write_corpus
         ("GPT2-tiny --set lr=-1", "lr is -1"),
         ("GPT2-tiny --set preset=Llama-tiny", "unknown setting 'preset'"),
         ("GPT2-tiny --set dev_windows=0", "dev_windows is 0; it must be 1 or more"),
-        ("GPT2-tiny --seed -1", "seed is -1; it must be 0 or more"),
+        ("GPT2-tiny --seed -1", "seed is -1; it must be from 0"),
         ("GPT2-tiny --data /nowhere/babylm", "/nowhere/babylm does not exist"),
         ("GPT2-tiny --storage /proc/nowhere", "--storage /proc/nowhere is not writable"),
         ("GPT2-tiny --workers 0", "--workers is 0; it must be 1 or more"),
@@ -60,7 +60,7 @@ def test_settings_override_the_scale() -> None:
     settings = train.settings_from("GPT2-tiny", scale="poster", source="some/folder", seed=7, overrides=overrides)
     assert (settings.recipe.lr, settings.recipe.epochs, settings.data.window) == (0.5, 3.0, 32)
     assert (settings.dev_windows, settings.seed, settings.data.source) == (None, 7, "some/folder")
-    with pytest.raises(UserError, match="train: batch_size 32 must be divisible by accumulate 5"):
+    with pytest.raises(UserError, match="train: batch_size 16 must be divisible by accumulate 5"):
         train.settings_from("GPT2-tiny", overrides=[("accumulate", 5)])
 
 
@@ -76,10 +76,11 @@ def test_a_teacher_that_exists_is_not_trained_again(tmp_path: Path, capsys: pyte
     corpus = write_corpus(tmp_path / "corpus", sentences(60, 1), sentences(20, 2))
     common = ["Student-tiny", "--data", str(corpus), "--storage", str(tmp_path / "storage")]
     overrides = ["--set", "vocabulary=300", "--set", "window=16", "--set", "epochs=0.5", "--set", "lr=1e-2"]
+    overrides += ["--set", "dev_windows=null"]
     settings = train.settings_from(
         "Student-tiny",
         source=str(corpus),
-        overrides=[("vocabulary", 300), ("window", 16), ("epochs", 0.5), ("lr", 1e-2)],
+        overrides=[("vocabulary", 300), ("window", 16), ("epochs", 0.5), ("lr", 1e-2), ("dev_windows", None)],
     )
     prepared = train.data.prepare(settings.data, tmp_path / "storage")
     folder = train_here(TeacherSpec(get_preset("Student-tiny"), settings.recipe, 0), prepared, tmp_path / "storage")

@@ -1,0 +1,45 @@
+"""How trials share a cluster: what each gets must be on one node."""
+
+from __future__ import annotations
+
+import pytest
+
+from palenka_tune.cluster.session import Resources
+from palenka_tune.errors import PalenkaError
+from palenka_tune.search.config import resolve
+from palenka_tune.search.run import SearchOptions
+from palenka_tune.search.tuning import Placement, place
+
+
+@pytest.mark.parametrize(
+    ("nodes", "concurrent", "gpus", "expected"),
+    [
+        ([(2, 0)], None, None, Placement(2, 1, 0.0)),
+        ([(2, 0)], 1, None, Placement(1, 2, 0.0)),
+        ([(2, 0)], 8, None, Placement(2, 1, 0.0)),
+        ([(8, 0)] * 4, None, None, Placement(32, 1, 0.0)),
+        ([(8, 0)] * 4, 2, None, Placement(2, 8, 0.0)),
+        ([(8, 0)] * 4, 8, None, Placement(8, 4, 0.0)),
+        ([(64, 0), (8, 1)], None, 0.5, Placement(2, 4, 0.5)),
+        ([(16, 4)], None, 0.3, Placement(12, 1, 0.3)),
+        ([(0, 0), (4, 0)], None, None, Placement(4, 1, 0.0)),
+        ([(64, 1)], None, 0.0, Placement(64, 1, 0.0)),
+    ],
+)
+def test_each_trial_fits_on_a_node(nodes, concurrent, gpus, expected):
+    options = SearchOptions(concurrent=concurrent, gpus_per_trial=gpus)
+    assert place(resolve("smoke"), options, Resources(tuple(nodes))) == expected
+
+
+def test_a_cluster_without_a_place_is_refused():
+    for nodes, gpus in (([(0, 0)], None), ([(8, 0)], 0.5)):
+        with pytest.raises(PalenkaError, match="start workers"):
+            place(resolve("smoke"), SearchOptions(gpus_per_trial=gpus), Resources(tuple(nodes)))
+
+
+def test_a_gpu_is_shared_by_what_its_memory_holds():
+    tiny = place(resolve("smoke"), SearchOptions(), Resources(((32, 1),)))
+    poster = place(resolve("smoke", options={"scale": "poster"}), SearchOptions(), Resources(((32, 1),)))
+    assert tiny.concurrent == 8
+    assert poster.concurrent < tiny.concurrent
+    assert tiny.concurrent * tiny.gpus_per_trial <= 1
