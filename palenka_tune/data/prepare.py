@@ -67,13 +67,20 @@ class PreparedData:
     fingerprint: str
     minimal_pairs: Path | None
 
+    @property
+    def name(self) -> str:
+        """What the corpus is called where paths of this machine do not belong: cards, tables, plots."""
+        if self.source == BABYTALK or hub.is_dataset_id(self.source):
+            return self.source
+        return Path(self.source).expanduser().resolve().name
+
     def describe(self) -> str:
-        """One line: source, words, tokens per split, vocabulary, window, fingerprint."""
+        """One line: name, words, tokens per split, vocabulary, window, fingerprint."""
         store = self.store
         words = sum(store.words(split) for split in store.splits)
         tokens = ", ".join(f"{split} {store.tokens(split):,}" for split in store.splits)
         return (
-            f"{self.source}: {words:,} words; tokens {tokens}; vocabulary {store.vocabulary_size:,}, "
+            f"{self.name}: {words:,} words; tokens {tokens}; vocabulary {store.vocabulary_size:,}, "
             f"windows of {store.window} ({self.fingerprint})"
         )
 

@@ -53,7 +53,9 @@ def report(
     label = suite_label(place.prepared, place.suite)
     _export(job, bench, best, teachers, place.prepared, None, label)
     _summary(job, rows, place)
-    plot_search(folder / "plots" / "search.png", rows, job.config.space, f"{folder.name}: {place.prepared.source}")
+    plot_search(
+        folder / "plots" / "search.png", rows, job.config.space, f"{folder.name}, trained on {place.prepared.name}"
+    )
     scores = _score(job, bench, rows, teachers, place)
     write_evaluation(folder / "evaluation.json", scores, label)
     _export(job, bench, best, teachers, place.prepared, scores[0], label)
@@ -121,7 +123,7 @@ def suite_label(prepared: PreparedData, suite: Path | None) -> str | None:
     """What a suite of minimal pairs is called in tables: its folder, or the corpus that brought it."""
     if suite is None:
         return None
-    return f"{prepared.source} pairs" if suite == prepared.minimal_pairs else suite.resolve().name
+    return f"{prepared.name} pairs" if suite == prepared.minimal_pairs else suite.resolve().name
 
 
 def load_student(job: Job, bench: Bench, trial_id: str) -> PreTrainedModel:

@@ -9,6 +9,7 @@ from pathlib import Path
 from palenka_tune.data.prepare import PreparedData
 from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.models.presets import get_preset
+from palenka_tune.models.scales import get_scale
 from palenka_tune.search.experiment import Experiment, shape_of
 from palenka_tune.search.mlflow_observer import PARENT
 from palenka_tune.teachers.online import check_teacher
@@ -42,9 +43,15 @@ def shapes(experiment: Experiment, given: list[Teacher]) -> tuple[ModelShape, ..
     return tuple(next(opened).shape if isinstance(spec, Path) else shape_of(spec.preset) for spec in specs(experiment))
 
 
+def teacher_dev_windows(experiment: Experiment) -> int | None:
+    """Dev windows that choose a teacher's best epoch: the scale's, so that a student's own choice trains no teacher
+    anew, and `python -m palenka_tune.train` makes the same teacher."""
+    return get_scale(experiment.scale).dev_windows
+
+
 def missing(experiment: Experiment, prepared: PreparedData, storage: Path) -> list[TeacherSpec]:
     """What must be trained first."""
-    dev_windows = experiment.student.dev_windows
+    dev_windows = teacher_dev_windows(experiment)
     return [
         spec
         for spec in specs(experiment)
@@ -64,7 +71,7 @@ def obtain(
 ) -> list[Teacher]:
     """All teachers in the experiment's order; what is missing is trained in the Ray session that is open."""
     to_train = missing(experiment, prepared, storage)
-    dev_windows = experiment.student.dev_windows
+    dev_windows = teacher_dev_windows(experiment)
     if to_train:
         from palenka_tune.teachers.ray_trainer import train_teachers  # ray: only if something must be trained
 
