@@ -59,14 +59,19 @@ class StudentSettings:
 
 @dataclass(frozen=True)
 class TeacherSettings:
-    """A teacher to train (a preset's name and a recipe), or a trained one (the folder of a Hugging Face model)."""
+    """A teacher to train (a preset's name and a recipe), or a trained one (the folder of a Hugging Face model).
+
+    Its `seed` is its own: students of several seeds learn from the same teachers.
+    """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     preset: str
     recipe: Recipe = field(default_factory=Recipe)
+    seed: int = 0
 
     def __post_init__(self) -> None:
+        check_seed(self.seed)
         if not self.is_folder:
             get_preset(self.preset)
 

@@ -24,7 +24,7 @@ def specs(experiment: Experiment) -> list[TeacherSpec | Path]:
     return [
         Path(teacher.preset).expanduser()
         if teacher.is_folder
-        else TeacherSpec(get_preset(teacher.preset), teacher.recipe, experiment.seed)
+        else TeacherSpec(get_preset(teacher.preset), teacher.recipe, teacher.seed)
         for teacher in experiment.teachers
     ]
 

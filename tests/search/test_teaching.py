@@ -21,7 +21,7 @@ def test_both_teachers_of_the_scale_are_needed_at_first(tmp_path):
     assert [spec.preset.name for spec in needed(tmp_path)] == ["GPT2-tiny", "Llama-tiny"]
 
 
-@pytest.mark.parametrize("name", ["student.dev_windows", "student.train_windows", "recipe.lr", "beta"])
+@pytest.mark.parametrize("name", ["seed", "student.dev_windows", "student.train_windows", "recipe.lr", "beta"])
 def test_the_students_settings_need_no_other_teacher(tmp_path, name):
     folders = []
     for experiment in (resolve("dskd").experiment, resolve("dskd", assignments=[(name, 7)]).experiment):
@@ -33,6 +33,6 @@ def test_the_students_settings_need_no_other_teacher(tmp_path, name):
 
 
 def test_the_seed_and_the_recipe_make_another_teacher(tmp_path):
-    assert needed(tmp_path)[0] != needed(tmp_path, ("seed", 1))[0]
+    assert needed(tmp_path)[0] != needed(tmp_path, ("teachers", [{"preset": "GPT2-tiny", "seed": 1}]))[0]
     other = needed(tmp_path, ("teachers", [{"preset": "GPT2-tiny", "recipe": {"epochs": 2}}]))
     assert other[0] != needed(tmp_path)[0]
