@@ -104,6 +104,7 @@ def comparison(best: float, baselines: Mapping[str, float | None]) -> str:
         if value is None:
             parts.append(f"{name} did not finish")
         else:
-            verb = "lower than" if best < value else "higher than" if best > value else "equal to"
-            parts.append(f"{abs(best - value):.4f} {verb} {name} ({value:.4f})")
+            verb = "lower than" if best < value else "higher than"
+            apart = f"{abs(best - value):.4f} {verb}" if best != value else "equal to"
+            parts.append(f"{apart} {name} ({value:.4f})")
     return f"best val/ce {best:.4f} nats per token: " + ", ".join(parts)
