@@ -30,6 +30,19 @@ def run(place, out, *settings: str, code: int = 0) -> dict:
     return json.loads((out / "metrics.json").read_text()) if code == 0 else {}
 
 
+def interrupt(monkeypatch, at_step: int) -> None:
+    """Ctrl-C at the given optimiser step."""
+    step, calls = training.TrainingLoop._train_step, []
+
+    def interrupted(self):
+        calls.append(1)
+        if len(calls) == at_step:
+            raise KeyboardInterrupt
+        return step(self)
+
+    monkeypatch.setattr(training.TrainingLoop, "_train_step", interrupted)
+
+
 def test_metrics_and_student_are_written(place, tmp_path):
     metrics = run(place, tmp_path / "out", "alpha=1", "beta=2", "rank=8")
     assert {"val_ce", "val_kl", "val_hidden", "val_total", "val_ppl", "steps", "tokens", "curve"} <= set(metrics)
@@ -56,15 +69,7 @@ def test_without_distillation_no_teacher_is_needed(place, tmp_path):
 
 def test_an_interrupted_training_goes_on_to_the_same_numbers(place, tmp_path, monkeypatch):
     whole = run(place, tmp_path / "whole", "beta=2")
-    step, calls = training.TrainingLoop._train_step, []
-
-    def interrupted(self):
-        calls.append(1)
-        if len(calls) == 13:
-            raise KeyboardInterrupt
-        return step(self)
-
-    monkeypatch.setattr(training.TrainingLoop, "_train_step", interrupted)
+    interrupt(monkeypatch, at_step=13)
     run(place, tmp_path / "parts", "beta=2", code=130)
     assert (tmp_path / "parts" / "checkpoint.pt").exists()
     monkeypatch.undo()
@@ -74,15 +79,7 @@ def test_an_interrupted_training_goes_on_to_the_same_numbers(place, tmp_path, mo
 
 
 def test_a_checkpoint_of_other_settings_is_refused(place, tmp_path, monkeypatch, capsys):
-    step, calls = training.TrainingLoop._train_step, []
-
-    def interrupted(self):
-        calls.append(1)
-        if len(calls) == 13:
-            raise KeyboardInterrupt
-        return step(self)
-
-    monkeypatch.setattr(training.TrainingLoop, "_train_step", interrupted)
+    interrupt(monkeypatch, at_step=13)
     run(place, tmp_path / "out", "beta=2", code=130)
     monkeypatch.undo()
     capsys.readouterr()
