@@ -105,7 +105,8 @@ def test_a_killed_process_loses_nothing_and_is_continued(client, run_dir, target
     assert done.returncode == -9, done.stderr
     before = len(history(client, runs_of()["trial"], "val/ce"))
     assert before < 300
-    assert replay(run_dir) == 300 - before
+    # what was shipped just before the kill may not have been noted: it is sent again, and the store keeps it once
+    assert 300 - before <= replay(run_dir) <= 299
     assert history(client, runs_of()["trial"], "val/ce") == [(step, 1.0 + step) for step in range(300)]
     tracker = Tracker(run_dir, **target)
     tracker.start_run("trial", name="t")
