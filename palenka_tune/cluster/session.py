@@ -89,12 +89,15 @@ def available_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def check_cuda() -> None:
-    """Refuse `--device cuda` on a machine without a CUDA GPU."""
+def resolve_device(device: str = "auto") -> str:
+    """`cpu` or `cuda`; `auto` is a GPU if there is one, and `cuda` without one is refused."""
     import torch
 
-    if not torch.cuda.is_available():
+    if device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda was asked for, but this machine has no CUDA GPU; use --device cpu")
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
 
 
 def check_gpus(gpus: float | None, address: str | None) -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from palenka_tune.cluster.session import ray_session
-from palenka_tune.commands.options import DEFAULT_STORAGE, Parser, add_experiment_options
+from palenka_tune.cluster.session import ray_session, resolve_device
+from palenka_tune.commands.options import DEFAULT_STORAGE, Parser, add_experiment_options, line_logger
 from palenka_tune.config.build import leaf_paths, parse_assignment
 from palenka_tune.config.files import atomic_path, check_writable, write_json
 from palenka_tune.data import prepare as data
@@ -45,8 +45,9 @@ class DistillConfig:
 def main(config: DistillConfig) -> dict[str, Any]:
     """Train the student and return what `metrics.json` holds: `val_ce` (nats per token), the curve, the settings."""
     experiment = config.experiment
-    log: Callable[[str], None] = (lambda line: None) if config.quiet else (lambda line: print(line, flush=True))
+    log = line_logger(config.quiet)
     experiment.check_distillation(experiment.distill)
+    device = resolve_device(config.device)
     data.check(experiment.data)
     check_writable(config.storage)
     out = check_writable(config.out)
@@ -69,7 +70,7 @@ def main(config: DistillConfig) -> dict[str, Any]:
             str(prepared.store.folder),
             experiment.student,
             tuple(str(teacher.folder) for teacher in teachers),
-            _device(config.device),
+            device,
         )
     )
     loop = bench.loop(experiment.distill, experiment.recipe, seed=experiment.seed)
@@ -92,9 +93,7 @@ def main(config: DistillConfig) -> dict[str, Any]:
     while loop.step < loop.total_steps:
         records = loop.run_until(loop.step + every)
         measured = loop.validate()
-        curve.append(
-            {"step": loop.step, "tokens": loop.tokens, **measured, "train": dataclasses.asdict(records[-1])["terms"]}
-        )
+        curve.append({"step": loop.step, "tokens": loop.tokens, **measured, "train": records[-1].terms})
         log(f"step {loop.step}/{loop.total_steps}  val/ce {measured['val/ce']:.4f} nats per token")
         _checkpoint(out, loop, curve, experiment, prepared.fingerprint)
     final = curve[-1]
@@ -122,12 +121,6 @@ def main(config: DistillConfig) -> dict[str, Any]:
     (out / "checkpoint.pt").unlink()
     print(f"val/ce {final['val/ce']:.4f} nats per token; {out / 'metrics.json'}, {out / 'student'}")
     return metrics
-
-
-def _device(device: str) -> str:
-    import torch
-
-    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
 
 
 def _teachers(experiment: Experiment, prepared: data.PreparedData, storage: Path, log: Callable[[str], None]) -> Any:
@@ -182,10 +175,6 @@ def cli(argv: Sequence[str]) -> int:
         "--device", default="auto", choices=["auto", "cpu", "cuda"], help="default: a GPU if there is one"
     )
     args = parser.parse_args(argv)
-    if args.device == "cuda":
-        from palenka_tune.cluster.session import check_cuda
-
-        check_cuda()
     assignments = [parse_assignment(text) for text in args.overrides]
     overrides = resolve_overrides(assignments, leaf_paths(Experiment))
     options = {"scale": args.scale, "data.source": args.data, "seed": args.seed}

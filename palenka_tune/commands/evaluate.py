@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from palenka_tune.cluster.session import resolve_device
 from palenka_tune.commands.options import Parser
 from palenka_tune.config.files import write_json
 from palenka_tune.evaluation.suite import read_suite
@@ -41,13 +42,10 @@ class EvaluateConfig:
 def main(config: EvaluateConfig) -> MinimalPairResults:
     """Score and print; raises `UserError` for a model or a suite that cannot be read."""
     paradigms = read_suite(config.minimal_pairs)  # before torch is loaded
-    import torch
-
     from palenka_tune.evaluation.minimal_pairs import evaluate_minimal_pairs
     from palenka_tune.models.export import load_model
 
-    cuda = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
-    model, tokenizer = load_model(config.model, device="cuda" if cuda else "cpu")
+    model, tokenizer = load_model(config.model, device=resolve_device(config.device))
     console = Console(highlight=False, soft_wrap=True)
     with Progress(console=console, transient=True, disable=config.quiet or not console.is_terminal) as bar:
         task = bar.add_task(f"scoring {sum(len(p.pairs) for p in paradigms):,} pairs", total=None)
@@ -95,9 +93,5 @@ def cli(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     args = parser.parse_args(argv)
-    if args.device == "cuda":
-        from palenka_tune.cluster.session import check_cuda
-
-        check_cuda()
     main(EvaluateConfig(args.model, args.minimal_pairs, args.json, args.device, args.quiet))
     return 0

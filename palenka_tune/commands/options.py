@@ -58,6 +58,11 @@ def add_experiment_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="print the result only")
 
 
+def line_logger(quiet: bool) -> Callable[[str], None]:
+    """Where a command sends its lines of progress: standard output at once, or nowhere."""
+    return (lambda line: None) if quiet else (lambda line: print(line, flush=True))
+
+
 def run(cli: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> int:
     """Run a command: 0, 2 for a mistake of the user, 1 for a foreseen fault, 130 for Ctrl-C."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

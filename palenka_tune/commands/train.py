@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from palenka_tune.cluster.session import available_cpus, ray_session
-from palenka_tune.commands.options import DEFAULT_STORAGE, Parser, add_experiment_options
+from palenka_tune.commands.options import DEFAULT_STORAGE, Parser, add_experiment_options, line_logger
 from palenka_tune.config.build import build, full_path, leaf_paths, parse_assignment, set_path
 from palenka_tune.config.files import check_writable
 from palenka_tune.config.recipe import Recipe
@@ -73,7 +73,7 @@ def main(config: TrainConfig) -> Teacher:
     Raises `UserError` for input that cannot work, before Ray starts, and `PalenkaError` if the training fails.
     """
     settings = config.settings
-    log: Callable[[str], None] = (lambda line: None) if config.quiet else (lambda line: print(line, flush=True))
+    log = line_logger(config.quiet)
     storage = check_writable(config.storage)
     data.check(settings.data)
     # torch and transformers: only now, when the input is known to be good

@@ -3,9 +3,6 @@
 In: a `ModelPreset`, the tokenizer's size and special ids, the training window. Out: a `GPT2LMHeadModel` or
 `LlamaForCausalLM` without dropout (the poster's setting), with scaled-dot-product attention and no key-value cache
 while training. On the `meta` device a model costs no memory and still has its true parameter count.
-
-`depth` and `width` describe hidden states as `output_hidden_states=True` returns them: index 0 is the embedding
-output, so a model of L layers has L + 1 of them.
 """
 
 from __future__ import annotations
@@ -15,6 +12,7 @@ import contextlib
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
+from palenka_tune.data.store import TokenStore
 from palenka_tune.errors import UserError
 from palenka_tune.models.presets import ModelPreset
 
@@ -97,16 +95,22 @@ def build_model(
     return model.train().to(device)
 
 
+def build_for_store(
+    preset: ModelPreset, store: TokenStore, *, seed: int, device: str | torch.device = "cpu"
+) -> PreTrainedModel:
+    """A fresh model for the windows of `store`: its vocabulary, special ids and window."""
+    return build_model(
+        preset,
+        vocabulary_size=store.vocabulary_size,
+        pad_id=store.pad_id,
+        bos_id=store.bos_id,
+        eos_id=store.eos_id,
+        window=store.window,
+        seed=seed,
+        device=device,
+    )
+
+
 def count_parameters(model: torch.nn.Module) -> int:
     """Parameters of `model`, each shared (tied) tensor counted once."""
     return sum(parameter.numel() for parameter in model.parameters())
-
-
-def depth(model: PreTrainedModel) -> int:
-    """How many hidden states the model returns: its layers plus one (the embedding output is index 0)."""
-    return int(model.config.num_hidden_layers) + 1
-
-
-def width(model: PreTrainedModel) -> int:
-    """Size D of the model's hidden states."""
-    return int(model.config.hidden_size)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from palenka_tune.config.build import build, full_path, leaf_paths, set_path
+from palenka_tune.config.build import build, full_path, set_path
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.data.prepare import DataSettings
 from palenka_tune.distill.settings import DistillSettings
@@ -136,11 +136,6 @@ def scale_defaults(scale: Scale) -> dict[str, Any]:
         "teachers": [{"preset": name, "recipe": dataclasses.asdict(recipe)} for name, recipe in scale.teachers],
         "distill": {},
     }
-
-
-def setting_paths() -> list[str]:
-    """Dotted paths that `--set` and a YAML file may address."""
-    return leaf_paths(Experiment)
 
 
 def resolve_tree(

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from transformers import AutoTokenizer, PreTrainedModel
 
+from palenka_tune.cluster.session import resolve_device
 from palenka_tune.data.prepare import PreparedData
 from palenka_tune.distill.loop import load_checkpoint
 from palenka_tune.models.card import model_card
@@ -85,7 +85,7 @@ def _score(
 ) -> list[Score]:
     """The best student first, then anchors and teachers; on a GPU if the driver has one."""
     best = best_row(rows)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = resolve_device()
 
     def student(row: Mapping[str, Any]) -> Callable[[], PreTrainedModel]:
         return lambda: load_student(job, bench, str(row["trial_id"])).to(device)

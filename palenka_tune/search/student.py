@@ -6,7 +6,6 @@ student on it. A trial of a search, a finalist and `python -m palenka_tune.disti
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,11 +21,12 @@ from palenka_tune.distill.loop import TrainingLoop, steps_for
 from palenka_tune.distill.objective import DistillationObjective, PlainObjective
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.distill.signals import SignalSource
-from palenka_tune.models.build import build_model
+from palenka_tune.models.build import build_for_store
 from palenka_tune.models.presets import get_preset
 from palenka_tune.search.experiment import StudentSettings, shape_of
 from palenka_tune.teachers.online import online_source
 from palenka_tune.teachers.spec import open_teacher
+from palenka_tune.teachers.worker import window_tensor
 
 STATISTICS_TOKENS = 65_536
 
@@ -61,17 +61,8 @@ class Bench:
 
     def build_student(self, seed: int, device: str | None = None) -> PreTrainedModel:
         """A fresh student; the same weights for the same seed, whatever it will be trained on."""
-        store = self.store
-        return build_model(
-            get_preset(self.spec.student.preset),
-            vocabulary_size=store.vocabulary_size,
-            pad_id=store.pad_id,
-            bos_id=store.bos_id,
-            eos_id=store.eos_id,
-            window=store.window,
-            seed=seed,
-            device=device or self.spec.device,
-        )
+        preset = get_preset(self.spec.student.preset)
+        return build_for_store(preset, self.store, seed=seed, device=device or self.spec.device)
 
     def total_steps(self, recipe: Recipe) -> int:
         """Optimiser steps of a full training."""
@@ -113,6 +104,4 @@ def select_dev(store: TokenStore, student: StudentSettings) -> Tensor:
 
 def _choose(windows: np.ndarray, fraction: float) -> Tensor:
     """A fixed, nested choice of windows as a tensor; all of them are mapped from disk, not copied."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the mapped windows are read-only, and nobody writes to them
-        return torch.from_numpy(windows if fraction >= 1 else windows[subset(len(windows), fraction)])
+    return window_tensor(windows if fraction >= 1 else windows[subset(len(windows), fraction)])

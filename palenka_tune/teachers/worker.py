@@ -38,7 +38,7 @@ from palenka_tune.distill.loop import (
 )
 from palenka_tune.distill.objective import PlainObjective
 from palenka_tune.errors import PalenkaError
-from palenka_tune.models.build import build_model, count_parameters
+from palenka_tune.models.build import build_for_store, count_parameters
 from palenka_tune.models.card import model_card
 from palenka_tune.models.export import export_student
 from palenka_tune.teachers.spec import TeacherSpec
@@ -118,16 +118,7 @@ class _Run:
         train, dev = window_tensor(store.windows("train")), store.windows("dev")
         if job.dev_windows is not None and job.dev_windows < len(dev):
             dev = dev[subset(len(dev), job.dev_windows / len(dev))]
-        self.model = build_model(
-            job.spec.preset,
-            vocabulary_size=store.vocabulary_size,
-            pad_id=store.pad_id,
-            bos_id=store.bos_id,
-            eos_id=store.eos_id,
-            window=store.window,
-            seed=job.spec.seed,
-            device=device,
-        )
+        self.model = build_for_store(job.spec.preset, store, seed=job.spec.seed, device=device)
         recipe = job.spec.recipe
         self.loop = TrainingLoop(
             _distributed(self.model, device, world),

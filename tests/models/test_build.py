@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from palenka_tune.errors import UserError
-from palenka_tune.models.build import build_model, count_parameters, depth, width
+from palenka_tune.models.build import build_model, count_parameters
 from palenka_tune.models.presets import PRESETS, ModelPreset
 
 IDS = {"vocabulary_size": 97, "pad_id": 0, "bos_id": 1, "eos_id": 2}
@@ -45,8 +45,8 @@ def test_training_mode_has_no_dropout_no_cache_and_sdpa(preset: ModelPreset) -> 
     assert torch.equal(output.logits, model(ids).logits), "a second pass in training mode differs: dropout is on"
     assert output.past_key_values is None
     assert model.config._attn_implementation == "sdpa"
-    assert depth(model) == len(output.hidden_states) == 4
-    assert width(model) == output.hidden_states[0].shape[-1] == 32
+    assert len(output.hidden_states) == model.config.num_hidden_layers + 1 == 4
+    assert output.hidden_states[0].shape[-1] == model.config.hidden_size == 32
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
@@ -54,7 +54,7 @@ def test_every_preset_builds_with_its_sizes(name: str) -> None:
     preset = PRESETS[name]
     model = build_model(preset, **IDS, window=200, device="meta")
     assert model.device.type == "meta"
-    assert (depth(model), width(model)) == (preset.layers + 1, preset.width)
+    assert (model.config.num_hidden_layers, model.config.hidden_size) == (preset.layers, preset.width)
     assert model.config.max_position_embeddings == 400
     tied = model.get_input_embeddings().weight is model.get_output_embeddings().weight
     assert tied == preset.tied
