@@ -66,7 +66,10 @@ def test_states_that_are_no_numbers_are_refused(bad: float, words: str) -> None:
 def test_float16_names_the_largest_value() -> None:
     values = torch.randn(4, 5, generator=seeded())
     assert torch.equal(to_float16(values), values.half())
+    for dtype in (torch.float64, torch.float16, torch.bfloat16):
+        assert torch.equal(to_float16(values.to(dtype)), values.to(dtype).half())
     assert to_float16(torch.tensor([65504.0, -65504.0])).isfinite().all()
+    assert to_float16(torch.zeros(0, 5)).shape == (0, 5)
     values[2, 3] = -123456.0
     with pytest.raises(PalenkaError, match=r"layer 3 reach 1\.235e\+05, beyond .* 65504; use the int8 encoding"):
         to_float16(values, "layer 3")
