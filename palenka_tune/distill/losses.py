@@ -1,60 +1,179 @@
-"""The three terms of the loss, each a plain function of tensors.
+"""The terms of the loss. All are means in nats per token or per dimension, so that none changes with batch or window.
 
-Shapes: B windows, T tokens, V vocabulary, R width of the compared hidden states. `mask_BT` is True where a token is not
-padding. All terms are means in nats per token or per dimension, so that none changes with the batch or the window.
+`logit_loss` gives CE + alpha * KL from last hidden states and output heads. It walks over chunks of positions that stay
+in a processor's cache: one pass makes a chunk's logits, both terms and their gradient, and only the gradients by hidden
+states and head are kept. No (B,T,V) tensor of student or teachers exists at any time.
+
+Shapes: B windows, T tokens, N = B*T positions, C positions of a chunk, V vocabulary, D student width, R width of the
+compared hidden states. `mask_BT` is True where a token is not padding.
 """
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from palenka_tune.distill.heads import OutputHead
+from palenka_tune.distill.targets import LogitTargets
 
-def cross_entropy(logits_BTV: Tensor, tokens_BT: Tensor, pad_id: int) -> Tensor:
-    """Mean next-token cross-entropy in nats per token over the shifted positions that are not padding."""
-    # float(): under autocast the logits are half precision, and the sum over V must not be
-    logits = logits_BTV[:, :-1].flatten(0, 1).float()
-    targets = tokens_BT[:, 1:].flatten()
-    # a sum over at least one: a batch without targets is worth 0, not NaN
-    return F.cross_entropy(logits, targets, ignore_index=pad_id, reduction="sum") / (targets != pad_id).sum().clamp_min(
-        1
-    )
+# Logits of a chunk: within the caches of a CPU core, and enough for a GPU to be busy.
+CHUNK_ELEMENTS = {"cpu": 2**18, "cuda": 2**27}
 
 
-def teacher_log_probs(
-    logits: list[Tensor], weights: list[float], temperature: float, ensemble: str = "logits"
-) -> Tensor:
-    """Log-probabilities (B,T,V) of the teachers' ensemble at `temperature`.
+@dataclass(frozen=True)
+class LogitTerms:
+    """`total` = ce + alpha * kl with its gradient; `ce` and `kl` (None without teachers) in nats, detached."""
 
-    `logits` averages in logit space, softmax(sum_k w_k z_k / tau), as the poster does; `probabilities` averages
-    softmaxes, sum_k w_k softmax(z_k / tau).
+    total: Tensor
+    ce: Tensor
+    kl: Tensor | None
+
+
+@dataclass(frozen=True)
+class _Positions:
+    """Per position: the next token, and the weights of its CE and of its KL in their means."""
+
+    next_N: Tensor
+    ce_weight_N: Tensor
+    kl_weight_N: Tensor
+
+
+def _positions(tokens_BT: Tensor, pad_id: int, reduction: str) -> _Positions:
+    next_BT = torch.full_like(tokens_BT, pad_id)
+    next_BT[:, :-1] = tokens_BT[:, 1:]
+    predicted_BT, mask_BT = next_BT != pad_id, tokens_BT != pad_id
+    # a mean over at least one: a batch without targets is worth 0, not NaN
+    ce = predicted_BT.float() / predicted_BT.sum().clamp_min(1)
+    kl = mask_BT.float() / (mask_BT.sum().clamp_min(1) if reduction == "token" else tokens_BT.shape[0])
+    return _Positions(next_BT.flatten(), ce.flatten(), kl.flatten())
+
+
+def logit_loss(
+    hidden_BTD: Tensor,
+    head: OutputHead,
+    tokens_BT: Tensor,
+    pad_id: int,
+    targets: LogitTargets | None = None,
+    *,
+    alpha: float = 0.0,
+    temperature: float = 1.0,
+    reduction: str = "token",
+) -> LogitTerms:
+    """CE + alpha * KL of a student whose last hidden states are `hidden_BTD`.
+
+    CE is the mean next-token cross-entropy over the shifted positions that are not padding. KL is
+    tau^2 * KL(teachers || student) at temperature tau (Hinton et al. 2015, section 2.1): with `token` its mean over
+    positions, with `sequence` summed over a window's positions and averaged over windows (the poster's `batchmean`).
     """
-    if ensemble == "logits":
-        mean = sum(weight * z.float() for weight, z in zip(weights, logits, strict=True))
-        return F.log_softmax(torch.as_tensor(mean) / temperature, dim=-1)
-    each = [
-        F.log_softmax(z.float() / temperature, dim=-1) + math.log(weight)
-        for weight, z in zip(weights, logits, strict=True)
-        if weight > 0
-    ]
-    return torch.logsumexp(torch.stack(each), dim=0)
+    positions = _positions(tokens_BT, pad_id, reduction)
+    kind = hidden_BTD.device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
+    if torch.is_grad_enabled():
+        total, ce, kl = _LogitLoss.apply(
+            hidden_BTD.flatten(0, 1), head.weight, head.bias, positions, targets, alpha, temperature, dtype
+        )
+    else:
+        total, ce, kl = _walk(hidden_BTD.flatten(0, 1), head, positions, targets, alpha, temperature, dtype, None)
+    return LogitTerms(total, ce, None if targets is None else kl)
 
 
-def kl_divergence(
-    student_BTV: Tensor, teacher_log_BTV: Tensor, mask_BT: Tensor, temperature: float, reduction: str = "token"
-) -> Tensor:
-    """tau^2 * KL(teachers || student) at temperature tau (Hinton et al. 2015, eq. 1 and section 2.1).
+@dataclass
+class _Gradients:
+    """Of the total, by last hidden states and head, in float32."""
 
-    `token` is the mean over positions in nats per token; `sequence` sums over a window's positions and averages over
-    windows (`batchmean` of the poster), which is T times `token` for full windows.
-    """
-    student_log = F.log_softmax(student_BTV.float() / temperature, dim=-1)
-    kl_BT = (teacher_log_BTV.exp() * (teacher_log_BTV - student_log)).sum(-1)
-    total = temperature**2 * (kl_BT * mask_BT).sum()
-    return total / (mask_BT.sum() if reduction == "token" else mask_BT.shape[0])
+    hidden_ND: Tensor
+    weight_VD: Tensor
+    bias_V: Tensor | None
+
+
+class _LogitLoss(torch.autograd.Function):
+    """The gradient is made in the forward pass, while a chunk's logits are at hand; backward only scales it."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden_ND: Tensor,
+        weight_VD: Tensor,
+        bias_V: Tensor | None,
+        positions: _Positions,
+        targets: LogitTargets | None,
+        alpha: float,
+        temperature: float,
+        dtype: torch.dtype,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        gradients = _Gradients(
+            torch.empty_like(hidden_ND, dtype=torch.float32),
+            torch.zeros_like(weight_VD, dtype=torch.float32),
+            None if bias_V is None else torch.zeros_like(bias_V, dtype=torch.float32),
+        )
+        head = OutputHead(weight_VD, bias_V)
+        total, ce, kl = _walk(hidden_ND, head, positions, targets, alpha, temperature, dtype, gradients)
+        ctx.gradients, ctx.hidden_dtype = gradients, hidden_ND.dtype
+        ctx.mark_non_differentiable(ce, kl)
+        return total, ce, kl
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        scale, made = upstream[0], ctx.gradients
+        bias = None if made.bias_V is None else made.bias_V * scale
+        hidden = (made.hidden_ND * scale).to(ctx.hidden_dtype)
+        return hidden, made.weight_VD * scale, bias, None, None, None, None, None
+
+
+def _walk(
+    hidden_ND: Tensor,
+    head: OutputHead,
+    positions: _Positions,
+    targets: LogitTargets | None,
+    alpha: float,
+    temperature: float,
+    dtype: torch.dtype,
+    gradients: _Gradients | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Total, CE and KL over all chunks; fills `gradients` if they are wanted."""
+    device = hidden_ND.device
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        weight, bias = head.at(dtype)
+        hidden = hidden_ND.to(dtype)
+        rows_per_chunk = max(16, CHUNK_ELEMENTS.get(device.type, 2**18) // len(weight))
+        sums = torch.zeros(2, dtype=torch.float64, device=device)
+        for start in range(0, len(hidden), rows_per_chunk):
+            rows = slice(start, min(start + rows_per_chunk, len(hidden)))
+            z_CV = (hidden[rows] @ weight.T if bias is None else torch.addmm(bias, hidden[rows], weight.T)).float()
+            next_C1, ce_weight_C = positions.next_N[rows, None], positions.ce_weight_N[rows]
+            gradient_CV = F.log_softmax(z_CV, dim=-1)
+            sums[0] -= torch.dot(gradient_CV.gather(1, next_C1).squeeze(1), ce_weight_C)
+            if gradients is not None:
+                gradient_CV.exp_().mul_(ce_weight_C[:, None]).scatter_add_(1, next_C1, -ce_weight_C[:, None])
+            if targets is not None:
+                difference_CV = F.log_softmax(z_CV.mul_(1 / temperature), dim=-1)
+                kl_weight_C = positions.kl_weight_N[rows] * temperature
+                kl_C = targets.compare(rows, difference_CV, dtype)
+                sums[1] += torch.dot(kl_C, kl_weight_C) * temperature
+                if gradients is not None:
+                    gradient_CV.addcmul_(difference_CV, kl_weight_C[:, None], value=alpha)
+            if gradients is not None:
+                _accumulate(gradients, rows, gradient_CV, hidden[rows], weight, dtype)
+        ce, kl = sums.float().unbind()
+        return ce + alpha * kl, ce, kl
+
+
+def _accumulate(
+    gradients: _Gradients, rows: slice, by_logits_CV: Tensor, hidden_CD: Tensor, weight_VD: Tensor, dtype: torch.dtype
+) -> None:
+    if gradients.bias_V is not None:
+        gradients.bias_V.add_(by_logits_CV.sum(0))
+    if dtype is torch.float32:
+        torch.mm(by_logits_CV, weight_VD, out=gradients.hidden_ND[rows])
+        gradients.weight_VD.addmm_(by_logits_CV.T, hidden_CD)
+    else:
+        narrow_CV = by_logits_CV.to(dtype)
+        gradients.hidden_ND[rows] = (narrow_CV @ weight_VD).float()
+        gradients.weight_VD.add_(narrow_CV.T @ hidden_CD)
 
 
 def hidden_distance(prediction_BTR: Tensor, target_BTR: Tensor, mask_BT: Tensor, distance: str = "mse") -> Tensor:

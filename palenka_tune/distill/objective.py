@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from palenka_tune.distill import losses
+from palenka_tune.distill.heads import head_of, states_of
 from palenka_tune.distill.projections import (
     PairProjection,
     TargetTransform,
@@ -24,7 +25,8 @@ from palenka_tune.distill.projections import (
 from palenka_tune.distill.schedules import weight_at
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.distill.shapes import ModelShape, direction_for, projection_widths, resolved_maps
-from palenka_tune.distill.signals import SignalRequest, SignalSource, WindowBatch
+from palenka_tune.distill.signals import SignalRequest, SignalSource, TeacherSignal, WindowBatch
+from palenka_tune.distill.targets import LogitRequest
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,9 @@ class PlainObjective(nn.Module):
 
     def forward(self, model: nn.Module, batch: WindowBatch, step: int) -> LossTerms:
         """Loss terms of `batch`; `step` is the number of optimiser steps taken so far."""
-        ce = losses.cross_entropy(model(batch.tokens, use_cache=False).logits, batch.tokens, self.pad_id)
-        return LossTerms(total=ce, ce=ce)
+        states, _ = states_of(model, batch.tokens)
+        terms = losses.logit_loss(states[-1], head_of(model), batch.tokens, self.pad_id)
+        return LossTerms(total=terms.total, ce=terms.ce)
 
 
 class DistillationObjective(nn.Module):
@@ -122,32 +125,31 @@ class DistillationObjective(nn.Module):
     def request(self, alpha: float, beta: float) -> SignalRequest:
         """What a step with these weights needs of the teachers."""
         layers = tuple(frozenset(layer_map) if beta else frozenset() for layer_map in self.maps)
-        return SignalRequest(logits=alpha > 0, layers=layers)
+        settings = self.settings
+        logits = LogitRequest(tuple(self.weights), settings.temperature, settings.ensemble) if alpha > 0 else None
+        return SignalRequest(logits, layers)
 
     def forward(self, model: nn.Module, batch: WindowBatch, step: int) -> LossTerms:
         """Loss terms of `batch`; `step` is the number of optimiser steps taken so far."""
         alpha, beta = self.loss_weights(step)
-        out = model(batch.tokens, output_hidden_states=beta > 0, use_cache=False)
-        ce = losses.cross_entropy(out.logits, batch.tokens, self.pad_id)
         request = self.request(alpha, beta)
-        if request.nothing:
-            return LossTerms(total=ce, ce=ce)
-        signal = self.source.signal(batch, request)
-        mask_BT = batch.tokens != self.pad_id
-        total, kl, hidden, spread = ce, None, None, None
-        if alpha > 0:
-            assert signal.logits is not None
-            teachers = losses.teacher_log_probs(
-                signal.logits, self.weights, self.settings.temperature, self.settings.ensemble
-            )
-            kl = losses.kl_divergence(
-                out.logits, teachers, mask_BT, self.settings.temperature, self.settings.kl_reduction
-            )
-            total = total + alpha * kl
+        signal = TeacherSignal(None, []) if request.nothing else self.source.signal(batch, request)
+        states, _ = states_of(model, batch.tokens)
+        terms = losses.logit_loss(
+            states[-1],
+            head_of(model),
+            batch.tokens,
+            self.pad_id,
+            signal.targets,
+            alpha=alpha,
+            temperature=self.settings.temperature,
+            reduction=self.settings.kl_reduction,
+        )
+        total, hidden, spread = terms.total, None, None
         if beta > 0:
-            hidden, spread = self._hidden(out.hidden_states, signal.hidden, mask_BT)
+            hidden, spread = self._hidden(states, signal.hidden, batch.tokens != self.pad_id)
             total = total + beta * hidden
-        return LossTerms(total, ce, kl, hidden, spread)
+        return LossTerms(total, terms.ce, terms.kl, hidden, spread)
 
     def _hidden(
         self, student: tuple[Tensor, ...], teachers: list[dict[int, Tensor]], mask_BT: Tensor

@@ -14,13 +14,22 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from palenka_tune.distill.heads import head_explains, head_of, states_of
 from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.distill.statistics import LayerStatistics, fit_statistics
+from palenka_tune.distill.targets import (
+    DenseLogits,
+    ExactTargets,
+    HeadLogits,
+    LogitRequest,
+    LogitTargets,
+    TeacherLogits,
+)
 
 
 @dataclass(frozen=True)
 class WindowBatch:
-    """Windows of one split: `tokens` (B,T) int64 and the `index` (B,) of each in its split's token store."""
+    """Windows of one split: `tokens` (B,T) int64 and the `index` (B,) of each among the windows that are trained on."""
 
     split: str
     index: Tensor
@@ -29,21 +38,21 @@ class WindowBatch:
 
 @dataclass(frozen=True)
 class SignalRequest:
-    """What is needed of each teacher: logits or not, and the set of hidden states (empty: none)."""
+    """What is needed of the teachers: which distribution (None: no logits), and of each the set of hidden states."""
 
-    logits: bool
+    logits: LogitRequest | None
     layers: tuple[frozenset[int], ...]
 
     @property
     def nothing(self) -> bool:
-        return not self.logits and not any(self.layers)
+        return self.logits is None and not any(self.layers)
 
 
 @dataclass(frozen=True)
 class TeacherSignal:
-    """Per teacher: logits (B,T,V), or None if not asked for, and {hidden state: (B,T,E)}."""
+    """The distribution that was asked for, and per teacher {hidden state: (B,T,E)}."""
 
-    logits: list[Tensor] | None
+    targets: LogitTargets | None
     hidden: list[dict[int, Tensor]]
 
 
@@ -70,34 +79,38 @@ class OnlineSource:
     def __init__(self, models: list[nn.Module], shapes: list[ModelShape], sample: Tensor, pad_id: int) -> None:
         self.models = [model.eval().requires_grad_(False) for model in models]
         self.teachers = tuple(shapes)
+        self.heads = [head_of(model) for model in self.models]
         self.sample, self.pad_id = sample, pad_id
+        self._linear: dict[int, bool] = {}
         self._statistics: dict[tuple[int, int], LayerStatistics] = {}
 
     @torch.no_grad()
     def signal(self, batch: WindowBatch, request: SignalRequest) -> TeacherSignal:
-        logits: list[Tensor] = []
+        logits: list[TeacherLogits] = []
         hidden: list[dict[int, Tensor]] = []
-        for model, layers in zip(self.models, request.layers, strict=True):
-            if not request.logits and not layers:
+        for number, layers in enumerate(request.layers):
+            if request.logits is None and not layers:
                 hidden.append({})
                 continue
-            out = model(
-                batch.tokens,
-                output_hidden_states=bool(layers),
-                use_cache=False,
-                # without a KL nobody reads the logits: ask for one position instead of T
-                logits_to_keep=0 if request.logits else 1,
-            )
-            hidden.append({layer: out.hidden_states[layer] for layer in layers})
-            if request.logits:
-                logits.append(out.logits)
-        return TeacherSignal(logits if request.logits else None, hidden)
+            states, last_logits = states_of(self.models[number], batch.tokens)
+            hidden.append({layer: states[layer] for layer in layers})
+            if request.logits is not None:
+                logits.append(self._logits(number, batch.tokens, states[-1], last_logits))
+        return TeacherSignal(None if request.logits is None else ExactTargets(logits, request.logits), hidden)
+
+    def _logits(self, number: int, tokens_BT: Tensor, last_BTE: Tensor, logits_B1V: Tensor) -> TeacherLogits:
+        """By the head, unless the model does more to its logits than its head says: then by a forward of its own."""
+        if number not in self._linear:
+            self._linear[number] = head_explains(self.heads[number], last_BTE, logits_B1V)
+        if self._linear[number]:
+            return HeadLogits(last_BTE.flatten(0, 1), self.heads[number])
+        return DenseLogits(self.models[number](tokens_BT, use_cache=False).logits.flatten(0, 1))
 
     def statistics(self, teacher: int, layer: int) -> LayerStatistics:
         if (teacher, layer) not in self._statistics:
             device = next(self.models[teacher].parameters()).device
             request = SignalRequest(
-                logits=False,
+                logits=None,
                 layers=tuple(
                     frozenset(range(shape.depth + 1)) if number == teacher else frozenset()
                     for number, shape in enumerate(self.teachers)

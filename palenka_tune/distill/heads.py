@@ -1,0 +1,57 @@
+"""Output heads: how the last hidden state of a model becomes logits.
+
+Everything here works on hidden states and head instead of logits, because (B,T,V) logits are the largest tensors of a
+training step and are never needed whole. `states_of` runs a model up to its head, `head_of` gives the head itself.
+
+Shapes: B windows, T tokens, V vocabulary, D a model's width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class OutputHead:
+    """`logits = hidden @ weight.T + bias` with weight (V,D) and bias (V,) or None."""
+
+    weight: Tensor
+    bias: Tensor | None = None
+    _cast: dict[torch.dtype, tuple[Tensor, Tensor | None]] = field(default_factory=dict, repr=False, compare=False)
+
+    def at(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias in `dtype`; a head that does not train (a teacher's) is converted once."""
+        if self.weight.dtype is dtype:
+            return self.weight, self.bias
+        if self.weight.requires_grad:
+            return self.weight.to(dtype), None if self.bias is None else self.bias.to(dtype)
+        if dtype not in self._cast:
+            self._cast[dtype] = (self.weight.to(dtype), None if self.bias is None else self.bias.to(dtype))
+        return self._cast[dtype]
+
+
+def head_of(model: nn.Module) -> OutputHead:
+    """The output head of a Hugging Face causal language model (or one with its `get_output_embeddings`)."""
+    inner: Any = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
+    layer = inner.get_output_embeddings()
+    return OutputHead(layer.weight, getattr(layer, "bias", None))
+
+
+def states_of(model: nn.Module, tokens_BT: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+    """All hidden states (B,T,D), the last one as the head reads it, and the logits (B,1,V) of the last position."""
+    # logits of one position instead of T: the smallest number that a model can be asked for
+    out = model(tokens_BT, output_hidden_states=True, use_cache=False, logits_to_keep=1)
+    return out.hidden_states, out.logits
+
+
+def head_explains(head: OutputHead, last_BTD: Tensor, logits_B1V: Tensor) -> bool:
+    """Whether a model's logits are its head applied to its last hidden state, without scaling or capping after it."""
+    last_BD, bias = last_BTD[:, -1].float(), head.bias
+    expected = last_BD @ head.weight.float().T + (0.0 if bias is None else bias.float())
+    given = logits_B1V[:, -1].float()
+    tolerance = 1e-4 if logits_B1V.dtype is torch.float32 else 3e-2
+    return bool((expected - given).abs().max() <= tolerance * given.abs().max().clamp_min(1.0))
