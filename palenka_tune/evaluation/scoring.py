@@ -1,18 +1,20 @@
-"""Log-probabilities of whole sentences under a causal language model, in batches of like length.
+"""Log-probabilities of whole sentences under a causal language model.
 
 In: a model and tokenised sentences. Out: for each, sum_t log p(x_t | <s>, x_1 ... x_{t-1}) in nats: every token of the
 sentence counts, the start token is given, and no end token is asked for.
 
-Sentences are sorted by length and padded on the right to the longest of their batch. Attention is causal, so no
-position of a sentence sees its padding and no attention mask is needed. The softmax is taken in float32, the sum over
-tokens in float64.
+Beginnings that sentences share are read once (`prefix_tree`), the last token of a sentence is not read at all, and the
+output head works on the real positions alone, a block at a time that stays in a CPU's cache. The softmax is taken in
+float32, the sum over tokens in float64.
 
-Shapes: B sentences, T tokens of the longest, V vocabulary.
+Shapes: B rows, N nodes of the longest row, M nodes of the batch, C nodes of a block, D width, V vocabulary.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -20,14 +22,20 @@ import torch
 from transformers import PreTrainedModel
 
 from palenka_tune.errors import PalenkaError
+from palenka_tune.evaluation.prefix_tree import ROW_TOKENS, PrefixTree, build_tree
 
-_LOGIT_BYTES = {"cuda": 2**30, "cpu": 2**23}  # a batch's logits: much for a GPU, within the caches of a CPU
+Progress = Callable[[int, int], None]
+
+_SHARING_FAMILIES = ("gpt2", "llama")
+"""Architectures known to take any attention mask and positions, and whose logits are their head's output as it is."""
+_BATCH_TOKENS = {"cuda": 2**14, "cpu": 2**11}
+_ALIGN = 16  # PyTorch's attention on a CPU takes three times as long for 63 places as for 64
+_BLOCK_BYTES = {"cuda": 2**30, "cpu": 2**20}  # a block's float32 logits
 
 
-def default_batch_tokens(model: PreTrainedModel) -> int:
-    """Tokens per batch whose float32 logits fill 1 GiB on a GPU and 8 MiB elsewhere, at least 256."""
-    budget = _LOGIT_BYTES.get(model.device.type, _LOGIT_BYTES["cpu"])
-    return max(256, budget // (4 * int(model.config.vocab_size)))
+def shares_prefixes(model: PreTrainedModel) -> bool:
+    """Whether `model` can read a tree of prefixes; others read sentence by sentence."""
+    return model.config.model_type in _SHARING_FAMILIES and model.config._attn_implementation in ("sdpa", "eager")
 
 
 @contextlib.contextmanager
@@ -49,55 +57,108 @@ def score_sentences(
     bos_id: int,
     pad_id: int = 0,
     batch_tokens: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> np.ndarray:
-    """Summed log-probabilities (N,) float64, in nats, of N sentences given as token ids without special tokens.
+    """`score_tree` of sentences given as token ids without special tokens."""
+    tree = build_tree(sentences, ROW_TOKENS if shares_prefixes(model) else 1)
+    return score_tree(model, tree, bos_id=bos_id, pad_id=pad_id, batch_tokens=batch_tokens, progress=progress)
 
-    A batch holds at most `batch_tokens` tokens (None: `default_batch_tokens`), but always one sentence. `progress` is
-    called with (sentences done, N) after each batch.
+
+def score_tree(
+    model: PreTrainedModel,
+    tree: PrefixTree,
+    *,
+    bos_id: int,
+    pad_id: int = 0,
+    batch_tokens: int | None = None,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """Summed log-probabilities (sentences,) float64, in nats, in the order in which the tree was given them.
+
+    A batch holds at most `batch_tokens` tokens (None: 16,384 on a GPU, 2,048 elsewhere), but always one row. `progress`
+    is called with (sentences done, sentences) after each batch. A tree whose rows branch needs a model that
+    `shares_prefixes`.
 
     Raises:
         PalenkaError: if a score is not finite, which means that the model is broken (for instance diverged to NaN).
     """
-    lengths = np.array([len(sentence) for sentence in sentences], dtype=np.int64)
-    order = np.argsort(-lengths, kind="stable")  # the largest batch first: too little memory shows at once
-    lengths = lengths[order]
-    tokens = np.fromiter((token for row in order for token in sentences[row]), dtype=np.int64, count=lengths.sum())
-    ends = np.cumsum(lengths)
-    budget = default_batch_tokens(model) if batch_tokens is None else batch_tokens
-    scores = torch.zeros(len(sentences), dtype=torch.float64, device=model.device)
+    budget = batch_tokens or _BATCH_TOKENS.get(model.device.type, _BATCH_TOKENS["cpu"])
+    tokens = np.where(tree.tokens < 0, bos_id, tree.tokens)
+    log_p = torch.empty(len(tree.nodes), dtype=torch.float32, device=model.device)
+    rows = np.flatnonzero(np.diff(tree.rows))  # all but those of empty sentences
+    done = tree.sentences - int(tree.row_sentences[rows].sum())
     with evaluating(model):
         start = 0
-        while start < len(lengths) and lengths[start]:
-            stop = min(len(lengths), start + max(1, budget // int(lengths[start])))
-            ids_BT, real_BT = _pad(tokens, lengths[start:stop], int(ends[start] - lengths[start]), bos_id, pad_id)
-            scores[start:stop] = _log_probabilities(model, ids_BT.to(model.device), real_BT.to(model.device))
+        while start < len(rows):
+            stop = start + max(1, budget // int(tree.rows[start + 1] - tree.rows[start]))
+            stop = min(stop, len(rows))
+            _score_rows(model, tree, tokens, pad_id, start, stop, log_p)
+            done += int(tree.row_sentences[start:stop].sum())
             start = stop
             if progress is not None:
-                progress(start, len(sentences))
-    result = np.empty(len(sentences), dtype=np.float64)
-    result[order] = scores.cpu().numpy()
-    if not np.isfinite(result).all():
+                progress(done, tree.sentences)
+    scores = tree.sums(log_p.cpu().numpy())
+    if not np.isfinite(scores).all():
         raise PalenkaError(
-            f"{int((~np.isfinite(result)).sum())} of {len(result)} sentences have a log-probability that is not a "
+            f"{int((~np.isfinite(scores)).sum())} of {len(scores)} sentences have a log-probability that is not a "
             "finite number; the model's weights are broken, train it again with a lower learning rate"
         )
-    return result
+    return scores
 
 
-def _pad(tokens: np.ndarray, lengths: np.ndarray, first: int, bos_id: int, pad_id: int) -> tuple[torch.Tensor, ...]:
-    """Rows of `<s> sentence padding` (B, 1 + T), and which of the T sentence positions are real."""
-    longest = int(lengths[0])
-    real = np.arange(longest) < lengths[:, None]
-    ids = np.full((len(lengths), 1 + longest), pad_id, dtype=np.int64)
-    ids[:, 0] = bos_id
-    ids[:, 1:][real] = tokens[first : first + int(lengths.sum())]
-    return torch.from_numpy(ids), torch.from_numpy(real)
+def _score_rows(
+    model: PreTrainedModel,
+    tree: PrefixTree,
+    tokens: np.ndarray,
+    pad_id: int,
+    start: int,
+    stop: int,
+    log_p: torch.Tensor,
+) -> None:
+    """Fill `log_p` for the predictions of rows `start` to `stop`."""
+    first, last = int(tree.rows[start]), int(tree.rows[stop])
+    lengths_B = np.diff(tree.rows[start : stop + 1])
+    align = _ALIGN if shares_prefixes(model) else 1
+    place_N = np.arange(align * math.ceil(lengths_B[0] / align))
+    real_BN = place_N < lengths_B[:, None]
+    ids_BN, depths_BN = np.full(real_BN.shape, pad_id), np.zeros(real_BN.shape, dtype=np.int64)
+    ends_BN = np.broadcast_to(place_N + 1, real_BN.shape).copy()  # padding sees itself, since a softmax needs something
+    for padded_BN, values in ((ids_BN, tokens), (depths_BN, tree.depths), (ends_BN, tree.ends)):
+        padded_BN[real_BN] = values[first:last]
+    ids, depths, ends, real = (torch.from_numpy(x).to(model.device) for x in (ids_BN, depths_BN, ends_BN, real_BN))
+    branching = bool((ends_BN != lengths_B[:, None])[real_BN].any())
+    inputs_MD, head = _read(model, ids, depths, ends if branching else None, real)
+
+    begin, end = np.searchsorted(tree.nodes, (first, last))
+    nodes = tree.nodes[begin:end] - first
+    nodes_E, targets_E = (torch.from_numpy(x).to(model.device) for x in (nodes, tree.targets[begin:end]))
+    block_bytes = _BLOCK_BYTES.get(model.device.type, _BLOCK_BYTES["cpu"])
+    C = max(64, block_bytes // (4 * int(model.config.vocab_size)))
+    edges = np.searchsorted(nodes, np.arange(0, last - first + C, C)).tolist()
+    for number, (low, high) in enumerate(itertools.pairwise(edges)):
+        log_p_CV = torch.log_softmax(head(inputs_MD[number * C : (number + 1) * C]), dim=-1, dtype=torch.float32)
+        log_p[begin + low : begin + high] = log_p_CV[nodes_E[low:high] - number * C, targets_E[low:high]]
 
 
-def _log_probabilities(model: PreTrainedModel, ids_BT: torch.Tensor, real_BT: torch.Tensor) -> torch.Tensor:
-    """Sum over real positions of the next token's log-probability: (B,) float64."""
-    logits_BTV = model(input_ids=ids_BT[:, :-1], use_cache=False).logits
-    log_p_BTV = torch.log_softmax(logits_BTV, dim=-1, dtype=torch.float32)
-    log_p_BT = log_p_BTV.gather(-1, ids_BT[:, 1:, None]).squeeze(-1)
-    return log_p_BT.double().masked_fill(~real_BT, 0.0).sum(-1)
+def _read(
+    model: PreTrainedModel,
+    ids_BN: torch.Tensor,
+    depths_BN: torch.Tensor,
+    ends_BN: torch.Tensor | None,
+    real_BN: torch.Tensor,
+) -> tuple[torch.Tensor, Callable[[torch.Tensor], torch.Tensor]]:
+    """The output head's inputs at the real nodes (M, D) and the head; the logits themselves and the identity if the
+    architecture is not a known one. No `ends_BN`: rows are single sentences, for which the causal mask does.
+    """
+    if not shares_prefixes(model):
+        return model(input_ids=ids_BN, use_cache=False).logits[real_BN], torch.nn.Identity()
+    mask = None
+    if ends_BN is not None:
+        place_N = torch.arange(ids_BN.shape[1], device=ids_BN.device)
+        sees_BNN = (place_N <= place_N[:, None]) & (place_N[:, None] < ends_BN[:, None])
+        mask = torch.zeros(sees_BNN.shape, dtype=model.dtype, device=ids_BN.device)
+        mask = mask.masked_fill_(~sees_BNN, torch.finfo(model.dtype).min)[:, None]
+    hidden_BND = model.base_model(
+        input_ids=ids_BN, position_ids=depths_BN, attention_mask=mask, use_cache=False
+    ).last_hidden_state
+    return hidden_BND[real_BN], model.get_output_embeddings()

@@ -16,8 +16,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from palenka_tune.config.files import write_json
 from palenka_tune.data.store import TokenStore
-from palenka_tune.evaluation.minimal_pairs import MinimalPairResults, evaluate_minimal_pairs
+from palenka_tune.evaluation.minimal_pairs import (
+    MinimalPairResults,
+    TokenisedSuite,
+    evaluate_suite,
+    tokenise_suite,
+)
 from palenka_tune.evaluation.perplexity import cross_entropy
+from palenka_tune.evaluation.suite import read_suite
 from palenka_tune.models.build import count_parameters
 from palenka_tune.search.results import perplexity
 
@@ -46,15 +52,14 @@ def score(
     name: str,
     role: str,
     model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerFast,
     *,
     store: TokenStore,
     dev: torch.Tensor,
-    suite: Path | None,
+    suite: TokenisedSuite | None,
 ) -> Score:
     """Measure one model on the dev windows and, if there is a suite, on its minimal pairs."""
     ce, _ = cross_entropy(model, dev.numpy(), store.pad_id)
-    pairs = evaluate_minimal_pairs(model, tokenizer, suite) if suite else None
+    pairs = evaluate_suite(model, suite) if suite else None
     return Score(name, role, count_parameters(model), ce, pairs)
 
 
@@ -67,11 +72,15 @@ def score_all(
     suite: Path | None,
     log: Callable[[str], None],
 ) -> list[Score]:
-    """Score (name, role, loader) one after another, each loaded only while it is measured."""
+    """Score (name, role, loader) one after another, each loaded only while it is measured.
+
+    The suite is read and tokenised once for all.
+    """
+    tokenised = tokenise_suite(tokenizer, read_suite(suite)) if suite else None
     scores = []
     for name, role, load in models:
         log(f"scoring {name} ({role})")
-        scores.append(score(name, role, load(), tokenizer, store=store, dev=dev, suite=suite))
+        scores.append(score(name, role, load(), store=store, dev=dev, suite=tokenised))
     return scores
 
 

@@ -7,7 +7,13 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from palenka_tune.errors import UserError
-from palenka_tune.evaluation.minimal_pairs import evaluate_minimal_pairs, score_suite
+from palenka_tune.evaluation.minimal_pairs import (
+    TokenisedSuite,
+    evaluate_minimal_pairs,
+    evaluate_suite,
+    score_suite,
+    tokenise_suite,
+)
 from palenka_tune.evaluation.suite import read_suite
 
 
@@ -17,6 +23,10 @@ def write_suite(folder: Path, paradigms: dict[str, list[tuple[str, str]]]) -> Pa
         lines = [json.dumps({"sentence_good": good, "sentence_bad": bad}) for good, bad in pairs]
         (folder / f"{uid}.jsonl").write_text("\n".join(lines))
     return folder
+
+
+def open_suite(tokenizer: PreTrainedTokenizerFast, folder: Path) -> TokenisedSuite:
+    return tokenise_suite(tokenizer, read_suite(folder))
 
 
 def slow_log_probability(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, sentence: str) -> float:
@@ -34,7 +44,7 @@ def test_blimp_predictions_equal_a_slow_reference(
         tied = [line for line in lines if json.loads(line)["sentence_good"] == json.loads(line)["sentence_bad"]]
         (tmp_path / f"{uid}.jsonl").write_text("\n".join(lines[:50] + tied))
     results = evaluate_minimal_pairs(model, tokenizer, tmp_path)
-    scores = score_suite(model, tokenizer, read_suite(tmp_path))
+    scores = score_suite(model, open_suite(tokenizer, tmp_path))
 
     reference = model.double().eval()
     correct_somewhere = wrong_somewhere = 0
@@ -85,6 +95,19 @@ def test_shorter_sentences_win_under_a_uniform_model_and_ties_are_wrong(
     assert results.seconds > 0
 
 
+def test_a_tokenised_suite_serves_several_models(
+    model: PreTrainedModel, uniform_model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    folder = write_suite(
+        tmp_path / "s", {"b": [("a b c", "a b c d"), ("same", "same")], "a": [("The cats.", "The cat.")] * 3}
+    )
+    suite = open_suite(tokenizer, folder)
+    assert len(suite.ids) == 5
+    for each in (model, uniform_model, model):
+        assert evaluate_suite(each, suite).paradigms == evaluate_minimal_pairs(each, tokenizer, folder).paradigms
+    assert [(p.uid, p.pairs, p.ties) for p in evaluate_suite(model, suite).paradigms] == [("a", 3, 0), ("b", 2, 1)]
+
+
 def test_every_sentence_is_scored_once(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
@@ -98,9 +121,9 @@ def test_padding_and_truncation_of_an_earlier_call_do_not_leak_in(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
     suite = write_suite(tmp_path / "s", {"a": [("The cats are happy about it.", "Yes.")]})
-    expected = score_suite(model, tokenizer, read_suite(suite))[0]
+    expected = score_suite(model, open_suite(tokenizer, suite))[0]
     tokenizer(["The dogs were not", "No"], padding=True, truncation=True, max_length=2)
-    np.testing.assert_array_equal(score_suite(model, tokenizer, read_suite(suite))[0], expected)
+    np.testing.assert_array_equal(score_suite(model, open_suite(tokenizer, suite))[0], expected)
 
 
 def test_a_sentence_beyond_the_positions_names_file_line_and_lengths(

@@ -4,13 +4,17 @@ import random
 import numpy as np
 import pytest
 import torch
-from transformers import PreTrainedModel
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedModel
 
 from palenka_tune.errors import PalenkaError
-from palenka_tune.evaluation.scoring import default_batch_tokens, score_sentences
+from palenka_tune.evaluation.prefix_tree import build_tree
+from palenka_tune.evaluation.scoring import score_sentences, score_tree, shares_prefixes
 
 RANDOM = random.Random(4)
-SENTENCES = [[RANDOM.randrange(3, 320) for _ in range(RANDOM.choice([1, 2, 5, 9, 14, 30, 64]))] for _ in range(60)]
+SENTENCES = [[RANDOM.randrange(3, 320) for _ in range(RANDOM.choice([1, 2, 5, 9, 14, 30, 64]))] for _ in range(40)]
+SENTENCES += [
+    [*SENTENCES[n][: RANDOM.randrange(1, 30)], *SENTENCES[n + 1]][:64] for n in range(20)
+]  # shared beginnings
 
 
 def slow_score(model: PreTrainedModel, sentence: list[int]) -> float:
@@ -30,6 +34,36 @@ def test_batched_scores_equal_a_loop_over_single_sentences(model: PreTrainedMode
     expected = [slow_score(reference, sentence) for sentence in SENTENCES]
     assert np.std([score / len(sentence) for score, sentence in zip(expected, SENTENCES, strict=True)]) > 0.1
     np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_shared_beginnings_change_nothing(model: PreTrainedModel, attention: str) -> None:
+    model.set_attn_implementation(attention)
+    assert shares_prefixes(model)
+    alone = score_tree(model, build_tree(SENTENCES, row_tokens=1), bos_id=1)
+    for row_tokens in (10, 64, 1000):
+        shared = score_tree(model, build_tree(SENTENCES, row_tokens), bos_id=1)
+        np.testing.assert_allclose(shared, alone, rtol=0, atol=1e-4)
+
+
+def test_an_unknown_architecture_is_read_sentence_by_sentence() -> None:
+    torch.manual_seed(3)
+    config = GPTNeoXConfig(
+        vocab_size=320, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48
+    )
+    model = GPTNeoXForCausalLM(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(4.0)
+    assert not shares_prefixes(model)
+    scores = score_sentences(model, SENTENCES, bos_id=1)
+    reference = model.double().eval()
+    np.testing.assert_allclose(scores, [slow_score(reference, sentence) for sentence in SENTENCES], rtol=0, atol=1e-3)
+
+
+def test_repeated_sentences_score_exactly_alike(model: PreTrainedModel) -> None:
+    scores = score_sentences(model, SENTENCES[:20] * 2, bos_id=1)
+    np.testing.assert_array_equal(scores[:20], scores[20:])
 
 
 def test_the_batch_size_does_not_change_the_scores(model: PreTrainedModel) -> None:
@@ -65,9 +99,3 @@ def test_a_diverged_model_is_not_scored_as_wrong(model: PreTrainedModel) -> None
         next(model.parameters()).fill_(float("nan"))
     with pytest.raises(PalenkaError, match="60 of 60 sentences have a log-probability that is not a finite number"):
         score_sentences(model, SENTENCES, bos_id=1)
-
-
-def test_the_default_batch_shrinks_with_the_vocabulary(model: PreTrainedModel) -> None:
-    assert default_batch_tokens(model) == 2**23 // 4 // 320
-    model.config.vocab_size = 50_000
-    assert default_batch_tokens(model) == 256

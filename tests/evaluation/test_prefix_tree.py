@@ -1,0 +1,59 @@
+import random
+
+import numpy as np
+import pytest
+
+from palenka_tune.evaluation.prefix_tree import PrefixTree, build_tree
+
+RANDOM = random.Random(9)
+# Few different tokens, so that sentences share beginnings, repeat, and are beginnings of one another.
+SENTENCES = [[RANDOM.randrange(3) for _ in range(RANDOM.randrange(9))] for _ in range(300)] + [[1] * 40, [1] * 41]
+
+
+def ancestors(tree: PrefixTree, node: int) -> list[int]:
+    """The nodes of its row that `node` may attend to, from the range rule alone."""
+    start = max(first for first in tree.rows.tolist() if first <= node)
+    return [other for other in range(start, node + 1) if node - start < tree.ends[other]]
+
+
+@pytest.mark.parametrize("row_tokens", [1, 7, 64, 10_000])
+def test_each_prediction_sees_its_prefix_and_nothing_else(row_tokens: int) -> None:
+    tree = build_tree(SENTENCES, row_tokens)
+    seen = [[int(tree.tokens[other]) for other in ancestors(tree, node)] for node in range(len(tree.tokens))]
+    assert [len(prefix) - 1 for prefix in seen] == tree.depths.tolist()
+    for number, sentence in enumerate(SENTENCES):
+        predictions = tree.predictions[tree.owners == number]
+        prefixes = [seen[node] for node in tree.nodes[predictions]]
+        assert tree.targets[predictions].tolist() == sentence
+        assert prefixes == [[-1, *sentence[:length]] for length in range(len(sentence))]
+
+
+def test_within_a_row_no_prefix_and_no_prediction_occurs_twice() -> None:
+    tree = build_tree(SENTENCES, 10_000)
+    prefixes = {tuple(s[:n]) for s in SENTENCES for n in range(len(s))}
+    predictions = {tuple(s[: n + 1]) for s in SENTENCES for n in range(len(s))}
+    assert (len(tree.rows), len(tree.tokens), len(tree.nodes)) == (2, len(prefixes), len(predictions))
+
+
+def test_rows_are_longest_first_within_their_limit_and_hold_every_sentence() -> None:
+    tree = build_tree(SENTENCES, 20)
+    lengths = np.diff(tree.rows)
+    assert lengths[:2].tolist() == [41, 40]  # a sentence longer than a row has one of its own
+    assert lengths[2] <= 20
+    assert (np.diff(lengths) <= 0).all()
+    assert len(lengths) > 10
+    assert tree.row_sentences.sum() == len(SENTENCES)
+    assert (np.diff(tree.nodes) >= 0).all()
+
+
+def test_sums_are_per_sentence_in_the_order_given() -> None:
+    tree = build_tree(SENTENCES)
+    np.testing.assert_array_equal(tree.sums(np.ones(len(tree.nodes))), [len(sentence) for sentence in SENTENCES])
+    np.testing.assert_array_equal(tree.sums(tree.targets), [sum(sentence) for sentence in SENTENCES])
+
+
+@pytest.mark.parametrize("sentences", [[], [[]], [[], [], []]])
+def test_nothing_to_read(sentences: list[list[int]]) -> None:
+    tree = build_tree(sentences)
+    assert len(tree.tokens) == len(tree.nodes) == 0
+    np.testing.assert_array_equal(tree.sums(np.zeros(0)), np.zeros(len(sentences)))
