@@ -28,7 +28,7 @@ Progress = Callable[[int, int], None]
 
 _SHARING_FAMILIES = ("gpt2", "llama")
 """Architectures known to take any attention mask and positions, and whose logits are their head's output as it is."""
-_BATCH_TOKENS = {"cuda": 2**14, "cpu": 2**11}
+_BATCH_TOKENS = {"cuda": 2**14, "cpu": 2**10}
 _ALIGN = 16  # PyTorch's attention on a CPU takes three times as long for 63 places as for 64
 _BLOCK_BYTES = {"cuda": 2**30, "cpu": 2**20}  # a block's float32 logits
 
@@ -75,7 +75,7 @@ def score_tree(
 ) -> np.ndarray:
     """Summed log-probabilities (sentences,) float64, in nats, in the order in which the tree was given them.
 
-    A batch holds at most `batch_tokens` tokens (None: 16,384 on a GPU, 2,048 elsewhere), but always one row. `progress`
+    A batch holds at most `batch_tokens` tokens (None: 16,384 on a GPU, 1,024 elsewhere), but always one row. `progress`
     is called with (sentences done, sentences) after each batch. A tree whose rows branch needs a model that
     `shares_prefixes`.
 
@@ -125,9 +125,9 @@ def _score_rows(
     ends_BN = np.broadcast_to(place_N + 1, real_BN.shape).copy()  # padding sees itself, since a softmax needs something
     for padded_BN, values in ((ids_BN, tokens), (depths_BN, tree.depths), (ends_BN, tree.ends)):
         padded_BN[real_BN] = values[first:last]
-    ids, depths, ends, real = (torch.from_numpy(x).to(model.device) for x in (ids_BN, depths_BN, ends_BN, real_BN))
-    branching = bool((ends_BN != lengths_B[:, None])[real_BN].any())
-    inputs_MD, head = _read(model, ids, depths, ends if branching else None, real)
+    inputs_MD, head = _read(
+        model, *(torch.from_numpy(x).to(model.device) for x in (ids_BN, depths_BN, ends_BN, real_BN))
+    )
 
     begin, end = np.searchsorted(tree.nodes, (first, last))
     nodes = tree.nodes[begin:end] - first
@@ -141,24 +141,20 @@ def _score_rows(
 
 
 def _read(
-    model: PreTrainedModel,
-    ids_BN: torch.Tensor,
-    depths_BN: torch.Tensor,
-    ends_BN: torch.Tensor | None,
-    real_BN: torch.Tensor,
+    model: PreTrainedModel, ids_BN: torch.Tensor, depths_BN: torch.Tensor, ends_BN: torch.Tensor, real_BN: torch.Tensor
 ) -> tuple[torch.Tensor, Callable[[torch.Tensor], torch.Tensor]]:
-    """The output head's inputs at the real nodes (M, D) and the head; the logits themselves and the identity if the
-    architecture is not a known one. No `ends_BN`: rows are single sentences, for which the causal mask does.
+    """What the output head reads at the real nodes (M, D), and the head.
+
+    An architecture that cannot share prefixes has rows of single sentences, for which its own causal mask does; it
+    gives the logits themselves, whatever its head does to them, and the identity.
     """
     if not shares_prefixes(model):
         return model(input_ids=ids_BN, use_cache=False).logits[real_BN], torch.nn.Identity()
-    mask = None
-    if ends_BN is not None:
-        place_N = torch.arange(ids_BN.shape[1], device=ids_BN.device)
-        sees_BNN = (place_N <= place_N[:, None]) & (place_N[:, None] < ends_BN[:, None])
-        mask = torch.zeros(sees_BNN.shape, dtype=model.dtype, device=ids_BN.device)
-        mask = mask.masked_fill_(~sees_BNN, torch.finfo(model.dtype).min)[:, None]
+    place_N = torch.arange(ids_BN.shape[1], device=ids_BN.device)
+    hidden_from_BNN = (place_N > place_N[:, None]) | (place_N[:, None] >= ends_BN[:, None])
+    mask_BNN = torch.zeros(hidden_from_BNN.shape, dtype=model.dtype, device=ids_BN.device)
+    mask_BNN.masked_fill_(hidden_from_BNN, torch.finfo(model.dtype).min)
     hidden_BND = model.base_model(
-        input_ids=ids_BN, position_ids=depths_BN, attention_mask=mask, use_cache=False
+        input_ids=ids_BN, position_ids=depths_BN, attention_mask=mask_BNN[:, None], use_cache=False
     ).last_hidden_state
     return hidden_BND[real_BN], model.get_output_embeddings()
