@@ -11,6 +11,7 @@ COMMANDS = {
     "search": "search for the best way to distil a student, and keep it",
     "distill": "train one student with fixed settings",
     "train": "train one teacher",
+    "cache": "keep the teachers' outputs: build, verify, info",
     "evaluate": "score a model on minimal pairs",
 }
 

@@ -96,9 +96,20 @@ def test_importing_is_cheap(module: str) -> None:
 
 
 OPTIONS = {
-    "search": ["--data", "--scale", "--set", "--name", "--samples", "--concurrent", "--minimal-pairs", "--address"],
+    "search": [
+        "--data",
+        "--scale",
+        "--set",
+        "--name",
+        "--samples",
+        "--concurrent",
+        "--minimal-pairs",
+        "--cache-budget",
+        "--teachers-online",
+    ],
     "distill": ["--out", "--data", "--scale", "--set", "--device"],
     "train": ["PRESET", "--data", "--scale", "--set", "--list", "--workers", "--address"],
+    "cache": ["build", "verify", "info", "--cache-budget", "--storage", "--set"],
     "evaluate": ["MODEL", "--minimal-pairs", "--json", "--device"],
 }
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from palenka_tune.cluster.session import ray_session, resolve_device
+from palenka_tune.cache.settings import CacheSettings
+from palenka_tune.cluster.session import Resources, ray_session, resolve_device
 from palenka_tune.commands.options import DEFAULT_STORAGE, Parser, add_experiment_options, line_logger
 from palenka_tune.config.build import leaf_paths, parse_assignment
 from palenka_tune.config.files import atomic_path, check_writable, write_json
@@ -17,11 +20,15 @@ from palenka_tune.data import prepare as data
 from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.search.experiment import Experiment, experiment_from, resolve_overrides, resolve_tree
 
+if TYPE_CHECKING:
+    from palenka_tune.teachers.spec import Teacher
+
 DESCRIPTION = """\
 Train one student with fixed settings and write DIR/metrics.json, DIR/student (a Hugging Face model).
 
 L = CE + alpha * KL(teachers, student) + beta * distance of hidden states; alpha=0 and beta=0 is plain training and
-needs no teachers. A command that was stopped goes on from its last checkpoint when it is given again."""
+needs no teachers. The teachers run on every batch; --cached keeps their outputs first, as a search does, which pays for
+several epochs or students. A command that was stopped goes on from its last checkpoint when it is given again."""
 
 EXAMPLES = """\
   python -m palenka_tune.distill --out my_student --set alpha=1 --set beta=3 --set projection.rank=64
@@ -60,17 +67,18 @@ def main(config: DistillConfig) -> dict[str, Any]:
     from palenka_tune.models.card import model_card
     from palenka_tune.models.export import export_student
     from palenka_tune.search.student import Bench, BenchSpec
-    from palenka_tune.teachers.spec import Teacher
 
     teachers: list[Teacher] = []
+    cache: str | None = None
     if experiment.distill.alpha or experiment.distill.beta:
-        teachers = _teachers(experiment, prepared, config.storage, log)
+        teachers, cache = _signals(experiment, prepared, config.storage, log)
     bench = Bench(
         BenchSpec(
             str(prepared.store.folder),
             experiment.student,
             tuple(str(teacher.folder) for teacher in teachers),
             device,
+            cache,
         )
     )
     loop = bench.loop(experiment.distill, experiment.recipe, seed=experiment.seed)
@@ -123,15 +131,26 @@ def main(config: DistillConfig) -> dict[str, Any]:
     return metrics
 
 
-def _teachers(experiment: Experiment, prepared: data.PreparedData, storage: Path, log: Callable[[str], None]) -> Any:
-    """The teachers; Ray is started only if one of them must be trained."""
-    from palenka_tune.search import teaching
+def _signals(
+    experiment: Experiment, prepared: data.PreparedData, storage: Path, log: Callable[[str], None]
+) -> tuple[list[Teacher], str | None]:
+    """The teachers, and the folder of their cache if one is wanted; Ray is started only for what is not there yet."""
+    from palenka_tune.cache.plan import need_of
+    from palenka_tune.search import caching, teaching
 
     teaching.open_given(experiment, prepared)
-    if not teaching.missing(experiment, prepared, storage):
-        return teaching.obtain(experiment, prepared, storage, use_gpu=False, log=log)
-    with ray_session() as resources:
-        return teaching.obtain(experiment, prepared, storage, use_gpu=resources.gpus > 0, log=log)
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def resources() -> Resources:
+            return stack.enter_context(ray_session())
+
+        use_gpu = bool(teaching.missing(experiment, prepared, storage)) and resources().gpus > 0
+        teachers = teaching.obtain(experiment, prepared, storage, use_gpu=use_gpu, log=log)
+        shapes = tuple(teacher.shape for teacher in teachers)
+        need = need_of([experiment.distill], experiment.student_shape, shapes)
+        cache = caching.obtain(experiment, need, teachers, prepared.store, storage, resources, log)
+    return teachers, None if cache is None else str(cache.folder)
 
 
 def _identity(experiment: Experiment, data_fingerprint: str) -> str:
@@ -174,11 +193,13 @@ def cli(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--device", default="auto", choices=["auto", "cpu", "cuda"], help="default: a GPU if there is one"
     )
+    parser.add_argument("--cached", action="store_true", help="run the teachers once and train from their cache")
     args = parser.parse_args(argv)
     assignments = [parse_assignment(text) for text in args.overrides]
     overrides = resolve_overrides(assignments, leaf_paths(Experiment))
     options = {"scale": args.scale, "data.source": args.data, "seed": args.seed}
-    tree = resolve_tree({}, options, overrides, "distill")
+    form = CacheSettings().form if args.cached else "online"
+    tree = resolve_tree({"cache": {"form": form}}, options, overrides, "distill")
     config = DistillConfig(
         experiment_from(tree, "distill"), Path(args.out), Path(args.storage or DEFAULT_STORAGE), args.device, args.quiet
     )

@@ -47,6 +47,18 @@ def cli(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--minimal-pairs", default=None, metavar="DIR", help="a BLiMP-format folder to score the models on"
     )
+    parser.add_argument(
+        "--cache-budget",
+        type=float,
+        default=None,
+        metavar="GB",
+        help="disk for the teachers' outputs (default: what is free)",
+    )
+    parser.add_argument(
+        "--teachers-online",
+        action="store_true",
+        help="run the teachers on every batch instead of keeping their outputs",
+    )
     parser.add_argument("--address", default=None, help="a running Ray cluster (default: start Ray on this machine)")
     parser.add_argument("--dry-run", action="store_true", help="check everything and print the plan")
     args = parser.parse_args(argv)
@@ -55,6 +67,8 @@ def cli(argv: Sequence[str]) -> int:
         "data.source": args.data,
         "seed": args.seed,
         "search.samples": args.samples,
+        "cache.budget_gb": args.cache_budget,
+        "cache.form": "online" if args.teachers_online else None,
     }
     config = resolve(args.space, options=options, assignments=[parse_assignment(text) for text in args.overrides])
     protect(args.address)

@@ -74,20 +74,29 @@ def file_sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def build_once(folder: str | Path, build: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+def build_once(
+    folder: str | Path, build: Callable[[Path], dict[str, Any]], *, keep_partial: bool = False
+) -> dict[str, Any]:
     """Return the manifest of the artifact `folder`, building it first if it is not there.
 
     `build(temporary_folder)` writes the files and returns the manifest, which is written last. Processes that want the
     same artifact wait for the one that builds it. Every file's size and SHA-256 are kept in the manifest under `files`.
+    With `keep_partial` an interrupted build leaves its files in `partial_folder(folder)`, where the next finds them.
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(str(folder.parent / f".{folder.name}.lock")):
         if (folder / MANIFEST).exists():
             return open_artifact(folder)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        if keep_partial:
+            temporary = partial_folder(folder)
+            temporary.mkdir(exist_ok=True)
+        else:
+            temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
             manifest = dict(build(temporary))
+            for torn in temporary.rglob(".*"):  # of a write that was killed
+                torn.unlink()
             manifest["files"] = {
                 str(path.relative_to(temporary)): {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
                 for path in sorted(temporary.rglob("*"))
@@ -99,8 +108,14 @@ def build_once(folder: str | Path, build: Callable[[Path], dict[str, Any]]) -> d
                 shutil.rmtree(folder)
             temporary.replace(folder)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            if not keep_partial:
+                shutil.rmtree(temporary, ignore_errors=True)
         return manifest
+
+
+def partial_folder(folder: str | Path) -> Path:
+    """Where an interrupted build of the artifact `folder` keeps what it has (`build_once(keep_partial=True)`)."""
+    return Path(folder).parent / f".{Path(folder).name}.partial"
 
 
 def open_artifact(folder: str | Path, *, verify: bool = False) -> dict[str, Any]:

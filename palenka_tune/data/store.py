@@ -86,6 +86,20 @@ class TokenStore:
         self._split(split)
         return self._arrays[split]
 
+    def shifted(self, split: str, copies: int) -> np.ndarray:
+        """(copies * N, T) uint16: the windows of `split`, then the same text cut T/copies, 2T/copies, ... tokens later.
+
+        The last window of a shifted copy ends in padding. One copy is `windows`; more are made in memory.
+        """
+        windows = self.windows(split)
+        if copies == 1:
+            return windows
+        made = np.full((copies, *windows.shape), self.pad_id, dtype=windows.dtype)
+        for number in range(copies):
+            text = windows.reshape(-1)[number * self.window // copies :]
+            made[number].reshape(-1)[: len(text)] = text
+        return made.reshape(-1, self.window)
+
     def _split(self, split: str) -> dict[str, int]:
         if split not in self.manifest["splits"]:
             raise PalenkaError(f"{self.folder} holds no {split} split (it holds {', '.join(self.splits)})")

@@ -73,8 +73,9 @@ class TrainingLoop:
     """Trains `model` on `train` windows (N,T) under `objective`.
 
     `model` may be wrapped in DistributedDataParallel; `world` then says which slice of each global batch is this
-    process'. `total_steps` defaults to the recipe's epochs over `train`. `on_record` receives a `TrainRecord` every
-    20 steps.
+    process'. `total_steps` defaults to the recipe's epochs over `train`. `train` may hold several `copies` of the text,
+    cut into windows at other places, of which epoch after epoch takes the next. `on_record` receives a `TrainRecord`
+    every 20 steps.
     """
 
     def __init__(
@@ -88,13 +89,15 @@ class TrainingLoop:
         pad_id: int,
         seed: int,
         total_steps: int | None = None,
+        copies: int = 1,
         world: World | None = None,
         on_record: Callable[[TrainRecord], None] | None = None,
     ) -> None:
         self.model, self.objective, self.train, self.dev = model, objective, train, dev
         self.recipe, self.pad_id, self.seed, self.on_record = recipe, pad_id, seed, on_record
         self.world = world or World()
-        self.total_steps = total_steps or steps_for(recipe, len(train))
+        self.copies, self.epoch_windows = copies, len(train) // copies
+        self.total_steps = total_steps or steps_for(recipe, self.epoch_windows)
         self.device = next(model.parameters()).device
         self.objective.to(self.device)
         self.dtype = resolve_precision(recipe.precision, self.device)
@@ -105,7 +108,7 @@ class TrainingLoop:
         self.base_lrs = [group["lr"] for group in groups]
         self.optimizer = torch.optim.AdamW(groups, betas=(recipe.beta1, recipe.beta2), fused=True)
         self.step, self.tokens = 0, 0
-        self._epoch_order: tuple[int, Tensor] | None = None
+        self._epoch_orders: dict[int, Tensor] = {}
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         if self.dtype is torch.float32:
@@ -114,15 +117,16 @@ class TrainingLoop:
 
     def batch_index(self, step: int) -> Tensor:
         """Windows of the global batch of `step`: the epochs' permutations laid end to end, cut into full batches."""
-        size, count = self.recipe.batch_size, len(self.train)
+        size, count = self.recipe.batch_size, self.epoch_windows
         start, parts = step * size, []
         while size > 0:
             epoch, offset = divmod(start, count)
-            if self._epoch_order is None or self._epoch_order[0] != epoch:
+            if epoch not in self._epoch_orders:
                 generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-                self._epoch_order = (epoch, torch.randperm(count, generator=generator))
-            part = self._epoch_order[1][offset : offset + size]
-            parts.append(part)
+                kept = {known: order for known, order in self._epoch_orders.items() if abs(known - epoch) == 1}
+                self._epoch_orders = kept | {epoch: torch.randperm(count, generator=generator)}
+            part = self._epoch_orders[epoch][offset : offset + size]
+            parts.append(part + epoch % self.copies * count)
             start, size = start + len(part), size - len(part)
         return torch.cat(parts)
 
@@ -174,6 +178,7 @@ class TrainingLoop:
             share = self._targets(batch.tokens) / targets
             with self._no_sync(number + 1 < len(micro_batches)), self._autocast():
                 terms: LossTerms = self.objective(self.model, batch, self.step)
+                self._prefetch(micro_batches, number)
                 self.scaler.scale(terms.total * (share * self.world.size)).backward()
             for name, value in terms.named().items():
                 means[name] = means.get(name, torch.zeros((), device=self.device)) + value * share * self.world.size
@@ -189,6 +194,14 @@ class TrainingLoop:
         self.step += 1
         self.tokens += whole.numel()
         return means
+
+    def _prefetch(self, micro_batches: tuple[Tensor, ...], number: int) -> None:
+        """Let the objective fetch what the next micro-batch needs while this one runs backward."""
+        if number + 1 < len(micro_batches):
+            self.objective.prefetch("train", micro_batches[number + 1], self.step)
+        elif self.step + 1 < self.total_steps:
+            mine = self.batch_index(self.step + 1).tensor_split(self.world.size)[self.world.rank]
+            self.objective.prefetch("train", mine.tensor_split(self.recipe.accumulate)[0], self.step + 1)
 
     def _no_sync(self, on: bool) -> contextlib.AbstractContextManager[Any]:
         no_sync = getattr(self.model, "no_sync", None)

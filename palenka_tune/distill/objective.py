@@ -59,6 +59,9 @@ class PlainObjective(nn.Module):
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         return []
 
+    def prefetch(self, split: str, index: Tensor, step: int) -> None:
+        """Nothing to fetch: there are no teachers."""
+
     def forward(self, model: nn.Module, batch: WindowBatch, step: int) -> LossTerms:
         """Loss terms of `batch`; `step` is the number of optimiser steps taken so far."""
         states, _ = states_of(model, batch.tokens)
@@ -105,7 +108,7 @@ class DistillationObjective(nn.Module):
             self.pairs[f"{number}:{teacher_layer}:{student_layer}"] = PairProjection(
                 settings,
                 direction_for(settings, student_width, teacher.width),
-                TargetTransform(settings, statistics),
+                TargetTransform(settings, statistics, self.source.components(number, teacher_layer)),
                 shared,
             )
 
@@ -128,6 +131,12 @@ class DistillationObjective(nn.Module):
         settings = self.settings
         logits = LogitRequest(tuple(self.weights), settings.temperature, settings.ensemble) if alpha > 0 else None
         return SignalRequest(logits, layers)
+
+    def prefetch(self, split: str, index: Tensor, step: int) -> None:
+        """Told which windows come next, so that a source on disk reads them meanwhile."""
+        request = self.request(*self.loss_weights(step))
+        if not request.nothing:
+            self.source.prefetch(split, index, request)
 
     def forward(self, model: nn.Module, batch: WindowBatch, step: int) -> LossTerms:
         """Loss terms of `batch`; `step` is the number of optimiser steps taken so far."""

@@ -17,6 +17,7 @@ from torch.nn.utils.parametrizations import orthogonal
 
 from palenka_tune.distill.settings import ProjectionSettings
 from palenka_tune.distill.statistics import LayerStatistics
+from palenka_tune.errors import PalenkaError
 
 
 def _mlp(inputs: int, outputs: int) -> nn.Module:
@@ -56,27 +57,42 @@ def standardise(target_BTD: Tensor, mask_BT: Tensor) -> Tensor:
 
 
 class TargetTransform(nn.Module):
-    """The fixed part of a target: centre, reduce to the leading components, whiten. (B,T,E) -> (B,T,R)."""
+    """The fixed part of a target: centre, reduce to the leading components, whiten. (B,T,E) -> (B,T,R).
+
+    `components` is how many leading components the source gives instead of the whole state (None: the state); what is
+    left to do then is to take the first R of them, and to whiten.
+    """
 
     mean: Tensor | None
     matrix: Tensor | None
+    scale: Tensor | None
 
-    def __init__(self, settings: ProjectionSettings, statistics: LayerStatistics | None) -> None:
+    def __init__(
+        self, settings: ProjectionSettings, statistics: LayerStatistics | None, components: int | None = None
+    ) -> None:
         super().__init__()
-        self.register_buffer("mean", None, persistent=False)
-        self.register_buffer("matrix", None, persistent=False)
+        for name in ("mean", "matrix", "scale"):
+            self.register_buffer(name, None, persistent=False)
+        self.rank: int | None = None
+        if components is not None and (settings.rank is None or settings.rank > components):
+            raise PalenkaError(
+                f"{components} components of a teacher's hidden state are kept, but projection.rank is "
+                f"{settings.rank}; use a rank of at most {components}, or a cache that holds more"
+            )
         if not self.needs_statistics(settings):
             return
         assert statistics is not None
-        self.mean = statistics.mean
-        if settings.rank is None and settings.normalize != "whiten":
-            return
-        rank = settings.rank or len(statistics.variances)
-        self.matrix = statistics.components[:, :rank]
+        rotates = settings.rank is not None or settings.normalize == "whiten"
+        if rotates:
+            self.rank = settings.rank or len(statistics.variances)
+        if components is None:
+            self.mean = statistics.mean
+            if self.rank is not None:
+                self.matrix = statistics.components[:, : self.rank]
         if settings.normalize == "whiten":
             # a floor keeps directions without variance from being blown up into noise
             floor = 1e-5 * float(statistics.variances[0])
-            self.matrix = self.matrix / (statistics.variances[:rank] + floor).sqrt()
+            self.scale = (statistics.variances[: self.rank] + floor).rsqrt()
 
     @staticmethod
     def needs_statistics(settings: ProjectionSettings) -> bool:
@@ -86,7 +102,11 @@ class TargetTransform(nn.Module):
         state = state_BTE.float()
         if self.mean is not None:
             state = state - self.mean
-        return state if self.matrix is None else state @ self.matrix
+        if self.matrix is not None:
+            state = state @ self.matrix
+        elif self.rank is not None:
+            state = state[..., : self.rank]
+        return state if self.scale is None else state * self.scale
 
 
 class PairProjection(nn.Module):

@@ -50,7 +50,8 @@ class SignalRequest:
 
 @dataclass(frozen=True)
 class TeacherSignal:
-    """The distribution that was asked for, and per teacher {hidden state: (B,T,E)}."""
+    """The distribution that was asked for, and per teacher {hidden state: (B,T,E), or its
+    leading components (B,T,R) where the source says so}."""
 
     targets: LogitTargets | None
     hidden: list[dict[int, Tensor]]
@@ -63,6 +64,14 @@ class SignalSource(Protocol):
 
     def signal(self, batch: WindowBatch, request: SignalRequest) -> TeacherSignal:
         """The teachers' outputs for `batch`, detached, on the batch's device."""
+        ...
+
+    def prefetch(self, split: str, index: Tensor, request: SignalRequest) -> None:
+        """Told what `signal` will be asked for next; may begin to fetch it."""
+        ...
+
+    def components(self, teacher: int, layer: int) -> int | None:
+        """How many leading principal components `signal` gives of a hidden state; None: the state itself."""
         ...
 
     def statistics(self, teacher: int, layer: int) -> LayerStatistics:
@@ -105,6 +114,12 @@ class OnlineSource:
         if self._linear[number]:
             return HeadLogits(last_BTE.flatten(0, 1), self.heads[number])
         return DenseLogits(self.models[number](tokens_BT, use_cache=False).logits.flatten(0, 1))
+
+    def prefetch(self, split: str, index: Tensor, request: SignalRequest) -> None:
+        """Nothing to fetch: the teachers run when they are asked."""
+
+    def components(self, teacher: int, layer: int) -> int | None:
+        return None
 
     def statistics(self, teacher: int, layer: int) -> LayerStatistics:
         if (teacher, layer) not in self._statistics:

@@ -11,6 +11,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+SAMPLE_TOKENS = 65_536
+
+
+def statistics_sample(windows_NT: Tensor) -> Tensor:
+    """The train windows (n,T), int64, on which statistics are fitted: some 65,536 tokens, spread over the whole of
+    train, since its first windows are one source, or one book."""
+    count = min(len(windows_NT), max(1, SAMPLE_TOKENS // windows_NT.shape[1]))
+    return windows_NT[torch.linspace(0, len(windows_NT) - 1, count).long()].to(torch.int64)
+
 
 @dataclass(frozen=True)
 class LayerStatistics:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from palenka_tune.config.build import build, full_path, leaf_paths, load_yaml
+from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.errors import UserError, nearest
 from palenka_tune.search.experiment import Experiment, experiment_from, resolve_tree
@@ -22,7 +23,19 @@ from palenka_tune.search.samplers import check_sampler
 from palenka_tune.search.space import KINDS, Space, apply, parse_space, searchable_paths
 
 DEFAULT_SPACE = "dskd"
-TOP_LEVEL = ("description", "scale", "seed", "data", "student", "recipe", "teachers", "distill", "search", "parameters")
+TOP_LEVEL = (
+    "description",
+    "scale",
+    "seed",
+    "data",
+    "student",
+    "recipe",
+    "teachers",
+    "distill",
+    "cache",
+    "search",
+    "parameters",
+)
 
 
 @dataclass(frozen=True)
@@ -112,7 +125,7 @@ def resolve(
     parameters = _section(file.pop("parameters", None), "parameters", where)
     search_tree = dict(_section(file.pop("search", None), "search", where))
     description = str(file.pop("description", "") or "").strip()
-    for key in ("data", "student", "recipe", "distill"):
+    for key in ("data", "student", "recipe", "distill", "cache"):
         file[key] = _section(file.get(key), key, where)
     parse_space(parameters, where)  # as written, so that its errors name the file and not an override
     overrides = _sort_assignments(assignments, parameters, search_tree, where)
@@ -205,6 +218,35 @@ def check_space(config: SearchConfig, where: str, shapes: tuple[ModelShape, ...]
             experiment.check_distillation(distill, shapes)
         except UserError as error:
             raise UserError(f"{where}: {error}") from None
+
+
+def losses(config: SearchConfig, anchors: Iterable[Mapping[str, Any]] = ()) -> Iterator[DistillSettings]:
+    """The losses that a search can train, a corner of the space each, and those of the `anchors`."""
+    fixed, recipe = dataclasses.asdict(config.experiment.distill), dataclasses.asdict(config.experiment.recipe)
+    for values in (*config.space.corners(), *anchors):
+        yield apply(fixed, recipe, values, config.space_name)[0]
+
+
+def restrict_rank(config: SearchConfig, most: int, reason: str) -> SearchConfig:
+    """The search without ranks above `most` (null, the full width, included); raises `UserError` if none is left."""
+    known = {parameter.name: parameter for parameter in config.space.parameters}
+    name = "projection.rank"
+    if name not in known:
+        raise UserError(
+            f"{config.space_name}: projection.rank is {config.experiment.distill.projection.rank or 'null (all)'}, but "
+            f"{reason}; set projection.rank to {most} or less, or allow more"
+        )
+    rank = known[name]
+    kept: dict[str, Any] = {"int": [int(rank.low), min(int(rank.high), most)]}
+    if rank.kind == "choice":
+        kept = {"choice": [value for value in rank.choices if value is not None and value <= most]}
+    if not kept.get("choice", [1]) or (rank.kind != "choice" and rank.low > most):
+        raise UserError(
+            f"{config.space_name}: no value of projection.rank is left, since {reason}; search ranks up to {most}"
+        )
+    parameters = dict(config.raw_parameters)
+    _sort_assignments([(name, kept)], parameters, {}, config.space_name)
+    return dataclasses.replace(config, space=parse_space(parameters, config.space_name), raw_parameters=parameters)
 
 
 def grid_size(space: Space) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from palenka_tune.cache.settings import CacheSettings
 from palenka_tune.config.build import build, full_path, set_path
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.data.prepare import DataSettings
@@ -38,7 +39,8 @@ class StudentSettings:
     """The student's architecture and which windows it sees.
 
     `train_fraction` keeps that share of the train windows (a fixed, nested choice), `train_windows` caps their number
-    after that; `dev_windows` caps the dev windows on which `val/ce` is measured.
+    after that; `dev_windows` caps the dev windows on which `val/ce` is measured. With `offsets` E above 1 each epoch
+    cuts the text into windows a further T/E tokens later, E times before the first cut returns.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -47,9 +49,12 @@ class StudentSettings:
     train_fraction: float = 1.0
     train_windows: int | None = None
     dev_windows: int | None = None
+    offsets: int = 1
 
     def __post_init__(self) -> None:
         get_preset(self.preset)
+        if not 1 <= self.offsets <= 64:
+            raise UserError(f"student.offsets is {self.offsets}; it must be from 1 to 64 cuts of the text")
         if not 0 < self.train_fraction <= 1:
             raise UserError(f"student.train_fraction is {self.train_fraction}; it must be above 0 and at most 1")
         for name in ("train_windows", "dev_windows"):
@@ -93,6 +98,7 @@ class Experiment:
     recipe: Recipe
     teachers: list[TeacherSettings]
     distill: DistillSettings
+    cache: CacheSettings = field(default_factory=CacheSettings)
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
@@ -135,6 +141,7 @@ def scale_defaults(scale: Scale) -> dict[str, Any]:
         "recipe": dataclasses.asdict(scale.student_recipe),
         "teachers": [{"preset": name, "recipe": dataclasses.asdict(recipe)} for name, recipe in scale.teachers],
         "distill": {},
+        "cache": {},
     }
 
 

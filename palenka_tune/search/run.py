@@ -22,7 +22,7 @@ from palenka_tune.errors import UserError
 from palenka_tune.evaluation.suite import read_suite
 from palenka_tune.models.presets import get_preset
 from palenka_tune.models.scales import parameter_count
-from palenka_tune.search import finish, provenance, teaching, tuning
+from palenka_tune.search import caching, finish, provenance, teaching, tuning
 from palenka_tune.search.config import SearchConfig, check_name, check_space, grid_size
 from palenka_tune.search.display import Display
 from palenka_tune.search.experiment import Experiment
@@ -90,8 +90,10 @@ def main(config: SearchConfig, options: SearchOptions, console: Console | None =
     prepared = data.prepare(config.experiment.data, storage, log=log)
     log(prepared.describe())
     given = teaching.open_given(config.experiment, prepared)
+    shapes = teaching.shapes(config.experiment, given)
     if given:
-        check_space(config, config.space_name, teaching.shapes(config.experiment, given))
+        check_space(config, config.space_name, shapes)
+    config = caching.fit(config, shapes, prepared.store, storage, log)
     folder.mkdir()
     write_text(folder / "search.yaml", search_yaml(config, prepared.fingerprint))
     tracker = Tracker(folder, tracking_uri=uri, experiment=EXPERIMENT, artifact_location=artifacts)
@@ -129,11 +131,24 @@ def _run(config: SearchConfig, options: SearchOptions, place: Place) -> dict[str
     with ray_session(options.address) as resources:
         placement = tuning.place(config, options, resources)
         teachers = _teachers(experiment, place, tags, use_gpu=resources.gpus > 0)
+        cache = caching.obtain(
+            experiment,
+            caching.search_need(config, tuple(teacher.shape for teacher in teachers)),
+            teachers,
+            place.prepared.store,
+            place.storage,
+            lambda: resources,
+            place.log,
+        )
+        if cache is not None:
+            tags["palenka.cache"] = cache.folder.name
+            tracker.log_metrics(PARENT, cache.metrics(), step=0)
         spec = BenchSpec(
             store=str(place.prepared.store.folder),
             student=experiment.student,
             teachers=tuple(str(teacher.folder) for teacher in teachers),
             device=placement.device,
+            cache=None if cache is None else str(cache.folder),
         )
         bench = Bench(spec)
         job = tuning.Job(
@@ -219,6 +234,8 @@ def plan(config: SearchConfig) -> str:
             f"batch {recipe.batch_size}, {recipe.epochs:g} epochs"
         )
     lines += [f"  teacher   {teacher.preset} (given)" for teacher in experiment.teachers if teacher.is_folder]
+    kept = "run on every batch" if experiment.cache.form == "online" else f"run once, cache {experiment.cache.form}"
+    lines.append(f"  teachers  {kept}")
     search = config.search
     stopping = (
         f"ASHA with {search.rungs} rungs, best 1/{search.reduction} go on" if search.rungs else "no early stopping"

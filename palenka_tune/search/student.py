@@ -1,7 +1,7 @@
 """One student, ready to train: the windows it sees, its teachers, its loss. No Ray in here.
 
-A `Bench` is what all trials on one process share (windows, teachers, layer statistics); `Bench.loop` builds a fresh
-student on it. A trial of a search, a finalist and `python -m palenka_tune.distill` all go through it.
+A `Bench` is what all trials on one process share (windows, the teachers or the cache of what they said); `Bench.loop`
+builds a fresh student on it. A trial of a search, a finalist and `python -m palenka_tune.distill` all go through it.
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 from transformers import PreTrainedModel
 
+from palenka_tune.cache.job import Windows
+from palenka_tune.cache.source import CachedSource
+from palenka_tune.cache.store import TeacherCache
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.data.store import TokenStore, subset
 from palenka_tune.distill.loop import TrainingLoop, steps_for
 from palenka_tune.distill.objective import DistillationObjective, PlainObjective
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.distill.signals import SignalSource
+from palenka_tune.distill.statistics import statistics_sample
 from palenka_tune.models.build import build_for_store
 from palenka_tune.models.presets import get_preset
 from palenka_tune.search.experiment import StudentSettings, shape_of
@@ -28,36 +30,35 @@ from palenka_tune.teachers.online import online_source
 from palenka_tune.teachers.spec import open_teacher
 from palenka_tune.teachers.worker import window_tensor
 
-STATISTICS_TOKENS = 65_536
-
 
 @dataclass(frozen=True)
 class BenchSpec:
-    """Plain data from which any process can open the same bench. `teachers` are folders."""
+    """Plain data from which any process can open the same bench. `teachers` are folders; with a `cache`, the folder of
+    what they said, they are never loaded."""
 
     store: str
     student: StudentSettings
     teachers: tuple[str, ...]
     device: str = "cpu"
+    cache: str | None = None
 
 
 class Bench:
-    """Train and dev windows and, once a loss asks for them, the teachers."""
+    """Train and dev windows and, once a loss asks for them, the teachers or what they said."""
 
     def __init__(self, spec: BenchSpec) -> None:
         self.spec = spec
         self.store = TokenStore.open(spec.store)
-        self.train = select_train(self.store, spec.student)
-        self.dev = select_dev(self.store, spec.student)
+        windows = select_windows(self.store, spec.student)
+        self.train, self.dev = (window_tensor(windows.array(self.store, split)) for split in ("train", "dev"))
 
     @cached_property
     def source(self) -> SignalSource:
-        """The teachers; layer statistics are fitted on windows spread over the student's train."""
-        count = min(len(self.train), max(1, STATISTICS_TOKENS // self.store.window))
-        # spread over the whole of train: its first windows are one source, or one book
-        sample = self.train[torch.linspace(0, len(self.train) - 1, count).long()].to(torch.int64)
+        """The teachers' signals, kept or computed on every batch."""
+        if self.spec.cache is not None:
+            return CachedSource(TeacherCache.open(self.spec.cache), self.spec.device)
         teachers = [open_teacher(Path(folder)) for folder in self.spec.teachers]
-        return online_source(teachers, self.store, sample, device=self.spec.device)
+        return online_source(teachers, self.store, statistics_sample(self.train), device=self.spec.device)
 
     def build_student(self, seed: int, device: str | None = None) -> PreTrainedModel:
         """A fresh student; the same weights for the same seed, whatever it will be trained on."""
@@ -66,7 +67,7 @@ class Bench:
 
     def total_steps(self, recipe: Recipe) -> int:
         """Optimiser steps of a full training."""
-        return steps_for(recipe, len(self.train))
+        return steps_for(recipe, len(self.train) // self.spec.student.offsets)
 
     def loop(self, distill: DistillSettings, recipe: Recipe, *, seed: int) -> TrainingLoop:
         """The training loop of a fresh student under `distill`; alpha = beta = 0 is plain training and opens no
@@ -83,25 +84,27 @@ class Bench:
                 seed=seed,
             )
         return TrainingLoop(
-            self.build_student(seed), objective, self.train, self.dev, recipe, pad_id=self.store.pad_id, seed=seed
+            self.build_student(seed),
+            objective,
+            self.train,
+            self.dev,
+            recipe,
+            pad_id=self.store.pad_id,
+            seed=seed,
+            copies=self.spec.student.offsets,
         )
 
 
-def select_train(store: TokenStore, student: StudentSettings) -> Tensor:
-    """(N,T) train windows of a student: a fixed share of all, then a fixed choice up to the cap."""
-    windows = store.windows("train")
-    fraction = student.train_fraction
-    if student.train_windows is not None:
-        fraction = min(fraction, student.train_windows / len(windows))
-    return _choose(windows, fraction)
+def select_windows(store: TokenStore, student: StudentSettings) -> Windows:
+    """The windows of a student: of train a fixed share and then a fixed choice up to the cap, in every cut of the text;
+    of dev, on which `val/ce` is measured, all or a fixed choice up to the cap."""
+    train, dev = len(store.windows("train")), len(store.windows("dev"))
+    share = min(student.train_fraction, (student.train_windows or train) / train)
+    chosen = _choose(train, share)
+    rows = np.concatenate([chosen + copy * train for copy in range(student.offsets)])
+    return Windows({"train": rows, "dev": _choose(dev, min(1.0, (student.dev_windows or dev) / dev))}, student.offsets)
 
 
-def select_dev(store: TokenStore, student: StudentSettings) -> Tensor:
-    """(N,T) dev windows on which `val/ce` is measured: all, or a fixed choice up to the cap."""
-    windows = store.windows("dev")
-    return _choose(windows, min(1.0, (student.dev_windows or len(windows)) / len(windows)))
-
-
-def _choose(windows: np.ndarray, fraction: float) -> Tensor:
-    """A fixed, nested choice of windows as a tensor; all of them are mapped from disk, not copied."""
-    return window_tensor(windows if fraction >= 1 else windows[subset(len(windows), fraction)])
+def _choose(count: int, fraction: float) -> np.ndarray:
+    """A fixed, nested choice of rows."""
+    return np.arange(count) if fraction >= 1 else subset(count, fraction)

@@ -69,8 +69,8 @@ def place(config: SearchConfig, options: Any, resources: Resources) -> Placement
 def gpu_share(config: SearchConfig) -> float:
     """The share of a GPU that a trial needs, from the memory of the smallest GPU here with a fifth to spare.
 
-    Counted are weights, gradients and AdamW's moments of the student, the teachers' weights, and the activations and
-    logits of one micro-batch.
+    Counted are weights, gradients and AdamW's moments of the student, the teachers' weights (with a cache their output
+    heads only), and the activations and logits of one micro-batch.
     """
     import torch
 
@@ -79,7 +79,10 @@ def gpu_share(config: SearchConfig) -> float:
     student = get_preset(experiment.student.preset)
     teachers = [get_preset(teacher.preset) for teacher in experiment.teachers if not teacher.is_folder]
     states = 16 * parameter_count(student, vocabulary, window)
-    states += sum(4 * parameter_count(teacher, vocabulary, window) for teacher in teachers)
+    if experiment.cache.form == "online":
+        states += sum(4 * parameter_count(teacher, vocabulary, window) for teacher in teachers)
+    else:
+        states += sum(4 * teacher.width * vocabulary for teacher in teachers)
     tokens = experiment.recipe.batch_size // experiment.recipe.accumulate * window
     activations = tokens * (4 * vocabulary * (3 + len(teachers)) + 34 * 2 * student.width * student.layers)
     memory = 24e9

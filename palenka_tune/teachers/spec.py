@@ -129,9 +129,14 @@ def _open_plain(folder: Path) -> Teacher:
             "causal language model such as gpt2 or llama"
         )
     shape = ModelShape(folder.name, str(config.get("model_type")), width, depth)
-    files = {path.name: file_sha256(path) for path in (folder / "config.json", *weights)}
     parameters = sum(_parameters(path) for path in weights)
-    return Teacher(folder.name, folder, shape, parameters, None, digest(files), tokens=0, seconds=0.0)
+    return Teacher(folder.name, folder, shape, parameters, None, weights_digest(folder), tokens=0, seconds=0.0)
+
+
+def weights_digest(folder: str | Path) -> str:
+    """16 hex digits over the contents of a model folder's configuration and weights."""
+    paths = (Path(folder) / "config.json", *sorted(Path(folder).glob("*.safetensors")))
+    return digest({path.name: file_sha256(path) for path in paths})
 
 
 def _size(config: Mapping[str, Any], *names: str) -> int | None:

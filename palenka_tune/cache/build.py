@@ -1,0 +1,206 @@
+"""Getting a cache: one that is there already, or one that is built now.
+
+`obtain` is given what the losses need and returns an open cache. It looks for one that holds at least that much of the
+same teachers on the same windows; otherwise it says how large the new one will be, refuses if it does not fit, and
+builds it shard by shard. A build that was stopped, whatever stopped it, goes on from the shards that are complete.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from palenka_tune.cache import ray_writer
+from palenka_tune.cache.job import (
+    CACHE_VERSION,
+    CacheJob,
+    Windows,
+    base_of,
+    caches_folder,
+    folder_of,
+    rows_per_shard,
+)
+from palenka_tune.cache.plan import Need, Plan, answers, candidates, choose, gigabytes
+from palenka_tune.cache.settings import CacheSettings
+from palenka_tune.cache.store import TeacherCache, mark_checked
+from palenka_tune.cache.writer import HEADS, STATISTICS
+from palenka_tune.cluster.session import Resources
+from palenka_tune.config.files import MANIFEST, build_once, partial_folder, read_json
+from palenka_tune.data.store import TokenStore
+from palenka_tune.errors import PalenkaError
+from palenka_tune.teachers.spec import Teacher
+
+# of what is free: the rest is left to checkpoints and to others
+FREE_SHARE = 0.8
+
+
+class _NotLinearError(Exception):
+    """A teacher's logits are more than its head applied to its last hidden state."""
+
+
+def obtain(
+    need: Need,
+    settings: CacheSettings,
+    teachers: Sequence[Teacher],
+    store: TokenStore,
+    windows: Windows,
+    storage: str | Path,
+    resources: Callable[[], Resources],
+    *,
+    seed: int = 0,
+    log: Callable[[str], None] = print,
+) -> TeacherCache:
+    """The cache for `need` over `windows`; `resources` opens the Ray session in which it is built, if it must be.
+
+    Raises:
+        UserError: if it does not fit into the budget or the free space, or if the form cannot serve the need.
+        PalenkaError: if the build stops (the disk is full, a worker failed); what is complete is kept.
+    """
+    base = base_of(store, teachers, windows)
+    shapes = tuple(teacher.shape for teacher in teachers)
+    tokens = windows.count * store.window
+    linear = True
+    while True:
+        plans = candidates(need, settings, shapes, store.vocabulary_size, seed, linear=linear)
+        existing = find(storage, base, plans)
+        if existing is not None:
+            cache = TeacherCache.open(existing)
+            cache.check(teachers, store)
+            log(f"teacher cache {cache.folder.name}: {cache.describe()}")
+            return cache
+        plan = choose(plans, tokens, limit(settings, storage, partial_folder(folder_of(storage, base, plans[0]))))
+        try:
+            return _build(plan, base, teachers, store, windows, storage, resources(), log)
+        except _NotLinearError:
+            linear = False
+
+
+def find(storage: str | Path, base: Mapping[str, Any], plans: Sequence[Plan]) -> Path | None:
+    """A complete cache that answers the most faithful plan that any answers."""
+    manifests = []
+    for path in sorted(caches_folder(storage).glob(f"*/{MANIFEST}")):
+        try:
+            manifest = read_json(path)
+        except PalenkaError:  # half written or damaged: opening it by name says so, building replaces it
+            continue
+        if manifest.get("base") == base and manifest.get("version") == CACHE_VERSION:
+            manifests.append((path.parent, manifest))
+    for plan in plans:
+        for folder, manifest in manifests:
+            if answers(manifest["plan"], plan):
+                return folder
+    return None
+
+
+def limit(settings: CacheSettings, storage: str | Path, partial: Path | None = None) -> float:
+    """Bytes that a cache may take: the budget, and no more than a share of what is free. What an interrupted build left
+    in `partial` is counted as free."""
+    here = sum(path.stat().st_size for path in partial.glob("*")) if partial and partial.is_dir() else 0
+    free = FREE_SHARE * shutil.disk_usage(storage).free + here
+    return free if settings.budget_gb is None else min(free, settings.budget_gb * 1e9)
+
+
+def _build(
+    plan: Plan,
+    base: dict[str, Any],
+    teachers: Sequence[Teacher],
+    store: TokenStore,
+    windows: Windows,
+    storage: str | Path,
+    resources: Resources,
+    log: Callable[[str], None],
+) -> TeacherCache:
+    folder = folder_of(storage, base, plan)
+    tokens = windows.count * store.window
+    log(
+        f"building the teacher cache {folder.name}: {plan.describe()}; {tokens:,} tokens, about "
+        f"{gigabytes(plan.bytes_per_token() * tokens)} ({plan.bytes_per_token():,} bytes a token)"
+    )
+    job = CacheJob(
+        store=str(store.folder),
+        teachers=tuple(str(teacher.folder) for teacher in teachers),
+        windows=windows,
+        plan=plan,
+        work=str(partial_folder(folder)),
+        rows_per_shard=rows_per_shard(plan, store.window),
+        device="cuda" if resources.gpus else "cpu",
+    )
+
+    def build(work: Path) -> dict[str, Any]:
+        started = time.monotonic()
+        _measure(job)
+        _write(job, resources, log)
+        return {
+            "kind": "teacher cache",
+            "version": CACHE_VERSION,
+            "base": base,
+            "plan": plan.as_json(),
+            "description": plan.describe(),
+            "teachers": [asdict(teacher.shape) for teacher in teachers],
+            "teacher_folders": [str(teacher.folder) for teacher in teachers],
+            "store_folder": str(store.folder),
+            "windows": {split: len(rows) for split, rows in windows.rows.items()},
+            "rows_per_shard": job.rows_per_shard,
+            "columns": [column.name for column in plan.columns],
+            "logits_columns": [plan.logits_column(k) for k in range(len(teachers))]
+            if plan.form in ("final_hidden", "dense")
+            else [],
+            "bytes_per_token": plan.bytes_per_token(),
+            "seconds": round(time.monotonic() - started, 1),
+        }
+
+    try:
+        mark_checked(folder, build_once(folder, build, keep_partial=True))
+    except OSError as error:
+        raise _stopped(job, error.strerror or str(error)) from None
+    cache = TeacherCache.open(folder)
+    for name, share in cache.metrics().items():
+        if name.startswith("cache/explained/"):
+            log(f"  {name.removeprefix('cache/explained/')}: {100 * share:.1f} % of the variance is kept")
+    log(f"teacher cache {folder.name}: {cache.describe()}, {cache.manifest['seconds']:.0f} s")
+    return cache
+
+
+def _measure(job: CacheJob) -> None:
+    """Statistics and heads, if an earlier build has not left them."""
+    if all((Path(job.work) / name).exists() for name in (STATISTICS, HEADS)):
+        return
+    linear = ray_writer.measure(job)
+    if not linear and job.plan.form == "final_hidden":
+        shutil.rmtree(job.work)
+        raise _NotLinearError
+
+
+def _write(job: CacheJob, resources: Resources, log: Callable[[str], None]) -> None:
+    """All shards that are not there, with progress on the way."""
+    total = job.windows.count
+    missing = [shard for shard in job.shards() if not job.path(*shard).exists()]
+    done = total - sum(job.size(*shard) for shard in missing)
+    if done:
+        log(f"going on: {done:,} of {total:,} windows are there")
+    if not missing:
+        return
+    started, said, first = time.monotonic(), time.monotonic(), done
+    for rows, reason in ray_writer.write_shards(job, missing, resources):
+        if reason is not None:
+            raise _stopped(job, reason)
+        done += rows
+        if time.monotonic() - said > 5 or done == total:
+            said = time.monotonic()
+            speed = (done - first) / max(1e-9, said - started)
+            log(
+                f"cache {100 * done / total:3.0f} %  {done:,}/{total:,} windows  "
+                f"about {(total - done) / speed:.0f} s left"
+            )
+
+
+def _stopped(job: CacheJob, reason: str) -> PalenkaError:
+    there = sum(job.path(*shard).exists() for shard in job.shards())
+    return PalenkaError(
+        f"the teacher cache could not be completed ({reason}); {there} of {len(job.shards())} shards are kept in "
+        f"{job.work}: free space or mend the cause, and run the same command again to go on"
+    )

@@ -1,0 +1,112 @@
+"""A cache to build: teachers, windows and plan, as plain data that every worker can be given, and its identity.
+
+The fingerprint covers what shapes the cache's contents: the teachers' weights, the tokenizer, the text, the windows,
+the layers, the form and its encoding. The `base` is the part that caches of different plans share.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from palenka_tune.cache.plan import Plan
+from palenka_tune.config.files import fingerprint as digest
+from palenka_tune.data.store import TokenStore
+from palenka_tune.teachers.spec import Teacher, weights_digest
+
+CACHE_VERSION = 1
+SHARD_BYTES = 64e6
+BATCH_WINDOWS = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Which windows are cached: per split the rows, in order, of `TokenStore.shifted(split, copies)`."""
+
+    rows: Mapping[str, np.ndarray]
+    copies: int = 1
+
+    @property
+    def count(self) -> int:
+        return sum(len(rows) for rows in self.rows.values())
+
+    def array(self, store: TokenStore, split: str) -> np.ndarray:
+        """All windows (n,T) of a split; mapped from disk if that is all there are."""
+        every = store.shifted(split, self.copies if split == "train" else 1)
+        rows = self.rows[split]
+        return every if len(rows) == len(every) else every[rows]
+
+    def digest(self) -> dict[str, Any]:
+        hashes = {split: hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest() for split, rows in self.rows.items()}
+        return {"copies": self.copies, **hashes}
+
+
+def base_of(store: TokenStore, teachers: Sequence[Teacher], windows: Windows) -> dict[str, Any]:
+    """What is run on what: caches with the same base differ in what they keep only."""
+    return {
+        "version": CACHE_VERSION,
+        "store": store.fingerprint,
+        "tokenizer": store.manifest["shaped_by"]["tokenizer"],
+        "teachers": [weights_digest(teacher.folder) for teacher in teachers],
+        "windows": windows.digest(),
+    }
+
+
+def folder_of(storage: str | Path, base: Mapping[str, Any], plan: Plan) -> Path:
+    """Where the artifact of `plan` is, or will be."""
+    name = f"{digest(base)[:8]}-{digest({'base': base, 'plan': plan.as_json()})}"
+    return caches_folder(storage) / name
+
+
+def caches_folder(storage: str | Path) -> Path:
+    return Path(storage).absolute() / "artifacts" / "caches"
+
+
+@dataclass(frozen=True, eq=False)
+class CacheJob:
+    """Everything that a process needs to write shards. `store`, `teachers` and `work` are folders that all nodes see;
+    the windows are written in their order."""
+
+    store: str
+    teachers: tuple[str, ...]
+    windows: Windows
+    plan: Plan
+    work: str
+    rows_per_shard: int
+    device: str = "cpu"
+
+    def shards(self) -> list[tuple[str, int]]:
+        """(split, number) of every shard."""
+        return [
+            (split, number)
+            for split, rows in self.windows.rows.items()
+            for number in range(-(-len(rows) // self.rows_per_shard))
+        ]
+
+    def span(self, split: str, number: int) -> slice:
+        """The windows of a shard."""
+        start = number * self.rows_per_shard
+        return slice(start, min(start + self.rows_per_shard, len(self.windows.rows[split])))
+
+    def size(self, split: str, number: int) -> int:
+        """How many they are."""
+        span = self.span(split, number)
+        return int(span.stop - span.start)
+
+    def path(self, split: str, number: int) -> Path:
+        return Path(self.work) / shard_name(split, number)
+
+
+def shard_name(split: str, number: int) -> str:
+    return f"{split}-{number:05d}.arrow"
+
+
+def rows_per_shard(plan: Plan, window: int) -> int:
+    """Windows of a shard: about 64 MB, in whole batches."""
+    rows = SHARD_BYTES / (plan.bytes_per_token() * window)
+    return max(1, round(rows / BATCH_WINDOWS)) * BATCH_WINDOWS

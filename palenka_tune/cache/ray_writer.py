@@ -1,0 +1,75 @@
+"""The part of a build that runs on Ray: shards spread over the cluster by Ray Data, an actor per GPU or CPU core."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from palenka_tune.cache.job import CacheJob
+from palenka_tune.cluster.session import Resources
+
+
+class _Worker:
+    """A Ray Data actor: holds the teachers, writes a shard per row."""
+
+    def __init__(self, job: CacheJob) -> None:
+        import torch
+
+        from palenka_tune.cache.writer import ShardWriter
+
+        torch.set_num_threads(1)
+        self.writer = ShardWriter(job)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        rows, errors = [], []
+        for split, number in zip(batch["split"], batch["number"], strict=True):
+            try:
+                rows.append(self.writer.write(str(split), int(number)))
+                errors.append("")
+            except Exception as error:  # a fault comes back as a row: Ray Data would wrap it in pages of its own
+                rows.append(0)
+                errors.append(_sentence(error))
+        return {"split": batch["split"], "number": batch["number"], "rows": rows, "error": errors}
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}"
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def measure(job: CacheJob) -> bool:
+    """`writer.measure` on a node of the cluster that has the device."""
+    import ray
+
+    from palenka_tune.cache.writer import measure as run
+
+    task = ray.remote(num_cpus=1, num_gpus=1 if job.device == "cuda" else 0)(run)
+    linear: bool = ray.get(task.remote(job))
+    return linear
+
+
+def write_shards(
+    job: CacheJob, shards: Sequence[tuple[str, int]], resources: Resources
+) -> Iterator[tuple[int, str | None]]:
+    """Write `shards`; yields (windows, None) for each that is done and (0, reason) for one that failed."""
+    import ray
+
+    # the build has progress of its own
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    gpus = 1 if job.device == "cuda" else 0
+    actors = min(len(shards), resources.gpus if gpus else resources.cpus)
+    dataset = ray.data.from_items(
+        [{"split": split, "number": number} for split, number in shards], override_num_blocks=len(shards)
+    ).map_batches(
+        _Worker,
+        fn_constructor_args=(job,),
+        batch_size=1,
+        compute=ray.data.ActorPoolStrategy(size=max(1, actors)),
+        num_cpus=1,
+        num_gpus=gpus,
+    )
+    for row in dataset.iter_rows():
+        yield int(row["rows"]), row["error"] or None

@@ -1,0 +1,173 @@
+"""A complete cache on disk: opened with every doubt checked, mapped without a copy.
+
+Opening compares each file's size with the manifest, and its contents too (SHA-256) if the file was touched since they
+were last compared: `.checked.json` beside the files keeps their modification times. `verify=True` compares contents
+whatever the times say. `check` compares a cache with the teachers and the tokenizer it is about to be used with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from palenka_tune.cache.job import CACHE_VERSION, shard_name
+from palenka_tune.cache.shards import ShardedColumn, map_columns
+from palenka_tune.cache.writer import HEADS, STATISTICS
+from palenka_tune.config.files import MANIFEST, file_sha256, open_artifact, read_json, write_json
+from palenka_tune.data.store import TokenStore
+from palenka_tune.distill.heads import OutputHead
+from palenka_tune.distill.shapes import ModelShape
+from palenka_tune.distill.statistics import LayerStatistics
+from palenka_tune.errors import PalenkaError, UserError
+from palenka_tune.teachers.spec import Teacher, weights_digest
+
+CHECKED = ".checked.json"
+REBUILD = "delete that folder and run the command again, which builds it anew"
+
+
+@dataclass(frozen=True, eq=False)
+class TeacherCache:
+    """Open one with `TeacherCache.open`. Pickles as its folder, so that a worker maps it anew."""
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: str | Path, *, verify: bool = False) -> TeacherCache:
+        """Raises `PalenkaError` with what to do for a cache that is missing, incomplete, damaged or of another
+        version."""
+        folder = Path(folder).absolute()
+        if not (folder / MANIFEST).is_file():
+            what = "is not there" if not folder.exists() else f"has no {MANIFEST}, so it was never completed"
+            raise PalenkaError(f"the teacher cache {folder} {what}; {REBUILD}")
+        try:
+            manifest = open_artifact(folder)
+        except PalenkaError as error:
+            raise PalenkaError(
+                f"the teacher cache {folder} is damaged: {str(error).partition(';')[0]}; {REBUILD}"
+            ) from None
+        if not isinstance(manifest, dict) or manifest.get("kind") != "teacher cache":
+            raise PalenkaError(f"{folder} is not a teacher cache; give a folder of artifacts/caches")
+        if manifest.get("version") != CACHE_VERSION:
+            raise PalenkaError(
+                f"the teacher cache {folder} is of version {manifest.get('version')} and not {CACHE_VERSION}; {REBUILD}"
+            )
+        _compare_contents(folder, manifest, everything=verify)
+        cache = cls(folder, manifest)
+        for split in manifest["windows"]:
+            cache.columns(split)
+        return cache
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (TeacherCache.open, (self.folder,))
+
+    @property
+    def teachers(self) -> tuple[ModelShape, ...]:
+        return tuple(ModelShape(**shape) for shape in self.manifest["teachers"])
+
+    @property
+    def bytes(self) -> int:
+        """Size of all files."""
+        return sum(entry["bytes"] for entry in self.manifest["files"].values())
+
+    def windows(self, split: str) -> int:
+        return int(self.manifest["windows"][split])
+
+    def columns(self, split: str) -> dict[str, ShardedColumn]:
+        """Every stored column of a split as one logical array; nothing is read before it is asked for."""
+        return self._columns[split]
+
+    @cached_property
+    def _columns(self) -> dict[str, dict[str, ShardedColumn]]:
+        rows = self.manifest["rows_per_shard"]
+        mapped = {}
+        for split, count in self.manifest["windows"].items():
+            paths = [self.folder / shard_name(split, number) for number in range(-(-count // rows))]
+            mapped[split] = map_columns(paths, self.manifest["columns"], rows)
+        return mapped
+
+    def statistics(self, teacher: int, layer: int) -> LayerStatistics:
+        """Mean and principal components of a hidden state over train."""
+        name = f"teacher{teacher}_state{layer}"
+        fields = {
+            field: self._tensors(STATISTICS).get(f"{name}.{field}") for field in ("mean", "components", "variances")
+        }
+        if any(value is None for value in fields.values()):
+            raise PalenkaError(f"the teacher cache {self.folder} has no state {layer} of teacher {teacher}; {REBUILD}")
+        return LayerStatistics(**fields)  # type: ignore[arg-type]
+
+    def heads(self) -> list[OutputHead]:
+        """The teachers' output heads in float32."""
+        tensors = self._tensors(HEADS)
+        return [OutputHead(tensors[f"weight{k}"], tensors.get(f"bias{k}")) for k in range(len(self.teachers))]
+
+    def _tensors(self, name: str) -> dict[str, Tensor]:
+        try:
+            return load_file(self.folder / name)
+        except (OSError, SafetensorError) as error:
+            raise PalenkaError(f"{self.folder / name} is damaged ({error}); {REBUILD}") from None
+
+    def check(self, teachers: Sequence[Teacher], store: TokenStore) -> None:
+        """Raise `UserError` unless this cache was made by these teachers with this tokenizer from this text."""
+        base = self.manifest["base"]
+        if base["tokenizer"] != store.manifest["shaped_by"]["tokenizer"]:
+            raise UserError(
+                f"the teacher cache {self.folder} was made with another tokenizer ({base['tokenizer'][:12]}) than the "
+                f"data's ({store.manifest['shaped_by']['tokenizer'][:12]}); build one for this data: "
+                "python -m palenka_tune.cache build"
+            )
+        if base["store"] != store.fingerprint:
+            raise UserError(
+                f"the teacher cache {self.folder} was made from other text ({base['store']}) than this data "
+                f"({store.fingerprint}); build one for this data: python -m palenka_tune.cache build"
+            )
+        for shape, theirs, teacher in zip(self.teachers, base["teachers"], teachers, strict=True):
+            ours = weights_digest(teacher.folder)
+            if ours != theirs:
+                raise UserError(
+                    f"the teacher cache {self.folder} was made by another teacher ({shape.name}, weights {theirs}) "
+                    f"than {teacher.folder} (weights {ours}); build one: python -m palenka_tune.cache build"
+                )
+
+    def metrics(self) -> dict[str, float]:
+        """Size in bytes, and the share of the variance that the kept components of each hidden state explain."""
+        found: dict[str, float] = {"cache/bytes": self.bytes, "cache/bytes_per_token": self.manifest["bytes_per_token"]}
+        for number, layers in enumerate(self.manifest["plan"]["layers"]):
+            for layer, components in layers.items():
+                if components is not None:
+                    explained = self.statistics(number, int(layer)).explained(components)
+                    found[f"cache/explained/{self.teachers[number].name}_state{layer}"] = explained
+        return found
+
+    def describe(self) -> str:
+        """One line: windows, size, what is kept."""
+        windows = ", ".join(f"{count:,} {split}" for split, count in self.manifest["windows"].items())
+        return f"{windows} windows, {self.bytes / 1e9:.2f} GB, {self.manifest['description']}"
+
+
+def mark_checked(folder: Path, manifest: dict[str, Any]) -> None:
+    """Note that the contents were compared, or hashed, as the files are now."""
+    with contextlib.suppress(OSError):  # a read-only storage is compared on every open
+        write_json(folder / CHECKED, {name: (folder / name).stat().st_mtime_ns for name in manifest["files"]})
+
+
+def _compare_contents(folder: Path, manifest: dict[str, Any], *, everything: bool) -> None:
+    """Compare the SHA-256 of every file that changed since the last comparison (of all if `everything`)."""
+    stamps = {name: (folder / name).stat().st_mtime_ns for name in manifest["files"]}
+    known: dict[str, int] = {}
+    with contextlib.suppress(PalenkaError):
+        known = read_json(folder / CHECKED)
+    stale = [name for name in stamps if everything or known.get(name) != stamps[name]]
+    for name in stale:
+        if file_sha256(folder / name) != manifest["files"][name]["sha256"]:
+            raise PalenkaError(f"the teacher cache {folder} is damaged: {name} is not what was written; {REBUILD}")
+    if stale:
+        mark_checked(folder, manifest)

@@ -1,0 +1,179 @@
+"""What one process of a build does, in plain torch: fit the layers' statistics once, then run the teachers shard by
+shard.
+
+`measure` writes `statistics.safetensors` (mean, principal components and variances of every hidden state that is kept)
+and `heads.safetensors` (the teachers' output heads). `ShardWriter` loads the teachers and writes one shard at a time,
+each of which is complete or not there.
+
+Shapes: n windows of a shard, B windows of a batch, T tokens, E a teacher's width, R components, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from palenka_tune.cache.encode import entropy, quantise, systematic_sample, to_float16
+from palenka_tune.cache.job import BATCH_WINDOWS, CacheJob
+from palenka_tune.cache.plan import hidden_name, scale_name
+from palenka_tune.cache.shards import write_shard
+from palenka_tune.config.files import atomic_path
+from palenka_tune.data.store import TokenStore
+from palenka_tune.distill.heads import head_explains, states_of
+from palenka_tune.distill.loop import resolve_precision
+from palenka_tune.distill.signals import OnlineSource, SignalRequest, TeacherSignal, WindowBatch
+from palenka_tune.distill.statistics import LayerStatistics, statistics_sample
+from palenka_tune.distill.targets import ExactTargets, LogitRequest
+from palenka_tune.teachers.online import online_source
+from palenka_tune.teachers.spec import open_teacher
+from palenka_tune.teachers.worker import window_tensor
+
+STATISTICS, HEADS = "statistics.safetensors", "heads.safetensors"
+NUMPY = {torch.float16: np.float16, torch.float32: np.float32, torch.int8: np.int8, torch.uint16: np.uint16}
+
+
+def open_source(job: CacheJob) -> tuple[TokenStore, OnlineSource]:
+    """The token store and the teachers of `job` on its device."""
+    store = TokenStore.open(job.store)
+    sample = statistics_sample(window_tensor(job.windows.array(store, "train")))
+    teachers = [open_teacher(folder) for folder in job.teachers]
+    return store, online_source(teachers, store, sample, device=job.device)
+
+
+def _running(job: CacheJob) -> contextlib.AbstractContextManager[Any]:
+    """The precision that teachers have when they run online: half on a GPU, float32 on a CPU."""
+    device = torch.device(job.device)
+    dtype = resolve_precision("auto", device)
+    return contextlib.nullcontext() if dtype is torch.float32 else torch.autocast(device.type, dtype=dtype)
+
+
+@torch.no_grad()
+def measure(job: CacheJob) -> bool:
+    """Write statistics and heads into the job's folder; returns whether every teacher's logits are its head applied to
+    its last hidden state."""
+    _, source = open_source(job)
+    work = Path(job.work)
+    heads: dict[str, Tensor] = {}
+    linear = True
+    with _running(job):
+        statistics = {
+            f"{hidden_name(number, layer)}.{field}": getattr(source.statistics(number, layer), field)
+            for number, layers in enumerate(job.plan.need.layers)
+            for layer in layers
+            for field in ("mean", "components", "variances")
+        }
+        for number, (model, head) in enumerate(zip(source.models, source.heads, strict=True)):
+            states, last = states_of(model, source.sample[:4].to(job.device))
+            linear = linear and head_explains(head, states[-1], last)
+            heads[f"weight{number}"] = head.weight.detach().float()
+            if head.bias is not None:
+                heads[f"bias{number}"] = head.bias.detach().float()
+    _save(work / STATISTICS, statistics)
+    _save(work / HEADS, heads if job.plan.form == "final_hidden" else {})
+    return linear
+
+
+def _save(path: Path, tensors: dict[str, Tensor]) -> None:
+    with atomic_path(path) as temporary:
+        save_file({name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}, temporary)
+
+
+class ShardWriter:
+    """Runs the teachers over the windows of one shard after another."""
+
+    def __init__(self, job: CacheJob) -> None:
+        self.job, self.plan = job, job.plan
+        store, self.source = open_source(job)
+        self.windows = {split: window_tensor(job.windows.array(store, split)) for split in job.windows.rows}
+        layers = [set(held) for held in self.plan.need.layers]
+        if self.plan.form == "final_hidden":
+            for number, teacher in enumerate(self.source.teachers):
+                layers[number].add(teacher.depth)
+        wants_logits = self.plan.form in ("sampled", "dense")
+        count = len(self.source.teachers)
+        self.request = SignalRequest(
+            LogitRequest((1.0 / count,) * count, 1.0) if wants_logits else None,
+            tuple(frozenset(held) for held in layers),
+        )
+
+    @torch.no_grad()
+    def write(self, split: str, number: int) -> int:
+        """Write a shard unless it is there; returns its windows."""
+        windows = self.windows[split][self.job.span(split, number)]
+        path = self.job.path(split, number)
+        if path.exists():
+            return len(windows)
+        seed = hashlib.sha256(f"{self.plan.seed}:{split}:{number}".encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(seed[:7], "big"))
+        columns: dict[str, list[Tensor]] = {}
+        for start in range(0, len(windows), BATCH_WINDOWS):
+            tokens = windows[start : start + BATCH_WINDOWS].to(self.job.device, torch.int64)
+            with _running(self.job):
+                signal = self.source.signal(WindowBatch(split, torch.arange(len(tokens)), tokens), self.request)
+            for name, value in self._columns(signal, tokens.shape, generator).items():
+                columns.setdefault(name, []).append(value.cpu())
+        write_shard(path, {name: _array(parts) for name, parts in columns.items()})
+        return len(windows)
+
+    def _columns(self, signal: TeacherSignal, shape: torch.Size, generator: torch.Generator) -> dict[str, Tensor]:
+        """The stored quantities of a batch: (B,T,W) or (B,T)."""
+        found: dict[str, Tensor] = {}
+        for teacher, layers in enumerate(self.plan.need.layers):
+            for layer, components in layers.items():
+                state = signal.hidden[teacher][layer].float()
+                if components is not None:
+                    state = leading(state, self.source.statistics(teacher, layer), components)
+                name = f"state {layer} of teacher {self.source.teachers[teacher].name}"
+                if self.plan.encoding == "int8":
+                    codes, scale = quantise(state, name)
+                    found[hidden_name(teacher, layer)], found[scale_name(teacher, layer)] = codes, scale
+                else:
+                    found[hidden_name(teacher, layer)] = to_float16(state, name)
+        if self.plan.form == "final_hidden":
+            for teacher, spec in enumerate(self.source.teachers):
+                last = signal.hidden[teacher][spec.depth].float()
+                found[self.plan.logits_column(teacher)] = to_float16(last, f"the last state of teacher {spec.name}")
+        elif self.plan.form is not None:
+            assert isinstance(signal.targets, ExactTargets)
+            for name, value in self._distributions(signal.targets, shape.numel(), generator).items():
+                found[name] = value.unflatten(0, shape)
+        return found
+
+    def _distributions(self, targets: ExactTargets, total: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Of N = `total` positions: `sampled`, ids and entropy of each distribution; `dense`, each teacher's
+        log-probabilities."""
+        count = len(self.source.teachers)
+        requests = [LogitRequest(d.weights, d.temperature, d.ensemble) for d in self.plan.need.distributions]
+        if self.plan.form == "dense":
+            requests = [LogitRequest(tuple(float(k == n) for k in range(count)), 1.0) for n in range(count)]
+        parts: dict[str, list[Tensor]] = {}
+        step = max(16, 2**22 // self.plan.vocabulary)
+        for start in range(0, total, step):
+            rows = slice(start, min(start + step, total))
+            like = torch.empty(rows.stop - start, self.plan.vocabulary, device=self.job.device)
+            for number, request in enumerate(requests):
+                log_q = ExactTargets(targets.teachers, request).log_probs(rows, like, torch.float32).cpu()
+                if self.plan.form == "dense":
+                    parts.setdefault(self.plan.logits_column(number), []).append(to_float16(log_q, "log-probabilities"))
+                    continue
+                ids = systematic_sample(log_q, self.plan.samples, generator)
+                parts.setdefault(f"ids{number}", []).append(ids.to(torch.uint16))
+                parts.setdefault(f"entropy{number}", []).append(entropy(log_q))
+        return {name: torch.cat(pieces) for name, pieces in parts.items()}
+
+
+def leading(state_BTE: Tensor, statistics: LayerStatistics, components: int) -> Tensor:
+    """The leading principal components (B,T,R) of centred states."""
+    mean, directions = statistics.mean.to(state_BTE.device), statistics.components.to(state_BTE.device)
+    return (state_BTE - mean) @ directions[:, :components]
+
+
+def _array(parts: list[Tensor]) -> np.ndarray:
+    return torch.cat(parts).contiguous().numpy()

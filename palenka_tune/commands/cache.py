@@ -1,0 +1,150 @@
+"""`python -m palenka_tune.cache build|verify|info`: the teachers' outputs, kept once for all students."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from palenka_tune.cluster.session import protect, ray_session
+from palenka_tune.commands.options import DEFAULT_STORAGE, Parser, add_experiment_options, line_logger
+from palenka_tune.config.build import parse_assignment
+from palenka_tune.config.files import check_writable
+from palenka_tune.data import prepare as data
+from palenka_tune.errors import PalenkaError, UserError
+from palenka_tune.search.config import DEFAULT_SPACE, SearchConfig, check_space, resolve
+
+DESCRIPTION = """\
+Keep what the teachers say about the student's windows, so that no trial runs them again.
+
+build   runs the teachers once over train and dev and keeps what the search space SPACE can ask for (a search does this
+        by itself); a build that was stopped goes on where it was
+verify  compares every byte of a cache (FOLDER, or all in the storage folder) with what was written, and its teachers
+        and tokenizer with those in the storage folder
+info    lists the caches in the storage folder: what they hold, of which teachers, how large they are"""
+
+EXAMPLES = """\
+  python -m palenka_tune.cache build dskd --data ../babylm_10M --scale small --cache-budget 40
+  python -m palenka_tune.cache build --set cache.form=sampled --set cache.samples=32
+  python -m palenka_tune.cache verify
+  python -m palenka_tune.cache info --storage runs"""
+
+
+def build(config: SearchConfig, storage: Path, *, address: str | None, quiet: bool) -> Path | None:
+    """Build, or find, the cache of a search; returns its folder (None if the space needs nothing of its teachers)."""
+    from palenka_tune.search import caching, teaching
+
+    log = line_logger(quiet)
+    if config.experiment.cache.form == "online":
+        raise UserError("cache.form is 'online', which keeps nothing; choose auto, final_hidden, sampled or dense")
+    data.check(config.experiment.data)
+    check_writable(storage)
+    prepared = data.prepare(config.experiment.data, storage, log=log)
+    shapes = teaching.shapes(config.experiment, teaching.open_given(config.experiment, prepared))
+    check_space(config, config.space_name, shapes)
+    config = caching.fit(config, shapes, prepared.store, storage, log)
+    with ray_session(address) as resources:
+        teachers = teaching.obtain(config.experiment, prepared, storage, use_gpu=resources.gpus > 0, log=log)
+        need = caching.search_need(config, tuple(teacher.shape for teacher in teachers))
+        cache = caching.obtain(config.experiment, need, teachers, prepared.store, storage, lambda: resources, log)
+    if cache is None:
+        log(f"{config.space_name} asks nothing of the teachers: there is nothing to keep")
+        return None
+    print(cache.folder)
+    return cache.folder
+
+
+def verify(folders: Sequence[Path]) -> int:
+    """Check caches byte by byte and against their teachers and token store; returns how many are bad."""
+    from palenka_tune.cache.store import TeacherCache
+    from palenka_tune.data.store import TokenStore
+    from palenka_tune.teachers.spec import open_teacher
+
+    bad = 0
+    for folder in folders:
+        try:
+            cache = TeacherCache.open(folder, verify=True)
+            teachers = [open_teacher(path) for path in cache.manifest["teacher_folders"]]
+            cache.check(teachers, TokenStore.open(cache.manifest["store_folder"]))
+            print(f"good  {folder.name}: {cache.describe()}")
+        except PalenkaError as error:
+            bad += 1
+            print(f"BAD   {folder.name}: {error}")
+    return bad
+
+
+def info(folders: Sequence[Path]) -> None:
+    """Print a line per cache, and one per teacher where components are kept."""
+    from palenka_tune.cache.store import TeacherCache
+
+    for folder in folders:
+        try:
+            cache = TeacherCache.open(folder)
+        except PalenkaError as error:
+            print(f"{folder.name}: {error}")
+            continue
+        print(f"{folder.name}: {cache.describe()}")
+        names = ", ".join(teacher.name for teacher in cache.teachers)
+        seconds = cache.manifest["seconds"]
+        print(f"  teachers {names}; {cache.manifest['bytes_per_token']:,} bytes a token; built in {seconds:,.0f} s")
+        for name, share in cache.metrics().items():
+            if name.startswith("cache/explained/"):
+                print(f"  {name.removeprefix('cache/explained/')}: {100 * share:.1f} % of the variance")
+
+
+def _folders(given: Sequence[str], storage: str) -> list[Path]:
+    """The caches named, or all of a storage folder, complete or not."""
+    from palenka_tune.cache.job import caches_folder
+
+    if given:
+        return [Path(folder).expanduser().absolute() for folder in given]
+    found = sorted(path for path in caches_folder(storage).glob("*") if path.is_dir() and path.name[0] != ".")
+    if not found:
+        raise UserError(f"there is no teacher cache in {storage}; build one: python -m palenka_tune.cache build")
+    return found
+
+
+def cli(argv: Sequence[str]) -> int:
+    """Parse, run, return the exit code: 1 if a cache is bad."""
+    parser = Parser("cache", DESCRIPTION, EXAMPLES)
+    parser.add_argument("action", choices=["build", "verify", "info"], metavar="build|verify|info", help="what to do")
+    parser.add_argument(
+        "target",
+        nargs="*",
+        metavar="SPACE|FOLDER",
+        help=f"build: a search space (default: {DEFAULT_SPACE}); else caches",
+    )
+    add_experiment_options(parser)
+    parser.add_argument(
+        "--cache-budget",
+        type=float,
+        default=None,
+        metavar="GB",
+        help="disk that the cache may take (default: what is free)",
+    )
+    parser.add_argument("--address", default=None, help="a running Ray cluster (default: start Ray on this machine)")
+    args = parser.parse_args(argv)
+    storage = args.storage or DEFAULT_STORAGE
+    if args.action == "build":
+        return _build(args, storage)
+    folders = _folders(args.target, storage)
+    if args.action == "info":
+        info(folders)
+        return 0
+    return 1 if verify(folders) else 0
+
+
+def _build(args: argparse.Namespace, storage: str) -> int:
+    if len(args.target) > 1:
+        raise UserError(f"cache build takes one search space, not {len(args.target)} ({', '.join(args.target)})")
+    options = {
+        "scale": args.scale,
+        "data.source": args.data,
+        "seed": args.seed,
+        "cache.budget_gb": args.cache_budget,
+    }
+    space = args.target[0] if args.target else None
+    config = resolve(space, options=options, assignments=[parse_assignment(text) for text in args.overrides])
+    protect(args.address)
+    build(config, Path(storage), address=args.address, quiet=args.quiet)
+    return 0

@@ -1,0 +1,86 @@
+"""The teacher cache of a search: what its space needs, whether that fits, and the cache itself.
+
+All trials read one cache, so it holds every hidden state and every distribution that a corner of the space can name.
+Where the budget is too small for that, ranks that would not fit leave the space before anything is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from palenka_tune.cache import build
+from palenka_tune.cache.plan import Need, candidates, choose, gigabytes, need_of
+from palenka_tune.cache.store import TeacherCache
+from palenka_tune.cluster.session import Resources
+from palenka_tune.data.store import TokenStore
+from palenka_tune.distill.shapes import ModelShape
+from palenka_tune.search.config import SearchConfig, losses, restrict_rank
+from palenka_tune.search.experiment import Experiment
+from palenka_tune.search.ledger import anchor_values
+from palenka_tune.search.student import select_windows
+from palenka_tune.teachers.spec import Teacher
+
+
+def search_need(config: SearchConfig, shapes: tuple[ModelShape, ...]) -> Need:
+    """What the trials and anchors of a search ask of its teachers."""
+    experiment = config.experiment
+    anchors = anchor_values(experiment.distill.alpha).values()
+    ranges = [p.name for p in config.space.parameters if p.kind != "choice"]
+    return need_of(losses(config, anchors), experiment.student_shape, shapes, any_temperature="temperature" in ranges)
+
+
+def fit(
+    config: SearchConfig,
+    shapes: tuple[ModelShape, ...],
+    store: TokenStore,
+    storage: Path,
+    log: Callable[[str], None],
+) -> SearchConfig:
+    """The search whose cache fits into its budget and the free space: the same one, or one without the largest ranks.
+
+    Raises `UserError` if no cache that serves it fits.
+    """
+    settings = config.experiment.cache
+    need = search_need(config, shapes)
+    if settings.form == "online" or need.nothing:
+        return config
+    tokens = select_windows(store, config.experiment.student).count * store.window
+    plans = candidates(need, settings, shapes, store.vocabulary_size, config.experiment.seed)
+    plan = choose(plans, tokens, build.limit(settings, storage))
+    held = [kept for layers in plan.need.layers for kept in layers.values() if kept is not None]
+    if plan.need == need or not held:
+        return config
+    most, size = max(held), gigabytes(plans[0].bytes_per_token() * tokens)
+    reason = f"the whole teacher cache takes {size} and the budget holds {most} components of each hidden state"
+    restricted = restrict_rank(config, most, reason)
+    log(f"projection.rank is searched up to {most}: {reason}")
+    return restricted
+
+
+def obtain(
+    experiment: Experiment,
+    need: Need,
+    teachers: Sequence[Teacher],
+    store: TokenStore,
+    storage: Path,
+    resources: Callable[[], Resources],
+    log: Callable[[str], None],
+) -> TeacherCache | None:
+    """The cache that answers `need`, found or built; None if there is nothing to keep or teachers are to run online.
+
+    `resources` is asked for only if a cache must be built.
+    """
+    if experiment.cache.form == "online" or need.nothing:
+        return None
+    return build.obtain(
+        need,
+        experiment.cache,
+        teachers,
+        store,
+        select_windows(store, experiment.student),
+        storage,
+        resources,
+        seed=experiment.seed,
+        log=log,
+    )
