@@ -22,6 +22,7 @@ import torch
 from transformers import PreTrainedModel
 
 from palenka_tune.errors import PalenkaError
+from palenka_tune.evaluation.onednn import onednn_linears
 from palenka_tune.evaluation.prefix_tree import ROW_TOKENS, PrefixTree, build_tree
 
 Progress = Callable[[int, int], None]
@@ -87,7 +88,7 @@ def score_tree(
     log_p = torch.empty(len(tree.nodes), dtype=torch.float32, device=model.device)
     rows = np.flatnonzero(np.diff(tree.rows))  # all but those of empty sentences
     done = tree.sentences - int(tree.row_sentences[rows].sum())
-    with evaluating(model):
+    with evaluating(model), onednn_linears(model):
         start = 0
         while start < len(rows):
             stop = start + max(1, budget // int(tree.rows[start + 1] - tree.rows[start]))
