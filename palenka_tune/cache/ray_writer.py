@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -56,18 +55,25 @@ def write_shards(
     """Write `shards`; yields (windows, None) for each that is done and (0, reason) for one that failed."""
     import ray
 
-    # the build has progress of its own
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
     gpus = 1 if job.device == "cuda" else 0
-    actors = min(len(shards), resources.gpus if gpus else resources.cpus)
+    actors = max(1, min(len(shards), resources.gpus if gpus else resources.cpus))
+    # within a task, so that what Ray Data has to say goes to Ray's logs and not into the progress
+    for row in ray.remote(num_cpus=0)(_stream).remote(job, list(shards), actors, gpus):
+        rows, error = ray.get(row)
+        yield rows, error
+
+
+def _stream(job: CacheJob, shards: list[tuple[str, int]], actors: int, gpus: int) -> Iterator[tuple[int, str | None]]:
+    import ray
+
+    ray.data.DataContext.get_current().enable_progress_bars = False
     dataset = ray.data.from_items(
         [{"split": split, "number": number} for split, number in shards], override_num_blocks=len(shards)
     ).map_batches(
         _Worker,
         fn_constructor_args=(job,),
         batch_size=1,
-        compute=ray.data.ActorPoolStrategy(size=max(1, actors)),
+        compute=ray.data.ActorPoolStrategy(size=actors),
         num_cpus=1,
         num_gpus=gpus,
     )
