@@ -29,6 +29,7 @@ from benchmarks.harness import Report, paired, parser, ratio
 from benchmarks.kept_signals import KeptSignals, record
 from benchmarks.poster_loop import check_trainer, poster_throughput
 from benchmarks.sizes import DIVISORS, Sizes, poster_sizes, shape_of
+from palenka_tune.cache.settings import CacheSettings
 from palenka_tune.commands.options import run
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.data.tokenizer import PAD_ID
@@ -41,7 +42,7 @@ from palenka_tune.distill.statistics import LayerStatistics, statistics_sample
 from palenka_tune.errors import UserError
 
 WARM_UP = 3  # optimiser steps
-RANK, SAMPLES = 64, 32
+RANK, SAMPLES = 64, CacheSettings().samples
 SEED = 0
 PAIRS = (
     ("cached_exact", "plain"),
