@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from palenka_tune.config.recipe import Recipe
+from palenka_tune.distill.matmul import quick_linears
 from palenka_tune.distill.objective import DistillationObjective, LossTerms, PlainObjective
 from palenka_tune.distill.schedules import lr_factor
 from palenka_tune.distill.signals import WindowBatch
@@ -99,6 +100,7 @@ class TrainingLoop:
         self.copies, self.epoch_windows = copies, len(train) // copies
         self.total_steps = total_steps or steps_for(recipe, self.epoch_windows)
         self.device = next(model.parameters()).device
+        quick_linears(model)
         self.objective.to(self.device)
         self.dtype = resolve_precision(recipe.precision, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype is torch.float16)

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from palenka_tune.distill.heads import OutputHead
+from palenka_tune.distill.matmul import product
 from palenka_tune.distill.targets import LogitTargets
 
 # Logits of a chunk: within the caches of a CPU core, and enough for a GPU to be busy.
@@ -143,7 +144,7 @@ def _walk(
         sums = torch.zeros(2, dtype=torch.float64, device=device)
         for start in range(0, len(hidden), rows_per_chunk):
             rows = slice(start, min(start + rows_per_chunk, len(hidden)))
-            z_CV = (hidden[rows] @ weight.T if bias is None else torch.addmm(bias, hidden[rows], weight.T)).float()
+            z_CV = product(hidden[rows], weight, bias).float()
             next_C1, ce_weight_C = positions.next_N[rows, None], positions.ce_weight_N[rows]
             gradient_CV = F.log_softmax(z_CV, dim=-1)
             sums[0] -= torch.dot(gradient_CV.gather(1, next_C1).squeeze(1), ce_weight_C)
@@ -167,13 +168,9 @@ def _accumulate(
 ) -> None:
     if gradients.bias_V is not None:
         gradients.bias_V.add_(by_logits_CV.sum(0))
-    if dtype is torch.float32:
-        torch.mm(by_logits_CV, weight_VD, out=gradients.hidden_ND[rows])
-        gradients.weight_VD.addmm_(by_logits_CV.T, hidden_CD)
-    else:
-        narrow_CV = by_logits_CV.to(dtype)
-        gradients.hidden_ND[rows] = (narrow_CV @ weight_VD).float()
-        gradients.weight_VD.add_(narrow_CV.T @ hidden_CD)
+    narrow_CV = by_logits_CV.to(dtype)
+    gradients.hidden_ND[rows] = product(narrow_CV, weight_VD.T)
+    gradients.weight_VD.add_(product(narrow_CV.T, hidden_CD.T))
 
 
 def hidden_distance(prediction_BTR: Tensor, target_BTR: Tensor, mask_BT: Tensor, distance: str = "mse") -> Tensor:

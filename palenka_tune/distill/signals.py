@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from palenka_tune.distill.heads import head_explains, head_of, states_of
+from palenka_tune.distill.matmul import quick_linears
 from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.distill.statistics import LayerStatistics, fit_statistics
 from palenka_tune.distill.targets import (
@@ -88,6 +89,8 @@ class OnlineSource:
     def __init__(self, models: list[nn.Module], shapes: list[ModelShape], sample: Tensor, pad_id: int) -> None:
         self.models = [model.eval().requires_grad_(False) for model in models]
         self.teachers = tuple(shapes)
+        for model in self.models:
+            quick_linears(model)
         self.heads = [head_of(model) for model in self.models]
         self.sample, self.pad_id = sample, pad_id
         self._linear: dict[int, bool] = {}

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from palenka_tune.distill.heads import OutputHead
+from palenka_tune.distill.matmul import product
 
 
 @dataclass(frozen=True)
@@ -58,16 +59,11 @@ class HeadLogits:
 
     def write(self, out_CV: Tensor, rows: slice, scale: float, add: bool, dtype: torch.dtype) -> None:
         weight, bias = self.head.at(dtype)
-        hidden = self.hidden_NE[rows].to(dtype) * scale
-        if dtype is torch.float32:
-            if add:
-                out_CV.addmm_(hidden, weight.T)
-            else:
-                torch.mm(hidden, weight.T, out=out_CV)
-        elif add:
-            out_CV.add_(hidden @ weight.T)
+        logits_CV = product(self.hidden_NE[rows].to(dtype) * scale, weight)
+        if add:
+            out_CV.add_(logits_CV)
         else:
-            out_CV.copy_(hidden @ weight.T)
+            out_CV.copy_(logits_CV)
         if bias is not None:
             out_CV.add_(bias, alpha=scale)
 
@@ -82,7 +78,7 @@ class DenseLogits:
         if add:
             out_CV.add_(self.logits_NV[rows], alpha=scale)
         else:
-            torch.mul(self.logits_NV[rows], scale, out=out_CV)
+            torch.mul(self.logits_NV[rows].float(), scale, out=out_CV)
 
 
 @dataclass(frozen=True)
