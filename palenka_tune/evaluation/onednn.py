@@ -10,16 +10,21 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 
 @contextlib.contextmanager
-def onednn_linears(model: torch.nn.Module) -> Iterator[None]:
-    """`torch.nn.Linear` and GPT-2's `Conv1D` of `model` compute through oneDNN; nothing changes where that is no gain."""
-    layers = [m for m in model.modules() if type(m) in (torch.nn.Linear, Conv1D) and _applies(m.weight)]
+def onednn_linears(model: nn.Module) -> Iterator[None]:
+    """`nn.Linear` and GPT-2's `Conv1D` of `model` compute through oneDNN, where it is there and AVX-512 with it.
+
+    A layer whose `forward` somebody else has replaced keeps that one.
+    """
+    layers = [layer for layer in model.modules() if type(layer) in (nn.Linear, Conv1D) and "forward" not in vars(layer)]
+    layers = [layer for layer in layers if _applies(layer.weight)]
     for layer in layers:
         layer.forward = partial(_linear, layer)
     try:
@@ -29,7 +34,7 @@ def onednn_linears(model: torch.nn.Module) -> Iterator[None]:
             del layer.forward  # what the class has comes back
 
 
-def _applies(weight: Tensor) -> bool:
+def _applies(weight: Any) -> bool:
     return (
         weight.device.type == "cpu"
         and weight.dtype == torch.float32
@@ -40,6 +45,9 @@ def _applies(weight: Tensor) -> bool:
     )
 
 
-def _linear(layer: torch.nn.Module, inputs: Tensor) -> Tensor:
-    weight = layer.weight if isinstance(layer, torch.nn.Linear) else layer.weight.t()
-    return torch.ops.mkldnn._linear_pointwise(inputs, weight, layer.bias, "none", [], "")
+def _linear(layer: nn.Module, inputs: Tensor) -> Tensor:
+    weight: Any = layer.weight
+    if not isinstance(layer, nn.Linear):
+        weight = weight.t()  # Conv1D keeps (inputs, outputs)
+    outputs: Tensor = torch.ops.mkldnn._linear_pointwise(inputs, weight, layer.bias, "none", [], "")
+    return outputs

@@ -13,6 +13,7 @@ than the causal one.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,7 +56,8 @@ def build_tree(sentences: Sequence[Sequence[int]], row_tokens: int = ROW_TOKENS)
     """
     order = np.array(sorted(range(len(sentences)), key=lambda i: list(sentences[i])), dtype=np.int64)
     lengths = np.array([len(sentences[i]) for i in order], dtype=np.int64)
-    flat = np.fromiter((token for i in order for token in sentences[i]), dtype=np.int64, count=lengths.sum())
+    in_order = itertools.chain.from_iterable(sentences[i] for i in order)
+    flat = np.fromiter(in_order, dtype=np.int64, count=lengths.sum())
     shared = _shared_with_previous(flat, lengths)
     row = _cut(lengths, shared, row_tokens)
     first = np.diff(row, prepend=-1) > 0
