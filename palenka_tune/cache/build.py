@@ -7,6 +7,7 @@ builds it shard by shard. A build that was stopped, whatever stopped it, goes on
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +32,7 @@ from palenka_tune.cache.writer import HEADS, STATISTICS
 from palenka_tune.cluster.session import Resources
 from palenka_tune.config.files import MANIFEST, build_once, partial_folder, read_json
 from palenka_tune.data.store import TokenStore
-from palenka_tune.errors import PalenkaError
+from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.teachers.spec import Teacher
 
 # of what is free: the rest is left to checkpoints and to others
@@ -66,40 +67,50 @@ def obtain(
     linear = True
     while True:
         plans = candidates(need, settings, shapes, store.vocabulary_size, seed, linear=linear)
-        existing = find(storage, base, plans)
+        # a loss cannot do with fewer components than it asks for: a search gives up ranks before it trains
+        plans = [plan for plan in plans if plan.need == need]
+        plan = choose(plans, tokens, lambda plan: room(plan, settings, storage, base))
+        existing = find(storage, base, plan)
         if existing is not None:
             cache = TeacherCache.open(existing)
             cache.check(teachers, store)
             log(f"teacher cache {cache.folder.name}: {cache.describe()}")
             return cache
-        plan = choose(plans, tokens, limit(settings, storage, partial_folder(folder_of(storage, base, plans[0]))))
         try:
             return _build(plan, base, teachers, store, windows, storage, resources(), log)
         except _NotLinearError:
+            if settings.form != "auto":
+                raise UserError(
+                    f"cache.form is '{settings.form}', but a teacher scales or caps its logits after its output head, "
+                    "so that hidden states do not give them; use cache.form=auto, sampled or dense"
+                ) from None
             linear = False
 
 
-def find(storage: str | Path, base: Mapping[str, Any], plans: Sequence[Plan]) -> Path | None:
-    """A complete cache that answers the most faithful plan that any answers."""
-    manifests = []
+def find(storage: str | Path, base: Mapping[str, Any], plan: Plan) -> Path | None:
+    """A complete cache that serves everything that `plan` would."""
     for path in sorted(caches_folder(storage).glob(f"*/{MANIFEST}")):
         try:
             manifest = read_json(path)
-        except PalenkaError:  # half written or damaged: opening it by name says so, building replaces it
+        except PalenkaError:  # damaged: who opens or builds it is told so
             continue
-        if manifest.get("base") == base and manifest.get("version") == CACHE_VERSION:
-            manifests.append((path.parent, manifest))
-    for plan in plans:
-        for folder, manifest in manifests:
-            if answers(manifest["plan"], plan):
-                return folder
+        ours = manifest.get("base") == base and manifest.get("version") == CACHE_VERSION
+        if ours and answers(manifest["plan"], plan):
+            return path.parent
     return None
 
 
-def limit(settings: CacheSettings, storage: str | Path, partial: Path | None = None) -> float:
-    """Bytes that a cache may take: the budget, and no more than a share of what is free. What an interrupted build left
-    in `partial` is counted as free."""
-    here = sum(path.stat().st_size for path in partial.glob("*")) if partial and partial.is_dir() else 0
+def room(plan: Plan, settings: CacheSettings, storage: str | Path, base: Mapping[str, Any] | None) -> float:
+    """Bytes that the cache of `plan` may take: the budget, and no more than a share of what is free.
+
+    What an interrupted build of the same cache left is counted as free, and a cache that is there needs no room: the
+    same command finds the same plan again. `base` None: the teachers do not exist yet, and so no cache of them.
+    """
+    here = 0
+    if base is not None:
+        if find(storage, base, plan) is not None:
+            return math.inf
+        here = sum(path.stat().st_size for path in partial_folder(folder_of(storage, base, plan)).glob("*"))
     free = FREE_SHARE * shutil.disk_usage(storage).free + here
     return free if settings.budget_gb is None else min(free, settings.budget_gb * 1e9)
 
@@ -132,6 +143,7 @@ def _build(
 
     def build(work: Path) -> dict[str, Any]:
         started = time.monotonic()
+        (work / MANIFEST).unlink(missing_ok=True)  # of a build that was killed before its folder got its name
         _measure(job)
         _write(job, resources, log)
         return {

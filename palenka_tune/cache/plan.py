@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -183,7 +183,10 @@ def candidates(
     """
 
     def plan(form: str | None, most: int | None = None) -> Plan:
-        layers = tuple({layer: _at_most(kept, most) for layer, kept in held.items()} for held in need.layers)
+        layers = tuple(
+            {layer: _at_most(kept, most, shape.width) for layer, kept in held.items()}
+            for held, shape in zip(need.layers, teachers, strict=True)
+        )
         return Plan(
             dataclasses.replace(need, layers=layers),
             form if need.distributions else None,
@@ -224,20 +227,21 @@ def answers(have: Mapping[str, Any], want: Plan) -> bool:
     return True
 
 
-def _at_most(kept: int | None, most: int | None) -> int | None:
-    return kept if most is None else most if kept is None else min(kept, most)
+def _at_most(kept: int | None, most: int | None, width: int) -> int | None:
+    """`kept` components (None: the whole state) of a state of `width`, or fewer where `most` is less."""
+    return kept if most is None or most >= (kept or width) else most
 
 
-def choose(plans: list[Plan], tokens: int, limit: float) -> Plan:
-    """The first plan whose `tokens` fit into `limit` bytes; `UserError` with the sizes if none does."""
+def choose(plans: Sequence[Plan], tokens: int, limit: Callable[[Plan], float]) -> Plan:
+    """The first plan whose `tokens` fit into its `limit` in bytes; `UserError` with the sizes if none does."""
     for plan in plans:
-        if plan.bytes_per_token() * tokens <= limit:
+        if plan.bytes_per_token() * tokens <= limit(plan):
             return plan
     smallest = min(plans, key=Plan.bytes_per_token)
+    size, most = gigabytes(smallest.bytes_per_token() * tokens), gigabytes(limit(smallest))
     raise UserError(
-        f"a cache of the teachers ({smallest.describe()}) takes {gigabytes(smallest.bytes_per_token() * tokens)} and "
-        f"{gigabytes(limit)} may be used; raise --cache-budget or free space, train on fewer windows, search fewer "
-        "layers and ranks, or use --teachers-online"
+        f"a cache of the teachers ({smallest.describe()}) takes {size} and {most} may be used; raise --cache-budget or "
+        "free space, train on fewer windows, search fewer layers and ranks, or use --teachers-online"
     )
 
 

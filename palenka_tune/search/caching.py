@@ -10,16 +10,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from palenka_tune.cache import build
+from palenka_tune.cache.job import base_of
 from palenka_tune.cache.plan import Need, candidates, choose, gigabytes, need_of
 from palenka_tune.cache.store import TeacherCache
 from palenka_tune.cluster.session import Resources
 from palenka_tune.data.store import TokenStore
 from palenka_tune.distill.shapes import ModelShape
+from palenka_tune.search import teaching
 from palenka_tune.search.config import SearchConfig, losses, restrict_rank
 from palenka_tune.search.experiment import Experiment
 from palenka_tune.search.ledger import anchor_values
 from palenka_tune.search.student import select_windows
-from palenka_tune.teachers.spec import Teacher
+from palenka_tune.teachers.spec import Teacher, is_trained, open_teacher, teacher_folder
 
 
 def search_need(config: SearchConfig, shapes: tuple[ModelShape, ...]) -> Need:
@@ -45,9 +47,12 @@ def fit(
     need = search_need(config, shapes)
     if settings.form == "online" or need.nothing:
         return config
-    tokens = select_windows(store, config.experiment.student).count * store.window
+    windows = select_windows(store, config.experiment.student)
+    tokens = windows.count * store.window
     plans = candidates(need, settings, shapes, store.vocabulary_size, config.experiment.seed)
-    plan = choose(plans, tokens, build.limit(settings, storage))
+    teachers = _trained(config.experiment, store, storage)
+    base = None if teachers is None else base_of(store, teachers, windows)
+    plan = choose(plans, tokens, lambda plan: build.room(plan, settings, storage, base))
     held = [kept for layers in plan.need.layers for kept in layers.values() if kept is not None]
     if plan.need == need or not held:
         return config
@@ -56,6 +61,18 @@ def fit(
     restricted = restrict_rank(config, most, reason)
     log(f"projection.rank is searched up to {most}: {reason}")
     return restricted
+
+
+def _trained(experiment: Experiment, store: TokenStore, storage: Path) -> list[Teacher] | None:
+    """The teachers, if all exist already: then a cache of them may be there too, or a part of one."""
+    dev_windows = teaching.teacher_dev_windows(experiment)
+    teachers = []
+    for spec in teaching.specs(experiment):
+        folder = spec if isinstance(spec, Path) else teacher_folder(storage, spec, store.fingerprint, dev_windows)
+        if not (isinstance(spec, Path) or is_trained(folder)):
+            return None
+        teachers.append(open_teacher(folder))
+    return teachers
 
 
 def obtain(
