@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from palenka_tune.cache.job import CacheJob
 from palenka_tune.cluster.session import Resources
+
+if TYPE_CHECKING:
+    from palenka_tune.cache.writer import ShardWriter
 
 
 class _Worker:
     """A Ray Data actor: holds the teachers, writes a shard per row."""
 
     def __init__(self, job: CacheJob) -> None:
+        self.job = job
+
+    @cached_property
+    def writer(self) -> ShardWriter:
+        """Opened with the first shard, where its faults are caught."""
         import torch
 
         from palenka_tune.cache.writer import ShardWriter
 
         torch.set_num_threads(1)
-        self.writer = ShardWriter(job)
+        return ShardWriter(self.job)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         rows, errors = [], []
@@ -45,7 +54,10 @@ def measure(job: CacheJob) -> bool:
     from palenka_tune.cache.writer import measure as run
 
     task = ray.remote(num_cpus=1, num_gpus=1 if job.device == "cuda" else 0)(run)
-    linear: bool = ray.get(task.remote(job))
+    try:
+        linear: bool = ray.get(task.remote(job))
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from None
     return linear
 
 
@@ -58,9 +70,12 @@ def write_shards(
     gpus = 1 if job.device == "cuda" else 0
     actors = max(1, min(len(shards), resources.gpus if gpus else resources.cpus))
     # within a task, so that what Ray Data has to say goes to Ray's logs and not into the progress
-    for row in ray.remote(num_cpus=0)(_stream).remote(job, list(shards), actors, gpus):
-        rows, error = ray.get(row)
-        yield rows, error
+    try:
+        for row in ray.remote(num_cpus=0)(_stream).remote(job, list(shards), actors, gpus):
+            rows, error = ray.get(row)
+            yield rows, error
+    except ray.exceptions.RayError as error:  # a node or a worker that died, which Ray Data could not replace
+        yield 0, str(error).strip().splitlines()[-1]
 
 
 def _stream(job: CacheJob, shards: list[tuple[str, int]], actors: int, gpus: int) -> Iterator[tuple[int, str | None]]:

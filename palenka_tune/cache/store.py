@@ -19,8 +19,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from palenka_tune.cache.job import CACHE_VERSION, shard_name
+from palenka_tune.cache.plan import gigabytes
 from palenka_tune.cache.shards import ShardedColumn, map_columns
-from palenka_tune.cache.writer import HEADS, STATISTICS
+from palenka_tune.cache.writer import FIELDS, HEADS, STATISTICS
 from palenka_tune.config.files import MANIFEST, file_sha256, open_artifact, read_json, write_json
 from palenka_tune.data.store import TokenStore
 from palenka_tune.distill.heads import OutputHead
@@ -97,9 +98,8 @@ class TeacherCache:
     def statistics(self, teacher: int, layer: int) -> LayerStatistics:
         """Mean and principal components of a hidden state over train."""
         name = f"teacher{teacher}_state{layer}"
-        fields = {
-            field: self._tensors(STATISTICS).get(f"{name}.{field}") for field in ("mean", "components", "variances")
-        }
+        tensors = self._tensors(STATISTICS)
+        fields = {field: tensors.get(f"{name}.{field}") for field in FIELDS}
         if any(value is None for value in fields.values()):
             raise PalenkaError(f"the teacher cache {self.folder} has no state {layer} of teacher {teacher}; {REBUILD}")
         return LayerStatistics(**fields)  # type: ignore[arg-type]
@@ -150,7 +150,7 @@ class TeacherCache:
     def describe(self) -> str:
         """One line: windows, size, what is kept."""
         windows = ", ".join(f"{count:,} {split}" for split, count in self.manifest["windows"].items())
-        return f"{windows} windows, {self.bytes / 1e9:.2f} GB, {self.manifest['description']}"
+        return f"{windows} windows, {gigabytes(self.bytes)}, {self.manifest['description']}"
 
 
 def mark_checked(folder: Path, manifest: dict[str, Any]) -> None:

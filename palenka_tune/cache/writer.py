@@ -11,13 +11,14 @@ Shapes: n windows of a shard, B windows of a batch, T tokens, E a teacher's widt
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from palenka_tune.cache.encode import entropy, quantise, systematic_sample, to_float16
@@ -36,6 +37,7 @@ from palenka_tune.teachers.spec import open_teacher
 from palenka_tune.teachers.worker import window_tensor
 
 STATISTICS, HEADS = "statistics.safetensors", "heads.safetensors"
+FIELDS = tuple(field.name for field in dataclasses.fields(LayerStatistics))
 NUMPY = {torch.float16: np.float16, torch.float32: np.float32, torch.int8: np.int8, torch.uint16: np.uint16}
 
 
@@ -67,7 +69,7 @@ def measure(job: CacheJob) -> bool:
             f"{hidden_name(number, layer)}.{field}": getattr(source.statistics(number, layer), field)
             for number, layers in enumerate(job.plan.need.layers)
             for layer in layers
-            for field in ("mean", "components", "variances")
+            for field in FIELDS
         }
         for number, (model, head) in enumerate(zip(source.models, source.heads, strict=True)):
             states, last = states_of(model, source.sample[:4].to(job.device))
@@ -82,7 +84,8 @@ def measure(job: CacheJob) -> bool:
 
 def _save(path: Path, tensors: dict[str, Tensor]) -> None:
     with atomic_path(path) as temporary:
-        save_file({name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}, temporary)
+        # not by `save_file`, whose error on a full disk is no OSError
+        temporary.write_bytes(save({name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}))
 
 
 class ShardWriter:
@@ -91,6 +94,13 @@ class ShardWriter:
     def __init__(self, job: CacheJob) -> None:
         self.job, self.plan = job, job.plan
         store, self.source = open_source(job)
+        # those that were kept, not fitted again: all shards have the same axes, whichever machine wrote them
+        kept = load_file(Path(job.work) / STATISTICS)
+        self.statistics = {
+            (number, layer): LayerStatistics(*(kept[f"{hidden_name(number, layer)}.{field}"] for field in FIELDS))
+            for number, layers in enumerate(self.plan.need.layers)
+            for layer in layers
+        }
         self.windows = {split: window_tensor(job.windows.array(store, split)) for split in job.windows.rows}
         layers = [set(held) for held in self.plan.need.layers]
         if self.plan.form == "final_hidden":
@@ -129,7 +139,7 @@ class ShardWriter:
             for layer, components in layers.items():
                 state = signal.hidden[teacher][layer].float()
                 if components is not None:
-                    state = leading(state, self.source.statistics(teacher, layer), components)
+                    state = leading(state, self.statistics[teacher, layer], components)
                 name = f"state {layer} of teacher {self.source.teachers[teacher].name}"
                 if self.plan.encoding == "int8":
                     codes, scale = quantise(state, name)
