@@ -9,6 +9,7 @@ Shapes: B windows, T tokens, N = B*T positions, E a teacher's width, R component
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,6 +51,9 @@ class CachedSource:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cache")
         self._ahead: tuple[tuple[str, Tensor, frozenset[str]], Future[Gathered]] | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (CachedSource, (self.cache, self.device))
+
     def signal(self, batch: WindowBatch, request: SignalRequest) -> TeacherSignal:
         """The teachers' outputs for `batch`: hidden states (B,T,E), or (B,T,R) where `components` says so."""
         held = self._take(batch, self._names(request))
@@ -85,6 +89,8 @@ class CachedSource:
         if self.encoding == "int8":
             names |= {scale_name(teacher, layer) for teacher, layers in enumerate(request.layers) for layer in layers}
         if request.logits is not None:
+            if self.form is None:
+                raise PalenkaError(f"the teacher cache {self.cache.folder} holds no logits; {REBUILD}")
             if self.form == "sampled":
                 number = self._distribution(request.logits)
                 names |= {f"ids{number}", f"entropy{number}"}
