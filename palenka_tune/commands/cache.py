@@ -38,7 +38,7 @@ def build(config: SearchConfig, storage: Path, *, address: str | None, quiet: bo
     if config.experiment.cache.form == "online":
         raise UserError("cache.form is 'online', which keeps nothing; choose auto, final_hidden, sampled or dense")
     data.check(config.experiment.data)
-    check_writable(storage)
+    storage = check_writable(storage)
     prepared = data.prepare(config.experiment.data, storage, log=log)
     shapes = teaching.shapes(config.experiment, teaching.open_given(config.experiment, prepared))
     check_space(config, config.space_name, shapes)
@@ -92,7 +92,7 @@ def info(folders: Sequence[Path]) -> None:
                 print(f"  {name.removeprefix('cache/explained/')}: {100 * share:.1f} % of the variance")
 
 
-def _folders(given: Sequence[str], storage: str) -> list[Path]:
+def _folders(given: Sequence[str], storage: Path) -> list[Path]:
     """The caches named, or all of a storage folder, complete or not."""
     from palenka_tune.cache.job import caches_folder
 
@@ -124,7 +124,7 @@ def cli(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--address", default=None, help="a running Ray cluster (default: start Ray on this machine)")
     args = parser.parse_args(argv)
-    storage = args.storage or DEFAULT_STORAGE
+    storage = Path(args.storage or DEFAULT_STORAGE).expanduser()
     if args.action == "build":
         return _build(args, storage)
     folders = _folders(args.target, storage)
@@ -134,7 +134,7 @@ def cli(argv: Sequence[str]) -> int:
     return 1 if verify(folders) else 0
 
 
-def _build(args: argparse.Namespace, storage: str) -> int:
+def _build(args: argparse.Namespace, storage: Path) -> int:
     if len(args.target) > 1:
         raise UserError(f"cache build takes one search space, not {len(args.target)} ({', '.join(args.target)})")
     options = {
@@ -146,5 +146,5 @@ def _build(args: argparse.Namespace, storage: str) -> int:
     space = args.target[0] if args.target else None
     config = resolve(space, options=options, assignments=[parse_assignment(text) for text in args.overrides])
     protect(args.address)
-    build(config, Path(storage), address=args.address, quiet=args.quiet)
+    build(config, storage, address=args.address, quiet=args.quiet)
     return 0
