@@ -8,7 +8,7 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedModel
 
 from palenka_tune.errors import PalenkaError
 from palenka_tune.evaluation.prefix_tree import build_tree
-from palenka_tune.evaluation.scoring import score_sentences, score_tree, shares_prefixes
+from palenka_tune.evaluation.scoring import evaluating, score_sentences, score_tree, shares_prefixes
 
 RANDOM = random.Random(4)
 SENTENCES = [[RANDOM.randrange(3, 320) for _ in range(RANDOM.choice([1, 2, 5, 9, 14, 30, 64]))] for _ in range(40)]
@@ -81,6 +81,19 @@ def test_the_batch_size_does_not_change_the_scores(model: PreTrainedModel) -> No
 def test_a_uniform_model_gives_every_token_log_v(uniform_model: PreTrainedModel) -> None:
     scores = score_sentences(uniform_model, [[5, 6, 7], [9], [], [8, 8]], bos_id=1)
     np.testing.assert_allclose(scores, [-n * math.log(320) for n in (3, 1, 0, 2)], rtol=1e-6)
+
+
+def test_an_evaluated_model_computes_the_same_and_is_left_as_it_was(model: PreTrainedModel) -> None:
+    layer, other = model.get_output_embeddings(), model.get_input_embeddings()
+    theirs = layer.forward = lambda inputs: type(layer).forward(layer, inputs)
+    ids = torch.arange(3, 51).reshape(3, 16)
+    expected = model.eval()(ids).logits.detach()
+    with evaluating(model):
+        torch.testing.assert_close(model(ids).logits, expected, rtol=1e-5, atol=1e-4)
+    assert [module for module in model.modules() if "forward" in vars(module)] == [layer]
+    assert layer.forward is theirs
+    model(ids).logits.sum().backward()
+    assert other.weight.grad is not None
 
 
 def test_progress_and_mode(model: PreTrainedModel) -> None:
