@@ -144,14 +144,15 @@ class Plan:
         return ", ".join(parts)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data for a manifest and a fingerprint."""
+        """Plain data for a manifest and a fingerprint, equal to what is read back from JSON."""
+        sampled = self.need.distributions if self.form == "sampled" else ()
         return {
             "form": self.form,
             "encoding": self.encoding,
             "samples": self.samples if self.form == "sampled" else None,
             "seed": self.seed if self.form == "sampled" else None,
             "layers": [{str(k): v for k, v in layers.items()} for layers in self.need.layers],
-            "distributions": [dataclasses.asdict(d) for d in self.need.distributions] if self.form == "sampled" else [],
+            "distributions": [{**dataclasses.asdict(d), "weights": list(d.weights)} for d in sampled],
         }
 
 
