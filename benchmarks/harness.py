@@ -39,7 +39,7 @@ def paired(
     """The figures of each contender, one per round; every other round runs in the opposite order."""
     figures: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(rounds):
-        for name in list(contenders) if number % 2 == 0 else list(reversed(contenders)):
+        for name in list(contenders) if number % 2 == 0 else list(contenders)[::-1]:
             figures[name].append(contenders[name]())
             log(f"round {number + 1}/{rounds}  {name:<40} {figures[name][-1]:,.4g}")
     return figures

@@ -1,0 +1,149 @@
+"""Tokens per second of a student's training: alone, distilled from the cache, beside its teachers, and as the poster
+trained.
+
+    python -m benchmarks.trial_throughput [--divisor 4] [--json FILE]
+
+The models have the poster's proportions, its widths and vocabulary divided by `--divisor` (`benchmarks.sizes`); the
+loss is alpha 1, beta 3, tau 2 with the poster's layer maps and 64 components of each hidden state. Every contender but
+the poster's loop is the product's own training loop, reading from the product's own cache on disk.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.harness import Report, paired, parser, ratio
+from benchmarks.place import Place, make_place
+from benchmarks.poster_loop import check_trainer, poster_throughput
+from benchmarks.sizes import poster_sizes, shape_of
+from palenka_tune.cache.build import obtain
+from palenka_tune.cache.job import Windows
+from palenka_tune.cache.plan import need_of
+from palenka_tune.cache.settings import CacheSettings
+from palenka_tune.cache.source import CachedSource
+from palenka_tune.cache.store import TeacherCache
+from palenka_tune.cluster.session import protect, ray_session
+from palenka_tune.commands.options import run
+from palenka_tune.config.recipe import Recipe
+from palenka_tune.distill.loop import TrainingLoop
+from palenka_tune.distill.objective import DistillationObjective, PlainObjective
+from palenka_tune.distill.settings import DistillSettings, ProjectionSettings
+from palenka_tune.distill.signals import SignalSource
+from palenka_tune.distill.statistics import statistics_sample
+from palenka_tune.models.export import load_model
+from palenka_tune.teachers.online import online_source
+from palenka_tune.teachers.worker import window_tensor
+
+SETTINGS = DistillSettings(
+    alpha=1.0, beta=3.0, temperature=2.0, projection=ProjectionSettings(rank=64, layer_map="poster")
+)
+FORMS = {
+    "cached, exact (final_hidden)": CacheSettings(form="final_hidden"),
+    "cached, exact (final_hidden, int8 states)": CacheSettings(form="final_hidden", hidden="int8"),
+    "cached, exact (dense)": CacheSettings(form="dense"),
+    "cached, sampled": CacheSettings(form="sampled"),
+}
+
+
+def main() -> int:
+    arguments = parser("trial_throughput", __doc__.partition("\n\n")[0])
+    arguments.add_argument("--divisor", type=int, default=4, help="of the poster's widths and vocabulary (default: 4)")
+    arguments.add_argument("--windows", type=int, default=96, help="windows in the cache (default: 96)")
+    arguments.add_argument("--batch", type=int, default=16, help="windows of a step (default: 16)")
+    arguments.add_argument("--steps", type=int, default=6, help="steps of a round, a third with teachers (default: 6)")
+    arguments.add_argument("--rounds", type=int, default=5, help="rounds (default: 5)")
+    args = arguments.parse_args()
+    check_trainer()
+    sizes = poster_sizes(args.divisor)
+    protect(None)
+    with tempfile.TemporaryDirectory(prefix="trial_throughput_") as name:
+        place = make_place(Path(name), sizes)
+        windows = Windows({"train": np.arange(args.windows), "dev": np.arange(8)})
+        caches = build_caches(place, windows, Path(name) / "storage")
+        figures = paired(contenders(place, windows, caches, args.batch, args.steps), args.rounds)
+        report = Report(
+            "trial_throughput",
+            f"Training a student, tokens/s (poster's sizes / {args.divisor}, {torch.get_num_threads()} threads)",
+            {**vars(args), "threads": torch.get_num_threads(), "loss": str(SETTINGS)},
+            ("contender", "tokens/s", "of plain", "bytes a token"),
+            [
+                (
+                    label,
+                    f"{np.median(values):,.0f}",
+                    str(ratio(values, figures["plain CE"])),
+                    f"{caches[label].manifest['bytes_per_token']:,}" if label in caches else "",
+                )
+                for label, values in figures.items()
+            ],
+            {
+                "cached_exact_vs_plain": ratio(figures["cached, exact (final_hidden)"], figures["plain CE"]),
+                "cached_sampled_vs_plain": ratio(figures["cached, sampled"], figures["plain CE"]),
+                "cached_exact_vs_online": ratio(figures["cached, exact (final_hidden)"], figures["teachers online"]),
+                "cached_exact_vs_poster_loop": ratio(figures["cached, exact (final_hidden)"], figures["poster's loop"]),
+            },
+            details={"tokens_per_second": figures},
+        )
+    report.publish(args.json)
+    return 0
+
+
+def build_caches(place: Place, windows: Windows, storage: Path) -> dict[str, TeacherCache]:
+    """One cache per form, by the product's own builder."""
+    shapes = tuple(teacher.shape for teacher in place.teachers)
+    need = need_of([SETTINGS], shape_of(place.sizes.student), shapes)
+    with ray_session() as resources:
+        return {
+            label: obtain(need, settings, place.teachers, place.prepared.store, windows, storage, lambda: resources)
+            for label, settings in FORMS.items()
+        }
+
+
+def contenders(
+    place: Place, windows: Windows, caches: dict[str, TeacherCache], batch: int, steps: int
+) -> dict[str, Callable[[], float]]:
+    """Functions that train on for a few steps and give tokens/s."""
+    store, sizes = place.prepared.store, place.sizes
+    train = window_tensor(windows.array(store, "train"))
+
+    def loop(source: SignalSource | None) -> TrainingLoop:
+        objective: PlainObjective | DistillationObjective = PlainObjective(store.pad_id)
+        if source is not None:
+            shape = shape_of(sizes.student)
+            objective = DistillationObjective(SETTINGS, shape, source, total_steps=10**6, pad_id=store.pad_id, seed=0)
+        recipe = Recipe(lr=1e-3, batch_size=batch, warmup_steps=10)
+        student = sizes.build(sizes.student, seed=0)
+        return TrainingLoop(
+            student, objective, train, train[:8], recipe, pad_id=store.pad_id, seed=0, total_steps=10**6
+        )
+
+    def timed(made: TrainingLoop, count: int) -> Callable[[], float]:
+        def once() -> float:
+            made.run_until(made.step + 1)  # warm: caches of the processor were another's
+            started, before = time.perf_counter(), made.tokens
+            made.run_until(made.step + count)
+            return (made.tokens - before) / (time.perf_counter() - started)
+
+        return once
+
+    online = online_source(place.teachers, store, statistics_sample(train))
+    students = {"plain CE": timed(loop(None), steps)}
+    students |= {label: timed(loop(CachedSource(cache)), steps) for label, cache in caches.items()}
+    few = max(1, steps // 3)
+    teachers = [load_model(teacher.folder)[0] for teacher in place.teachers]  # those of the online source are changed
+    return students | {
+        "teachers online": timed(loop(online), few),
+        "poster's loop": lambda: poster_throughput(
+            sizes.build(sizes.student, seed=0), teachers, train.long(), batch, few
+        ),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(run(lambda argv: main()))
