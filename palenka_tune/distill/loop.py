@@ -177,7 +177,7 @@ class TrainingLoop:
         for number, part in enumerate(micro_batches):
             batch = self._batch(part, "train", self.train)
             # a mean over the global batch, whatever the number of targets in each slice; DDP divides by the workers
-            share = self._targets(batch.tokens) / targets
+            share = self._targets(self.train[part]) / targets
             with self._no_sync(number + 1 < len(micro_batches)), self._autocast():
                 terms: LossTerms = self.objective(self.model, batch, self.step)
                 self._prefetch(micro_batches, number)
@@ -210,10 +210,13 @@ class TrainingLoop:
         return no_sync() if on and no_sync else contextlib.nullcontext()
 
     @torch.no_grad()
-    def validate(self, batch_size: int | None = None, *, teachers: bool = True) -> dict[str, float]:
-        """`val/ce`, `val/ppl` and, where the loss has them, `val/kl`, `val/hidden`, `val/total` on all dev windows.
+    def validate(
+        self, batch_size: int | None = None, *, teachers: bool = True, most: int | None = None
+    ) -> dict[str, float]:
+        """`val/ce`, `val/ppl` and, where the loss has them, `val/kl`, `val/hidden`, `val/total` on the dev windows: all,
+        or a fixed choice of at `most` so many, spread over dev.
 
-        Without `teachers` only the first two are measured, which costs a student's forward instead of everybody's.
+        Without `teachers` only the first two are measured, which costs a student's forward and no signal.
         With several workers each measures its slice, and the sums are added over the workers. `batch_size` defaults to
         the windows of a micro-batch.
         """
@@ -222,7 +225,8 @@ class TrainingLoop:
         step = min(self.step, self.total_steps - 1)  # a weight that decays to 0 has its last value, not 0
         batch_size = batch_size or max(1, self.recipe.batch_size // self.recipe.accumulate)
         sums: dict[str, Tensor] = {}
-        mine = torch.arange(len(self.dev)).tensor_split(self.world.size)[self.world.rank]
+        chosen = torch.linspace(0, len(self.dev) - 1, min(len(self.dev), most or len(self.dev))).long()
+        mine = chosen.tensor_split(self.world.size)[self.world.rank]
         targets = torch.zeros((), dtype=torch.float64, device=self.device)
         for index in mine.split(batch_size):
             batch = self._batch(index, "dev", self.dev)

@@ -43,8 +43,9 @@ class SearchSettings:
     """How a space is searched.
 
     `samples` trials are proposed besides the two anchors. ASHA compares trials at `rungs` points before the end, each
-    `reduction` times later than the one before, and keeps the best 1/`reduction`; 0 rungs stop nobody. A trial whose
-    `val/ce` exceeds `divergence` times that of a uniform guess is failed.
+    `reduction` times later than the one before, and keeps the best 1/`reduction`; 0 rungs stop nobody. At a rung
+    `val/ce` is measured on the same `rung_windows` dev windows for all (null: all), at the end on all of them. A trial
+    whose `val/ce` exceeds `divergence` times that of a uniform guess is failed.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -53,6 +54,7 @@ class SearchSettings:
     sampler: str = "tpe"
     rungs: int = 2
     reduction: int = 3
+    rung_windows: int | None = 256
     max_failures: int = 1
     divergence: float = 1.5
 
@@ -62,6 +64,8 @@ class SearchSettings:
         for name, (least, most) in bounds.items():
             if not least <= getattr(self, name) <= most:
                 raise UserError(f"search.{name} is {getattr(self, name)}; it must be from {least} to {most:,}")
+        if self.rung_windows is not None and self.rung_windows < 1:
+            raise UserError(f"search.rung_windows is {self.rung_windows}; it must be 1 or more, or null for all")
         if not 1 < self.divergence < math.inf:
             raise UserError(f"search.divergence is {self.divergence}; it must be above 1")
 

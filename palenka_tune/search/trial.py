@@ -21,7 +21,8 @@ T = TypeVar("T")
 
 
 class StudentTrial(tune.Trainable):
-    """Config: `trial_id, bench (BenchSpec), distill, recipe (settings), seed, rungs, threads, folder, ce_limit`."""
+    """Config: `trial_id, bench (BenchSpec), distill, recipe (settings), seed, rungs, rung_windows, threads, folder,
+    ce_limit`."""
 
     def setup(self, config: dict[str, Any]) -> None:
         import torch
@@ -88,8 +89,9 @@ class StudentTrial(tune.Trainable):
         failed = None
         try:
             records = loop.run_until(target)
-            # a rung is decided by val/ce alone; what the teachers think of dev is measured once, at the end
-            measured = loop.validate(teachers=loop.step >= loop.total_steps)
+            # a rung is decided by val/ce alone, on a part of dev; all of it, and the teachers' terms, come at the end
+            last = loop.step >= loop.total_steps
+            measured = loop.validate(teachers=last, most=None if last else self._config["rung_windows"])
             if not measured["val/ce"] <= self._config["ce_limit"]:
                 failed = f"diverged: val/ce {measured['val/ce']:.4g} is above {self._config['ce_limit']:.4g}"
         except DivergedError as error:

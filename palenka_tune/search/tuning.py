@@ -130,6 +130,7 @@ class Job:
             "recipe": recipe,
             "seed": self.config.experiment.seed,
             "rungs": rung_steps(self.total_steps, search.rungs, search.reduction),
+            "rung_windows": search.rung_windows,
             "threads": self.placement.cpus_per_trial,
             "folder": str(self.checkpoints),
             "ce_limit": search.divergence * math.log(self.vocabulary_size),
