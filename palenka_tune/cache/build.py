@@ -89,7 +89,7 @@ def obtain(
 
 def find(storage: str | Path, base: Mapping[str, Any], plan: Plan) -> Path | None:
     """A complete cache that serves everything that `plan` would."""
-    for path in sorted(caches_folder(storage).glob(f"*/{MANIFEST}")):
+    for path in sorted(caches_folder(storage).glob(f"[!.]*/{MANIFEST}")):
         try:
             manifest = read_json(path)
         except PalenkaError:  # damaged: who opens or builds it is told so
