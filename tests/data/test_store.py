@@ -138,6 +138,28 @@ def test_damage_of_the_same_size(store: TokenStore) -> None:
         TokenStore.open(store.folder).windows("train")
 
 
+@pytest.mark.parametrize("copies", [2, 3, 16])
+def test_shifted_copies_are_the_same_text_cut_elsewhere(store: TokenStore, copies: int) -> None:
+    windows = store.windows("train")
+    text = windows.ravel().tolist()
+    shifted = store.shifted("train", copies)
+    assert shifted.shape == (copies * len(windows), T)
+    assert shifted.dtype == np.uint16
+    assert (shifted[: len(windows)] == windows).all()
+    for number in range(copies):
+        copy = shifted[number * len(windows) : (number + 1) * len(windows)].ravel().tolist()
+        start = number * T // copies
+        assert copy == text[start:] + [PAD_ID] * start
+    assert len({tuple(window) for window in shifted[:: len(windows)].tolist()}) == copies
+
+
+def test_one_copy_is_the_mapped_text_itself(store: TokenStore) -> None:
+    assert store.shifted("train", 1) is store.windows("train")
+    before = store.windows("train").copy()
+    store.shifted("train", 4)[:] = 1
+    assert (store.windows("train") == before).all()
+
+
 def test_other_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(PalenkaError, match="does not exist"):
         TokenStore.open(tmp_path)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from palenka_tune.distill.loop import DivergedError, World, load_checkpoint, lr_factor, save_checkpoint
+from palenka_tune.distill.loop import DivergedError, TrainingLoop, World, load_checkpoint, lr_factor, save_checkpoint
 from palenka_tune.distill.settings import DistillSettings, ProjectionSettings
 from palenka_tune.errors import PalenkaError
 from tests.support.tiny_lm import PAD, STUDENT, TinyLM, windows
@@ -81,6 +81,47 @@ def test_epochs_see_each_window_once_and_batches_are_full(make_loop):
     for epoch in range(5):
         assert torch.equal(seen[epoch * 96 : (epoch + 1) * 96].sort().values, torch.arange(96))
     assert not torch.equal(seen[:96], seen[96:192])
+
+
+def shifted_loop(make_loop, copies: int = 3, **recipe):
+    """The loop of 96 windows as `copies` copies of 96 / copies windows each."""
+    loop = make_loop(**recipe)
+    again = TrainingLoop(
+        loop.model, loop.objective, loop.train, loop.dev, loop.recipe, pad_id=PAD, seed=loop.seed, copies=copies,
+        **({"total_steps": recipe["steps"]} if "steps" in recipe else {}),
+    )  # fmt: skip
+    assert again.epoch_windows == 96 // copies
+    return again
+
+
+def test_each_epoch_takes_the_next_copy_of_the_text(make_loop):
+    """24 windows a copy, 8 a batch: three steps an epoch, and every window of a copy once in it."""
+    loop = shifted_loop(make_loop, copies=4)
+    epochs = [torch.cat([loop.batch_index(3 * epoch + step) for step in range(3)]) for epoch in range(6)]
+    for epoch, seen in enumerate(epochs):
+        first = 24 * (epoch % 4)
+        assert torch.equal(seen.sort().values, torch.arange(first, first + 24))
+    assert not torch.equal(epochs[4], epochs[0])  # the first copy again, in another order
+    assert not torch.equal(epochs[1] - 24, epochs[0])
+
+
+def test_a_batch_over_the_end_of_an_epoch_goes_on_in_the_next_copy(make_loop):
+    """32 windows a copy, 20 a batch: the second batch ends one copy and begins the next."""
+    index = shifted_loop(make_loop, batch_size=20).batch_index(1)
+    assert len(index) == 20
+    assert (index[:12] < 32).all()
+    assert ((index[12:] >= 32) & (index[12:] < 64)).all()
+
+
+def test_an_epoch_of_copies_is_one_reading_of_the_text(make_loop):
+    assert shifted_loop(make_loop, epochs=3).total_steps == 3 * 32 // 8
+    assert shifted_loop(make_loop, copies=1, epochs=3).total_steps == 3 * 96 // 8
+
+
+def test_copies_do_not_change_what_a_resumed_loop_sees(make_loop):
+    first, second = shifted_loop(make_loop, steps=12), shifted_loop(make_loop, steps=12)
+    forward = [first.batch_index(step) for step in range(12)]
+    assert all(torch.equal(second.batch_index(step), forward[step]) for step in reversed(range(12)))
 
 
 @pytest.mark.parametrize("accumulate", [1, 2, 4])
