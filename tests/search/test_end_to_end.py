@@ -10,6 +10,8 @@ import pytest
 import torch
 import yaml
 
+from palenka_tune.cache.job import caches_folder
+from palenka_tune.cache.store import TeacherCache
 from palenka_tune.commands import options, search
 from tests.support.small_place import VOCABULARY, WINDOW, make_place
 
@@ -39,11 +41,11 @@ def place(tmp_path_factory):
     return folder
 
 
-def run(place, name: str):
-    argv = [str(place / "space.yaml"), "--data", str(place / "data"), "--storage", str(place / "runs")]
-    argv += ["--name", name, "--concurrent", "1", "--minimal-pairs", str(place / "pairs")]
+def run(place, name: str, *more: str, storage: str = "runs"):
+    argv = [str(place / "space.yaml"), "--data", str(place / "data"), "--storage", str(place / storage)]
+    argv += ["--name", name, "--concurrent", "1", "--minimal-pairs", str(place / "pairs"), *more]
     assert options.run(search.cli, argv) == 0
-    return place / "runs" / name
+    return place / storage / name
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,31 @@ def test_the_run_folder_holds_what_is_promised(finished):
     assert [model["role"] for model in evaluation["models"]].count("teacher") == 2
     assert all(model["minimal_pairs"]["pairs"] == 6 for model in evaluation["models"])
     assert evaluation["models"][0]["val_ce"] == pytest.approx(summary["best"]["val_ce"], abs=1e-5)
+
+
+def test_the_trials_read_one_cache_that_the_search_built(place, finished):
+    from mlflow import MlflowClient
+
+    (folder,) = caches_folder(place / "runs").glob("[!.]*")
+    cache = TeacherCache.open(folder, verify=True)
+    assert (cache.windows("train"), cache.windows("dev")) == (128, 32)
+    # beta over full width and rank 8: whole states; every trial and the vanilla anchor: exact logits
+    assert cache.manifest["plan"]["form"] == "final_hidden"
+    assert {kept for layers in cache.manifest["plan"]["layers"] for kept in layers.values()} == {None}
+    client = MlflowClient(tracking_uri=f"sqlite:///{place / 'runs' / 'mlflow.db'}")
+    parent = client.get_run(json.loads((finished / "summary.json").read_text())["mlflow"]["parent_run_id"])
+    assert parent.data.tags["palenka.cache"] == folder.name
+    assert parent.data.metrics["cache/bytes"] == cache.bytes
+
+
+def test_with_online_teachers_there_is_no_cache_and_the_anchors_end_where_they_did(place, finished):
+    online = run(place, "online", "--teachers-online", "--samples", "1", storage="online")
+    assert not caches_folder(place / "online").exists()
+    rows, cached = (pq.read_table(folder / "trials.parquet").to_pylist() for folder in (online, finished))
+    assert rows[0]["val_ce"] == cached[0]["val_ce"]
+    assert rows[1]["anchor"] == "vanilla_kd"
+    assert rows[1]["val_ce"] == pytest.approx(cached[1]["val_ce"], abs=1e-3)
+    assert rows[1]["val_ce"] != rows[0]["val_ce"]
 
 
 def test_a_trial_that_diverges_fails_with_its_reason_and_the_search_goes_on(finished):
@@ -138,6 +165,10 @@ def test_the_best_student_loads_with_transformers_alone_and_generates(finished):
 
 
 def test_the_same_seed_gives_the_same_table_but_for_times(place, finished):
+    (folder,) = caches_folder(place / "runs").glob("[!.]*")
+    written = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.arrow")}
     again = run(place, "second")
+    assert [path.name for path in caches_folder(place / "runs").glob("[!.]*")] == [folder.name]
+    assert {path.name: path.stat().st_mtime_ns for path in folder.glob("*.arrow")} == written  # read, not built
     tables = [pq.read_table(folder / "trials.parquet").drop_columns(["seconds"]) for folder in (finished, again)]
     assert tables[0].equals(tables[1])
