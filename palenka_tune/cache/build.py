@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from palenka_tune.cache import ray_writer
+from palenka_tune.cache import ray_writer, writer
 from palenka_tune.cache.job import (
     CACHE_VERSION,
     CacheJob,
@@ -181,7 +181,8 @@ def _measure(job: CacheJob) -> None:
     """Statistics and heads, if an earlier build has not left them."""
     if all((Path(job.work) / name).exists() for name in (STATISTICS, HEADS)):
         return
-    linear = ray_writer.measure(job)
+    # on a CPU this process has loaded what it takes; a GPU may be another node's
+    linear = ray_writer.measure(job) if job.device == "cuda" else writer.measure(job)
     if not linear and job.plan.form == "final_hidden":
         shutil.rmtree(job.work)
         raise _NotLinearError

@@ -213,8 +213,8 @@ class TrainingLoop:
     def validate(
         self, batch_size: int | None = None, *, teachers: bool = True, most: int | None = None
     ) -> dict[str, float]:
-        """`val/ce`, `val/ppl` and, where the loss has them, `val/kl`, `val/hidden`, `val/total` on the dev windows: all,
-        or a fixed choice of at `most` so many, spread over dev.
+        """`val/ce`, `val/ppl` and, where the loss has them, `val/kl`, `val/hidden`, `val/total` on the dev windows:
+        all, or a fixed choice of at `most` so many, spread over dev.
 
         Without `teachers` only the first two are measured, which costs a student's forward and no signal.
         With several workers each measures its slice, and the sums are added over the workers. `batch_size` defaults to

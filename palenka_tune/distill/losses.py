@@ -21,8 +21,8 @@ from palenka_tune.distill.heads import OutputHead
 from palenka_tune.distill.matmul import product
 from palenka_tune.distill.targets import LogitTargets
 
-# Logits of a chunk: near the caches of a CPU, and enough for a GPU to be busy. Measured on a CPU at vocabularies of 4,000
-# and 16,000: 2^18 costs 5 % to 50 % more time, since a head is read anew for every chunk; 2^22 nothing but memory.
+# Logits of a chunk: near the caches of a CPU, and enough for a GPU to be busy. Measured on a CPU with vocabularies of
+# 4,000 and 16,000: 2^18 takes 5 to 50 % longer, as a head is read anew for every chunk; 2^22 takes memory only.
 CHUNK_ELEMENTS = {"cpu": 2**20, "cuda": 2**25}
 
 

@@ -119,7 +119,6 @@ def in_this_process() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(job, "SHARD_BYTES", 1)
-        patch.setattr(ray_writer, "measure", writer.measure)
         patch.setattr(ray_writer, "write_shards", write_shards)
         yield
 
