@@ -81,8 +81,22 @@ def test_the_same_build_gives_the_same_bytes_and_another_seed_other_samples(plac
     )
     assert contents(first) == contents(again)
     assert contents(first)["train-00000.arrow"] != contents(other)["train-00000.arrow"]
-    ids = first.columns("train")["ids0"]
-    assert not torch.equal(ids.gather(np.arange(32)), ids.gather(np.arange(32, 64)))  # each shard draws its own
+
+
+class TwicePlace(Place):
+    """The same 32 windows in every shard."""
+
+    @property
+    def windows(self):
+        return job.Windows({"train": np.tile(np.arange(32), 2), "dev": np.arange(32)})
+
+
+def test_each_shard_draws_its_own_samples(place, tmp_path):
+    twice = TwicePlace(place.folder, place.teachers, place.store).cache(tmp_path, loss(beta=0), form="sampled")
+    columns = twice.columns("train")
+    first, second = np.arange(32), np.arange(32, 64)
+    assert torch.equal(columns["entropy0"].gather(first), columns["entropy0"].gather(second))
+    assert not torch.equal(columns["ids0"].gather(first), columns["ids0"].gather(second))
 
 
 @pytest.mark.ray

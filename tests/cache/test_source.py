@@ -212,7 +212,7 @@ def test_a_prefetched_batch_is_the_batch(place, kept, read):
     assert same(source.signal(third, request), expected[2])
     source.prefetch("train", first.index, request)  # the same numbers in another split
     assert same(source.signal(first, request), expected[0])
-    source.prefetch(first.split, first.index, objective(bench, loss(alpha=0)).request(0.0, 1.0))  # too little
+    source.prefetch(first.split, first.index, objective(bench, loss(beta=0)).request(1.0, 0.0))  # too little
     assert same(source.signal(first, request), expected[0])
 
 
