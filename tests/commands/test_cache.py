@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from palenka_tune.cache import job, ray_writer
+from palenka_tune.cache import job, writer
 from palenka_tune.cache.store import TeacherCache
 from palenka_tune.commands import cache as command
 from palenka_tune.commands import options
@@ -226,7 +226,7 @@ def small_disk(tmp_path):
 def test_a_full_disk_ends_the_build_and_the_same_command_goes_on(place, small_disk, tmp_path, capsys, monkeypatch):
     from palenka_tune.cluster.session import ray_session
 
-    filler, measure = small_disk / "filler", ray_writer.measure
+    filler, measure = small_disk / "filler", writer.measure
 
     def fill(work: job.CacheJob) -> bool:
         """Someone else takes the disk once the room was checked: about a shard and a half are left."""
@@ -236,7 +236,7 @@ def test_a_full_disk_ends_the_build_and_the_same_command_goes_on(place, small_di
         return linear
 
     monkeypatch.setattr(job, "SHARD_BYTES", 1)
-    monkeypatch.setattr(ray_writer, "measure", fill)
+    monkeypatch.setattr(writer, "measure", fill)
     with ray_session(cpus=1):
         assert build(place, small_disk) == 1
         error = capsys.readouterr().err
@@ -249,7 +249,7 @@ def test_a_full_disk_ends_the_build_and_the_same_command_goes_on(place, small_di
         assert len(before) == 1
         assert not [path.name for path in folder.iterdir() if path.name.startswith(".")]  # nothing half written
         filler.unlink()
-        monkeypatch.setattr(ray_writer, "measure", measure)
+        monkeypatch.setattr(writer, "measure", measure)
         assert build(place, small_disk) == 0
     out = capsys.readouterr().out
     assert "going on: 32 of 128 windows are there" in out

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 
-from palenka_tune.cache import build, job, ray_writer, shards, writer
+from palenka_tune.cache import build, job, ray_writer, shards
 from palenka_tune.cache.plan import Need, need_of
 from palenka_tune.cache.settings import CacheSettings
 from palenka_tune.cache.store import TeacherCache
