@@ -64,7 +64,7 @@ def measure(job: CacheJob) -> bool:
 def write_shards(
     job: CacheJob, shards: Sequence[tuple[str, int]], resources: Resources
 ) -> Iterator[tuple[int, str | None]]:
-    """Write `shards`; yields (windows, None) for each that is done and (0, reason) for one that failed."""
+    """Write `shards`; yields (windows, None) for each that is done, and (0, reason) for one that failed, the last."""
     import ray
 
     gpus = 1 if job.device == "cuda" else 0
@@ -94,3 +94,5 @@ def _stream(job: CacheJob, shards: list[tuple[str, int]], actors: int, gpus: int
     )
     for row in dataset.iter_rows():
         yield int(row["rows"]), row["error"] or None
+        if row["error"]:  # the others, which nobody waits for, would be written behind the back of who reads this
+            return

@@ -127,8 +127,8 @@ def test_ray_writes_the_same_bytes_as_one_process(place, tmp_path, monkeypatch):
         with pytest.raises(UserError, match=f"{tmp_path} is not a teacher"):
             ray_writer.measure(lost)
         reasons = [reason for _, reason in ray_writer.write_shards(lost, lost.shards(), resources)]
-        assert len(reasons) == len(SHARDS)
-        assert all(reason.startswith(f"{tmp_path} is not a teacher: it has no") for reason in reasons)
+        assert len(reasons) == 1
+        assert reasons[0].startswith(f"{tmp_path} is not a teacher: it has no")
     text = "\n".join(lines)
     assert "building the teacher cache" in text
     assert "2,048 tokens, about" in text

@@ -252,7 +252,8 @@ def test_a_full_disk_ends_the_build_and_the_same_command_goes_on(place, small_di
         monkeypatch.setattr(writer, "measure", measure)
         assert build(place, small_disk) == 0
     out = capsys.readouterr().out
-    assert "going on: 32 of 128 windows are there" in out
+    # a shard that was begun on the full disk may have been written since
+    assert re.search("going on: (32|64) of 128 windows are there", out)
     cache = TeacherCache.open(out.splitlines()[-1], verify=True)
     assert partial_folder(cache.folder) == folder
     assert before.items() <= shard_times(cache.folder).items()
