@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from palenka_tune.cache.job import CACHE_VERSION, shard_name
+from palenka_tune.cache.job import CACHE_VERSION, Windows, shard_name
 from palenka_tune.cache.plan import gigabytes
 from palenka_tune.cache.shards import ShardedColumn, map_columns
 from palenka_tune.cache.writer import FIELDS, HEADS, STATISTICS
@@ -136,6 +136,14 @@ class TeacherCache:
                     f"the teacher cache {self.folder} was made by another teacher ({shape.name}, weights {theirs}) "
                     f"than {teacher.folder} (weights {ours}); build one: python -m palenka_tune.cache build"
                 )
+
+    def check_windows(self, windows: Windows) -> None:
+        """Raise `PalenkaError` unless these are the windows that were cached, in this order."""
+        if self.manifest["base"]["windows"] != windows.digest():
+            raise PalenkaError(
+                f"the teacher cache {self.folder} holds other windows than the student's; build one for these: "
+                "python -m palenka_tune.cache build"
+            )
 
     def metrics(self) -> dict[str, float]:
         """Size in bytes, and the share of the variance that the kept components of each hidden state explain."""

@@ -64,13 +64,20 @@ def verify(folders: Sequence[Path]) -> int:
     for folder in folders:
         try:
             cache = TeacherCache.open(folder, verify=True)
-            teachers = [open_teacher(path) for path in cache.manifest["teacher_folders"]]
-            cache.check(teachers, TokenStore.open(cache.manifest["store_folder"]))
+            teachers = [open_teacher(_moved(folder, path)) for path in cache.manifest["teacher_folders"]]
+            cache.check(teachers, TokenStore.open(_moved(folder, cache.manifest["store_folder"])))
             print(f"good  {folder.name}: {cache.describe()}")
         except PalenkaError as error:
             bad += 1
             print(f"BAD   {folder.name}: {error}")
     return bad
+
+
+def _moved(cache: Path, recorded: str) -> Path:
+    """Where an artifact is: as recorded, or beside the cache if the storage folder was moved since."""
+    path = Path(recorded)
+    beside = cache.parent.parent / path.parent.name / path.name
+    return path if path.exists() or not beside.exists() else beside
 
 
 def info(folders: Sequence[Path]) -> None:

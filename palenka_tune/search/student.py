@@ -49,14 +49,16 @@ class Bench:
     def __init__(self, spec: BenchSpec) -> None:
         self.spec = spec
         self.store = TokenStore.open(spec.store)
-        windows = select_windows(self.store, spec.student)
-        self.train, self.dev = (window_tensor(windows.array(self.store, split)) for split in ("train", "dev"))
+        self.windows = select_windows(self.store, spec.student)
+        self.train, self.dev = (window_tensor(self.windows.array(self.store, split)) for split in ("train", "dev"))
 
     @cached_property
     def source(self) -> SignalSource:
         """The teachers' signals, kept or computed on every batch."""
         if self.spec.cache is not None:
-            return CachedSource(TeacherCache.open(self.spec.cache), self.spec.device)
+            cache = TeacherCache.open(self.spec.cache)
+            cache.check_windows(self.windows)
+            return CachedSource(cache, self.spec.device)
         teachers = [open_teacher(Path(folder)) for folder in self.spec.teachers]
         return online_source(teachers, self.store, statistics_sample(self.train), device=self.spec.device)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 import shutil
 
@@ -249,6 +250,13 @@ def run_to(bench, step: int) -> dict[str, float]:
 
 
 # --- what a cache does not hold
+
+
+def test_other_windows_than_the_students_are_refused(place, kept):
+    spec = place.bench(kept()).spec
+    fewer = dataclasses.replace(spec, student=dataclasses.replace(spec.student, train_windows=32))
+    with pytest.raises(PalenkaError, match="holds other windows than the student's; build one"):
+        _ = Bench(fewer).source
 
 
 def test_what_is_not_kept_is_refused(place, kept, tmp_path):

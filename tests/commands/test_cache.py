@@ -147,6 +147,15 @@ def test_a_good_cache_is_good(built, capsys):
     assert run("verify", place.folder / "elsewhere", str(folder)) == 0  # named
 
 
+def test_a_storage_folder_that_was_moved_is_good(built, capsys):
+    """Its manifest holds the places of the store and of what was trained here as they were."""
+    place, cache = built
+    moved = place.folder / "elsewhere"
+    (place.folder / "runs").rename(moved)
+    assert run("verify", moved) == 0
+    assert capsys.readouterr().out.startswith(f"good  {cache.name}")
+
+
 def flip(path: Path) -> None:
     stat = path.stat()
     content = bytearray(path.read_bytes())
