@@ -1,7 +1,7 @@
 """Tokens per second of a student's training: alone, distilled from the cache, beside its teachers, and as the poster
 trained.
 
-    python -m benchmarks.trial_throughput [--divisor 4] [--json FILE]
+    python -m benchmarks.trial_throughput [--divisor 2] [--json FILE]
 
 The models have the poster's proportions, its widths and vocabulary divided by `--divisor` (`benchmarks.sizes`); the
 loss is alpha 1, beta 3, tau 2 with the poster's layer maps and 64 components of each hidden state. Every contender but
@@ -54,10 +54,10 @@ FORMS = {
 
 def main() -> int:
     arguments = parser("trial_throughput", __doc__.partition("\n\n")[0])
-    arguments.add_argument("--divisor", type=int, default=4, help="of the poster's widths and vocabulary (default: 4)")
-    arguments.add_argument("--windows", type=int, default=96, help="windows in the cache (default: 96)")
+    arguments.add_argument("--divisor", type=int, default=2, help="of the poster's widths and vocabulary (default: 2)")
+    arguments.add_argument("--windows", type=int, default=48, help="windows in the cache (default: 48)")
     arguments.add_argument("--batch", type=int, default=16, help="windows of a step (default: 16)")
-    arguments.add_argument("--steps", type=int, default=6, help="steps of a round, a third with teachers (default: 6)")
+    arguments.add_argument("--steps", type=int, default=3, help="steps of a round, a third with teachers (default: 3)")
     arguments.add_argument("--rounds", type=int, default=5, help="rounds (default: 5)")
     args = arguments.parse_args()
     check_trainer()

@@ -102,6 +102,7 @@ class TrainingLoop:
         self.device = next(model.parameters()).device
         quick_linears(model)
         self.objective.to(self.device)
+        quick_linears(self.objective)  # the projections
         self.dtype = resolve_precision(recipe.precision, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype is torch.float16)
         self.model_parameters = [p for p in model.parameters() if p.requires_grad]
