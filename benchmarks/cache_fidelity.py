@@ -13,8 +13,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,14 +56,14 @@ def loss(rank: int | None, *, alpha: float = 1.0, beta: float = 3.0) -> DistillS
     return DistillSettings(alpha=alpha, beta=beta, temperature=2.0, projection=ProjectionSettings(rank=rank))
 
 
-def main() -> int:
+def main(argv: Sequence[str]) -> int:
     arguments = parser("cache_fidelity", __doc__.partition("\n\n")[0])
     arguments.add_argument("--storage", default="palenka_runs", help="where teachers and caches are kept")
     arguments.add_argument("--data", default="babytalk", help="corpus (default: babytalk)")
     arguments.add_argument("--windows", type=int, default=4096, help="train windows of a student (default: 4096)")
     arguments.add_argument("--batches", type=int, default=4, help="batches of 16 windows compared (default: 4)")
     arguments.add_argument("--seeds", type=int, default=2, help="students trained with each form (default: 2)")
-    args = arguments.parse_args()
+    args = arguments.parse_args(argv)
     options = {"data.source": args.data, "student.train_windows": args.windows}
     experiment = resolve("dskd", options=options).experiment
     protect(None)
@@ -324,4 +323,4 @@ def train(benches: dict[str, Bench], experiment: Experiment, seeds: int) -> dict
 
 
 if __name__ == "__main__":
-    sys.exit(run(lambda argv: main()))
+    raise SystemExit(run(main))

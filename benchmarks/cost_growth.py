@@ -10,10 +10,9 @@ and the slope, what each further trial costs. Models, loss and data are those of
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +39,7 @@ from palenka_tune.teachers.worker import window_tensor
 PLAIN, CACHED, ONLINE = "plain CE", "from the cache", "teachers online"
 
 
-def main() -> int:
+def main(argv: Sequence[str]) -> int:
     arguments = parser("cost_growth", __doc__.partition("\n\n")[0])
     arguments.add_argument(
         "--trials", type=int, nargs="+", default=[1, 4, 16], help="numbers of trials (default: 1 4 16)"
@@ -53,7 +52,7 @@ def main() -> int:
     arguments.add_argument("--epochs", type=int, default=2, help="epochs of a trial (default: 2)")
     arguments.add_argument("--batch", type=int, default=16, help="windows of a step (default: 16)")
     arguments.add_argument("--rounds", type=int, default=3, help="rounds (default: 3)")
-    args = arguments.parse_args()
+    args = arguments.parse_args(argv)
     protect(None)
     with tempfile.TemporaryDirectory(prefix="cost_growth_") as name:
         place = make_place(Path(name), poster_sizes(args.divisor))
@@ -164,4 +163,4 @@ class Growth:
 
 
 if __name__ == "__main__":
-    sys.exit(run(lambda argv: main()))
+    raise SystemExit(run(main))

@@ -274,7 +274,7 @@ def report(
     )
 
 
-def cli(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """Parse, measure, publish."""
     parser = harness.parser("minimal_pairs", __doc__ or "")
     parser.add_argument("--model", default=None, metavar="DIR", help="a model folder (default: a random Student-tiny)")
@@ -303,4 +303,4 @@ def cli(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run(cli))
+    raise SystemExit(run(main))

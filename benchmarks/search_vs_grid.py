@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -62,7 +63,7 @@ class Reached:
     val_ce: float
 
 
-def main() -> int:
+def main(argv: Sequence[str]) -> int:
     arguments = parser("search_vs_grid", __doc__.partition("\n\n")[0])
     arguments.add_argument("--size", choices=sorted(TEACHERS), default="tiny", help="scale of the student")
     arguments.add_argument("--windows", type=int, default=1536, help="train windows of a student (default: 1536)")
@@ -70,7 +71,7 @@ def main() -> int:
     arguments.add_argument("--teacher-windows", type=int, default=8192, help="train windows of the teachers, one epoch")
     arguments.add_argument("--samples", type=int, default=16, help="trials that the search proposes (default: 16)")
     arguments.add_argument("--points", type=int, default=25, help="points of the grid, the first so many (default: 25)")
-    args = arguments.parse_args()
+    args = arguments.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="search_vs_grid_") as name:
         folder = Path(name)
         common = {
@@ -211,4 +212,4 @@ def search(folder: Path, space: Path, samples: int, target: float) -> tuple[Reac
 
 
 if __name__ == "__main__":
-    sys.exit(run(lambda argv: main()))
+    raise SystemExit(run(main))

@@ -10,10 +10,9 @@ the poster's loop is the product's own training loop, reading from the product's
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,14 +51,14 @@ FORMS = {
 }
 
 
-def main() -> int:
+def main(argv: Sequence[str]) -> int:
     arguments = parser("trial_throughput", __doc__.partition("\n\n")[0])
     arguments.add_argument("--divisor", type=int, default=2, help="of the poster's widths and vocabulary (default: 2)")
     arguments.add_argument("--windows", type=int, default=48, help="windows in the cache (default: 48)")
     arguments.add_argument("--batch", type=int, default=16, help="windows of a step (default: 16)")
     arguments.add_argument("--steps", type=int, default=3, help="steps of a round, a third with teachers (default: 3)")
     arguments.add_argument("--rounds", type=int, default=5, help="rounds (default: 5)")
-    args = arguments.parse_args()
+    args = arguments.parse_args(argv)
     check_trainer()
     sizes = poster_sizes(args.divisor)
     protect(None)
@@ -146,4 +145,4 @@ def contenders(
 
 
 if __name__ == "__main__":
-    sys.exit(run(lambda argv: main()))
+    raise SystemExit(run(main))

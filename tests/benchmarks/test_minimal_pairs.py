@@ -30,7 +30,7 @@ def test_both_read_one_file_with_the_first_pairs_of_each_paradigm(tmp_path: Path
 
 @pytest.mark.parametrize("option", ["--limit", "--rounds", "--threads"])
 def test_a_number_below_one_is_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(minimal_pairs.cli, [option, "0"]) == 2
+    assert run(minimal_pairs.main, [option, "0"]) == 2
     assert capsys.readouterr().err == f"error: {option} is 0; it must be 1 or more\n"
 
 
@@ -41,7 +41,7 @@ def test_without_lm_eval_one_sentence_says_what_to_install(
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "version", missing)
-    assert run(minimal_pairs.cli, []) == 2
+    assert run(minimal_pairs.main, []) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: lm-evaluation-harness is not installed; run `pip install 'palenka-tune[bench]'`")
     assert error.count("\n") == 1
