@@ -24,7 +24,7 @@ def test_contenders_run_in_turn_and_every_other_round_backwards():
 
 def test_a_ratio_is_taken_within_rounds():
     assert ratio([2.0, 9.0, 5.0], [1.0, 3.0, 1.0]) == Ratio(3.0, 2.0, 5.0)
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match="zip"):
         ratio([1.0], [1.0, 2.0])
 
 
