@@ -138,13 +138,16 @@ def make_benches(experiment: Experiment, storage: Path) -> dict[str, Bench]:
         shapes = tuple(teacher.shape for teacher in teachers)
         folders = {"teachers online": None}
         for name, (settings, rank) in KEPT.items():
+            # each apart from all others: one of whole states serves every rank, and would be taken in its place
+            apart = storage / "cache_fidelity" / name.replace(", ", "-").replace(" ", "_")
+            apart.mkdir(parents=True, exist_ok=True)
             cache = obtain(
                 need_of([loss(rank)], experiment.student_shape, shapes),
                 settings,
                 teachers,
                 prepared.store,
                 select_windows(prepared.store, experiment.student),
-                storage,
+                apart,
                 lambda: resources,
             )
             folders[name] = str(cache.folder)
