@@ -61,8 +61,7 @@ def main(argv: Sequence[str]) -> int:
         lines: dict[str, list[tuple[float, float]]] = {kind: [] for kind in counts}
         totals: dict[str, list[list[float]]] = {kind: [] for kind in counts}
         for number in range(args.rounds):
-            for kind in list(counts) if number % 2 == 0 else list(counts)[::-1]:
-                seconds = [growth.measure(kind, n) for n in counts[kind]]
+            for kind, seconds in growth.measure(counts).items():
                 slope, intercept = np.polyfit(counts[kind], seconds, 1)
                 totals[kind].append(seconds)
                 lines[kind].append((float(intercept), float(slope)))
@@ -104,19 +103,28 @@ def main(argv: Sequence[str]) -> int:
 
 
 class Growth:
-    """Runs n trials of a kind and gives the seconds."""
+    """Runs trials of each kind."""
 
     def __init__(self, place: Place, windows: int, steps: int, batch: int) -> None:
         self.place, self.steps, self.batch = place, steps, batch
         self.windows = Windows({"train": np.arange(windows), "dev": np.arange(8)})
         self.train = window_tensor(self.windows.array(place.prepared.store, "train"))
 
-    def measure(self, kind: str, trials: int) -> float:
-        started = time.perf_counter()
-        source = {PLAIN: lambda: None, CACHED: self.cached, ONLINE: self.online}[kind]()
-        for seed in range(trials):
-            self.trial(source, seed)
-        return time.perf_counter() - started
+    def measure(self, counts: dict[str, list[int]]) -> dict[str, list[float]]:
+        """Per kind the seconds of each number of trials: what it takes to begin, and the trials one after another. The
+        kinds take turns, so that whatever else the machine does falls on all of them."""
+        sources, seconds = {}, {}
+        for kind, open_source in {PLAIN: lambda: None, CACHED: self.cached, ONLINE: self.online}.items():
+            started = time.perf_counter()
+            sources[kind] = open_source()
+            seconds[kind] = [time.perf_counter() - started]
+        for seed in range(max(max(numbers) for numbers in counts.values())):
+            for kind in list(counts) if seed % 2 == 0 else list(counts)[::-1]:
+                if seed < max(counts[kind]):
+                    started = time.perf_counter()
+                    self.trial(sources[kind], seed)
+                    seconds[kind].append(seconds[kind][-1] + time.perf_counter() - started)
+        return {kind: [seconds[kind][n] for n in numbers] for kind, numbers in counts.items()}
 
     def cached(self) -> SignalSource:
         """A cache built anew, in a Ray session of its own as a search has."""

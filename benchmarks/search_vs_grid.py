@@ -1,6 +1,6 @@
 """Time and student steps until the best val/ce of the poster's grid is reached: the grid itself against a search.
 
-    python -m benchmarks.search_vs_grid [--windows 1536] [--epochs 2] [--json FILE]
+    python -m benchmarks.search_vs_grid [--windows 2304] [--epochs 2] [--json FILE]
 
 The grid is the poster's 25 points with its loss (`search_spaces/poster_grid.yaml`, the hidden term with its gradient),
 one run after another on all cores, both teachers forward on every step, every run to its end; only its choice is ours:
@@ -66,9 +66,9 @@ class Reached:
 def main(argv: Sequence[str]) -> int:
     arguments = parser("search_vs_grid", __doc__.partition("\n\n")[0])
     arguments.add_argument("--size", choices=sorted(TEACHERS), default="tiny", help="scale of the student")
-    arguments.add_argument("--windows", type=int, default=1536, help="train windows of a student (default: 1536)")
+    arguments.add_argument("--windows", type=int, default=2304, help="train windows of a student (default: 2304)")
     arguments.add_argument("--epochs", type=float, default=2.0, help="epochs of a student (default: 2)")
-    arguments.add_argument("--teacher-windows", type=int, default=8192, help="train windows of the teachers, one epoch")
+    arguments.add_argument("--teacher-windows", type=int, default=4096, help="train windows of the teachers, one epoch")
     arguments.add_argument("--samples", type=int, default=16, help="trials that the search proposes (default: 16)")
     arguments.add_argument("--points", type=int, default=25, help="points of the grid, the first so many (default: 25)")
     args = arguments.parse_args(argv)

@@ -32,7 +32,7 @@ from palenka_tune.search.mlflow_observer import PARENT, MlflowObserver
 from palenka_tune.search.results import write_trials
 from palenka_tune.search.student import Bench, BenchSpec
 from palenka_tune.teachers.spec import Teacher
-from palenka_tune.tracking.store import initialise, ui_command
+from palenka_tune.tracking.store import begin, ui_command
 from palenka_tune.tracking.tracker import Tracker
 
 EXPERIMENT = "palenka_tune"
@@ -85,7 +85,7 @@ def main(config: SearchConfig, options: SearchOptions, console: Console | None =
         console.print(plan(config), markup=False)
         return SearchResult(folder, {})
     check_writable(storage)
-    uri, artifacts = initialise(None, storage)
+    store = begin(None, storage)
     log(plan(config))
     prepared = data.prepare(config.experiment.data, storage, log=log)
     log(prepared.describe())
@@ -96,7 +96,13 @@ def main(config: SearchConfig, options: SearchOptions, console: Console | None =
     config = caching.fit(config, shapes, prepared.store, storage, log)
     folder.mkdir()
     write_text(folder / "search.yaml", search_yaml(config, prepared.fingerprint))
-    tracker = Tracker(folder, tracking_uri=uri, experiment=EXPERIMENT, artifact_location=artifacts)
+    tracker = Tracker(
+        folder,
+        tracking_uri=store.uri,
+        experiment=EXPERIMENT,
+        artifact_location=store.artifacts,
+        opening=store.opening,
+    )
     suite = Path(options.minimal_pairs) if options.minimal_pairs else prepared.minimal_pairs
     place = Place(folder, storage, prepared, suite, tracker, console, log, started)
     try:
@@ -109,7 +115,7 @@ def main(config: SearchConfig, options: SearchOptions, console: Console | None =
     finally:
         tracker.close(60.0)
     log(f"run folder: {folder}")
-    log(f"compare the trials: {ui_command(uri, storage, tracker.experiment_id)}")
+    log(f"compare the trials: {ui_command(store.uri, storage, tracker.experiment_id)}")
     return SearchResult(folder, summary)
 
 

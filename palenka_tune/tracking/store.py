@@ -10,6 +10,8 @@ import logging
 import os
 import re
 import shlex
+import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
@@ -59,12 +61,25 @@ def redact(text: str) -> str:
     return re.sub(r"(\w+://[^\s'\"?]+)\?[^\s'\"]*", r"\1", text)
 
 
-def initialise(tracking_uri: str | None, storage: Path) -> tuple[str, str | None]:
-    """The tracking URI to use, absolute, and the place of the artifacts (None where a server chooses it).
+@dataclass(frozen=True)
+class Place:
+    """Where runs go: the absolute tracking URI and the place of the artifacts (None where a server chooses it).
+
+    `opening` is the first opening of a database, on its way; whoever writes waits for it.
+    """
+
+    uri: str
+    artifacts: str | None
+    opening: threading.Thread | None = None
+
+
+def begin(tracking_uri: str | None, storage: Path) -> Place:
+    """Find the store and begin to open it.
 
     An explicit `tracking_uri` comes first, then `MLFLOW_TRACKING_URI`, then SQLite in the storage folder. A database is
-    opened here once, because its first opening migrates it and processes that do so at the same time spoil it. A
-    store that cannot be reached is only warned about: the spool takes over. Raises `UserError` for the file store.
+    opened once, on a thread since it can take seconds: its first opening migrates it, and processes that do so at the
+    same time spoil it. A store that cannot be reached is only warned about: the spool takes over. Raises `UserError`
+    for the file store.
     """
     storage = storage.expanduser().absolute()
     storage.mkdir(parents=True, exist_ok=True)
@@ -77,19 +92,33 @@ def initialise(tracking_uri: str | None, storage: Path) -> tuple[str, str | None
         )
     if scheme not in _DATABASES:
         connect(uri)  # imports mlflow here, on the main thread: two threads importing it at once can fail
-        return uri, None
+        return Place(uri, None)
     if scheme == "sqlite" and (database := uri.partition(":///")[2].partition("?")[0]):
         path = Path(database).absolute()
         path.parent.mkdir(parents=True, exist_ok=True)
         uri = uri.replace(f":///{database}", f":///{path}", 1)
+    client = connect(uri)
+    opening = threading.Thread(target=_open, args=(client, uri, storage), name="mlflow-opening", daemon=True)
+    opening.start()
+    return Place(uri, (storage / "mlartifacts").as_uri(), opening)
+
+
+def initialise(tracking_uri: str | None, storage: Path) -> tuple[str, str | None]:
+    """`begin`, and wait until the store is open; the tracking URI and the place of the artifacts."""
+    place = begin(tracking_uri, storage)
+    if place.opening is not None:
+        place.opening.join()
+    return place.uri, place.artifacts
+
+
+def _open(client: MlflowClient, uri: str, storage: Path) -> None:
     try:
         with FileLock(str(storage / ".mlflow.lock"), timeout=120):
-            connect(uri).search_experiments(max_results=1)
+            client.search_experiments(max_results=1)
     except Exception as error:  # a driver may raise anything, and tracking must not stop a search
         logger.warning(
             "MLflow at %s cannot be opened (%s); what is logged is kept for later", redact(uri), brief(error)
         )
-    return uri, (storage / "mlartifacts").as_uri()
 
 
 def ui_command(tracking_uri: str, storage: Path, experiment_id: str | None = None) -> str:

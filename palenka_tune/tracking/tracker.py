@@ -30,19 +30,27 @@ Status = Literal["FINISHED", "FAILED", "KILLED"]
 class Tracker:
     """Logs one search, whose folder is `run_dir`, to `experiment` in the store at `tracking_uri`.
 
-    `artifact_location` is used if the experiment has to be created. A run folder that was tracked before is continued;
-    if it is now tracked in another store or experiment, that one gets everything from the beginning. Use it as one
-    object per folder; its methods may be called from any thread and return in well under a millisecond.
+    `artifact_location` is used if the experiment has to be created; nothing is sent before the thread `opening`, which
+    opens the store, has ended. A run folder that was tracked before is continued; if it is now tracked in another store
+    or experiment, that one gets everything from the beginning. Use it as one object per folder; its methods may be
+    called from any thread and return in well under a millisecond.
     """
 
     def __init__(
-        self, run_dir: Path, *, tracking_uri: str, experiment: str, artifact_location: str | None = None
+        self,
+        run_dir: Path,
+        *,
+        tracking_uri: str,
+        experiment: str,
+        artifact_location: str | None = None,
+        opening: threading.Thread | None = None,
     ) -> None:
         self.run_dir = Path(run_dir).absolute()
         self._spool = Spool(self.run_dir)
         self._shown_uri = redact(tracking_uri)
         _aim(self.run_dir, Shipped(self._shown_uri, experiment, artifact_location))
         self._shipper = Shipper(self.run_dir, tracking_uri)
+        self._opening = opening
         self._condition = threading.Condition()
         self._closed = self._retry_now = self._spool_failed = False
         self._thread = threading.Thread(target=self._ship_forever, name="mlflow-shipper", daemon=True)
@@ -151,6 +159,8 @@ class Tracker:
 
     def _ship_forever(self) -> None:
         pause, away = _LINGER, False
+        if self._opening is not None:
+            self._opening.join()
         while True:
             with self._condition:
                 self._condition.wait_for(lambda: self._closed or self._spool.seq > self._shipper.seq)

@@ -16,16 +16,19 @@ from benchmarks.place import make_place
 from benchmarks.sizes import poster_sizes
 from palenka_tune.cache.job import caches_folder
 from palenka_tune.cache.source import CachedSource
-from palenka_tune.distill.signals import OnlineSource
 
 
 def test_trials_are_counted_and_each_kind_has_its_own_teachers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     growth = Growth(make_place(tmp_path, poster_sizes(16), lines=1500), windows=8, steps=1, batch=4)
     seen = []
-    monkeypatch.setattr(growth, "trial", lambda source, seed: seen.append((type(source), seed)))
-    assert growth.measure(ONLINE, 2) > 0
-    assert growth.measure(PLAIN, 3) > 0
-    assert seen == [(OnlineSource, 0), (OnlineSource, 1), *((type(None), seed) for seed in range(3))]
+    monkeypatch.setattr(growth, "trial", lambda source, seed: seen.append((source, seed)))
+    monkeypatch.setattr(growth, "cached", lambda: "cache")
+    monkeypatch.setattr(growth, "online", lambda: "teachers")
+    totals = growth.measure({PLAIN: [1, 3], CACHED: [1, 3], ONLINE: [2]})
+    assert {kind: len(found) for kind, found in totals.items()} == {PLAIN: 2, CACHED: 2, ONLINE: 1}
+    assert totals[PLAIN] == sorted(totals[PLAIN])
+    turns = [[(None, 0), ("cache", 0), ("teachers", 0)], [("teachers", 1), ("cache", 1), (None, 1)]]
+    assert seen == [*turns[0], *turns[1], (None, 2), ("cache", 2)]
 
 
 @pytest.mark.ray
