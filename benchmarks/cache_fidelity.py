@@ -231,7 +231,10 @@ class TopKTargets:
     ids_NK: Tensor
     log_q_NK: Tensor
 
-    def compare(self, rows: slice, log_p_CV: Tensor, dtype: torch.dtype) -> Tensor:
+    def prepare(self, rows: slice, dtype: torch.dtype) -> list[Tensor]:
+        return []
+
+    def compare(self, rows: slice, prepared: list[Tensor], log_p_CV: Tensor) -> Tensor:
         ids_CK, log_q_CK = self.ids_NK[rows], self.log_q_NK[rows]
         q_CK = log_q_CK.exp()
         kl_C = (q_CK * (log_q_CK - log_p_CV.gather(1, ids_CK))).sum(1)
@@ -242,8 +245,8 @@ class TopKTargets:
 class Kept:
     """Running teachers whose distribution is handed on in part, as `keep` says."""
 
-    def __init__(self, online: OnlineSource, vocabulary: int, keep: Callable[[Tensor], LogitTargets]) -> None:
-        self.online, self.vocabulary, self.keep = online, vocabulary, keep
+    def __init__(self, online: OnlineSource, keep: Callable[[Tensor], LogitTargets]) -> None:
+        self.online, self.keep = online, keep
         self.teachers = online.teachers
         self.prefetch, self.components, self.statistics = online.prefetch, online.components, online.statistics
 
@@ -251,7 +254,7 @@ class Kept:
         signal = self.online.signal(batch, request)
         assert isinstance(signal.targets, ExactTargets)
         count = batch.tokens.numel()
-        log_q = signal.targets.log_probs(slice(0, count), torch.empty(count, self.vocabulary), torch.float32)
+        log_q = signal.targets.log_probs(slice(0, count))
         return TeacherSignal(self.keep(log_q), signal.hidden)
 
 
@@ -279,7 +282,7 @@ def ways(generator: torch.Generator) -> dict[str, Callable[[Tensor], LogitTarget
 
 def compare_logits(bench: Bench, student: nn.Module, batches: list[WindowBatch]) -> dict[str, dict[str, float]]:
     """Cosine of the KL's gradient over all batches, and the relative error of its value."""
-    settings, vocabulary = loss(None, beta=0), bench.store.vocabulary_size
+    settings = loss(None, beta=0)
     only_ce = loss(None, alpha=0, beta=0)
 
     def kl_gradient(source: Any) -> tuple[float, Tensor]:
@@ -294,7 +297,7 @@ def compare_logits(bench: Bench, student: nn.Module, batches: list[WindowBatch])
     exact, reference = kl_gradient(bench.source)
     found = {}
     for name, keep in ways(torch.Generator().manual_seed(0)).items():
-        value, gradient = kl_gradient(Kept(bench.source, vocabulary, keep))  # type: ignore[arg-type]
+        value, gradient = kl_gradient(Kept(bench.source, keep))  # type: ignore[arg-type]
         found[name] = {"cosine": cosine(gradient, reference), "kl": value / exact - 1}
     return found
 
@@ -310,7 +313,7 @@ def train(benches: dict[str, Bench], experiment: Experiment, seeds: int) -> dict
     def top(seed: int) -> Any:
         loop = online.loop(loss(None), experiment.recipe, seed=seed)
         keep = ways(torch.Generator().manual_seed(seed))["top-k renormalised, 12"]
-        loop.objective.source = Kept(online.source, online.store.vocabulary_size, keep)  # type: ignore[arg-type,union-attr]
+        loop.objective.source = Kept(online.source, keep)  # type: ignore[arg-type,union-attr]
         return loop
 
     contenders["top-k renormalised, 12 (biased)"] = top

@@ -150,8 +150,7 @@ def record(
             ]
             hidden[number].append(to_float16(torch.stack(states, dim=1)).cpu())
         rows = slice(0, tokens_BT.numel())
-        vocabulary = len(source.heads[0].weight)
-        log_q_NV = targets.log_probs(rows, torch.empty(tokens_BT.numel(), vocabulary, device=device), torch.float32)
+        log_q_NV = targets.log_probs(rows)
         # int16 holds the poster's vocabulary of 16,000
         ids.append(systematic_sample(log_q_NV, samples, generator).to(torch.int16).reshape(*tokens_BT.shape, -1).cpu())
         entropies.append(entropy(log_q_NV).reshape(tokens_BT.shape).cpu())

@@ -1,8 +1,9 @@
 """The terms of the loss. All are means in nats per token or per dimension, so that none changes with batch or window.
 
-`logit_loss` gives CE + alpha * KL from last hidden states and output heads. It walks over chunks of positions that stay
-in a processor's cache: one pass makes a chunk's logits, both terms and their gradient, and only the gradients by hidden
-states and head are kept. No (B,T,V) tensor of student or teachers exists at any time.
+`logit_loss` gives CE + alpha * KL from last hidden states and output heads. It walks over chunks of positions: products
+make a chunk's logits, blocks of them that stay in a processor's cache become both terms and the gradient by the logits,
+and products turn that into the gradients by hidden states and head. No (B,T,V) tensor of student or teachers exists at
+any time.
 
 Shapes: B windows, T tokens, N = B*T positions, C positions of a chunk, V vocabulary, D student width, R width of the
 compared hidden states. `mask_BT` is True where a token is not padding.
@@ -10,6 +11,7 @@ compared hidden states. `mask_BT` is True where a token is not padding.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +23,10 @@ from palenka_tune.distill.heads import OutputHead
 from palenka_tune.distill.matmul import product
 from palenka_tune.distill.targets import LogitTargets
 
-# Logits of a chunk: near the caches of a CPU, and enough for a GPU to be busy. Measured on a CPU with vocabularies of
-# 4,000 and 16,000: 2^18 takes 5 to 50 % longer, as a head is read anew for every chunk; 2^22 takes memory only.
+# Logits whose products are made at once: a head is read anew for every chunk, so there should not be many. And logits
+# that are then worked on at once: on a CPU they stay in a core's own cache.
 CHUNK_ELEMENTS = {"cpu": 2**20, "cuda": 2**25}
+BLOCK_ELEMENTS = {"cpu": 2**17, "cuda": 2**25}
 
 
 @dataclass(frozen=True)
@@ -143,27 +146,40 @@ def _walk(
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         weight, bias = head.at(dtype)
         hidden = hidden_ND.to(dtype)
-        rows_per_chunk = max(16, CHUNK_ELEMENTS.get(device.type, 2**20) // len(weight))
         sums = torch.zeros(2, dtype=torch.float64, device=device)
-        for start in range(0, len(hidden), rows_per_chunk):
-            rows = slice(start, min(start + rows_per_chunk, len(hidden)))
+        for rows in _slices(0, len(hidden), _rows(CHUNK_ELEMENTS, device, len(weight))):
             z_CV = product(hidden[rows], weight, bias).float()
-            next_C1, ce_weight_C = positions.next_N[rows, None], positions.ce_weight_N[rows]
-            gradient_CV = F.log_softmax(z_CV, dim=-1)
-            sums[0] -= torch.dot(gradient_CV.gather(1, next_C1).squeeze(1), ce_weight_C)
-            if gradients is not None:
-                gradient_CV.exp_().mul_(ce_weight_C[:, None]).scatter_add_(1, next_C1, -ce_weight_C[:, None])
-            if targets is not None:
-                difference_CV = F.log_softmax(z_CV.mul_(1 / temperature), dim=-1)
-                kl_weight_C = positions.kl_weight_N[rows] * temperature
-                kl_C = targets.compare(rows, difference_CV, dtype)
-                sums[1] += torch.dot(kl_C, kl_weight_C) * temperature
+            prepared = [] if targets is None else targets.prepare(rows, dtype)
+            for block in _slices(rows.start, rows.stop, _rows(BLOCK_ELEMENTS, device, len(weight))):
+                part = slice(block.start - rows.start, block.stop - rows.start)
+                z_block_CV, next_C1 = z_CV[part], positions.next_N[block, None]
+                ce_weight_C = positions.ce_weight_N[block]
+                gradient_CV = F.log_softmax(z_block_CV, dim=-1)
+                sums[0] -= torch.dot(gradient_CV.gather(1, next_C1).squeeze(1), ce_weight_C)
                 if gradients is not None:
-                    gradient_CV.addcmul_(difference_CV, kl_weight_C[:, None], value=alpha)
+                    gradient_CV.exp_().mul_(ce_weight_C[:, None]).scatter_add_(1, next_C1, -ce_weight_C[:, None])
+                if targets is not None:
+                    difference_CV = F.log_softmax(z_block_CV.mul_(1 / temperature), dim=-1)
+                    kl_weight_C = positions.kl_weight_N[block] * temperature
+                    kl_C = targets.compare(block, [tensor[part] for tensor in prepared], difference_CV)
+                    sums[1] += torch.dot(kl_C, kl_weight_C) * temperature
+                    if gradients is not None:
+                        gradient_CV.addcmul_(difference_CV, kl_weight_C[:, None], value=alpha)
+                if gradients is not None:
+                    z_block_CV.copy_(gradient_CV)
             if gradients is not None:
-                _accumulate(gradients, rows, gradient_CV, hidden[rows], weight, dtype)
+                _accumulate(gradients, rows, z_CV, hidden[rows], weight, dtype)
         ce, kl = sums.float().unbind()
         return ce + alpha * kl, ce, kl
+
+
+def _rows(elements: dict[str, int], device: torch.device, vocabulary: int) -> int:
+    """Positions whose logits have so many elements."""
+    return max(8, elements.get(device.type, elements["cpu"]) // vocabulary)
+
+
+def _slices(start: int, stop: int, size: int) -> Iterator[slice]:
+    return (slice(at, min(at + size, stop)) for at in range(start, stop, size))
 
 
 def _accumulate(

@@ -1,8 +1,8 @@
 """What the student's logits are pulled towards: the teachers' next-token distributions, position by position.
 
-The loss walks over chunks of positions and asks `LogitTargets.compare` for each chunk, so that no (B,T,V) tensor of the
-teachers ever exists. `ExactTargets` have every probability, from output heads applied to last hidden states or from
-kept logits; `SampledTargets` have a few token ids drawn from the distribution.
+The loss walks over chunks of positions and asks `LogitTargets` for each, so that no (B,T,V) tensor of the teachers ever
+exists. `ExactTargets` have every probability, from output heads applied to last hidden states or from kept logits;
+`SampledTargets` have a few token ids drawn from the distribution.
 
 Shapes: N positions (windows laid end to end), C positions of a chunk, V vocabulary, E a teacher's width, K samples.
 """
@@ -35,18 +35,23 @@ class LogitRequest:
 class LogitTargets(Protocol):
     """The teachers' distribution q at the temperature of the request, for N positions."""
 
-    def compare(self, rows: slice, log_p_CV: Tensor, dtype: torch.dtype) -> Tensor:
+    def prepare(self, rows: slice, dtype: torch.dtype) -> list[Tensor]:
+        """The (C,V) tensors that `compare` needs of the positions `rows`: whatever is a matrix product, in `dtype`,
+        since products want more positions at once than what is done to their results."""
+        ...
+
+    def compare(self, rows: slice, prepared: list[Tensor], log_p_CV: Tensor) -> Tensor:
         """KL(q || p) in nats for the positions `rows`: (C,), where `log_p_CV` is the student's log-softmax at the same
-        temperature. `log_p_CV` is overwritten with p - q, the gradient of that KL by the logits over the temperature.
-        `dtype` is that of matrix products."""
+        temperature and `prepared` has the same positions. `log_p_CV` is overwritten with p - q, the gradient of that KL
+        by the logits over the temperature; `prepared` may be overwritten too."""
         ...
 
 
 class TeacherLogits(Protocol):
     """One teacher's logits, up to a constant per position."""
 
-    def write(self, out_CV: Tensor, rows: slice, scale: float, add: bool, dtype: torch.dtype) -> None:
-        """Write, or add, `scale` times the logits of `rows` to `out_CV` (float32)."""
+    def scaled(self, rows: slice, scale: float, dtype: torch.dtype) -> Tensor:
+        """`scale` times the logits of `rows`: a new tensor (C,V) in float32."""
         ...
 
 
@@ -57,15 +62,10 @@ class HeadLogits:
     hidden_NE: Tensor
     head: OutputHead
 
-    def write(self, out_CV: Tensor, rows: slice, scale: float, add: bool, dtype: torch.dtype) -> None:
+    def scaled(self, rows: slice, scale: float, dtype: torch.dtype) -> Tensor:
         weight, bias = self.head.at(dtype)
-        logits_CV = product(self.hidden_NE[rows].to(dtype) * scale, weight)
-        if add:
-            out_CV.add_(logits_CV)
-        else:
-            out_CV.copy_(logits_CV)
-        if bias is not None:
-            out_CV.add_(bias, alpha=scale)
+        logits_CV = product(self.hidden_NE[rows].to(dtype) * scale, weight).float()
+        return logits_CV if bias is None else logits_CV.add_(bias, alpha=scale)
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,8 @@ class DenseLogits:
 
     logits_NV: Tensor
 
-    def write(self, out_CV: Tensor, rows: slice, scale: float, add: bool, dtype: torch.dtype) -> None:
-        if add:
-            out_CV.add_(self.logits_NV[rows], alpha=scale)
-        else:
-            torch.mul(self.logits_NV[rows].float(), scale, out=out_CV)
+    def scaled(self, rows: slice, scale: float, dtype: torch.dtype) -> Tensor:
+        return self.logits_NV[rows].float() * scale
 
 
 @dataclass(frozen=True)
@@ -88,26 +85,37 @@ class ExactTargets:
     teachers: Sequence[TeacherLogits]
     request: LogitRequest
 
-    def log_probs(self, rows: slice, like_CV: Tensor, dtype: torch.dtype) -> Tensor:
-        """log q (C,V) float32."""
-        temperature = self.request.temperature
-        counted = [(z, w) for z, w in zip(self.teachers, self.request.weights, strict=True) if w > 0]
+    def prepare(self, rows: slice, dtype: torch.dtype) -> list[Tensor]:
+        """The mean of the teachers' logits over the temperature, or each teacher's where probabilities are averaged."""
+        temperature, averages = self.request.temperature, self.request.ensemble == "logits"
+        prepared: list[Tensor] = []
+        for teacher, weight in zip(self.teachers, self.request.weights, strict=True):
+            if weight <= 0:
+                continue
+            scaled_CV = teacher.scaled(rows, (weight if averages else 1.0) / temperature, dtype)
+            if averages and prepared:
+                prepared[0].add_(scaled_CV)
+            else:
+                prepared.append(scaled_CV)
+        return prepared
+
+    def log_probs(self, rows: slice, dtype: torch.dtype = torch.float32) -> Tensor:
+        """log q (C,V) of the positions `rows` in float32."""
+        return self._normalised(self.prepare(rows, dtype))
+
+    def _normalised(self, prepared: list[Tensor]) -> Tensor:
         if self.request.ensemble == "logits":
-            mean_CV = torch.empty_like(like_CV)
-            for number, (teacher, weight) in enumerate(counted):
-                teacher.write(mean_CV, rows, weight / temperature, number > 0, dtype)
-            return F.log_softmax(mean_CV, dim=-1)
+            return F.log_softmax(prepared[0], dim=-1)
+        weights = [weight for weight in self.request.weights if weight > 0]
         total_CV: Tensor | None = None
-        for teacher, weight in counted:
-            each_CV = torch.empty_like(like_CV)
-            teacher.write(each_CV, rows, 1 / temperature, False, dtype)
-            each_CV = F.log_softmax(each_CV, dim=-1).add_(math.log(weight))
+        for logits_CV, weight in zip(prepared, weights, strict=True):
+            each_CV = F.log_softmax(logits_CV, dim=-1).add_(math.log(weight))
             total_CV = each_CV if total_CV is None else torch.logaddexp(total_CV, each_CV)
         assert total_CV is not None
         return total_CV
 
-    def compare(self, rows: slice, log_p_CV: Tensor, dtype: torch.dtype) -> Tensor:
-        log_q_CV = self.log_probs(rows, log_p_CV, dtype)
+    def compare(self, rows: slice, prepared: list[Tensor], log_p_CV: Tensor) -> Tensor:
+        log_q_CV = self._normalised(prepared)
         q_CV = log_q_CV.exp()
         kl_C = torch.linalg.vecdot(q_CV, log_q_CV.sub_(log_p_CV))
         log_p_CV.exp_().sub_(q_CV)
@@ -125,7 +133,10 @@ class SampledTargets:
     ids_NK: Tensor
     entropy_N: Tensor
 
-    def compare(self, rows: slice, log_p_CV: Tensor, dtype: torch.dtype) -> Tensor:
+    def prepare(self, rows: slice, dtype: torch.dtype) -> list[Tensor]:
+        return []
+
+    def compare(self, rows: slice, prepared: list[Tensor], log_p_CV: Tensor) -> Tensor:
         ids_CK = self.ids_NK[rows]
         kl_C = -self.entropy_N[rows] - log_p_CV.gather(1, ids_CK).mean(1)
         each = log_p_CV.new_full((1, 1), -1.0 / ids_CK.shape[1]).expand_as(ids_CK)

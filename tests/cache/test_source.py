@@ -90,7 +90,10 @@ def test_samples_have_the_kl_on_average(place, kept, online):
     generator = torch.Generator().manual_seed(0)
     everything = slice(0, online.train.numel())
     log_p = torch.log_softmax(torch.randn(online.train.numel(), place.store.vocabulary_size, generator=generator), -1)
-    kl, estimate = (targets.compare(everything, log_p.clone(), torch.float32) for targets in (exact, sampled))
+    kl, estimate = (
+        targets.compare(everything, targets.prepare(everything, torch.float32), log_p.clone())
+        for targets in (exact, sampled)
+    )
     error = estimate - kl
     standard_error = float(error.std()) / len(error) ** 0.5
     assert standard_error < 0.02 * float(kl.mean())  # or the next line would say little

@@ -54,8 +54,9 @@ class Case:
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
-    """Two chunks of different sizes instead of one."""
-    monkeypatch.setitem(losses.CHUNK_ELEMENTS, "cpu", V)
+    """Chunks of 10 and 5 positions, in blocks of 8 and fewer, instead of one."""
+    monkeypatch.setitem(losses.CHUNK_ELEMENTS, "cpu", 10 * V)
+    monkeypatch.setitem(losses.BLOCK_ELEMENTS, "cpu", V)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from palenka_tune.distill.settings import DistillSettings, ProjectionSettings
 from palenka_tune.distill.signals import OnlineSource, SignalRequest, WindowBatch
 from palenka_tune.distill.targets import LogitRequest
 from palenka_tune.errors import UserError
-from tests.support.tiny_lm import PAD, STUDENT, TEACHERS, VOCABULARY, WINDOW, TinyLM, windows
+from tests.support.tiny_lm import PAD, STUDENT, TEACHERS, WINDOW, TinyLM, windows
 
 
 def batch():
@@ -73,7 +73,7 @@ def test_a_teacher_that_caps_its_logits_is_asked_for_them(source):
     first = OnlineSource([capped], TEACHERS[:1], windows(8, 1), PAD)
     request = SignalRequest(LogitRequest((1.0,), 1.0), (frozenset(),))
     targets = first.signal(batch(), request).targets
-    found = targets.log_probs(slice(0, 6 * WINDOW), torch.empty(6 * WINDOW, VOCABULARY), torch.float32)
+    found = targets.log_probs(slice(0, 6 * WINDOW))
     expected = torch.log_softmax(capped(batch().tokens).logits, -1).flatten(0, 1)
     torch.testing.assert_close(found, expected.detach())
 
