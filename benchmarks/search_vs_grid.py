@@ -68,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
     arguments.add_argument("--size", choices=sorted(TEACHERS), default="tiny", help="scale of the student")
     arguments.add_argument("--windows", type=int, default=2304, help="train windows of a student (default: 2304)")
     arguments.add_argument("--epochs", type=float, default=2.0, help="epochs of a student (default: 2)")
-    arguments.add_argument("--teacher-windows", type=int, default=4096, help="train windows of the teachers, one epoch")
+    arguments.add_argument("--teacher-windows", type=int, default=8192, help="train windows of the teachers, one epoch")
     arguments.add_argument("--samples", type=int, default=16, help="trials that the search proposes (default: 16)")
     arguments.add_argument("--points", type=int, default=25, help="points of the grid, the first so many (default: 25)")
     args = arguments.parse_args(argv)
