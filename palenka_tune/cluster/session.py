@@ -6,6 +6,7 @@ Ray is imported only inside the functions, so that a mistake in the input is ref
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import secrets
@@ -74,6 +75,9 @@ def ray_session(address: str | None = None, *, cpus: int | None = None) -> Itera
     try:
         yield _resources()
     finally:
+        # what still refers to Ray from within a cycle goes now: collected later, by whatever thread, it would end the
+        # process without a word
+        gc.collect()
         ray.shutdown()
 
 
