@@ -45,14 +45,20 @@ def connect(tracking_uri: str) -> MlflowClient:
 
     The settings are environment variables of this process; one that the user has set stays as it is.
     """
+    client_class = _import()
+    level = os.environ["MLFLOW_LOGGING_LEVEL"].upper()
+    for name in ("mlflow", "alembic", "urllib3.connectionpool"):  # also if mlflow was imported before us
+        logging.getLogger(name).setLevel(level)
+    return client_class(tracking_uri=tracking_uri)
+
+
+def _import() -> type[MlflowClient]:
+    """MLflow with our settings in place before it reads them."""
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
-    level = os.environ["MLFLOW_LOGGING_LEVEL"].upper()
-    for name in ("mlflow", "alembic", "urllib3.connectionpool"):  # also if mlflow was imported before us
-        logging.getLogger(name).setLevel(level)
-    return MlflowClient(tracking_uri=tracking_uri)
+    return MlflowClient
 
 
 def redact(text: str) -> str:
@@ -97,8 +103,8 @@ def begin(tracking_uri: str | None, storage: Path) -> Place:
         path = Path(database).absolute()
         path.parent.mkdir(parents=True, exist_ok=True)
         uri = uri.replace(f":///{database}", f":///{path}", 1)
-    client = connect(uri)
-    opening = threading.Thread(target=_open, args=(client, uri, storage), name="mlflow-opening", daemon=True)
+    _import()  # on the main thread, as above; the client itself opens the database
+    opening = threading.Thread(target=_open, args=(uri, storage), name="mlflow-opening", daemon=True)
     opening.start()
     return Place(uri, (storage / "mlartifacts").as_uri(), opening)
 
@@ -111,10 +117,10 @@ def initialise(tracking_uri: str | None, storage: Path) -> tuple[str, str | None
     return place.uri, place.artifacts
 
 
-def _open(client: MlflowClient, uri: str, storage: Path) -> None:
+def _open(uri: str, storage: Path) -> None:
     try:
         with FileLock(str(storage / ".mlflow.lock"), timeout=120):
-            client.search_experiments(max_results=1)
+            connect(uri).search_experiments(max_results=1)
     except Exception as error:  # a driver may raise anything, and tracking must not stop a search
         logger.warning(
             "MLflow at %s cannot be opened (%s); what is logged is kept for later", redact(uri), brief(error)
