@@ -170,9 +170,8 @@ def _build(
     except OSError as error:
         raise _stopped(job, error.strerror or str(error)) from None
     cache = TeacherCache.open(folder)
-    for name, share in cache.metrics().items():
-        if name.startswith("cache/explained/"):
-            log(f"  {name.removeprefix('cache/explained/')}: {100 * share:.1f} % of the variance is kept")
+    for name, share in cache.explained().items():
+        log(f"  {name}: {100 * share:.1f} % of the variance is kept")
     log(f"teacher cache {folder.name}: {cache.describe()}, {cache.manifest['seconds']:.0f} s")
     return cache
 

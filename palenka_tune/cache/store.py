@@ -147,13 +147,17 @@ class TeacherCache:
 
     def metrics(self) -> dict[str, float]:
         """Size in bytes, and the share of the variance that the kept components of each hidden state explain."""
-        found: dict[str, float] = {"cache/bytes": self.bytes, "cache/bytes_per_token": self.manifest["bytes_per_token"]}
-        for number, layers in enumerate(self.manifest["plan"]["layers"]):
-            for layer, components in layers.items():
-                if components is not None:
-                    explained = self.statistics(number, int(layer)).explained(components)
-                    found[f"cache/explained/{self.teachers[number].name}_state{layer}"] = explained
-        return found
+        sizes = {"cache/bytes": self.bytes, "cache/bytes_per_token": self.manifest["bytes_per_token"]}
+        return sizes | {f"cache/explained/{name}": share for name, share in self.explained().items()}
+
+    def explained(self) -> dict[str, float]:
+        """Of each hidden state that is kept as components, the share of its variance that they explain."""
+        return {
+            f"{self.teachers[number].name}_state{layer}": self.statistics(number, int(layer)).explained(components)
+            for number, layers in enumerate(self.manifest["plan"]["layers"])
+            for layer, components in layers.items()
+            if components is not None
+        }
 
     def describe(self) -> str:
         """One line: windows, size, what is kept."""

@@ -38,7 +38,6 @@ from palenka_tune.teachers.worker import window_tensor
 
 STATISTICS, HEADS = "statistics.safetensors", "heads.safetensors"
 FIELDS = tuple(field.name for field in dataclasses.fields(LayerStatistics))
-NUMPY = {torch.float16: np.float16, torch.float32: np.float32, torch.int8: np.int8, torch.uint16: np.uint16}
 
 
 def open_source(job: CacheJob) -> tuple[TokenStore, OnlineSource]:

@@ -94,9 +94,8 @@ def info(folders: Sequence[Path]) -> None:
         names = ", ".join(teacher.name for teacher in cache.teachers)
         seconds = cache.manifest["seconds"]
         print(f"  teachers {names}; {cache.manifest['bytes_per_token']:,} bytes a token; built in {seconds:,.0f} s")
-        for name, share in cache.metrics().items():
-            if name.startswith("cache/explained/"):
-                print(f"  {name.removeprefix('cache/explained/')}: {100 * share:.1f} % of the variance")
+        for name, share in cache.explained().items():
+            print(f"  {name}: {100 * share:.1f} % of the variance")
 
 
 def _folders(given: Sequence[str], storage: Path) -> list[Path]:

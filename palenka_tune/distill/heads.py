@@ -34,9 +34,14 @@ class OutputHead:
         return self._cast[dtype]
 
 
+def unwrap(model: nn.Module) -> nn.Module:
+    """The model inside DistributedDataParallel, or the model itself."""
+    return model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
+
+
 def head_of(model: nn.Module) -> OutputHead:
     """The output head of a Hugging Face causal language model (or one with its `get_output_embeddings`)."""
-    inner: Any = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
+    inner: Any = unwrap(model)
     layer = inner.get_output_embeddings()
     return OutputHead(layer.weight, getattr(layer, "bias", None))
 

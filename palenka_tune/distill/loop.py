@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from palenka_tune.config.recipe import Recipe
+from palenka_tune.distill.heads import unwrap
 from palenka_tune.distill.matmul import quick_linears
 from palenka_tune.distill.objective import DistillationObjective, LossTerms, PlainObjective
 from palenka_tune.distill.schedules import lr_factor
@@ -272,11 +273,6 @@ class TrainingLoop:
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         self.step, self.tokens = int(state["step"]), int(state["tokens"])
-
-
-def unwrap(model: nn.Module) -> nn.Module:
-    """The model inside DistributedDataParallel, or the model itself."""
-    return model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
 
 
 def steps_for(recipe: Recipe, windows: int) -> int:

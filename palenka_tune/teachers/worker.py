@@ -26,6 +26,7 @@ from transformers import PreTrainedModel
 
 from palenka_tune.config.files import atomic_path, write_json
 from palenka_tune.data.store import TokenStore, subset
+from palenka_tune.distill.heads import unwrap
 from palenka_tune.distill.loop import (
     DivergedError,
     TrainingLoop,
@@ -34,7 +35,6 @@ from palenka_tune.distill.loop import (
     load_checkpoint,
     save_checkpoint,
     steps_for,
-    unwrap,
 )
 from palenka_tune.distill.objective import PlainObjective
 from palenka_tune.errors import PalenkaError
