@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.harness import Report, parser, ratio
 from benchmarks.place import Place, make_place
-from benchmarks.sizes import poster_sizes, shape_of
+from benchmarks.sizes import poster_sizes
 from benchmarks.trial_throughput import SETTINGS
 from palenka_tune.cache.build import obtain
 from palenka_tune.cache.job import Windows, caches_folder
@@ -33,6 +33,7 @@ from palenka_tune.distill.loop import TrainingLoop
 from palenka_tune.distill.objective import DistillationObjective, PlainObjective
 from palenka_tune.distill.signals import SignalSource
 from palenka_tune.distill.statistics import statistics_sample
+from palenka_tune.search.experiment import shape_of
 from palenka_tune.teachers.online import online_source
 from palenka_tune.teachers.worker import window_tensor
 

@@ -28,7 +28,7 @@ from torch import Tensor
 from benchmarks.harness import Report, paired, parser, ratio
 from benchmarks.kept_signals import KeptSignals, record
 from benchmarks.poster_loop import check_trainer, poster_throughput
-from benchmarks.sizes import DIVISORS, Sizes, poster_sizes, shape_of
+from benchmarks.sizes import DIVISORS, Sizes, poster_sizes
 from palenka_tune.cache.settings import CacheSettings
 from palenka_tune.commands.options import run
 from palenka_tune.config.recipe import Recipe
@@ -40,6 +40,7 @@ from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.distill.signals import OnlineSource, SignalSource
 from palenka_tune.distill.statistics import LayerStatistics, statistics_sample
 from palenka_tune.errors import UserError
+from palenka_tune.search.experiment import shape_of
 
 WARM_UP = 3  # optimiser steps
 RANK, SAMPLES = 64, CacheSettings().samples

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from palenka_tune.data.tokenizer import BOS_ID, EOS_ID, PAD_ID
-from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.errors import UserError
 from palenka_tune.models.presets import ModelPreset, get_preset
 
@@ -89,8 +88,3 @@ def _divided(preset: ModelPreset, divisor: int) -> ModelPreset:
         heads=heads,
         ffn=None if preset.ffn is None else preset.ffn // divisor,
     )
-
-
-def shape_of(preset: ModelPreset) -> ModelShape:
-    """What the distillation core knows of a model."""
-    return ModelShape(preset.name, preset.family, preset.width, preset.layers)

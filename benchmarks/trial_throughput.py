@@ -21,7 +21,7 @@ import torch
 from benchmarks.harness import Report, paired, parser, ratio
 from benchmarks.place import Place, make_place
 from benchmarks.poster_loop import check_trainer, poster_throughput
-from benchmarks.sizes import poster_sizes, shape_of
+from benchmarks.sizes import poster_sizes
 from palenka_tune.cache.build import obtain
 from palenka_tune.cache.job import Windows
 from palenka_tune.cache.plan import need_of
@@ -37,6 +37,7 @@ from palenka_tune.distill.settings import DistillSettings, ProjectionSettings
 from palenka_tune.distill.signals import SignalSource
 from palenka_tune.distill.statistics import statistics_sample
 from palenka_tune.models.export import load_model
+from palenka_tune.search.experiment import shape_of
 from palenka_tune.teachers.online import online_source
 from palenka_tune.teachers.worker import window_tensor
 

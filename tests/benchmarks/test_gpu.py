@@ -9,13 +9,14 @@ import torch
 
 from benchmarks import gpu
 from benchmarks.gpu import Bench, Plan, TeachersOnline
-from benchmarks.sizes import poster_sizes, shape_of
+from benchmarks.sizes import poster_sizes
 from palenka_tune.commands.options import run
 from palenka_tune.data.tokenizer import PAD_ID
 from palenka_tune.distill.objective import DistillationObjective
 from palenka_tune.distill.signals import SignalRequest, WindowBatch
 from palenka_tune.distill.targets import LogitRequest
 from palenka_tune.errors import PalenkaError
+from palenka_tune.search.experiment import shape_of
 
 CPU = torch.device("cpu")
 
