@@ -234,12 +234,12 @@ class TopKTargets:
     def prepare(self, rows: slice, dtype: torch.dtype) -> list[Tensor]:
         return []
 
-    def compare(self, rows: slice, prepared: list[Tensor], log_p_CV: Tensor) -> Tensor:
+    def compare(self, rows: slice, prepared: list[Tensor], logits_CV: Tensor) -> tuple[Tensor, Tensor]:
         ids_CK, log_q_CK = self.ids_NK[rows], self.log_q_NK[rows]
         q_CK = log_q_CK.exp()
+        log_p_CV = torch.log_softmax(logits_CV, dim=-1)
         kl_C = (q_CK * (log_q_CK - log_p_CV.gather(1, ids_CK))).sum(1)
-        log_p_CV.exp_().scatter_add_(1, ids_CK, -q_CK)
-        return kl_C
+        return kl_C, log_p_CV.exp_().scatter_add_(1, ids_CK, -q_CK)
 
 
 class Kept:

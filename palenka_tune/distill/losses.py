@@ -21,7 +21,7 @@ from torch import Tensor
 
 from palenka_tune.distill.heads import OutputHead
 from palenka_tune.distill.matmul import product
-from palenka_tune.distill.targets import LogitTargets
+from palenka_tune.distill.targets import LogitTargets, normalised
 
 # Logits whose products are made at once: a head is read anew for every chunk, so there should not be many. And logits
 # that are then worked on at once: on a CPU they stay in a core's own cache.
@@ -154,14 +154,14 @@ def _walk(
                 part = slice(block.start - rows.start, block.stop - rows.start)
                 z_block_CV, next_C1 = z_CV[part], positions.next_N[block, None]
                 ce_weight_C = positions.ce_weight_N[block]
-                gradient_CV = F.log_softmax(z_block_CV, dim=-1)
-                sums[0] -= torch.dot(gradient_CV.gather(1, next_C1).squeeze(1), ce_weight_C)
+                gradient_CV, log_sum_C = normalised(z_block_CV)
+                sums[0] += torch.dot(log_sum_C - z_block_CV.gather(1, next_C1).squeeze(1), ce_weight_C)
                 if gradients is not None:
-                    gradient_CV.exp_().mul_(ce_weight_C[:, None]).scatter_add_(1, next_C1, -ce_weight_C[:, None])
+                    gradient_CV.mul_(ce_weight_C[:, None]).scatter_add_(1, next_C1, -ce_weight_C[:, None])
                 if targets is not None:
-                    difference_CV = F.log_softmax(z_block_CV.mul_(1 / temperature), dim=-1)
                     kl_weight_C = positions.kl_weight_N[block] * temperature
-                    kl_C = targets.compare(block, [tensor[part] for tensor in prepared], difference_CV)
+                    z_block_CV.mul_(1 / temperature)
+                    kl_C, difference_CV = targets.compare(block, [tensor[part] for tensor in prepared], z_block_CV)
                     sums[1] += torch.dot(kl_C, kl_weight_C) * temperature
                     if gradients is not None:
                         gradient_CV.addcmul_(difference_CV, kl_weight_C[:, None], value=alpha)

@@ -36,12 +36,20 @@ def _applies(tensor: Tensor) -> bool:
     return tensor.dtype is torch.float32 and tensor.device.type == "cpu" and onednn_is_faster()
 
 
-def product(left_MK: Tensor, right_NK: Tensor, bias_N: Tensor | None = None) -> Tensor:
-    """left @ right.T + bias, without a gradient."""
+def product(
+    left_MK: Tensor, right_NK: Tensor, bias_N: Tensor | None = None, onto_MN: Tensor | None = None
+) -> Tensor:
+    """left @ right.T + bias + onto, without a gradient; `onto_MN` may be overwritten."""
     if _applies(left_MK) and _applies(right_NK):
-        out: Tensor = torch.ops.mkldnn._linear_pointwise(left_MK, right_NK, bias_N, "none", [], "")
+        linear = torch.ops.mkldnn._linear_pointwise
+        out: Tensor
+        if onto_MN is None:
+            out = linear(left_MK, right_NK, bias_N, "none", [], "")
+        else:
+            out = linear.binary(left_MK, onto_MN, right_NK, bias_N, "add")
         return out
-    return F.linear(left_MK, right_NK, bias_N)
+    out = F.linear(left_MK, right_NK, bias_N)
+    return out if onto_MN is None else onto_MN.add_(out)
 
 
 class _Linear(torch.autograd.Function):

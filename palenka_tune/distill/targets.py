@@ -40,18 +40,25 @@ class LogitTargets(Protocol):
         since products want more positions at once than what is done to their results."""
         ...
 
-    def compare(self, rows: slice, prepared: list[Tensor], log_p_CV: Tensor) -> Tensor:
-        """KL(q || p) in nats for the positions `rows`: (C,), where `log_p_CV` is the student's log-softmax at the same
-        temperature and `prepared` has the same positions. `log_p_CV` is overwritten with p - q, the gradient of that KL
-        by the logits over the temperature; `prepared` may be overwritten too."""
+    def compare(self, rows: slice, prepared: list[Tensor], logits_CV: Tensor) -> tuple[Tensor, Tensor]:
+        """KL(q || p) in nats for the positions `rows` (C,), and p - q (C,V), its gradient by `logits_CV`.
+
+        `logits_CV` are the student's, over the temperature, whose softmax is p; `prepared` has the same positions and
+        may be overwritten."""
         ...
+
+
+def normalised(logits_CV: Tensor) -> tuple[Tensor, Tensor]:
+    """softmax (C,V) and log-sum-exp (C,), with one exponential per logit instead of two."""
+    p_CV = torch.softmax(logits_CV, dim=-1)
+    return p_CV, logits_CV.amax(-1) - p_CV.amax(-1).log_()
 
 
 class TeacherLogits(Protocol):
     """One teacher's logits, up to a constant per position."""
 
-    def scaled(self, rows: slice, scale: float, dtype: torch.dtype) -> Tensor:
-        """`scale` times the logits of `rows`: a new tensor (C,V) in float32."""
+    def scaled(self, rows: slice, scale: float, dtype: torch.dtype, onto_CV: Tensor | None = None) -> Tensor:
+        """`scale` times the logits of `rows`, plus `onto_CV` (which may be overwritten): (C,V) in float32."""
         ...
 
 
@@ -62,9 +69,9 @@ class HeadLogits:
     hidden_NE: Tensor
     head: OutputHead
 
-    def scaled(self, rows: slice, scale: float, dtype: torch.dtype) -> Tensor:
+    def scaled(self, rows: slice, scale: float, dtype: torch.dtype, onto_CV: Tensor | None = None) -> Tensor:
         weight, bias = self.head.at(dtype)
-        logits_CV = product(self.hidden_NE[rows].to(dtype) * scale, weight).float()
+        logits_CV = product(self.hidden_NE[rows].to(dtype) * scale, weight, onto_MN=onto_CV).float()
         return logits_CV if bias is None else logits_CV.add_(bias, alpha=scale)
 
 
@@ -74,8 +81,9 @@ class DenseLogits:
 
     logits_NV: Tensor
 
-    def scaled(self, rows: slice, scale: float, dtype: torch.dtype) -> Tensor:
-        return self.logits_NV[rows].float() * scale
+    def scaled(self, rows: slice, scale: float, dtype: torch.dtype, onto_CV: Tensor | None = None) -> Tensor:
+        logits_CV = self.logits_NV[rows].float()
+        return logits_CV * scale if onto_CV is None else onto_CV.add_(logits_CV, alpha=scale)
 
 
 @dataclass(frozen=True)
@@ -92,20 +100,17 @@ class ExactTargets:
         for teacher, weight in zip(self.teachers, self.request.weights, strict=True):
             if weight <= 0:
                 continue
-            scaled_CV = teacher.scaled(rows, (weight if averages else 1.0) / temperature, dtype)
-            if averages and prepared:
-                prepared[0].add_(scaled_CV)
-            else:
-                prepared.append(scaled_CV)
+            onto_CV = prepared.pop() if averages and prepared else None
+            prepared.append(teacher.scaled(rows, (weight if averages else 1.0) / temperature, dtype, onto_CV))
         return prepared
 
     def log_probs(self, rows: slice, dtype: torch.dtype = torch.float32) -> Tensor:
         """log q (C,V) of the positions `rows` in float32."""
-        return self._normalised(self.prepare(rows, dtype))
+        prepared = self.prepare(rows, dtype)
+        return F.log_softmax(prepared[0], dim=-1) if self.request.ensemble == "logits" else self._mixture(prepared)
 
-    def _normalised(self, prepared: list[Tensor]) -> Tensor:
-        if self.request.ensemble == "logits":
-            return F.log_softmax(prepared[0], dim=-1)
+    def _mixture(self, prepared: list[Tensor]) -> Tensor:
+        """The log of the mean of the teachers' probabilities."""
         weights = [weight for weight in self.request.weights if weight > 0]
         total_CV: Tensor | None = None
         for logits_CV, weight in zip(prepared, weights, strict=True):
@@ -114,12 +119,12 @@ class ExactTargets:
         assert total_CV is not None
         return total_CV
 
-    def compare(self, rows: slice, prepared: list[Tensor], log_p_CV: Tensor) -> Tensor:
-        log_q_CV = self._normalised(prepared)
-        q_CV = log_q_CV.exp()
-        kl_C = torch.linalg.vecdot(q_CV, log_q_CV.sub_(log_p_CV))
-        log_p_CV.exp_().sub_(q_CV)
-        return kl_C
+    def compare(self, rows: slice, prepared: list[Tensor], logits_CV: Tensor) -> tuple[Tensor, Tensor]:
+        teachers_CV = prepared[0] if self.request.ensemble == "logits" else self._mixture(prepared)
+        q_CV, log_sum_q_C = normalised(teachers_CV)
+        p_CV, log_sum_p_C = normalised(logits_CV)
+        kl_C = torch.linalg.vecdot(q_CV, teachers_CV.sub_(logits_CV)) + (log_sum_p_C - log_sum_q_C)
+        return kl_C, p_CV.sub_(q_CV)
 
 
 @dataclass(frozen=True)
@@ -136,9 +141,9 @@ class SampledTargets:
     def prepare(self, rows: slice, dtype: torch.dtype) -> list[Tensor]:
         return []
 
-    def compare(self, rows: slice, prepared: list[Tensor], log_p_CV: Tensor) -> Tensor:
+    def compare(self, rows: slice, prepared: list[Tensor], logits_CV: Tensor) -> tuple[Tensor, Tensor]:
         ids_CK = self.ids_NK[rows]
-        kl_C = -self.entropy_N[rows] - log_p_CV.gather(1, ids_CK).mean(1)
-        each = log_p_CV.new_full((1, 1), -1.0 / ids_CK.shape[1]).expand_as(ids_CK)
-        log_p_CV.exp_().scatter_add_(1, ids_CK, each)
-        return kl_C
+        p_CV, log_sum_p_C = normalised(logits_CV)
+        kl_C = log_sum_p_C - self.entropy_N[rows] - logits_CV.gather(1, ids_CK).mean(1)
+        each = logits_CV.new_full((1, 1), -1.0 / ids_CK.shape[1]).expand_as(ids_CK)
+        return kl_C, p_CV.scatter_add_(1, ids_CK, each)
