@@ -36,9 +36,7 @@ def _applies(tensor: Tensor) -> bool:
     return tensor.dtype is torch.float32 and tensor.device.type == "cpu" and onednn_is_faster()
 
 
-def product(
-    left_MK: Tensor, right_NK: Tensor, bias_N: Tensor | None = None, onto_MN: Tensor | None = None
-) -> Tensor:
+def product(left_MK: Tensor, right_NK: Tensor, bias_N: Tensor | None = None, onto_MN: Tensor | None = None) -> Tensor:
     """left @ right.T + bias + onto, without a gradient; `onto_MN` may be overwritten."""
     if _applies(left_MK) and _applies(right_NK):
         linear = torch.ops.mkldnn._linear_pointwise
