@@ -37,8 +37,20 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
+        _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Write the folder's entries through, so that a rename survives a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:  # some file systems cannot sync a folder
+        pass
+    finally:
+        os.close(handle)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -107,6 +119,7 @@ def build_once(
             if folder.exists():  # left without a manifest by a crash
                 shutil.rmtree(folder)
             temporary.replace(folder)
+            _sync_folder(folder.parent)
         finally:
             if not keep_partial:
                 shutil.rmtree(temporary, ignore_errors=True)
