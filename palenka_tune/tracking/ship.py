@@ -18,7 +18,7 @@ from typing import NamedTuple
 from filelock import FileLock, Timeout
 
 from palenka_tune.errors import PalenkaError
-from palenka_tune.tracking.spool import SPOOL, Event, Shipped, load_runs, read_events, spool_name
+from palenka_tune.tracking.spool import SPOOL, Event, Shipped, Spool, load_runs, read_events, spool_name, spool_path
 from palenka_tune.tracking.store import brief, connect, redact
 from palenka_tune.tracking.writer import Writer, code, refused
 
@@ -132,6 +132,20 @@ class Shipper:
             logger.warning("MLflow lacks something of %s: %s (said once for its kind)", self.run_dir.name, message)
 
 
+def end_open_runs(run_dir: Path) -> int:
+    """Note in the spool of a search that has died that its open runs end as KILLED; returns how many those are.
+
+    Raises `PalenkaError` if there is no spool. The caller makes sure that no search writes to it.
+    """
+    spool_path(run_dir)
+    spool = Spool(run_dir)
+    left = [*reversed(spool.open_runs)]
+    for key in left:
+        spool.append({"op": "end_run", "key": key, "status": "KILLED"})
+    spool.close()
+    return len(left)
+
+
 def replay(run_dir: Path) -> int:
     """Ship what an earlier process left in `run_dir` and return how many events that was.
 
@@ -139,8 +153,7 @@ def replay(run_dir: Path) -> int:
     Raises `PalenkaError` if there is nothing to ship from or the store does not take it.
     """
     run_dir = Path(run_dir)
-    if not (run_dir / SPOOL).exists():
-        raise PalenkaError(f"{run_dir} holds no {SPOOL}; give the folder of a run that was tracked")
+    spool_path(run_dir)
     shipped = Shipped.load(run_dir)
     given = os.environ.get("MLFLOW_TRACKING_URI", "")
     try:

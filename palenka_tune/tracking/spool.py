@@ -8,18 +8,18 @@ beside it in `mlflow.shipped.json`, and the MLflow run of each of our keys in `m
 
 from __future__ import annotations
 
-import json
+import errno
 import logging
 import os
 import re
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from palenka_tune.config.files import read_json, write_json
+from palenka_tune.config.sealed import read_sealed, seal, unseal, write_sealed
 from palenka_tune.errors import PalenkaError
 
 SPOOL = "mlflow.spool.jsonl"
@@ -34,51 +34,82 @@ class Spool:
     """Appends to the spool of `run_dir`; opening it repairs a last line that a crash tore. One writer at a time.
 
     `append` hands the line to the operating system, so that a killed process loses nothing; a power cut may cost the
-    last seconds. The caller serialises calls.
+    last seconds. While the disk is full the lines wait in memory. The caller serialises calls.
     """
 
     def __init__(self, run_dir: Path) -> None:
         run_dir.mkdir(parents=True, exist_ok=True)
         self.path = run_dir / SPOOL
-        lines = _repair(self.path)
+        self.last_steps: dict[tuple[str, str], int] = {}
+        self.open_runs: dict[str, None] = {}
+        lines = _repair(self.path, self._note)
         self._file = self.path.open("ab", buffering=0)
+        self._end = self.path.stat().st_size
         self.seq = lines - 1
+        self._waiting: list[bytes] = []
         if lines == 0:
             # Not the folder's name alone: the same name in two storage folders may share one server.
             name = re.sub(r"[^A-Za-z0-9._-]", "_", run_dir.resolve().name)
             self.append({"op": "spool", "run": f"{name}-{uuid.uuid4().hex[:8]}"})
 
     def append(self, event: Event) -> int:
-        """Write one event and return its sequence number; raises `OSError`, and writes nothing, if the disk is full."""
+        """Write one event, or keep it until the disk has room, and return its sequence number."""
         stamped = {"seq": self.seq + 1, "time": time.time_ns() // 1_000_000, **event}
-        line = json.dumps(stamped, ensure_ascii=False, default=str).encode() + b"\n"
-        start = self._file.tell()
-        try:
-            written = 0
-            while written < len(line):
-                written += self._file.write(line[written:])
-        except OSError:
-            self._file.truncate(start)  # no torn line in the middle
-            raise
+        self._waiting.append(seal(stamped) + b"\n")
+        self._note(event)
         self.seq += 1
+        self._write()
         return self.seq
 
+    @property
+    def unwritten(self) -> int:
+        """Events that wait for room on the disk."""
+        return len(self._waiting)
+
+    def _note(self, event: Event) -> None:
+        """Keep the last step of each metric of each run, and which runs are open."""
+        if event["op"] == "metrics":
+            self.last_steps.update({(event["key"], name): event["step"] for name in event["metrics"]})
+        elif event["op"] == "start_run":
+            self.open_runs[event["key"]] = None
+        elif event["op"] == "end_run":
+            self.open_runs.pop(event["key"], None)
+
+    def _write(self) -> None:
+        while self._waiting:
+            line = self._waiting[0]
+            try:
+                written = 0
+                while written < len(line):
+                    written += self._file.write(line[written:])
+            except OSError:
+                self._file.truncate(self._end)  # no torn line in the middle
+                return
+            self._end += len(line)
+            del self._waiting[0]
+
     def close(self) -> None:
-        """Write through to the disk itself and close."""
+        """Write through to the disk itself and close; raises `OSError` if there is still no room."""
+        self._write()
         os.fsync(self._file.fileno())
         self._file.close()
+        if self._waiting:
+            raise OSError(errno.ENOSPC, f"the disk is full and {self.unwritten} events are lost")
 
 
-def _repair(path: Path) -> int:
-    """Make the file end with a whole line and return the number of lines."""
+def _repair(path: Path, note: Callable[[Event], None]) -> int:
+    """Make the file end with a whole line, show every event to `note` and return the number of lines."""
     if not path.exists():
         return 0
     with path.open("r+b") as file:
         lines, end = 0, 0
         for line in file:
+            event = _parse(line)
+            if event is not None:
+                note(event)
             if line.endswith(b"\n"):
                 lines, end = lines + 1, end + len(line)
-            elif _parse(line) is not None:  # only the line end is missing
+            elif event is not None:  # only the line end is missing
                 file.write(b"\n")
                 return lines + 1
             else:
@@ -87,11 +118,7 @@ def _repair(path: Path) -> int:
 
 
 def _parse(line: bytes) -> Event | None:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) else None
+    return unseal(line.rstrip(b"\n"))
 
 
 def read_events(path: Path, seq: int = -1, offset: int = 0) -> Iterator[tuple[int, int, Event | None]]:
@@ -112,6 +139,13 @@ def read_events(path: Path, seq: int = -1, offset: int = 0) -> Iterator[tuple[in
             number, offset = number + 1, offset + len(line)
             if number > seq:
                 yield number, offset, _parse(line)
+
+
+def spool_path(run_dir: Path) -> Path:
+    """The spool of a run folder; raises `PalenkaError` if it has none."""
+    if not (run_dir / SPOOL).exists():
+        raise PalenkaError(f"{run_dir} holds no {SPOOL}; give the folder of a run that was tracked")
+    return run_dir / SPOOL
 
 
 def spool_name(path: Path) -> str:
@@ -140,13 +174,13 @@ class Shipped:
 
     def save(self, run_dir: Path) -> None:
         """Write atomically."""
-        write_json(run_dir / SHIPPED, asdict(self))
+        write_sealed(run_dir / SHIPPED, asdict(self))
 
     @classmethod
     def load(cls, run_dir: Path) -> Shipped:
         """Read; raises `PalenkaError` if the file is missing or damaged."""
         try:
-            return cls(**read_json(run_dir / SHIPPED))
+            return cls(**read_sealed(run_dir / SHIPPED))
         except TypeError as error:
             raise PalenkaError(f"{run_dir / SHIPPED} is damaged ({error})") from None
 
@@ -154,6 +188,6 @@ class Shipped:
 def load_runs(run_dir: Path) -> dict[str, str]:
     """MLflow's run id of each of our keys; empty if the file is missing or damaged (the store is then asked)."""
     try:
-        return {str(key): str(value) for key, value in read_json(run_dir / RUNS).items()}
+        return {str(key): str(value) for key, value in read_sealed(run_dir / RUNS).items()}
     except (PalenkaError, AttributeError):
         return {}

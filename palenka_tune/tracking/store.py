@@ -49,6 +49,8 @@ def connect(tracking_uri: str) -> MlflowClient:
     level = os.environ["MLFLOW_LOGGING_LEVEL"].upper()
     for name in ("mlflow", "alembic", "urllib3.connectionpool"):  # also if mlflow was imported before us
         logging.getLogger(name).setLevel(level)
+    # it logs the traceback of a full or locked database, which the shipper reports in a line
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     return client_class(tracking_uri=tracking_uri)
 
 

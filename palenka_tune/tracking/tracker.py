@@ -73,10 +73,17 @@ class Tracker:
         self._put("params", key, params=_texts(params))
 
     def log_metrics(self, key: str, metrics: Mapping[str, float | None], step: int) -> None:
-        """Log metrics at `step` (trained tokens); None is left out, an infinity becomes a tag."""
+        """Log metrics at `step` (trained tokens); None is left out, an infinity becomes a tag.
+
+        A metric has one value at a step, and its steps go up: what this process or one before it has logged already is
+        left out, so that a trial that goes on after a crash may report again.
+        """
         try:
+            last = self._spool.last_steps
             values = {name: float(value) for name, value in metrics.items() if value is not None}
-            self._put("metrics", key, metrics=values, step=int(step))
+            values = {name: value for name, value in values.items() if last.get((key, name), -1) < step}
+            if values:
+                self._put("metrics", key, metrics=values, step=int(step))
         except (TypeError, ValueError) as error:
             logger.warning("metrics of '%s' at step %s are not logged to MLflow: %s", key, step, error)
 
@@ -99,6 +106,10 @@ class Tracker:
     def run_id(self, key: str) -> str | None:
         """MLflow's run id of `key`, or None while the store does not have it (see `flush`)."""
         return self._shipper.runs.get(key)
+
+    def is_open(self, key: str) -> bool:
+        """Whether the run of `key` was started, by this process or one before it, and not ended."""
+        return key in self._spool.open_runs
 
     @property
     def experiment_id(self) -> str | None:
@@ -130,7 +141,7 @@ class Tracker:
             self._thread.join(timeout=5.0)
         else:
             logger.warning(
-                "MLflow at %s has not got %d events of this run; send them later with: %s -m palenka_tune.tracking %s",
+                "MLflow at %s lacks %d events of this run; send them later with: %s -m palenka_tune.track replay %s",
                 self._shown_uri,
                 self._spool.seq - self._shipper.seq,
                 Path(sys.executable).name,
@@ -148,13 +159,10 @@ class Tracker:
             if self._closed:
                 logger.warning("%s of '%s' came after the tracker was closed and is not logged to MLflow", op, key)
                 return
-            try:
-                self._spool.append(event)
-            except OSError as error:
-                if not self._spool_failed:
-                    self._spool_failed = True
-                    logger.warning("the MLflow spool %s cannot be written (%s)", self._spool.path, error.strerror)
-                return
+            self._spool.append(event)
+            if self._spool.unwritten and not self._spool_failed:
+                logger.warning("the disk of %s is full; what is logged to MLflow waits in memory", self._spool.path)
+            self._spool_failed = self._spool.unwritten > 0
             self._condition.notify_all()
 
     def _ship_forever(self) -> None:

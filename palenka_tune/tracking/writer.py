@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from palenka_tune.config.files import write_json
+from palenka_tune.config.sealed import write_sealed
 from palenka_tune.errors import PalenkaError
 from palenka_tune.tracking.entities import batches, entities
 from palenka_tune.tracking.hf_model import write_mlflow_model
@@ -100,7 +100,7 @@ class Writer:
                     tags[PARENT_TAG] = self.runs[event["parent"]]
                 run = self.client.create_run(self.experiment_id, event["time"], tags, event["name"])
                 self.runs[key] = run.info.run_id
-                write_json(self.run_dir / RUNS, self.runs)
+                write_sealed(self.run_dir / RUNS, self.runs)
         self.write_batch([event])
 
     def _reopen(self, key: str) -> bool:
@@ -128,7 +128,7 @@ class Writer:
             token = page.token
             if not token:
                 break
-        write_json(self.run_dir / RUNS, self.runs)
+        write_sealed(self.run_dir / RUNS, self.runs)
         self.looked_up = True
 
     def _log_model(self, run_id: str, folder: Path, name: str) -> None:

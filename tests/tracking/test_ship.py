@@ -3,8 +3,9 @@ import logging
 import pytest
 from filelock import FileLock
 
+from palenka_tune.commands import options, track
 from palenka_tune.errors import PalenkaError
-from palenka_tune.tracking.ship import OutageError, Shipper, replay
+from palenka_tune.tracking.ship import OutageError, Shipper, end_open_runs, replay
 from palenka_tune.tracking.spool import SPOOL, Shipped, Spool
 
 
@@ -81,3 +82,23 @@ def test_a_deleted_experiment_is_taken_back(spooled, run_dir, target, client, ru
     client.delete_experiment(experiment)
     assert replay(run_dir) == 12
     assert runs_of()["trial"].info.experiment_id == experiment
+
+
+def test_runs_that_a_dead_process_left_open_end_as_killed(spooled, run_dir, runs_of):
+    spooled.append({"op": "start_run", "key": "ended", "name": "e", "parent": "trial", "tags": {}, "params": {}})
+    spooled.append({"op": "end_run", "key": "ended", "status": "FINISHED"})
+    replay(run_dir)
+    assert runs_of()["trial"].info.status == "RUNNING"
+    assert end_open_runs(run_dir) == 1
+    assert end_open_runs(run_dir) == 0
+    assert replay(run_dir) == 1
+    assert {key: run.info.status for key, run in runs_of().items()} == {"trial": "KILLED", "ended": "FINISHED"}
+
+
+def test_the_command_says_what_it_did(spooled, run_dir, runs_of, capsys):
+    assert options.run(track.cli, ["replay", str(run_dir)]) == 0
+    said = capsys.readouterr().out
+    assert "1 runs were left open by a process that died, and end as KILLED" in said
+    assert f"sent 13 events of {run_dir} to MLflow" in said
+    assert runs_of()["trial"].info.status == "KILLED"
+    assert options.run(track.cli, ["replay", str(run_dir / "none")]) == 1

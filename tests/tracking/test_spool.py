@@ -83,14 +83,16 @@ def test_a_full_disk_leaves_no_half_line(tmp_path):
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, limits[1]))
     try:
-        with pytest.raises(OSError, match="too large"):
-            spool.append({"op": "x", "n": 1, "text": "a" * 1000})
+        assert spool.append({"op": "x", "n": 1, "text": "a" * 1000}) == 2
+        assert spool.append({"op": "x", "n": 2, "text": "a" * 1000}) == 3  # again: no part of it may stay either
+        assert spool.unwritten == 2
+        assert spool.path.stat().st_size == size
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, before)
-    assert spool.path.stat().st_size == size
-    assert spool.append({"op": "x", "n": 2}) == 2
-    assert logged(spool.path) == [0, 2]
+    assert spool.append({"op": "x", "n": 3}) == 4
+    assert spool.unwritten == 0
+    assert logged(spool.path) == [0, 1, 2, 3]
 
 
 def test_the_name_in_the_store_is_kept_and_differs_between_folders_of_one_name(tmp_path):
