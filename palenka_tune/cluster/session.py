@@ -10,8 +10,11 @@ import gc
 import logging
 import os
 import secrets
+import signal
+import socket
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from palenka_tune.errors import PalenkaError, UserError
@@ -33,12 +36,17 @@ class Resources:
 
 
 def protect(address: str | None) -> None:
-    """Before Ray is imported: let only processes that hold a fresh token use the Ray that is started here.
+    """Before Ray is imported: the Ray that is started here listens on loopback only, and only processes that hold a
+    fresh token may use it.
 
-    Ray listens on every interface of the machine, whatever address it is given. A cluster at `address` has rules of its
-    own, a user's RAY_AUTH_MODE wins, and where Ray is imported already it has read its settings and keeps them.
+    A cluster at `address` has rules of its own, a user's RAY_AUTH_MODE wins, and where Ray is imported already it has
+    read its settings and keeps them.
     """
-    if not address and "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
+    if address or "ray" in sys.modules:
+        return
+    # by the name of the systems on which Ray does this by default: its own address is 127.0.0.1, and it listens there
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    if "RAY_AUTH_MODE" not in os.environ:
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
@@ -56,6 +64,7 @@ def ray_session(address: str | None = None, *, cpus: int | None = None) -> Itera
     if ray.is_initialized():
         yield _resources()
         return
+    terminate = signal.getsignal(signal.SIGTERM)
     try:
         if address:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -72,6 +81,8 @@ def ray_session(address: str | None = None, *, cpus: int | None = None) -> Itera
         where = f"the Ray cluster at {address}" if address else "Ray on this machine"
         reason = str(error).splitlines()[0]
         raise PalenkaError(f"cannot reach {where} ({reason}); check --address, or leave it out") from None
+    if threading.current_thread() is threading.main_thread() and terminate is not None:
+        signal.signal(signal.SIGTERM, terminate)  # Ray takes it, and would end the process without a word
     try:
         yield _resources()
     finally:
@@ -86,6 +97,26 @@ def _resources() -> Resources:
 
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return Resources(tuple((int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in alive))
+
+
+def own_node_is_up() -> Callable[[], bool]:
+    """A function that tells whether Ray's daemon on this machine still answers; call this while it does."""
+    import ray
+
+    own = ray.get_runtime_context().get_node_id()
+    (node,) = [node for node in ray.nodes() if node["NodeID"] == own]
+    address = (node["NodeManagerAddress"], node["NodeManagerPort"])
+
+    def is_up() -> bool:
+        try:
+            with socket.create_connection(address, timeout=5.0):
+                return True
+        except ConnectionError:
+            return False
+        except OSError:  # too busy to answer
+            return True
+
+    return is_up
 
 
 def available_cpus() -> int:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from palenka_tune.cluster import stop
 from palenka_tune.errors import PalenkaError
 
 DEFAULT_STORAGE = "./palenka_runs"
@@ -64,12 +65,14 @@ def line_logger(quiet: bool) -> Callable[[str], None]:
 
 
 def run(cli: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> int:
-    """Run a command: 0, 2 for a mistake of the user, 1 for a foreseen fault, 130 for Ctrl-C."""
+    """Run a command: 0, 2 for a mistake of the user, 1 for a foreseen fault, 130 for Ctrl-C, 143 for SIGTERM and
+    SIGUSR1, with which a scheduler announces its end."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
-        return cli(sys.argv[1:] if argv is None else argv) or 0
+        with stop.handled(stop.interrupt):
+            return cli(sys.argv[1:] if argv is None else argv) or 0
     except PalenkaError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -79,6 +82,9 @@ def run(cli: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None =
             f"error: {error.strerror or error}{where}; free space or fix the permission, and run again", file=sys.stderr
         )
         return 1
+    except stop.Interrupted as error:
+        print(f"stopped by {error.signal}{'; ' if error.hint else ''}{error.hint}", file=sys.stderr)
+        return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
