@@ -170,15 +170,15 @@ def _checkpoint(out: Path, loop: Any, curve: list[dict[str, Any]], experiment: E
 
 def _resume(out: Path, loop: Any, experiment: Experiment, data_print: str) -> list[dict[str, Any]]:
     """Load the checkpoint in `out`, if there is one; returns the curve so far."""
-    from palenka_tune.distill.loop import load_checkpoint
+    from palenka_tune.distill.loop import DamagedError, load_checkpoint
 
     path = out / "checkpoint.pt"
     if not path.exists():
         return []
     try:
-        state = load_checkpoint(path, loop.device)
-    except Exception as error:
-        raise PalenkaError(f"{path} is damaged ({type(error).__name__}); delete it to begin again") from None
+        state = load_checkpoint(path)
+    except DamagedError as error:
+        raise PalenkaError(f"{error}; delete it to begin again") from None
     if state["identity"] != _identity(experiment, data_print):
         raise UserError(f"--out {out} holds a checkpoint of other settings; give another folder or delete that one")
     loop.load_state_dict(state["loop"])

@@ -28,6 +28,7 @@ from palenka_tune.config.files import atomic_path, write_json
 from palenka_tune.data.store import TokenStore, subset
 from palenka_tune.distill.heads import unwrap
 from palenka_tune.distill.loop import (
+    DamagedError,
     DivergedError,
     TrainingLoop,
     TrainRecord,
@@ -152,8 +153,8 @@ class _Run:
     def _resume(self, path: Path) -> None:
         try:
             state = load_checkpoint(path)
-        except Exception as error:  # torch raises whatever its unpickler meets
-            raise PalenkaError(f"{path} is damaged ({type(error).__name__}); delete it to begin again") from None
+        except DamagedError as error:
+            raise PalenkaError(f"{error}; delete it to begin again") from None
         self.loop.load_state_dict(state["loop"])
         self.history, self.seconds = state["history"], state["seconds"]
 

@@ -1,0 +1,75 @@
+"""Checkpoints of trials: where they are, whether there is room for one, and which of them are still needed.
+
+A checkpoint is written beside its place, synced and moved there, so that what is there is whole, or was damaged from
+outside, which `distill.loop.load_checkpoint` finds.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from palenka_tune.config.files import atomic_path
+
+SPARE = 1 << 20  # bytes that a checkpoint leaves free for the ledger and the spool
+FULL = (errno.ENOSPC, errno.EDQUOT)
+POLL = 1.0  # seconds between two looks at a full disk
+
+
+def checkpoint_path(folder: Path, trial_id: str) -> Path:
+    """Where the checkpoint of a trial is."""
+    return folder / f"{trial_id}.pt"
+
+
+def write(path: Path, state: dict[str, Any], waiting: Callable[[int], None]) -> None:
+    """Write `state` to `path`.
+
+    While the disk has no room `waiting(bytes)` is called about once a second; it may raise to give up.
+    """
+    from palenka_tune.distill.loop import save_checkpoint
+
+    size = tensor_bytes(state)
+    while True:
+        if shutil.disk_usage(path.parent).free >= size + SPARE:
+            try:
+                with atomic_path(path) as temporary:
+                    save_checkpoint(state, temporary)
+                return
+            except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError where a disk is full
+                if getattr(error, "errno", None) not in FULL and not _is_full(path.parent):
+                    raise
+        waiting(size + SPARE)
+        time.sleep(POLL)
+
+
+def tensor_bytes(state: Any) -> int:
+    """Bytes of all tensors in nested dictionaries and lists."""
+    if isinstance(state, Mapping):
+        return sum(tensor_bytes(value) for value in state.values())
+    if isinstance(state, list | tuple):
+        return sum(tensor_bytes(value) for value in state)
+    return int(state.numel() * state.element_size()) if hasattr(state, "element_size") else 0
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether a megabyte more is refused, by the disk or by a quota."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(SPARE))
+            file.flush()
+    except OSError as error:
+        return error.errno in FULL
+    return False
+
+
+def prune(folder: Path, keep: Iterable[str]) -> None:
+    """Delete the checkpoints of all trials but those in `keep`."""
+    kept = {checkpoint_path(folder, trial_id) for trial_id in keep}
+    for path in folder.glob("*.pt"):
+        if path not in kept:
+            path.unlink(missing_ok=True)
