@@ -23,7 +23,9 @@ EXAMPLES = """\
   python -m palenka_tune.search alpha_beta --set projection.rank=32 --set beta='{log_uniform: [1, 30]}'
       fix one setting, search another over a range of your own
   python -m palenka_tune.search my_space.yaml --dry-run
-      check a search space and print the plan"""
+      check a search space and print the plan
+  python -m palenka_tune.search --resume
+      go on with the search that ran last, whatever ended it; with --samples 40 for more trials"""
 
 
 def cli(argv: Sequence[str]) -> int:
@@ -34,6 +36,11 @@ def cli(argv: Sequence[str]) -> int:
         "space", nargs="?", default=None, help=f"a YAML file, or one of {names} (default: {DEFAULT_SPACE})"
     )
     add_experiment_options(parser)
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the search --name (default: the one that ran last): what is finished is not run again",
+    )
     parser.add_argument("--name", default=None, help="the run's name (default: the space and the time)")
     parser.add_argument(
         "--samples", type=int, default=None, help="trials to propose besides the two anchors (default: the space's)"
@@ -60,6 +67,13 @@ def cli(argv: Sequence[str]) -> int:
         help="run the teachers on every batch instead of keeping their outputs",
     )
     parser.add_argument("--address", default=None, help="a running Ray cluster (default: start Ray on this machine)")
+    parser.add_argument(
+        "--study-storage",
+        default=None,
+        metavar="URL",
+        help="a database for the study, such as postgresql://user@host/db (default: a file in the run's folder; the "
+        "environment variable PALENKA_STUDY_STORAGE may hold a URL with a password)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="check everything and print the plan")
     args = parser.parse_args(argv)
     options = {
@@ -70,7 +84,11 @@ def cli(argv: Sequence[str]) -> int:
         "cache.budget_gb": args.cache_budget,
         "cache.form": "online" if args.teachers_online else None,
     }
-    config = resolve(args.space, options=options, assignments=[parse_assignment(text) for text in args.overrides])
+    assignments = [parse_assignment(text) for text in args.overrides]
+    asked = [args.space, *assignments, *(value for key, value in options.items() if key != "search.samples")]
+    config = None  # of a search that goes on, unless the command says more: as it was
+    if not args.resume or any(value is not None for value in asked):
+        config = resolve(args.space, options=options, assignments=assignments)
     protect(args.address)
     from palenka_tune.search.run import SearchOptions, main  # ray and mlflow: only once the input is known to be good
 
@@ -83,6 +101,9 @@ def cli(argv: Sequence[str]) -> int:
             gpus_per_trial=args.gpus_per_trial,
             address=args.address,
             minimal_pairs=args.minimal_pairs,
+            study_storage=args.study_storage,
+            resume=args.resume,
+            samples=args.samples,
             quiet=args.quiet,
             dry_run=args.dry_run,
         ),

@@ -1,43 +1,34 @@
-"""ASHA (Li et al. 2020) as a search needs it: Ray's scheduler, with anchors that finish and NaN that never counts.
-
-Trials report exactly at the rungs (`rung_steps`), so that none is judged by a later value than the others.
-"""
+"""ASHA as Ray Tune's scheduler: stops a trial that a rung does not let go on."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from palenka_tune.search.rungs import rung_steps
+from palenka_tune.search.rungs import Rungs
 
 
-class RungScheduler(AsyncHyperBandScheduler):
-    """Stops a trial at a rung unless it is among the best 1/`reduction` there; `pruned` holds the ids it stopped."""
+class RungScheduler(FIFOScheduler):
+    """Stops trials by `rungs` (None: nobody), but no anchor; `pruned` holds the ids it stopped.
 
-    def __init__(self, *, total_steps: int, rungs: int, reduction: int) -> None:
-        steps = rung_steps(total_steps, rungs, reduction)
-        super().__init__(
-            time_attr="steps",
-            metric="val/ce",
-            mode="min",
-            max_t=max(total_steps, steps[0] + 1),
-            grace_period=steps[0],
-            reduction_factor=reduction,
-            brackets=1,
-            stop_last_trials=False,
-        )
-        self._total_steps = total_steps
-        self._prunes = rungs > 0
+    Trials report exactly at the rungs, so that none is judged by a later value than the others. A result that has
+    `failed` or was `interrupted` ends its trial and is no value of a rung.
+    """
+
+    def __init__(self, rungs: Rungs | None) -> None:
+        super().__init__()
+        self._rungs = rungs
         self.pruned: set[str] = set()
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        if result.get("failed"):
+        if result.get("failed") or result.get("interrupted"):
             return str(TrialScheduler.STOP)
-        decision = str(super().on_trial_result(tune_controller, trial, result))
-        ends = result["steps"] >= self._total_steps
-        if decision == TrialScheduler.STOP and (ends or not self._prunes or trial.config.get("anchor")):
+        if self._rungs is None or "val/ce" not in result:
             return str(TrialScheduler.CONTINUE)
-        if decision == TrialScheduler.STOP:
-            self.pruned.add(trial.config["trial_id"])
-        return decision
+        trial_id = trial.config["trial_id"]
+        goes_on = self._rungs.goes_on(trial_id, int(result["steps"]), float(result["val/ce"]))
+        if goes_on or trial.config.get("anchor"):
+            return str(TrialScheduler.CONTINUE)
+        self.pruned.add(trial_id)
+        return str(TrialScheduler.STOP)

@@ -46,6 +46,11 @@ class SearchSettings:
     `reduction` times later than the one before, and keeps the best 1/`reduction`; 0 rungs stop nobody. At a rung
     `val/ce` is measured on the same `rung_windows` dev windows for all (null: all), at the end on all of them. A trial
     whose `val/ce` exceeds `divergence` times that of a uniform guess is failed.
+
+    A trial keeps a checkpoint at rungs and every `checkpoint_minutes` between them: what a killed machine costs at
+    most. One that fails is tried again from there `max_failures` times, and so is one that did not move for
+    `stall_minutes` (more than a validation takes). If more than `abort_after` trials fail for the same reason before
+    any came to its end, the search stops (null: never).
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -57,6 +62,9 @@ class SearchSettings:
     rung_windows: int | None = 256
     max_failures: int = 1
     divergence: float = 1.5
+    checkpoint_minutes: float = 5.0
+    stall_minutes: float = 20.0
+    abort_after: int | None = 3
 
     def __post_init__(self) -> None:
         check_sampler(self.sampler)
@@ -66,6 +74,11 @@ class SearchSettings:
                 raise UserError(f"search.{name} is {getattr(self, name)}; it must be from {least} to {most:,}")
         if self.rung_windows is not None and self.rung_windows < 1:
             raise UserError(f"search.rung_windows is {self.rung_windows}; it must be 1 or more, or null for all")
+        for name in ("checkpoint_minutes", "stall_minutes"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise UserError(f"search.{name} is {getattr(self, name)}; it must be above 0")
+        if self.abort_after is not None and self.abort_after < 1:
+            raise UserError(f"search.abort_after is {self.abort_after}; it must be 1 or more, or null for never")
         if not 1 < self.divergence < math.inf:
             raise UserError(f"search.divergence is {self.divergence}; it must be above 1")
 

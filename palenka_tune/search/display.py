@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -27,6 +28,7 @@ class Display:
         self.values: dict[str, float] = {}
         self.states: dict[str, str] = {}
         self.speed: dict[str, float] = {}
+        self.steps_before = 0
         self._live: Live | None = None
         if not quiet and self.console.is_terminal:
             self._live = Live(console=self.console, refresh_per_second=2, get_renderable=self.render)
@@ -39,6 +41,16 @@ class Display:
     def __exit__(self, *exception: object) -> None:
         if self._live:
             self._live.stop()
+
+    def known(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Trials that an earlier process finished."""
+        for row in rows:
+            key = str(row["trial_id"])
+            self.proposals[key] = Proposal(key, 0, row["values"], row["anchor"])
+            self.states[key], self.steps[key] = row["state"], row["steps"]
+            if row["val_ce"] is not None:
+                self.values[key] = row["val_ce"]
+        self.steps_before = sum(self.steps.values())
 
     def started(self, proposal: Proposal) -> None:
         self.proposals[proposal.trial_id] = proposal
@@ -86,7 +98,7 @@ class Display:
         if not done or not sum(done):
             return None
         reached = sum(list(self.steps.values()))
-        rate = reached / max(1e-9, time.monotonic() - self.started_at)
+        rate = (reached - self.steps_before) / max(1e-9, time.monotonic() - self.started_at)
         expected = sum(done) / len(done) * self.trials
         return max(0.0, expected - reached) / max(rate, 1e-9)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +13,11 @@ from transformers import AutoTokenizer, PreTrainedModel
 
 from palenka_tune.cluster.session import resolve_device
 from palenka_tune.data.prepare import PreparedData
-from palenka_tune.distill.loop import load_checkpoint
+from palenka_tune.distill.loop import DamagedError, load_checkpoint
 from palenka_tune.models.card import model_card
 from palenka_tune.models.export import export_student, load_model
-from palenka_tune.search.ledger import ANCHORS
+from palenka_tune.search import checkpoints
+from palenka_tune.search.ledger import ANCHORS, Ledger
 from palenka_tune.search.mlflow_observer import PARENT
 from palenka_tune.search.plots import plot_search
 from palenka_tune.search.results import anchor_row, best_row, describe_values, write_summary
@@ -42,41 +42,45 @@ class Place:
     started: float
 
 
-def report(
-    job: Job, bench: Bench, rows: Sequence[Mapping[str, Any]], teachers: Sequence[Teacher], place: Place
-) -> dict[str, Any]:
+def report(job: Job, bench: Bench, ledger: Ledger, teachers: Sequence[Teacher], place: Place) -> dict[str, Any]:
     """Write `best/`, `summary.json`, `evaluation.json` and the plot, log them, print the table; returns the summary.
 
     The student and the summary come first: whatever fails in scoring, the search's result is there.
     """
+    rows = job.rows(ledger)
     folder, best, tracker = job.folder, best_row(rows), place.tracker
     label = suite_label(place.prepared, place.suite)
-    _export(job, bench, best, teachers, place.prepared, None, label)
-    _summary(job, rows, place)
+    _export(job, bench, best, teachers, place, None, label)
+    write(job, ledger, place, state="scoring")
     plot_search(
         folder / "plots" / "search.png", rows, job.config.space, f"{folder.name}, trained on {place.prepared.name}"
     )
     scores = _score(job, bench, rows, teachers, place)
     write_evaluation(folder / "evaluation.json", scores, label)
-    _export(job, bench, best, teachers, place.prepared, scores[0], label)
+    _export(job, bench, best, teachers, place, scores[0], label)
     tracker.flush(60.0)  # the run's id goes into the summary
-    summary = _summary(job, rows, place)
+    summary = write(job, ledger, place, state="finished")
     _log_to_mlflow(job, summary, scores, tracker)
-    for scratch in (job.checkpoints, folder / "tune"):  # Tune's folder holds pickles that nobody reads back
-        shutil.rmtree(scratch, ignore_errors=True)
     _print(summary, best, scores, label, place.console)
     return summary
 
 
-def _summary(job: Job, rows: Sequence[Mapping[str, Any]], place: Place) -> dict[str, Any]:
+def clean(job: Job) -> None:
+    """Delete what only a search that goes on needs."""
+    for scratch in (job.checkpoints, job.folder / "tune"):
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write(job: Job, ledger: Ledger, place: Place, *, state: str) -> dict[str, Any]:
+    """Write and return `summary.json` as far as the search has come."""
     tracker = place.tracker
     return write_summary(
         job.folder / "summary.json",
-        rows,
+        job.rows(ledger),
         total_steps=job.total_steps,
-        wall_seconds=time.monotonic() - place.started,
+        wall_seconds=ledger.seconds,
         mlflow={"experiment_id": tracker.experiment_id, "parent_run_id": tracker.run_id(PARENT)},
-        extra={"seed": job.config.experiment.seed, "data": place.prepared.describe()},
+        extra={"state": state, "seed": job.config.experiment.seed, "data": place.prepared.describe()},
     )
 
 
@@ -88,7 +92,7 @@ def _score(
     device = resolve_device()
 
     def student(row: Mapping[str, Any]) -> Callable[[], PreTrainedModel]:
-        return lambda: load_student(job, bench, str(row["trial_id"])).to(device)
+        return lambda: load_student(job, bench, row, place.log).to(device)
 
     def teacher_model(teacher: Teacher) -> Callable[[], PreTrainedModel]:
         return lambda: load_model(teacher.folder, device=device)[0]
@@ -126,10 +130,18 @@ def suite_label(prepared: PreparedData, suite: Path | None) -> str | None:
     return f"{prepared.name} pairs" if suite == prepared.minimal_pairs else suite.resolve().name
 
 
-def load_student(job: Job, bench: Bench, trial_id: str) -> PreTrainedModel:
-    """The student of a finished trial, from its last checkpoint, on the CPU."""
-    model = bench.build_student(job.config.experiment.seed, device="cpu")
-    model.load_state_dict(load_checkpoint(job.checkpoints / f"{trial_id}.pt")["loop"]["model"])
+def load_student(job: Job, bench: Bench, row: Mapping[str, Any], log: Callable[[str], None]) -> PreTrainedModel:
+    """The student of a finished trial, from its last checkpoint, on the CPU; trained again if that is damaged."""
+    seed, trial_id = job.config.experiment.seed, str(row["trial_id"])
+    try:
+        state = load_checkpoint(checkpoints.checkpoint_path(job.checkpoints, trial_id))
+    except (DamagedError, FileNotFoundError) as error:
+        log(f"{error}; {trial_id} is trained again for its weights")
+        loop = bench.loop(*job.settings_of(row["values"]), seed=seed)
+        loop.run_until(loop.total_steps)
+        return loop.model.cpu()
+    model = bench.build_student(seed, device="cpu")
+    model.load_state_dict(state["loop"]["model"])
     return model
 
 
@@ -138,11 +150,11 @@ def _export(
     bench: Bench,
     best: Mapping[str, Any],
     teachers: Sequence[Teacher],
-    prepared: PreparedData,
+    place: Place,
     score: Score | None,
     label: str | None,
 ) -> None:
-    model = load_student(job, bench, str(best["trial_id"]))
+    model, prepared = load_student(job, bench, best, place.log), place.prepared
     distilled = best["anchor"] != "no_distillation"
     pairs = {label: (score.pairs.accuracy, score.pairs.stderr)} if label and score and score.pairs else None
     card = model_card(

@@ -2,22 +2,21 @@
 
 Trials are asked for and told here, and nowhere else. A trial ends COMPLETE (trained to the end), PRUNED (stopped by
 ASHA, with the values it had reached) or FAILED (NaN, divergence, an error) with a reason. Everything that
-`trials.parquet` and a later resume need is in the study.
+`trials.parquet` and a resumed search need is in the study: a proposal is written in one operation, so that a process
+killed at any moment leaves a trial that is not there at all, or one that can go on.
 """
 
 from __future__ import annotations
 
 import json
+import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from palenka_tune.search.samplers import ANCHOR, sampler_for
 from palenka_tune.search.space import Space, effective, label
@@ -47,33 +46,30 @@ class Proposal:
 
 
 class Ledger:
-    """Ask and tell over one study of `samples` proposed trials and the anchors.
+    """Ask and tell over a study of `samples` proposed trials and the anchors.
 
-    `anchors` maps each anchor's name to its settings; the first ones proposed.
+    `anchors` maps each anchor's name to its settings; they are proposed first. A study that has trials already is gone
+    on with: those that are RUNNING were interrupted, and are proposed again before anything new.
     """
 
     def __init__(
         self,
-        path: Path,
-        name: str,
+        study: optuna.Study,
         *,
         space: Space,
         sampler: str,
         samples: int,
         seed: int,
         anchors: Mapping[str, Mapping[str, float]],
+        started: float | None = None,
     ) -> None:
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self.space, self.sampler, self.samples, self.seed = space, sampler, samples, seed
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            storage = JournalStorage(JournalFileBackend(str(path)))
-        self.study = optuna.create_study(storage=storage, study_name=name, direction="minimize", load_if_exists=True)
+        self.study, self.space, self.sampler, self.samples, self.seed = study, space, sampler, samples, seed
         self.anchors = {anchor: dict(values) for anchor, values in anchors.items()}
         self._running: dict[str, optuna.Trial] = {}
-        if not self.study.trials:
-            for anchor in self.anchors:
-                self.study.enqueue_trial({}, user_attrs={ANCHOR: anchor})
+        self.interrupted = [_proposal(trial) for trial in self._trials() if trial.state == TrialState.RUNNING]
+        self._again = list(self.interrupted)
+        self._seconds_before = float(study.user_attrs.get("seconds", 0.0))
+        self._started = time.monotonic() if started is None else started
 
     def ask(self) -> Proposal | None:
         """The next trial to run, or None when all samples are proposed or the space holds nothing new.
@@ -81,64 +77,69 @@ class Ledger:
         A proposal that repeats a finished trial takes over its result and is not run; one that repeats a running trial
         is dropped. Neither counts as a sample.
         """
+        if self._again:
+            return self._start(self._again.pop(0))
         for _ in range(MAX_REPEATS):
-            if sum(1 for trial in self._own() if trial.state != TrialState.WAITING) >= self.samples + len(self.anchors):
+            trials = self._trials()
+            if len(self._own(trials)) >= self.samples + len(self.anchors):
                 return None
-            proposal, trial = self._draw()
-            known = None if proposal.anchor else self._known(proposal)
+            drawn = self._draw(trials)
+            values = drawn.user_attrs["values"]
+            known = None if ANCHOR in drawn.user_attrs else self._known(trials, values)
             if known is None:
-                self._running[proposal.trial_id] = trial
-                trial.set_user_attr("trial_id", proposal.trial_id)
-                trial.set_user_attr("values", proposal.values)
-                return proposal
-            self._copy(known, trial)
+                self.study.add_trial(drawn)
+                return self._start(_proposal(drawn))
+            self.study.add_trial(_repetition(drawn, known))
         return None
 
-    def _own(self) -> list[optuna.trial.FrozenTrial]:
-        """Trials that were or will be run: all but repetitions."""
-        return [trial for trial in self.study.get_trials(deepcopy=False) if "duplicate_of" not in trial.user_attrs]
+    def _trials(self) -> list[FrozenTrial]:
+        return self.study.get_trials(deepcopy=False)
 
-    def _draw(self) -> tuple[Proposal, optuna.Trial]:
-        number = len(self.study.get_trials(deepcopy=False))
-        self.study.sampler = sampler_for(self.sampler, self.space, seed=self.seed, number=number, samples=self.samples)
+    def _own(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
+        """Trials that were or will be run: all but repetitions."""
+        return [trial for trial in trials if "duplicate_of" not in trial.user_attrs]
+
+    def _draw(self, trials: list[FrozenTrial]) -> FrozenTrial:
+        """The next trial, RUNNING, not yet in the study: drawn in a copy of it in memory."""
+        number = len(trials)
+        for anchor, values in self.anchors.items():
+            if all(trial.user_attrs.get(ANCHOR) != anchor for trial in trials):
+                return _new_trial(number, values, {ANCHOR: anchor})
+        sampler = sampler_for(self.sampler, self.space, seed=self.seed, number=number, samples=self.samples)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            trial = self.study.ask()
-            anchor = trial.user_attrs.get(ANCHOR)
-            values = dict(self.anchors[anchor]) if anchor else self.space.suggest(trial)
-        return Proposal(f"trial-{trial.number:04d}", trial.number, values, anchor), trial
+            copy = optuna.create_study(direction="minimize", sampler=sampler)
+            copy.add_trials(trials)
+            trial = copy.ask()
+            values = self.space.suggest(trial)
+        drawn = copy.get_trials(deepcopy=False)[number]
+        for key, value in _attributes(number, values).items():
+            drawn.set_user_attr(key, value)
+        return drawn
 
-    def _known(self, proposal: Proposal) -> optuna.trial.FrozenTrial | None:
-        key = settings_key(proposal.values)
-        for trial in self._own():
-            if trial.number != proposal.number and settings_key(trial.user_attrs.get("values", {})) == key:
-                return trial
-        return None
+    def _known(self, trials: list[FrozenTrial], values: Mapping[str, Any]) -> FrozenTrial | None:
+        key = settings_key(values)
+        return next((t for t in self._own(trials) if settings_key(t.user_attrs.get("values", {})) == key), None)
 
-    def _copy(self, known: optuna.trial.FrozenTrial, trial: optuna.Trial) -> None:
-        """End `trial` as `known` ended; a repetition of a running trial has no result to take over and fails."""
-        trial.set_user_attr("duplicate_of", known.user_attrs["trial_id"])
-        for step, value in known.intermediate_values.items():
-            trial.report(value, step)
-        if known.state == TrialState.COMPLETE:
-            self.study.tell(trial, known.value)
-        else:
-            self.study.tell(trial, state=TrialState.PRUNED if known.state == TrialState.PRUNED else TrialState.FAIL)
+    def _start(self, proposal: Proposal) -> Proposal:
+        number = proposal.number
+        self._running[proposal.trial_id] = optuna.Trial(self.study, self._trials()[number]._trial_id)
+        return proposal
 
     def report(self, trial_id: str, step: int, value: float) -> None:
         """Record `val/ce` at a step (once: the first value of a step counts)."""
         trial = self._running[trial_id]
-        trial.report(value, step)
+        if step not in self._trials()[trial.number].intermediate_values:
+            trial.report(value, step)
 
-    def note(self, trial_id: str, **facts: Any) -> None:
-        """Keep facts about a running trial: steps, tokens, seconds, reason."""
-        for name, value in facts.items():
-            self._running[trial_id].set_user_attr(name, value)
+    def note(self, trial_id: str, *, steps: int, tokens: int, seconds: float) -> None:
+        """Keep how far a running trial is."""
+        self._running[trial_id].set_user_attr("progress", {"steps": steps, "tokens": tokens, "seconds": seconds})
 
     def finish(self, trial_id: str, state: str, reason: str | None = None) -> None:
         """End a trial; the value of a COMPLETE or PRUNED one is its last report, and one without any has failed."""
         trial = self._running.pop(trial_id)
-        values = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+        values = self._trials()[trial.number].intermediate_values
         if state != FAILED and not values:
             state, reason = FAILED, "it reported no val/ce"
         if reason:
@@ -147,20 +148,55 @@ class Ledger:
             self.study.tell(trial, values[max(values)])
         else:
             self.study.tell(trial, state=STATES[state])
+        self.study.set_user_attr("seconds", self.seconds)
+
+    def leave(self, trial_id: str) -> None:
+        """Let go of a trial that was interrupted: it stays RUNNING, and a resumed search goes on with it."""
+        del self._running[trial_id]
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that were spent on the search, in all processes that went on with it."""
+        return round(self._seconds_before + time.monotonic() - self._started, 1)
 
     @property
     def running(self) -> list[str]:
-        """Ids of the trials that were asked for and not yet told."""
+        """Ids of the trials that were asked for and not yet told or left."""
         return list(self._running)
+
+    @property
+    def waiting(self) -> list[str]:
+        """Ids of interrupted trials that were not proposed again yet."""
+        return [proposal.trial_id for proposal in self._again]
+
+    def keepers(self) -> list[str]:
+        """Ids of the trials whose weights are needed at the end: the best that is COMPLETE, and the anchors."""
+        complete = [row for row in self.rows() if row["state"] == COMPLETE]
+        best = min(complete, key=lambda row: (row["val_ce"], row["trial_id"]), default=None)
+        return [row["trial_id"] for row in complete if row["anchor"] or row is best]
+
+    @property
+    def remaining(self) -> bool:
+        """Whether trials are left to run, as far as one can tell without proposing them."""
+        finished = sum(trial.state.is_finished() for trial in self._own(self._trials()))
+        return finished < self.samples + len(self.anchors)
+
+    def curves(self) -> list[dict[str, Any]]:
+        """What every trial has reported, finished or not: `trial_id` and `curve`, as ASHA's rungs are rebuilt from."""
+        return [
+            {"trial_id": trial.user_attrs["trial_id"], "curve": dict(trial.intermediate_values)}
+            for trial in self._own(self._trials())
+        ]
 
     def rows(self) -> list[dict[str, Any]]:
         """A row per finished trial, in the order in which they were proposed."""
         names = {state: name for name, state in STATES.items()}
         rows = []
-        for trial in self._own():
+        for trial in self._own(self._trials()):
             if trial.state not in names:
                 continue
             attrs, values = trial.user_attrs, trial.intermediate_values
+            progress = attrs.get("progress", {})
             rows.append(
                 {
                     "trial_id": attrs["trial_id"],
@@ -170,13 +206,45 @@ class Ledger:
                     "curve": {step: values[step] for step in sorted(values)},
                     "val_ce": values[max(values)] if values else None,
                     "val_ce_best": min(values.values()) if values else None,
-                    "steps": attrs.get("steps", 0),
-                    "tokens": attrs.get("tokens", 0),
-                    "seconds": attrs.get("seconds", 0.0),
+                    "steps": progress.get("steps", 0),
+                    "tokens": progress.get("tokens", 0),
+                    "seconds": progress.get("seconds", 0.0),
                     "reason": attrs.get("reason"),
                 }
             )
         return rows
+
+
+def _attributes(number: int, values: Mapping[str, Any]) -> dict[str, Any]:
+    # as a study gives them back: the keys of an explicit layer map are text
+    return {"trial_id": f"trial-{number:04d}", "values": json.loads(json.dumps(values))}
+
+
+def _new_trial(number: int, values: Mapping[str, Any], attributes: Mapping[str, Any]) -> FrozenTrial:
+    trial = optuna.create_trial(
+        state=TrialState.RUNNING, user_attrs={**_attributes(number, values), **attributes}, system_attrs={}
+    )
+    trial.number = number
+    return trial
+
+
+def _repetition(drawn: FrozenTrial, known: FrozenTrial) -> FrozenTrial:
+    """`drawn`, ended as `known` ended; what repeats a running trial has no result to take over and fails."""
+    state = known.state if known.state.is_finished() else TrialState.FAIL
+    return optuna.create_trial(
+        state=state,
+        value=known.value if state == TrialState.COMPLETE else None,
+        params=drawn.params,
+        distributions=drawn.distributions,
+        user_attrs={**drawn.user_attrs, "duplicate_of": known.user_attrs["trial_id"]},
+        system_attrs=drawn.system_attrs,
+        intermediate_values=dict(known.intermediate_values),
+    )
+
+
+def _proposal(trial: FrozenTrial) -> Proposal:
+    attrs = trial.user_attrs
+    return Proposal(attrs["trial_id"], trial.number, dict(attrs["values"]), attrs.get(ANCHOR))
 
 
 def settings_key(values: Mapping[str, Any]) -> str:

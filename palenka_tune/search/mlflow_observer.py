@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from palenka_tune.search.ledger import COMPLETE, FAILED, PRUNED, Proposal
@@ -40,6 +40,12 @@ class MlflowObserver:
         measured = {name: value for name, value in result.items() if name.startswith("val/")}
         if measured:
             self.tracker.log_metrics(trial_id, measured, step=result["tokens"])
+
+    def settle(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """End the runs of finished trials whose end a process that died could not tell any more."""
+        for row in rows:
+            if self.tracker.is_open(row["trial_id"]):
+                self.finished(row["trial_id"], row["state"], row["reason"])
 
     def finished(self, trial_id: str, state: str, reason: str | None) -> None:
         tags = {"palenka.state": state}

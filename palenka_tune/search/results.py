@@ -60,13 +60,15 @@ def write_summary(
     mlflow: Mapping[str, Any],
     extra: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Write and return `summary.json` (CONTRACT section 5)."""
-    best = best_row(rows)
+    """Write and return `summary.json`; `best` is None as long as no trial was trained to the end."""
+    complete = [row for row in rows if row["state"] == COMPLETE]
+    best = best_row(rows) if complete else None
     run = sum(row["steps"] for row in rows)
     full = total_steps * len(rows)
     summary = {
         "objective": {"metric": "val/ce", "mode": "min", "unit": "nats per token"},
-        "best": {
+        "best": best
+        and {
             "trial_id": best["trial_id"],
             "anchor": best["anchor"],
             "params": best["values"],

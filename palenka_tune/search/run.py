@@ -1,4 +1,4 @@
-"""A whole search: data, teachers, trials, the best student and its scores.
+"""A whole search: data, teachers, trials, the best student and its scores; new, or gone on with.
 
 `main(config, options)` is what `python -m palenka_tune.search` calls. Phases: check everything, prepare the data (no
 Ray), open Ray once for teachers and trials, close it, then export, score and report.
@@ -6,33 +6,40 @@ Ray), open Ray once for teachers and trials, close it, then export, score and re
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shlex
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+import optuna
 from rich.console import Console
 
 from palenka_tune.cluster.session import check_gpus, ray_session
-from palenka_tune.config.files import check_writable, write_text
+from palenka_tune.cluster.stop import Interrupted
+from palenka_tune.config.files import check_writable, read_json, write_text
 from palenka_tune.data import prepare as data
-from palenka_tune.errors import UserError
+from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.evaluation.suite import read_suite
-from palenka_tune.models.presets import get_preset
-from palenka_tune.models.scales import parameter_count
-from palenka_tune.search import caching, finish, provenance, teaching, tuning
-from palenka_tune.search.config import SearchConfig, check_name, check_space, grid_size
+from palenka_tune.search import caching, finish, provenance, run_folder, teaching, tuning
+from palenka_tune.search.config import SearchConfig, check_name, check_space
+from palenka_tune.search.disk import FullDisk
 from palenka_tune.search.display import Display
 from palenka_tune.search.experiment import Experiment
 from palenka_tune.search.finish import Place
 from palenka_tune.search.ledger import ANCHORS, Ledger, anchor_values
 from palenka_tune.search.mlflow_observer import PARENT, MlflowObserver
+from palenka_tune.search.plan import default_name, flat, plan, samples, search_yaml, tree
 from palenka_tune.search.results import write_trials
+from palenka_tune.search.resume import Wanted, check_teachers, pin_form, resumed
 from palenka_tune.search.student import Bench, BenchSpec
 from palenka_tune.teachers.spec import Teacher
-from palenka_tune.tracking.store import begin, ui_command
+from palenka_tune.tracking.ship import replay
+from palenka_tune.tracking.store import begin, redact, ui_command
 from palenka_tune.tracking.tracker import Tracker
 
 EXPERIMENT = "palenka_tune"
@@ -43,6 +50,7 @@ class SearchOptions:
     """Where and how a search runs; nothing here changes what a trial trains.
 
     `concurrent` and `gpus_per_trial` None: chosen from the cluster. `minimal_pairs` None: the corpus' own, if any.
+    With `resume` the search `name` goes on (None: the one that ran last); `samples` then asks for more trials.
     """
 
     name: str | None = None
@@ -51,6 +59,9 @@ class SearchOptions:
     gpus_per_trial: float | None = None
     address: str | None = None
     minimal_pairs: str | None = None
+    study_storage: str | None = None
+    resume: bool = False
+    samples: int | None = None
     quiet: bool = False
     dry_run: bool = False
 
@@ -63,76 +74,173 @@ class SearchResult:
     summary: dict[str, Any]
 
 
-def main(config: SearchConfig, options: SearchOptions, console: Console | None = None) -> SearchResult:
-    """Run a search to its end; raises `UserError` before any work for input that cannot work."""
+def main(config: SearchConfig | None, options: SearchOptions, console: Console | None = None) -> SearchResult:
+    """Run a search to its end; raises `UserError` before any work for input that cannot work.
+
+    A search that is resumed may go without `config`: it is then what it was started with.
+    """
     console = console or make_console()
     log: Callable[[str], None] = (
         (lambda line: None) if options.quiet else (lambda line: console.print(line, markup=False))
     )
     started = time.monotonic()
-    name = check_name(options.name or default_name(config))
     if options.concurrent is not None and options.concurrent < 1:
         raise UserError(f"--concurrent is {options.concurrent}; it must be 1 or more")
+    if options.resume and options.dry_run:
+        raise UserError("--dry-run and --resume do not go together; give one of them")
     check_gpus(options.gpus_per_trial, options.address)
-    data.check(config.experiment.data)
     if options.minimal_pairs:
         read_suite(options.minimal_pairs)
+    url = run_folder.study_url(options.study_storage)
+    if url is not None and url == os.environ.get("MLFLOW_TRACKING_URI"):
+        raise UserError(
+            f"--study-storage and MLFLOW_TRACKING_URI are both {redact(url)}, and Optuna and MLflow cannot share a "
+            "database; give each its own"
+        )
     storage = Path(options.storage).expanduser().absolute()
-    folder = storage / name
-    if folder.exists():
-        raise UserError(f"--name {name} is in use ({folder} exists); give another name or delete that folder")
-    if options.dry_run:
-        console.print(plan(config), markup=False)
-        return SearchResult(folder, {})
+    folder = _folder(config, options, storage)
+    if config is not None:
+        data.check(config.experiment.data)
+        if options.dry_run:
+            console.print(plan(config), markup=False)
+            return SearchResult(folder, {})
     check_writable(storage)
-    store = begin(None, storage)
-    log(plan(config))
-    prepared = data.prepare(config.experiment.data, storage, log=log)
-    log(prepared.describe())
-    given = teaching.open_given(config.experiment, prepared)
-    shapes = teaching.shapes(config.experiment, given)
-    if given:
-        check_space(config, config.space_name, shapes)
-    config = caching.fit(config, shapes, prepared.store, storage, log)
-    folder.mkdir()
-    write_text(folder / "search.yaml", search_yaml(config, prepared.fingerprint))
-    tracker = Tracker(
-        folder,
-        tracking_uri=store.uri,
-        experiment=EXPERIMENT,
-        artifact_location=store.artifacts,
-        opening=store.opening,
-    )
-    suite = Path(options.minimal_pairs) if options.minimal_pairs else prepared.minimal_pairs
-    place = Place(folder, storage, prepared, suite, tracker, console, log, started)
-    try:
-        summary = _run(config, options, place)
-    except BaseException as error:
-        tracker.end_run(PARENT, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
-        if isinstance(error, KeyboardInterrupt):
-            log(f"interrupted; what was finished is in {folder}")
-        raise
-    finally:
-        tracker.close(60.0)
+    full = FullDisk(storage, log)
+    with contextlib.ExitStack() as stack:
+        study = None
+        if options.resume:
+            stack.enter_context(run_folder.locked(folder))
+            study = run_folder.open_study(folder, url, full)
+        wanted = None if study is None else Wanted.of(study)
+        if wanted is not None and study is not None:
+            config, changed = resumed(wanted, folder, config, options.samples, log)
+            if run_folder.is_finished(study, folder):
+                return _finished(folder, more=changed != wanted, log=log)
+            log(f"going on with {folder}")
+            config, wanted = pin_form(config, study), changed
+        elif config is None:
+            raise UserError(f"--resume: nothing was begun in {folder}; delete it and start the search again")
+        store = begin(None, storage)
+        log(plan(config))
+        prepared = data.prepare(config.experiment.data, storage, log=log)
+        log(prepared.describe())
+        given = teaching.open_given(config.experiment, prepared)
+        shapes = teaching.shapes(config.experiment, given)
+        if given:
+            check_space(config, config.space_name, shapes)
+        if wanted is None:
+            asked = tree(config)
+            config = caching.fit(config, shapes, prepared.store, storage, log)
+            pairs = str(Path(options.minimal_pairs).absolute()) if options.minimal_pairs else None
+            wanted = Wanted(asked, search_yaml(config, prepared.fingerprint), prepared.fingerprint, pairs)
+        wanted.check_data(prepared)
+        if not options.resume:
+            run_folder.make(folder)
+            stack.enter_context(run_folder.locked(folder))
+        try:
+            study = study or run_folder.new_study(folder, url, full)
+        except UserError:
+            shutil.rmtree(folder)
+            raise
+        wanted.keep(study)
+        write_text(folder / "search.yaml", wanted.yaml)
+        suite = options.minimal_pairs or wanted.minimal_pairs
+        tracker = Tracker(
+            folder,
+            tracking_uri=store.uri,
+            experiment=EXPERIMENT,
+            artifact_location=store.artifacts,
+            opening=store.opening,
+        )
+        place = Place(
+            folder,
+            storage,
+            prepared,
+            Path(suite) if suite else prepared.minimal_pairs,
+            tracker,
+            console,
+            log,
+            started,
+        )
+        summary = _tracked(config, options, place, study)
     log(f"run folder: {folder}")
     log(f"compare the trials: {ui_command(store.uri, storage, tracker.experiment_id)}")
     return SearchResult(folder, summary)
 
 
-def _run(config: SearchConfig, options: SearchOptions, place: Place) -> dict[str, Any]:
+def _finished(folder: Path, *, more: bool, log: Callable[[str], None]) -> SearchResult:
+    """A search that has ended already: whatever MLflow has not got of it is sent."""
+    if more:
+        raise UserError(
+            f"--resume: the search {folder.name} is finished, and what more trials would need of it is gone; start a "
+            "new search under another --name"
+        )
+    log(f"{folder} is finished; nothing is left to do")
+    try:
+        replay(folder)
+    except PalenkaError as error:
+        log(str(error))
+    return SearchResult(folder, read_json(folder / "summary.json"))
+
+
+def _folder(config: SearchConfig | None, options: SearchOptions, storage: Path) -> Path:
+    """The run's folder; raises `UserError` if it may not be, or has to be, there."""
+    if options.resume and options.name is None:
+        return run_folder.latest(storage)
+    folder = storage / check_name(options.name or (default_name(config) if config else ""))
+    if not options.resume:
+        run_folder.check_new(folder)
+    elif not folder.is_dir():
+        raise UserError(f"--resume: there is no search {folder.name} in {storage}; leave --resume out to start it")
+    return folder
+
+
+def _tracked(config: SearchConfig, options: SearchOptions, place: Place, study: optuna.Study) -> dict[str, Any]:
+    """The search, with its run in MLflow ended in the right state whatever happens."""
+    patience = 60.0
+    try:
+        with run_folder.storage_errors():
+            return _run(config, options, place, study)
+    except BaseException as error:
+        place.tracker.end_run(PARENT, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        if isinstance(error, KeyboardInterrupt):
+            patience = 5.0
+        if isinstance(error, Interrupted):
+            error.hint = f"go on with: {_command(options, place)}"
+        raise
+    finally:
+        place.tracker.close(patience)
+
+
+def _command(options: SearchOptions, place: Place) -> str:
+    """What a person types to go on with the search."""
+    parts = ["python", "-m", "palenka_tune.search", "--resume", "--name", place.folder.name]
+    parts += ["--storage", options.storage]
+    more = {
+        "--address": options.address,
+        "--study-storage": options.study_storage,
+        "--concurrent": options.concurrent,
+        "--gpus-per-trial": options.gpus_per_trial,
+        "--minimal-pairs": options.minimal_pairs,
+    }
+    parts += [part for name, value in more.items() if value is not None for part in (name, str(value))]
+    return shlex.join(parts)
+
+
+def _run(config: SearchConfig, options: SearchOptions, place: Place, study: optuna.Study) -> dict[str, Any]:
     experiment, tracker, folder = config.experiment, place.tracker, place.folder
     tags = {"palenka.run": folder.name, "palenka.git_commit": provenance.git_commit() or "unknown"}
     tags["palenka.data"] = place.prepared.fingerprint
     tracker.start_run(PARENT, name=folder.name, tags=tags, params=flat(config.tree()))
     tracker.log_artifact(PARENT, folder / "search.yaml")
     ledger = Ledger(
-        folder / "optuna.journal",
-        folder.name,
+        study,
         space=config.space,
         sampler=config.search.sampler,
         samples=samples(config),
         seed=experiment.seed,
         anchors=anchor_values(experiment.distill.alpha),
+        started=place.started,
     )
     with ray_session(options.address) as resources:
         placement = tuning.place(config, options, resources)
@@ -146,6 +254,7 @@ def _run(config: SearchConfig, options: SearchOptions, place: Place) -> dict[str
             lambda: resources,
             place.log,
         )
+        check_teachers(study, teachers, cache)
         if cache is not None:
             tags["palenka.cache"] = cache.folder.name
             tracker.log_metrics(PARENT, cache.metrics(), step=0)
@@ -164,18 +273,34 @@ def _run(config: SearchConfig, options: SearchOptions, place: Place) -> dict[str
         tracker.set_tags(PARENT, tags)
         observer = MlflowObserver(tracker, lambda proposal: flat(job.settings(proposal)), tags)
         trials = samples(config) + len(ANCHORS)
+        observer.settle(ledger.rows())
         display = Display(trials=trials, total_steps=job.total_steps, quiet=options.quiet, console=place.console)
+        display.known(job.rows(ledger))
         place.log(
             f"{trials - len(ANCHORS)} trials and {len(ANCHORS)} anchors of {job.total_steps} steps, "
-            f"{placement.describe()}"
+            f"{placement.describe()}{_done_already(ledger)}"
         )
         try:
-            with display:
-                tuning.run(job, ledger, [display, observer])
+            if ledger.remaining:
+                with display:
+                    tuning.run(
+                        job, ledger, [display, observer], place.log, FullDisk(place.storage, place.log).when_room
+                    )
         finally:
             observer.close()
-            write_trials(folder / "trials.parquet", job.rows(ledger), config.space)
-    return finish.report(job, bench, job.rows(ledger), teachers, place)
+            # of a full disk or a database that is away; whatever ended the search is to be heard
+            with contextlib.suppress(OSError, optuna.exceptions.StorageInternalError):
+                write_trials(folder / "trials.parquet", job.rows(ledger), config.space)
+                finish.write(job, ledger, place, state="searching")
+    summary = finish.report(job, bench, ledger, teachers, place)
+    run_folder.close(study, folder)
+    finish.clean(job)
+    return summary
+
+
+def _done_already(ledger: Ledger) -> str:
+    done, half = len(ledger.rows()), len(ledger.interrupted)
+    return f"; {done} are done already and {half} go on from a checkpoint" if done or half else ""
 
 
 def _teachers(experiment: Experiment, place: Place, tags: dict[str, str], *, use_gpu: bool) -> list[Teacher]:
@@ -195,74 +320,3 @@ def make_console() -> Console:
     """Standard output; a file or pipe is as wide as the tables need."""
     console = Console(highlight=False, soft_wrap=True)
     return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=120)
-
-
-def samples(config: SearchConfig) -> int:
-    """Trials that will be proposed: a grid has no more than its points."""
-    if config.search.sampler == "grid":
-        return min(config.search.samples, grid_size(config.space))
-    return config.search.samples
-
-
-def default_name(config: SearchConfig) -> str:
-    """The space and the second in which the search began, such as `dskd-20260131-154501`."""
-    return f"{config.space_name}-{time.strftime('%Y%m%d-%H%M%S')}"
-
-
-def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as {dotted path: value}, lists of plain values as they are."""
-    items: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict) and value:
-            items |= flat(value, f"{prefix}{key}.")
-        elif isinstance(value, list) and any(isinstance(entry, dict) for entry in value):
-            items |= flat({str(number): entry for number, entry in enumerate(value)}, f"{prefix}{key}.")
-        else:
-            items[prefix + key] = value
-    return items
-
-
-def plan(config: SearchConfig) -> str:
-    """What will be run, as a person would want to check it: models, data, space."""
-    experiment = config.experiment
-    vocabulary, window = experiment.data.vocabulary, experiment.data.window
-    lines = [
-        f"search {config.space_name}: {config.description}" if config.description else f"search {config.space_name}"
-    ]
-    lines.append(f"  data      {experiment.data.source}, vocabulary up to {vocabulary:,}, windows of {window} tokens")
-    roles = [("student", experiment.student.preset, experiment.recipe)]
-    roles += [("teacher", teacher.preset, teacher.recipe) for teacher in experiment.teachers if not teacher.is_folder]
-    for role, name, recipe in roles:
-        preset = get_preset(name)
-        count = parameter_count(preset, vocabulary, window)
-        lines.append(
-            f"  {role:<9} {name}: {preset.architecture}; {count:,} parameters; lr {recipe.lr:g}, "
-            f"batch {recipe.batch_size}, {recipe.epochs:g} epochs"
-        )
-    lines += [f"  teacher   {teacher.preset} (given)" for teacher in experiment.teachers if teacher.is_folder]
-    kept = "run on every batch" if experiment.cache.form == "online" else f"run once, cache {experiment.cache.form}"
-    lines.append(f"  teachers  {kept}")
-    search = config.search
-    stopping = (
-        f"ASHA with {search.rungs} rungs, best 1/{search.reduction} go on" if search.rungs else "no early stopping"
-    )
-    lines.append(
-        f"  search    {samples(config)} trials by {search.sampler} besides 2 anchors; {stopping}; "
-        f"seed {experiment.seed}"
-    )
-    for parameter in config.space.parameters:
-        values = (
-            list(parameter.choices)
-            if parameter.kind == "choice"
-            else f"{parameter.kind} [{parameter.low:g}, {parameter.high:g}]"
-        )
-        when = "".join(f", if {name} in {list(allowed)}" for name, allowed in parameter.when.items())
-        lines.append(f"    {parameter.name:<24} {values}{when}")
-    return "\n".join(lines)
-
-
-def search_yaml(config: SearchConfig, data_fingerprint: str) -> str:
-    """The resolved configuration, from which the same search can be started, with its provenance as comments."""
-    facts = {**provenance.versions(), "git commit": provenance.git_commit(), "data fingerprint": data_fingerprint}
-    comments = "".join(f"# {name}: {value}\n" for name, value in facts.items() if value)
-    return comments + yaml.safe_dump(config.tree(), sort_keys=False, allow_unicode=True)

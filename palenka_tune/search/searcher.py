@@ -7,40 +7,58 @@ the study the truth. Observers (display, MLflow) hear of every start, report and
 from __future__ import annotations
 
 import logging
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ray.tune.search import Searcher
 
+from palenka_tune.search import checkpoints
 from palenka_tune.search.asha import RungScheduler
 from palenka_tune.search.ledger import COMPLETE, FAILED, PRUNED, Ledger, Proposal
 from palenka_tune.search.observer import Observer
+from palenka_tune.search.pulse import SearchPulse, TrialPulse
 
 logger = logging.getLogger(__name__)
 
 
 class LedgerSearcher(Searcher):
-    """Proposes what the ledger asks for. `trial_config` turns a proposal into a trial's configuration."""
+    """Proposes what the ledger asks for. `trial_config` turns a proposal into a trial's configuration.
+
+    `stopping` tells that no more trials are to begin. Once more than `abort_after` trials have failed for the same
+    reason before any came to its end, `aborted` holds that reason, and no more trials begin either. A trial that died
+    because Ray is not `is_up` any more has not failed: it was interrupted. `when_room` runs an action once the disk has
+    room for it.
+    """
 
     def __init__(
         self,
         ledger: Ledger,
         scheduler: RungScheduler,
         trial_config: Callable[[Proposal], dict[str, Any]],
-        checkpoints: Path,
+        folder: Path,
         observers: Sequence[Observer],
+        *,
+        stopping: Callable[[], bool],
+        is_up: Callable[[], bool] = lambda: True,
+        when_room: Callable[[Callable[[], None]], None] = lambda action: action(),
+        abort_after: int | None = None,
     ) -> None:
         super().__init__(metric="val/ce", mode="min")
         self.ledger, self.scheduler, self.trial_config = ledger, scheduler, trial_config
-        self.checkpoints, self.observers = checkpoints, observers
+        self.folder, self.observers = folder, observers
+        self.stopping, self.is_up, self.when_room, self.abort_after = stopping, is_up, when_room, abort_after
+        self.aborted: str | None = None
         self._ids: dict[str, str] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        proposal = self.ledger.ask()
+        proposal = None if self.stopping() or self.aborted else self.ledger.ask()
         if proposal is None:
             return str(Searcher.FINISHED)
         self._ids[trial_id] = proposal.trial_id
+        self.when_room(TrialPulse(self.folder, proposal.trial_id).announce)
         self._tell("started", proposal)
         return self.trial_config(proposal)
 
@@ -50,6 +68,9 @@ class LedgerSearcher(Searcher):
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         own = self._ids.pop(trial_id)
         result = result or {}
+        if result.get("interrupted") or (error and not self.is_up()):
+            self.ledger.leave(own)
+            return
         if "steps" in result:
             self._record(own, result)
         state, reason = COMPLETE, None
@@ -60,11 +81,16 @@ class LedgerSearcher(Searcher):
         elif own in self.scheduler.pruned:
             state, reason = PRUNED, f"ASHA stopped it at step {result['steps']}"
         self.ledger.finish(own, state, reason)
-        if state != COMPLETE:
-            (self.checkpoints / f"{own}.pt").unlink(missing_ok=True)
+        TrialPulse(self.folder, own).forget()
+        checkpoints.prune(self.folder, [*self.ledger.running, *self.ledger.waiting, *self.ledger.keepers()])
         self._tell("finished", own, state, reason)
+        self.aborted = self.aborted or self._hopeless()
+        if self.aborted:
+            SearchPulse(self.folder).stop()
 
     def _record(self, trial_id: str, result: dict[str, Any]) -> None:
+        if result.get("restarted"):
+            logger.warning("%s; %s starts over from its first step", result["restarted"], trial_id)
         if "val/ce" in result:
             self.ledger.report(trial_id, int(result["steps"]), float(result["val/ce"]))
         self.ledger.note(
@@ -73,8 +99,19 @@ class LedgerSearcher(Searcher):
         self._tell("reported", trial_id, result)
 
     def _error(self, trial_id: str) -> str:
-        path = self.checkpoints / f"{trial_id}.error"
+        path = self.folder / f"{trial_id}.error"
         return path.read_text(encoding="utf-8") if path.exists() else "the trial's process died"
+
+    def _hopeless(self) -> str | None:
+        """The reason for which all fails, if that is how it looks; numbers in it may differ."""
+        rows = self.ledger.rows()
+        # an anchor without teachers says nothing about them
+        if self.abort_after is None or any(row["state"] != FAILED and not row["anchor"] for row in rows):
+            return None
+        rows = [row for row in rows if row["state"] == FAILED]
+        reasons = [str(row["reason"]) for row in rows]
+        counts = Counter(re.sub(r"[\d.]+", "", reason) for reason in reasons)
+        return reasons[-1] if reasons and counts.most_common(1)[0][1] > self.abort_after else None
 
     def _tell(self, event: str, *details: Any) -> None:
         for observer in self.observers:
@@ -85,7 +122,7 @@ class LedgerSearcher(Searcher):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Tune pickles what it is given into its folder; nobody reads that back, and a ledger is not for pickling."""
-        return (str, ("the ledger is in optuna.journal",))
+        return (str, ("the ledger is in the study",))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the ledger is on disk."""

@@ -1,28 +1,35 @@
 """A trial: one student trained from rung to rung inside a Ray actor that is reused by the next trial.
 
 The actor keeps windows and teachers between trials (the `Bench`) and rebuilds model, optimiser and random state. Each
-step of the trainable trains to the next rung, validates, and leaves a checkpoint in the run's folder, from which a
-restarted actor goes on.
+step of the trainable trains to the next rung and validates. At rungs, and every few minutes between them, it leaves a
+checkpoint in the run's folder, from which a restarted actor or a resumed search goes on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ray import tune
+from ray import get_runtime_context, tune
 
-from palenka_tune.config.files import atomic_path, write_text
+from palenka_tune.config.files import write_text
+from palenka_tune.search import checkpoints
+from palenka_tune.search.pulse import SearchPulse, TrialPulse
 
 T = TypeVar("T")
 
 
+class _StopError(Exception):
+    """The search stops: the trial is to end here."""
+
+
 class StudentTrial(tune.Trainable):
     """Config: `trial_id, bench (BenchSpec), distill, recipe (settings), seed, rungs, rung_windows, threads, folder,
-    ce_limit`."""
+    ce_limit, checkpoint_seconds`."""
 
     def setup(self, config: dict[str, Any]) -> None:
         import torch
@@ -40,28 +47,51 @@ class StudentTrial(tune.Trainable):
     def _begin(self, config: dict[str, Any]) -> None:
         self._config = config
         self._loop: Any = None  # free the last student before the next is built
+        self._folder = Path(config["folder"])
+        self._search = SearchPulse(self._folder)
+        self._pulse = TrialPulse(self._folder, config["trial_id"], get_runtime_context().get_node_id())
         self._guard(self._start)
 
     def _start(self) -> None:
-        from palenka_tune.distill.loop import load_checkpoint
         from palenka_tune.search.student import Bench
 
         config = self._config
+        self._pulse.beat(0)
+        self._error.unlink(missing_ok=True)  # of an earlier try
         self._seconds = 0.0
+        self._history: list[dict[str, Any]] = []
         self._undelivered: dict[str, float] = {}
+        self._restarted: str | None = None
         if self._bench is None or self._bench.spec != config["bench"]:
             self._bench = Bench(config["bench"])
         self._loop = self._bench.loop(config["distill"], config["recipe"], seed=config["seed"])
+        self._loop.on_record = self._recorded
         if self._checkpoint.exists():
-            state = load_checkpoint(self._checkpoint, config["bench"].device)
-            self._loop.load_state_dict(state["loop"])
-            self._seconds = state["seconds"]
-            # the process may have died between this checkpoint and its report: report it again, nobody counts it twice
-            self._undelivered = state["measured"]
+            self._load()
+        self._saved = self._since = time.monotonic()
+
+    def _load(self) -> None:
+        """Go on from the checkpoint; from a damaged one not at all: the trial starts over and comes to the same."""
+        from palenka_tune.distill.loop import DamagedError, load_checkpoint
+
+        try:
+            state = load_checkpoint(self._checkpoint)
+        except DamagedError as error:
+            self._restarted = str(error)
+            self._checkpoint.unlink()
+            return
+        self._loop.load_state_dict(state["loop"])
+        self._seconds, self._history = state["seconds"], state["history"]
+        # the process may have died between this checkpoint and its report: report it again, nobody counts it twice
+        self._undelivered = state["measured"]
 
     @property
     def _checkpoint(self) -> Path:
-        return Path(self._config["folder"]) / f"{self._config['trial_id']}.pt"
+        return checkpoints.checkpoint_path(self._folder, self._config["trial_id"])
+
+    @property
+    def _error(self) -> Path:
+        return self._checkpoint.with_suffix(".error")
 
     def step(self) -> dict[str, Any]:
         return self._guard(self._next_rung)
@@ -72,50 +102,83 @@ class StudentTrial(tune.Trainable):
         except Exception as error:
             # the driver learns of an error only that there was one: leave the reason where it looks for it
             reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
-            write_text(self._checkpoint.with_suffix(".error"), reason)
+            with contextlib.suppress(OSError):
+                write_text(self._error, reason)
             raise
 
     def _next_rung(self) -> dict[str, Any]:
         from palenka_tune.distill.loop import DivergedError
 
         loop = self._loop
+        self._pulse.beat(loop.step)
         if self._undelivered:
             known, self._undelivered = self._undelivered, {}
-            return self._result([], known, None)
+            return self._result(known)
         target = min(rung for rung in self._config["rungs"] if rung > loop.step)
-        started = time.perf_counter()
-        records: list[Any] = []
+        self._since = time.monotonic()
         measured: dict[str, float] = {}
-        failed = None
         try:
-            records = loop.run_until(target)
+            loop.run_until(target)
             # a rung is decided by val/ce alone, on a part of dev; all of it, and the teachers' terms, come at the end
             last = loop.step >= loop.total_steps
             measured = loop.validate(teachers=last, most=None if last else self._config["rung_windows"])
             if not measured["val/ce"] <= self._config["ce_limit"]:
-                failed = f"diverged: val/ce {measured['val/ce']:.4g} is above {self._config['ce_limit']:.4g}"
-        except DivergedError as error:
-            failed = f"diverged: {error}"
-        self._seconds += time.perf_counter() - started
-        if failed is None:
+                limit = self._config["ce_limit"]
+                return self._result({}, failed=f"diverged: val/ce {measured['val/ce']:.4g} is above {limit:.4g}")
             self._save(measured)
-        return self._result(records, measured, failed)
+        except DivergedError as error:
+            return self._result({}, failed=f"diverged: {error}")
+        except _StopError:
+            return self._result({}, interrupted=True)
+        return self._result(measured)
+
+    def _recorded(self, record: Any) -> None:
+        """Called by the loop every few steps, between two of them."""
+        self._history.append(dataclasses.asdict(record))
+        self._pulse.beat(self._loop.step)
+        if self._loop.step in self._config["rungs"]:
+            return  # the checkpoint of a rung has its value, and is written after the validation
+        stopping = self._search.stopping
+        if stopping or time.monotonic() - self._saved >= self._config["checkpoint_seconds"]:
+            self._save({})
+        if stopping:
+            raise _StopError
 
     def _save(self, measured: dict[str, float]) -> None:
-        from palenka_tune.distill.loop import save_checkpoint
+        now = time.monotonic()
+        self._seconds, self._since = self._seconds + now - self._since, now
+        state = {
+            "loop": self._loop.state_dict(),
+            "seconds": self._seconds,
+            "measured": measured,
+            "history": self._history,
+        }
+        checkpoints.write(self._checkpoint, state, self._wait_for_space)
+        self._saved = self._since = time.monotonic()
+        self._pulse.beat(self._loop.step)
 
-        with atomic_path(self._checkpoint) as path:
-            state = {"loop": self._loop.state_dict(), "seconds": self._seconds, "measured": measured}
-            save_checkpoint(state, path)
+    def _wait_for_space(self, needed: int) -> None:
+        self._pulse.beat(self._loop.step, needed)
+        if self._search.stopping:
+            raise _StopError
 
-    def _result(self, records: list[Any], measured: dict[str, float], failed: str | None) -> dict[str, Any]:
+    def _result(
+        self, measured: dict[str, float], *, failed: str | None = None, interrupted: bool = False
+    ) -> dict[str, Any]:
         loop = self._loop
+        now = time.monotonic()
+        self._seconds, self._since = self._seconds + now - self._since, now
+        # what an interrupted trial recorded is in its checkpoint, and comes with its next report
+        history, self._history = ([] if interrupted else self._history), []
+        restarted, self._restarted = self._restarted, None
         return {
-            **({} if failed else measured),
+            **measured,
             "steps": loop.step,
             "tokens": loop.tokens,
             "seconds": self._seconds,
-            "history": [dataclasses.asdict(record) for record in records],
+            "history": history,
+            "restarted": restarted,
             "failed": failed,
-            "done": bool(failed) or loop.step >= loop.total_steps,
+            "interrupted": interrupted,
+            "done": bool(failed) or interrupted or loop.step >= loop.total_steps,
         }

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import logging
 import math
 import os
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from palenka_tune.cluster.session import Resources
+from palenka_tune.cluster.processes import kill_process
+from palenka_tune.cluster.session import Resources, own_node_is_up
+from palenka_tune.cluster.stop import Fault, Patience, handled
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.errors import PalenkaError
@@ -19,9 +24,11 @@ from palenka_tune.models.scales import parameter_count
 from palenka_tune.search.config import SearchConfig
 from palenka_tune.search.ledger import Ledger, Proposal
 from palenka_tune.search.observer import Observer
-from palenka_tune.search.rungs import rung_steps
+from palenka_tune.search.pulse import SearchPulse
+from palenka_tune.search.rungs import Rungs, rung_steps
 from palenka_tune.search.space import apply, effective
 from palenka_tune.search.student import BenchSpec
+from palenka_tune.search.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,7 @@ class Placement:
     concurrent: int
     cpus_per_trial: int
     gpus_per_trial: float
+    local: bool = True
 
     @property
     def device(self) -> str:
@@ -63,7 +71,7 @@ def place(config: SearchConfig, options: Any, resources: Resources) -> Placement
     # with fewer trials than places each takes more cores, as many as the smallest node still gives to all its trials
     spread = -(-concurrent // len(fits))
     cpus = min(cpus // min(trials, spread) for cpus, trials in fits)
-    return Placement(concurrent, max(1, cpus), share)
+    return Placement(concurrent, max(1, cpus), share, local=not options.address)
 
 
 def gpu_share(config: SearchConfig) -> float:
@@ -133,6 +141,7 @@ class Job:
             "rung_windows": search.rung_windows,
             "threads": self.placement.cpus_per_trial,
             "folder": str(self.checkpoints),
+            "checkpoint_seconds": 60 * search.checkpoint_minutes,
             "ce_limit": search.divergence * math.log(self.vocabulary_size),
         }
 
@@ -153,11 +162,23 @@ def _lookup(settings: Any, path: str) -> Any:
     return settings
 
 
-def run(job: Job, ledger: Ledger, observers: Sequence[Observer]) -> None:
-    """Run all trials to their end; a trial that fails is told as FAILED and the search goes on."""
+def run(
+    job: Job,
+    ledger: Ledger,
+    observers: Sequence[Observer],
+    log: Callable[[str], None],
+    when_room: Callable[[Callable[[], None]], None],
+) -> None:
+    """Run what remains of the trials; one that fails is told as FAILED and the search goes on. `when_room` runs an
+    action once the disk has room for it.
+
+    Raises `Interrupted` after a signal, once the running trials have kept what they have, and `PalenkaError` if the
+    search ended itself because all its trials fail alike.
+    """
     # ray: only now, so that the token of `cluster.session.protect` is there before Ray reads its settings
     from ray import tune
     from ray.tune.error import TuneError
+    from ray.tune.execution import class_cache
 
     from palenka_tune.search.asha import RungScheduler
     from palenka_tune.search.searcher import LedgerSearcher
@@ -167,35 +188,107 @@ def run(job: Job, ledger: Ledger, observers: Sequence[Observer]) -> None:
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     # a trial that diverged reports no val/ce, which Tune would take for a mistake and end the search
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
+    # it logs a traceback for every trial whose process died; the reason is in the ledger
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
+    # nobody reads the snapshots of Tune, and one that finds no room would end the search
+    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = str(10**9)
     os.environ["TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S"] = "0"
+    # Tune hands AWS keys to its actors in a runtime environment, which Ray writes into its logs; students need none
+    propagated = class_cache.ENV_VARS_TO_PROPAGATE
+    class_cache.ENV_VARS_TO_PROPAGATE = {name for name in propagated if not name.startswith("AWS_")}
     search = job.config.search
     job.checkpoints.mkdir(exist_ok=True)
-    scheduler = RungScheduler(total_steps=job.total_steps, rungs=search.rungs, reduction=search.reduction)
-    searcher = LedgerSearcher(ledger, scheduler, job.trial_config, job.checkpoints, observers)
+    for torn in job.checkpoints.glob(".*"):  # of a process that was killed while it wrote
+        torn.unlink()
+    pulse = SearchPulse(job.checkpoints)
+    when_room(pulse.run)
+
+    def asked_to_stop(name: str) -> None:
+        pulse.stop()
+        log(f"{name}: the running trials keep what they have and stop; once more ends them at once")
+
+    patience = Patience(asked_to_stop)
+    taking: list[Callable[[], None]] = []
+
+    def stopping() -> bool:
+        for take in taking:  # Tune took SIGUSR1 for itself when it began
+            take()
+        return patience.number is not None
+
+    rungs = None
+    if search.rungs:
+        rungs = Rungs(rung_steps(job.total_steps, search.rungs, search.reduction), search.reduction)
+        rungs.restore(ledger.curves())
+    scheduler = RungScheduler(rungs)
+    is_up = own_node_is_up()
+    searcher = LedgerSearcher(
+        ledger,
+        scheduler,
+        job.trial_config,
+        job.checkpoints,
+        observers,
+        stopping=stopping,
+        is_up=is_up,
+        when_room=when_room,
+        abort_after=search.abort_after,
+    )
     each = {"cpu": job.placement.cpus_per_trial, "gpu": job.placement.gpus_per_trial}
-    tuner = tune.Tuner(
-        tune.with_resources(StudentTrial, each),
-        tune_config=tune.TuneConfig(
-            search_alg=searcher,
-            scheduler=scheduler,
-            num_samples=-1,
-            max_concurrent_trials=job.placement.concurrent,
-            reuse_actors=True,
-            trial_dirname_creator=lambda trial: trial.config["trial_id"],
-            trial_name_creator=lambda trial: trial.config["trial_id"],
-        ),
-        run_config=tune.RunConfig(
-            name="tune",
-            storage_path=str(job.folder),
-            verbose=0,
-            failure_config=tune.FailureConfig(max_failures=search.max_failures),
-            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+    watch = Watch(
+        job.checkpoints,
+        lambda: ledger.running,
+        stall_seconds=60 * search.stall_minutes,
+        end=lambda state: kill_process(state["node"], state["pid"]) if state["pid"] else None,
+        log=log,
+        is_up=is_up,
+        died=lambda: patience.end(
+            PalenkaError(
+                "Ray on this machine died (killed, or the machine ran out of memory); nothing that was kept is lost: "
+                f"go on with --resume --name {job.folder.name}"
+            )
         ),
     )
-    try:
-        tuner.fit()
-    except TuneError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise PalenkaError(f"Ray Tune ended the search ({reason}); what was finished is in {job.folder}") from error
-    if ledger.running:  # Tune takes Ctrl-C as a wish to end, and returns as if it had
-        raise KeyboardInterrupt
+    with contextlib.ExitStack() as stack:
+        folder = job.folder / "tune"
+        if job.placement.local:  # what Tune writes, nobody reads: beside the storage, it cannot fill its disk
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="palenka_tune-")))
+        taking.append(stack.enter_context(handled(patience)))
+        stack.enter_context(watch)
+        tuner = tune.Tuner(
+            tune.with_resources(StudentTrial, each),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=scheduler,
+                num_samples=-1,
+                max_concurrent_trials=job.placement.concurrent,
+                reuse_actors=True,
+                trial_dirname_creator=lambda trial: trial.config["trial_id"],
+                trial_name_creator=lambda trial: trial.config["trial_id"],
+            ),
+            run_config=tune.RunConfig(
+                name="trials",
+                storage_path=str(folder),
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=search.max_failures),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+            ),
+        )
+        try:
+            tuner.fit()
+        except (Fault, SystemError, KeyboardInterrupt):  # Ray's C++ core makes a SystemError of what a handler raised
+            patience.settle()
+            raise
+        except TuneError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise PalenkaError(f"Ray Tune ended the search ({reason}); what was finished is in {job.folder}") from error
+    patience.settle()
+    if searcher.aborted:
+        raise PalenkaError(
+            f"the search was stopped, since more than {search.abort_after} of its first trials failed for the same "
+            f"reason (search.abort_after): {searcher.aborted}"
+        )
+    if ledger.running:
+        raise PalenkaError(
+            f"Ray Tune ended while {len(ledger.running)} trials were running; go on with --resume --name "
+            f"{job.folder.name}"
+        )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import optuna
 import pytest
 
+from palenka_tune.config.sealed import crc_of, seal
+from palenka_tune.search import run_folder
 from palenka_tune.search.ledger import COMPLETE, FAILED, PRUNED, Ledger, anchor_values
 from palenka_tune.search.samplers import SAMPLERS
 from palenka_tune.search.space import parse_space
@@ -14,9 +18,9 @@ DISCRETE = {"alpha": {"choice": [0.1, 0.5, 0.9]}, "beta": {"choice": [0.1, 0.5]}
 
 
 def open_ledger(path, raw=CONTINUOUS, sampler="tpe", samples=6, seed=0) -> Ledger:
+    study = run_folder.open_study(path, None, lambda: None) or run_folder.new_study(path, None, lambda: None)
     return Ledger(
-        path / "optuna.journal",
-        "run",
+        study,
         space=parse_space(raw, "x"),
         sampler=sampler,
         samples=samples,
@@ -85,7 +89,7 @@ def test_states_and_intermediate_values_are_what_happened(tmp_path):
         ledger.note(proposal.trial_id, steps=5, tokens=50, seconds=1.0)
         ledger.finish(proposal.trial_id, state, reason)
     study = optuna.load_study(
-        study_name="run",
+        study_name=tmp_path.name,
         storage=optuna.storages.JournalStorage(
             optuna.storages.journal.JournalFileBackend(str(tmp_path / "optuna.journal"))
         ),
@@ -140,3 +144,76 @@ def test_a_repetition_of_a_running_trial_is_drawn_again(tmp_path):
     assert {p.values["alpha"] for p in proposals[2:]} == {0.1, 0.5}
     assert ledger.ask() is None
     assert len(ledger.running) == 4
+
+
+def undisturbed(path, sampler):
+    path.mkdir()
+    ledger = open_ledger(path, sampler=sampler, samples=5)
+    run_all(ledger)
+    return ledger.rows()
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "cmaes", "gp", "random"])
+def test_a_process_that_dies_at_any_write_leaves_a_ledger_that_comes_to_the_same(tmp_path, sampler):
+    """The journal of a whole search is cut after each of its lines in turn, and the search goes on from there."""
+    expected = undisturbed(tmp_path / "whole", sampler)
+    lines = (tmp_path / "whole" / "optuna.journal").read_bytes().splitlines(keepends=True)
+    for count in range(1, len(lines) + 1, 1 if sampler == "random" else 5):
+        folder = tmp_path / f"cut-{count}"
+        folder.mkdir()
+        text = b"".join(lines[:count]).replace(b'"whole"', f'"{folder.name}"'.encode())
+        _write_sealed_lines(folder / "optuna.journal", text)
+        ledger = open_ledger(folder, sampler=sampler, samples=5)
+        before = {row["trial_id"] for row in ledger.rows()}
+        started = []
+        while (proposal := ledger.ask()) is not None:
+            started.append(proposal.trial_id)
+            ledger.report(proposal.trial_id, 10, proposal.values.get("alpha", 1) + proposal.values.get("beta", 1))
+            ledger.note(proposal.trial_id, steps=10, tokens=100, seconds=1.0)
+            ledger.finish(proposal.trial_id, COMPLETE)
+        assert ledger.rows() == expected, f"cut after line {count}"
+        assert not before & set(started), f"cut after line {count}"
+
+
+def _write_sealed_lines(path, text):
+    """Seal lines anew, since the study's name in the first of them has changed."""
+    crc, out = 0, []
+    for line in text.splitlines():
+        record = json.loads(line)
+        del record["crc"]
+        out.append(seal(record, crc))
+        crc = crc_of(out[-1])
+    path.write_bytes(b"".join(line + b"\n" for line in out))
+
+
+def test_an_interrupted_trial_is_proposed_again_first_and_keeps_what_it_reported(tmp_path):
+    ledger = open_ledger(tmp_path)
+    for _ in range(2):
+        ledger.finish(ledger.ask().trial_id, FAILED, "x")
+    interrupted = ledger.ask()
+    ledger.report(interrupted.trial_id, 5, 3.0)
+    ledger.leave(interrupted.trial_id)
+    again = open_ledger(tmp_path)
+    assert again.waiting == [interrupted.trial_id]
+    assert again.curves()[2] == {"trial_id": interrupted.trial_id, "curve": {5: 3.0}}
+    assert again.ask() == interrupted
+    again.report(interrupted.trial_id, 5, 9.0)  # reported again: the first value counts
+    again.report(interrupted.trial_id, 10, 2.0)
+    again.finish(interrupted.trial_id, COMPLETE)
+    assert again.rows()[2]["curve"] == {5: 3.0, 10: 2.0}
+
+
+def test_only_the_weights_of_the_best_and_of_the_anchors_are_kept(tmp_path):
+    ledger = open_ledger(tmp_path)
+    for value in (3.0, 2.5, 2.7, 2.4, 2.6):
+        proposal = ledger.ask()
+        ledger.report(proposal.trial_id, 10, value)
+        ledger.finish(proposal.trial_id, COMPLETE)
+    assert ledger.keepers() == ["trial-0000", "trial-0001", "trial-0003"]
+
+
+def test_time_adds_up_over_processes(tmp_path):
+    ledger = open_ledger(tmp_path)
+    ledger._started -= 100.0
+    ledger.finish(ledger.ask().trial_id, FAILED, "x")
+    assert open_ledger(tmp_path).seconds >= 100.0

@@ -1,0 +1,35 @@
+"""A full disk under the driver of a search: it waits until there is space, and says so once."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+POLL = 1.0  # seconds between two tries
+
+
+class FullDisk:
+    """Called each time a write found no room; returns when it is worth another try."""
+
+    def __init__(self, storage: Path, log: Callable[[str], None]) -> None:
+        self.storage, self.log = storage, log
+        self._last = float("-inf")
+
+    def __call__(self) -> None:
+        now = time.monotonic()
+        if now - self._last > 10 * POLL:
+            self.log(f"the disk of {self.storage} is full: the search waits; free space and it goes on")
+        self._last = now
+        time.sleep(POLL)
+
+    def when_room(self, action: Callable[[], None]) -> None:
+        """Run `action` again and again until the disk has room for it."""
+        while True:
+            try:
+                return action()
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+            self()
