@@ -106,11 +106,14 @@ OPTIONS = {
         "--minimal-pairs",
         "--cache-budget",
         "--teachers-online",
+        "--resume",
+        "--study-storage",
     ],
     "distill": ["--out", "--data", "--scale", "--set", "--device"],
     "train": ["PRESET", "--data", "--scale", "--set", "--list", "--workers", "--address"],
     "cache": ["build", "verify", "info", "--cache-budget", "--storage", "--set"],
     "evaluate": ["MODEL", "--minimal-pairs", "--json", "--device"],
+    "track": ["replay", "RUN", "MLFLOW_TRACKING_URI"],
 }
 
 HELP = """

@@ -1,0 +1,124 @@
+"""Random search spaces and `--set` values against the command line: `python -m tests.faults.fuzz --inputs 2000`.
+
+Each input goes through `python -m palenka_tune.search ... --dry-run` inside this process. Whatever it is, the command
+must end with 0 or 2 and without a traceback. Inputs are made from the real names and values, bent a little.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import random
+import sys
+import traceback
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from palenka_tune.commands import options, search
+from palenka_tune.config.build import leaf_paths
+from palenka_tune.search.experiment import Experiment
+from palenka_tune.search.space import KINDS, searchable_paths
+from tests.faults.command import run as run_command
+
+NAMES = [*searchable_paths(), *leaf_paths(Experiment), "search.samples", "search.rungs", "search.sampler", "parameters"]
+VALUES: list[Any] = [
+    *(0, 1, 2, -1, 0.5, 1e30, -1e-30, 10**30, float("nan"), float("inf"), True, False, None, "", "x", "ü", "\0", "1e3"),
+    *("linear", "mlp", "poster", "uniform", "last", "every:2", "every:0", "none", "tpe", "grid", "babytalk", "/", "~"),
+    *([], [1], [1, 2], [2, 1], [1, 2, 3], [[1]], ["a", 1], {}, {"a": 1}, {0: 0, 4: 4}, {"choice": [1]}, {"when": 3}),
+]
+
+
+def bent(generator: random.Random, name: str) -> str:
+    """A name, sometimes misspelt."""
+    if generator.random() < 0.8 or not name:
+        return name
+    at = generator.randrange(len(name))
+    return name[:at] + generator.choice(["", ".", "x", "é", " "]) + name[at + 1 :]
+
+
+def value(generator: random.Random, depth: int = 0) -> Any:
+    """Any value, sometimes nested."""
+    if depth < 3 and generator.random() < 0.2:
+        return {bent(generator, generator.choice(NAMES)): value(generator, depth + 1) for _ in range(2)}
+    return generator.choice(VALUES)
+
+
+def parameter(generator: random.Random) -> Any:
+    """An entry of a space: a kind with a range or choices, perhaps under a condition."""
+    if generator.random() < 0.2:
+        return value(generator)
+    entry: dict[Any, Any] = {
+        bent(generator, generator.choice([*KINDS])): generator.choice([value(generator), [0.1, 1]])
+    }
+    if generator.random() < 0.3:
+        entry["when"] = {generator.choice(NAMES): value(generator)}
+    return entry
+
+
+def space(generator: random.Random) -> dict[Any, Any]:
+    """A search space."""
+    sections = ("description", "scale", "seed", "data", "student", "recipe", "teachers", "distill", "cache", "search")
+    tree: dict[Any, Any] = {
+        bent(generator, generator.choice(sections)): value(generator) for _ in range(generator.randrange(3))
+    }
+    tree["parameters"] = {
+        bent(generator, generator.choice(NAMES)): parameter(generator) for _ in range(generator.randrange(4))
+    }
+    return tree
+
+
+def assignment(generator: random.Random) -> str:
+    """The text of a `--set`."""
+    text = json.dumps(value(generator), default=str) if generator.random() < 0.7 else str(value(generator))
+    return bent(generator, generator.choice(NAMES)) + generator.choice(["=", "=", "=", "", "=="]) + text
+
+
+def attempt(argv: list[str]) -> tuple[int | None, str]:
+    """The exit code of the command (None: it raised) and what it said on standard error."""
+    error = io.StringIO()
+    with contextlib.redirect_stderr(error), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            code: int | None = options.run(search.cli, argv)
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else 1
+        except BaseException:
+            return None, traceback.format_exc()
+    return code, error.getvalue()
+
+
+def experiment(folder: Path, inputs: int, seed: int) -> dict[str, Any]:
+    """Exit codes of `inputs` random inputs, and the inputs that ended in another way than 0 or 2."""
+    generator = random.Random(seed)
+    codes: Counter[str] = Counter()
+    wrong = []
+    for number in range(inputs):
+        argv = ["--dry-run", "--storage", str(folder / "runs")]
+        if generator.random() < 0.6:
+            path = folder / "space.yaml"
+            text = yaml.safe_dump(space(generator), allow_unicode=True)
+            if generator.random() < 0.1:
+                text = text[: generator.randrange(len(text))] + generator.choice(
+                    ["", ":", "\t", "[", "!!python/name:os"]
+                )
+            path.write_text(text)
+            argv.append(str(path))
+        argv += [part for _ in range(generator.randrange(3)) for part in ("--set", assignment(generator))]
+        code, said = attempt(argv)
+        codes[str(code)] += 1
+        if code not in (0, 2) or "Traceback" in said:
+            wrong.append({"number": number, "argv": argv, "code": code, "said": said[-2000:]})
+            print(f"input {number}: {argv}\n{said}", flush=True)
+    return {"inputs": inputs, "codes": dict(codes), "wrong": len(wrong), "started": (folder / "runs").exists()}
+
+
+def good(result: dict[str, Any]) -> bool:
+    """Whether every input ended with 0 or 2, and none started anything."""
+    return not result["wrong"] and not result["started"]
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(__doc__, experiment, good, inputs=2000, seed=0))
