@@ -85,7 +85,7 @@ def experiment(folder: Path) -> dict[str, Any]:
     try:
         wait_for(lambda: process.poll() is not None or ended(run) >= 2, 300, "the end of two trials")
         assert process.poll() is None, place.said("leaks")
-        watched = {pid: line for pid, line in place.processes().items() if "mlflow" not in line}
+        watched = set(place.processes()) - set(server.pids())
         open_to = sorted(listening(watched))
         assert process.wait(timeout=600) == 0, place.said("leaks")
     finally:

@@ -44,9 +44,14 @@ class Server:
         self.process = self.place.start_command(argv, self.folder / "server.log")
         wait_for(self._answers, 120, "the start of the MLflow server")
 
+    def pids(self) -> list[int]:
+        """Its process and those that it started."""
+        mine = [*self.place.processes("-m mlflow server"), *self.place.processes("mlflow.server")]
+        return sorted({*mine, *([self.process.pid] if self.process else [])})
+
     def kill(self) -> None:
         """Kill it with everything it started."""
-        for pid in self.place.processes("mlflow"):
+        for pid in self.pids():
             kill(pid)
         if self.process:
             self.process.wait()
