@@ -25,7 +25,7 @@ EXAMPLES = """\
   python -m palenka_tune.search my_space.yaml --dry-run
       check a search space and print the plan
   python -m palenka_tune.search --resume
-      go on with the search that ran last, whatever ended it; with --samples 40 for more trials"""
+      go on with the search that ran last, whatever ended it; --samples 40 asks for more trials than before"""
 
 
 def cli(argv: Sequence[str]) -> int:

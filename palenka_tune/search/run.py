@@ -139,8 +139,9 @@ def main(config: SearchConfig | None, options: SearchOptions, console: Console |
             stack.enter_context(run_folder.locked(folder))
         try:
             study = study or run_folder.new_study(folder, url, full)
-        except UserError:
-            shutil.rmtree(folder)
+        except PalenkaError:
+            if not options.resume:  # nothing is in it yet, and its name stays free
+                shutil.rmtree(folder)
             raise
         wanted.keep(study)
         write_text(folder / "search.yaml", wanted.yaml)

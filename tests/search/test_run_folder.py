@@ -17,6 +17,7 @@ from palenka_tune.search import run_folder
 from palenka_tune.search.config import resolve
 from palenka_tune.search.plan import search_yaml, tree
 from palenka_tune.search.resume import Wanted, check_teachers, pin_form, resumed
+from tests.support.small_place import VOCABULARY, WINDOW, make_place
 
 
 def nothing() -> None:
@@ -207,3 +208,13 @@ def test_mistakes_are_one_sentence_and_end_with_2(tmp_path, capsys, argv, messag
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1
     assert message in said[0]
+
+
+def test_a_database_that_cannot_be_opened_leaves_the_name_free(tmp_path, capsys, monkeypatch):
+    make_place(tmp_path)
+    monkeypatch.setenv(run_folder.STUDY_STORAGE, f"sqlite:///{tmp_path / 'no' / 'studies.db'}")
+    settings = ["--set", f"data.vocabulary={VOCABULARY}", "--set", f"data.window={WINDOW}", "--quiet"]
+    argv = ["smoke", "--data", str(tmp_path / "data"), "--storage", str(tmp_path / "runs"), "--name", "mine", *settings]
+    assert options.run(search.cli, argv) == 1
+    assert "cannot be opened" in capsys.readouterr().err
+    assert not (tmp_path / "runs" / "mine").exists()
