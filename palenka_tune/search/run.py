@@ -1,7 +1,7 @@
 """A whole search: data, teachers, trials, the best student and its scores; new, or gone on with.
 
-`main(config, options)` is what `python -m palenka_tune.search` calls. Phases: check everything, prepare the data (no
-Ray), open Ray once for teachers and trials, close it, then export, score and report.
+`main(config, options)` is what `python -m palenka_tune.search` calls: it checks everything, prepares the data and opens
+the run's folder and study, without Ray. `work.carry_out` does the rest.
 """
 
 from __future__ import annotations
@@ -19,51 +19,26 @@ from typing import Any
 import optuna
 from rich.console import Console
 
-from palenka_tune.cluster.session import check_gpus, ray_session
+from palenka_tune.cluster.session import check_gpus
 from palenka_tune.cluster.stop import Interrupted
 from palenka_tune.config.files import check_writable, read_json, write_text
 from palenka_tune.data import prepare as data
 from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.evaluation.suite import read_suite
-from palenka_tune.search import caching, finish, provenance, run_folder, teaching, tuning
+from palenka_tune.search import caching, run_folder, teaching
 from palenka_tune.search.config import SearchConfig, check_name, check_space
 from palenka_tune.search.disk import FullDisk
-from palenka_tune.search.display import Display
-from palenka_tune.search.experiment import Experiment
 from palenka_tune.search.finish import Place
-from palenka_tune.search.ledger import ANCHORS, Ledger, anchor_values
-from palenka_tune.search.mlflow_observer import PARENT, MlflowObserver
-from palenka_tune.search.plan import default_name, flat, plan, samples, search_yaml, tree
-from palenka_tune.search.results import write_trials
-from palenka_tune.search.resume import Wanted, check_teachers, pin_form, resumed
-from palenka_tune.search.student import Bench, BenchSpec
-from palenka_tune.teachers.spec import Teacher
+from palenka_tune.search.mlflow_observer import PARENT
+from palenka_tune.search.options import SearchOptions
+from palenka_tune.search.plan import default_name, plan, search_yaml, tree
+from palenka_tune.search.resume import Wanted, pin_form, resumed
+from palenka_tune.search.work import carry_out
 from palenka_tune.tracking.ship import replay
 from palenka_tune.tracking.store import begin, redact, ui_command
 from palenka_tune.tracking.tracker import Tracker
 
 EXPERIMENT = "palenka_tune"
-
-
-@dataclass(frozen=True)
-class SearchOptions:
-    """Where and how a search runs; nothing here changes what a trial trains.
-
-    `concurrent` and `gpus_per_trial` None: chosen from the cluster. `minimal_pairs` None: the corpus' own, if any.
-    With `resume` the search `name` goes on (None: the one that ran last); `samples` then asks for more trials.
-    """
-
-    name: str | None = None
-    storage: str = "./palenka_runs"
-    concurrent: int | None = None
-    gpus_per_trial: float | None = None
-    address: str | None = None
-    minimal_pairs: str | None = None
-    study_storage: str | None = None
-    resume: bool = False
-    samples: int | None = None
-    quiet: bool = False
-    dry_run: bool = False
 
 
 @dataclass(frozen=True)
@@ -201,7 +176,7 @@ def _tracked(config: SearchConfig, options: SearchOptions, place: Place, study: 
     patience = 60.0
     try:
         with run_folder.storage_errors():
-            return _run(config, options, place, study)
+            return carry_out(config, options, place, study)
     except BaseException as error:
         place.tracker.end_run(PARENT, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         if isinstance(error, KeyboardInterrupt):
@@ -226,95 +201,6 @@ def _command(options: SearchOptions, place: Place) -> str:
     }
     parts += [part for name, value in more.items() if value is not None for part in (name, str(value))]
     return shlex.join(parts)
-
-
-def _run(config: SearchConfig, options: SearchOptions, place: Place, study: optuna.Study) -> dict[str, Any]:
-    experiment, tracker, folder = config.experiment, place.tracker, place.folder
-    tags = {"palenka.run": folder.name, "palenka.git_commit": provenance.git_commit() or "unknown"}
-    tags["palenka.data"] = place.prepared.fingerprint
-    tracker.start_run(PARENT, name=folder.name, tags=tags, params=flat(config.tree()))
-    tracker.log_artifact(PARENT, folder / "search.yaml")
-    ledger = Ledger(
-        study,
-        space=config.space,
-        sampler=config.search.sampler,
-        samples=samples(config),
-        seed=experiment.seed,
-        anchors=anchor_values(experiment.distill.alpha),
-        started=place.started,
-    )
-    with ray_session(options.address) as resources:
-        placement = tuning.place(config, options, resources)
-        teachers = _teachers(experiment, place, tags, use_gpu=resources.gpus > 0)
-        cache = caching.obtain(
-            experiment,
-            caching.search_need(config, tuple(teacher.shape for teacher in teachers)),
-            teachers,
-            place.prepared.store,
-            place.storage,
-            lambda: resources,
-            place.log,
-        )
-        check_teachers(study, teachers, cache)
-        if cache is not None:
-            tags["palenka.cache"] = cache.folder.name
-            tracker.log_metrics(PARENT, cache.metrics(), step=0)
-        spec = BenchSpec(
-            store=str(place.prepared.store.folder),
-            student=experiment.student,
-            teachers=tuple(str(teacher.folder) for teacher in teachers),
-            device=placement.device,
-            cache=None if cache is None else str(cache.folder),
-        )
-        bench = Bench(spec)
-        job = tuning.Job(
-            config, spec, folder, placement, bench.total_steps(experiment.recipe), place.prepared.store.vocabulary_size
-        )
-        tags["palenka.teachers"] = " ".join(teacher.fingerprint for teacher in teachers)
-        tracker.set_tags(PARENT, tags)
-        observer = MlflowObserver(tracker, lambda proposal: flat(job.settings(proposal)), tags)
-        trials = samples(config) + len(ANCHORS)
-        observer.settle(ledger.rows())
-        display = Display(trials=trials, total_steps=job.total_steps, quiet=options.quiet, console=place.console)
-        display.known(job.rows(ledger))
-        place.log(
-            f"{trials - len(ANCHORS)} trials and {len(ANCHORS)} anchors of {job.total_steps} steps, "
-            f"{placement.describe()}{_done_already(ledger)}"
-        )
-        try:
-            if ledger.remaining:
-                with display:
-                    tuning.run(
-                        job, ledger, [display, observer], place.log, FullDisk(place.storage, place.log).when_room
-                    )
-        finally:
-            observer.close()
-            # of a full disk or a database that is away; whatever ended the search is to be heard
-            with contextlib.suppress(OSError, optuna.exceptions.StorageInternalError):
-                write_trials(folder / "trials.parquet", job.rows(ledger), config.space)
-                finish.write(job, ledger, place, state="searching")
-    summary = finish.report(job, bench, ledger, teachers, place)
-    run_folder.close(study, folder)
-    finish.clean(job)
-    return summary
-
-
-def _done_already(ledger: Ledger) -> str:
-    done, half = len(ledger.rows()), len(ledger.interrupted)
-    return f"; {done} are done already and {half} go on from a checkpoint" if done or half else ""
-
-
-def _teachers(experiment: Experiment, place: Place, tags: dict[str, str], *, use_gpu: bool) -> list[Teacher]:
-    """The teachers, trained where they are missing, each a run of its own in MLflow."""
-    runs = teaching.TeacherRuns(place.tracker, experiment, tags)
-    teachers: list[Teacher] = []
-    try:
-        teachers = teaching.obtain(
-            experiment, place.prepared, place.storage, use_gpu=use_gpu, log=place.log, on_metrics=runs
-        )
-    finally:
-        runs.end(teachers)
-    return teachers
 
 
 def make_console() -> Console:

@@ -1,0 +1,26 @@
+"""Where and how a search runs, as the command line gives it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """Where and how a search runs; nothing here changes what a trial trains.
+
+    `concurrent` and `gpus_per_trial` None: chosen from the cluster. `minimal_pairs` None: the corpus' own, if any.
+    With `resume` the search `name` goes on (None: the one that ran last); `samples` then asks for more trials.
+    """
+
+    name: str | None = None
+    storage: str = "./palenka_runs"
+    concurrent: int | None = None
+    gpus_per_trial: float | None = None
+    address: str | None = None
+    minimal_pairs: str | None = None
+    study_storage: str | None = None
+    resume: bool = False
+    samples: int | None = None
+    quiet: bool = False
+    dry_run: bool = False

@@ -1,0 +1,114 @@
+"""The work of a search whose folder is open: teachers, cache and trials in one Ray session, then scores and report."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import optuna
+
+from palenka_tune.cluster.session import ray_session
+from palenka_tune.search import caching, finish, provenance, run_folder, teaching, tuning
+from palenka_tune.search.config import SearchConfig
+from palenka_tune.search.disk import FullDisk
+from palenka_tune.search.display import Display
+from palenka_tune.search.experiment import Experiment
+from palenka_tune.search.finish import Place
+from palenka_tune.search.ledger import ANCHORS, Ledger, anchor_values
+from palenka_tune.search.mlflow_observer import PARENT, MlflowObserver
+from palenka_tune.search.options import SearchOptions
+from palenka_tune.search.plan import flat, samples
+from palenka_tune.search.results import write_trials
+from palenka_tune.search.resume import check_teachers
+from palenka_tune.search.student import Bench, BenchSpec
+from palenka_tune.teachers.spec import Teacher
+
+
+def carry_out(config: SearchConfig, options: SearchOptions, place: Place, study: optuna.Study) -> dict[str, Any]:
+    """Run all that remains of the search whose folder is `place.folder`; returns what `summary.json` holds."""
+    experiment, tracker, folder = config.experiment, place.tracker, place.folder
+    tags = {"palenka.run": folder.name, "palenka.git_commit": provenance.git_commit() or "unknown"}
+    tags["palenka.data"] = place.prepared.fingerprint
+    tracker.start_run(PARENT, name=folder.name, tags=tags, params=flat(config.tree()))
+    tracker.log_artifact(PARENT, folder / "search.yaml")
+    ledger = Ledger(
+        study,
+        space=config.space,
+        sampler=config.search.sampler,
+        samples=samples(config),
+        seed=experiment.seed,
+        anchors=anchor_values(experiment.distill.alpha),
+        started=place.started,
+    )
+    with ray_session(options.address) as resources:
+        placement = tuning.place(config, options, resources)
+        teachers = _teachers(experiment, place, tags, use_gpu=resources.gpus > 0)
+        cache = caching.obtain(
+            experiment,
+            caching.search_need(config, tuple(teacher.shape for teacher in teachers)),
+            teachers,
+            place.prepared.store,
+            place.storage,
+            lambda: resources,
+            place.log,
+        )
+        check_teachers(study, teachers, cache)
+        if cache is not None:
+            tags["palenka.cache"] = cache.folder.name
+            tracker.log_metrics(PARENT, cache.metrics(), step=0)
+        spec = BenchSpec(
+            store=str(place.prepared.store.folder),
+            student=experiment.student,
+            teachers=tuple(str(teacher.folder) for teacher in teachers),
+            device=placement.device,
+            cache=None if cache is None else str(cache.folder),
+        )
+        bench = Bench(spec)
+        job = tuning.Job(
+            config, spec, folder, placement, bench.total_steps(experiment.recipe), place.prepared.store.vocabulary_size
+        )
+        tags["palenka.teachers"] = " ".join(teacher.fingerprint for teacher in teachers)
+        tracker.set_tags(PARENT, tags)
+        observer = MlflowObserver(tracker, lambda proposal: flat(job.settings(proposal)), tags)
+        trials = samples(config) + len(ANCHORS)
+        observer.settle(ledger.rows())
+        display = Display(trials=trials, total_steps=job.total_steps, quiet=options.quiet, console=place.console)
+        display.known(job.rows(ledger))
+        place.log(
+            f"{trials - len(ANCHORS)} trials and {len(ANCHORS)} anchors of {job.total_steps} steps, "
+            f"{placement.describe()}{_done_already(ledger)}"
+        )
+        try:
+            if ledger.remaining:
+                with display:
+                    tuning.run(
+                        job, ledger, [display, observer], place.log, FullDisk(place.storage, place.log).when_room
+                    )
+        finally:
+            observer.close()
+            # of a full disk or a database that is away; whatever ended the search is to be heard
+            with contextlib.suppress(OSError, optuna.exceptions.StorageInternalError):
+                write_trials(folder / "trials.parquet", job.rows(ledger), config.space)
+                finish.write(job, ledger, place, state="searching")
+    summary = finish.report(job, bench, ledger, teachers, place)
+    run_folder.close(study, folder)
+    finish.clean(job)
+    return summary
+
+
+def _done_already(ledger: Ledger) -> str:
+    done, half = len(ledger.rows()), len(ledger.interrupted)
+    return f"; {done} are done already and {half} go on from a checkpoint" if done or half else ""
+
+
+def _teachers(experiment: Experiment, place: Place, tags: dict[str, str], *, use_gpu: bool) -> list[Teacher]:
+    """The teachers, trained where they are missing, each a run of its own in MLflow."""
+    runs = teaching.TeacherRuns(place.tracker, experiment, tags)
+    teachers: list[Teacher] = []
+    try:
+        teachers = teaching.obtain(
+            experiment, place.prepared, place.storage, use_gpu=use_gpu, log=place.log, on_metrics=runs
+        )
+    finally:
+        runs.end(teachers)
+    return teachers
