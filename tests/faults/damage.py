@@ -100,7 +100,7 @@ def experiment(
     """Every damage to every file whose name holds `only`."""
     place = Place.make(folder)
     expected = undisturbed()
-    run = interrupted(place, "damaged")
+    run = interrupted(place, "hurt")
     saved = folder / "saved"
     shutil.copytree(run, saved)
     generator, findings = random.Random(seed), []
@@ -110,7 +110,7 @@ def experiment(
         shutil.rmtree(run)
         shutil.copytree(saved, run)
         what = damage(path, generator)
-        findings.append(examine(place, "damaged", run, expected, path, what))
+        findings.append(examine(place, "hurt", run, expected, path, what))
         print(f"{findings[-1].result:<9} {findings[-1].file}: {what}  {findings[-1].said}", flush=True)
     place.kill_all()
     return findings

@@ -8,7 +8,6 @@ else on the machine is ever signalled.
 from __future__ import annotations
 
 import functools
-import json
 import os
 import signal
 import subprocess
@@ -24,6 +23,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import yaml
 
+from palenka_tune.config.sealed import unseal
 from tests.support.small_place import VOCABULARY, WINDOW, make_place
 
 Outcome = dict[str, tuple[str, float, int]]
@@ -153,10 +153,11 @@ def undisturbed() -> Outcome:
 
 
 def events(run: Path) -> Iterator[dict[str, Any]]:
-    """What a search has logged, in order."""
-    with (run / "mlflow.spool.jsonl").open() as file:
-        for line in file:
-            yield json.loads(line)
+    """What a search has logged, in order, but for lines that were damaged."""
+    for line in (run / "mlflow.spool.jsonl").read_bytes().splitlines():
+        event = unseal(line)
+        if event is not None:
+            yield event
 
 
 def run_again(run: Path) -> list[str]:
