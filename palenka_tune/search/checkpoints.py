@@ -6,7 +6,6 @@ outside, which `distill.loop.load_checkpoint` finds.
 
 from __future__ import annotations
 
-import errno
 import shutil
 import tempfile
 import time
@@ -14,10 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from palenka_tune.config.files import atomic_path
+from palenka_tune.config.files import atomic_path, no_room
 
 SPARE = 1 << 20  # bytes that a checkpoint leaves free for the ledger and the spool
-FULL = (errno.ENOSPC, errno.EDQUOT)
 POLL = 1.0  # seconds between two looks at a full disk
 
 
@@ -41,7 +39,7 @@ def write(path: Path, state: dict[str, Any], waiting: Callable[[int], None]) -> 
                     save_checkpoint(state, temporary)
                 return
             except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError where a disk is full
-                if getattr(error, "errno", None) not in FULL and not _is_full(path.parent):
+                if not no_room(error) and not _is_full(path.parent):
                     raise
         waiting(size + SPARE)
         time.sleep(POLL)
@@ -63,7 +61,7 @@ def _is_full(folder: Path) -> bool:
             file.write(bytes(SPARE))
             file.flush()
     except OSError as error:
-        return error.errno in FULL
+        return no_room(error)
     return False
 
 

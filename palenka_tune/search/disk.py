@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from palenka_tune.config.files import no_room
 
 POLL = 1.0  # seconds between two tries
 
@@ -30,6 +31,6 @@ class FullDisk:
             try:
                 return action()
             except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                if not no_room(error):
                     raise
             self()

@@ -7,7 +7,6 @@ Only one process writes (`run_folder.locked`), so that no lock file is needed, a
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from optuna.storages.journal import BaseJournalBackend
 
+from palenka_tune.config.files import no_room
 from palenka_tune.config.sealed import Slate, crc_of, seal, unseal
 from palenka_tune.errors import PalenkaError
 
@@ -83,7 +83,7 @@ class SealedJournal(BaseJournalBackend):
             os.fsync(handle)
         except OSError as error:
             os.ftruncate(handle, self._end)
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if not no_room(error):
                 raise
             return False
         finally:

@@ -66,8 +66,7 @@ class Ledger:
         self.study, self.space, self.sampler, self.samples, self.seed = study, space, sampler, samples, seed
         self.anchors = {anchor: dict(values) for anchor, values in anchors.items()}
         self._running: dict[str, optuna.Trial] = {}
-        self.interrupted = [_proposal(trial) for trial in self._trials() if trial.state == TrialState.RUNNING]
-        self._again = list(self.interrupted)
+        self._again = [_proposal(trial) for trial in self._trials() if trial.state == TrialState.RUNNING]
         self._seconds_before = float(study.user_attrs.get("seconds", 0.0))
         self._started = time.monotonic() if started is None else started
 

@@ -97,7 +97,7 @@ def carry_out(config: SearchConfig, options: SearchOptions, place: Place, study:
 
 
 def _done_already(ledger: Ledger) -> str:
-    done, half = len(ledger.rows()), len(ledger.interrupted)
+    done, half = len(ledger.rows()), len(ledger.waiting)
     return f"; {done} are done already and {half} go on from a checkpoint" if done or half else ""
 
 
