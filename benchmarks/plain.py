@@ -1,6 +1,6 @@
 """The loss as it is written in a paper, on whole (B,T,V) tensors: what the product's chunked loss is measured against.
 
-    CE + alpha * tau^2 * KL(softmax(mean_k z_k / tau) || softmax(z / tau)),   nats per token
+    w * CE + alpha * tau^2 * KL(softmax(mean_k z_k / tau) || softmax(z / tau)),   nats per token
 
 Shapes: B windows, T tokens, V vocabulary.
 """
@@ -36,6 +36,7 @@ def plain_loss(
     temperature: float,
     ensemble: str = "logits",
     reduction: str = "token",
+    ce_weight: float = 1.0,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(total, CE, KL) with gradients by autograd."""
     ce = F.cross_entropy(student_BTV[:, :-1].flatten(0, 1), tokens_BT[:, 1:].flatten(), ignore_index=pad_id)
@@ -45,4 +46,4 @@ def plain_loss(
     mask_BT = tokens_BT != pad_id
     count = mask_BT.sum() if reduction == "token" else len(tokens_BT)
     kl = temperature**2 * (kl_BT * mask_BT).sum() / count
-    return ce + alpha * kl, ce, kl
+    return ce_weight * ce + alpha * kl, ce, kl

@@ -1,6 +1,6 @@
 """The terms of the loss. All are means in nats per token or per dimension, so that none changes with batch or window.
 
-`logit_loss` gives CE + alpha * KL from last hidden states and output heads. It walks over chunks of positions: products
+`logit_loss` gives w * CE + alpha * KL from last hidden states and output heads. It walks over chunks of positions: products
 make a chunk's logits, blocks of them that stay in a processor's cache become both terms and the gradient by the logits,
 and products turn that into the gradients by hidden states and head. No (B,T,V) tensor of student or teachers exists at
 any time.
@@ -31,7 +31,7 @@ BLOCK_ELEMENTS = {"cpu": 2**17, "cuda": 2**25}
 
 @dataclass(frozen=True)
 class LogitTerms:
-    """`total` = ce + alpha * kl with its gradient; `ce` and `kl` (None without teachers) in nats, detached."""
+    """`total` = ce_weight * ce + alpha * kl with its gradient; `ce` and `kl` (None without teachers) in nats, detached."""
 
     total: Tensor
     ce: Tensor
@@ -64,11 +64,12 @@ def logit_loss(
     pad_id: int,
     targets: LogitTargets | None = None,
     *,
+    ce_weight: float = 1.0,
     alpha: float = 0.0,
     temperature: float = 1.0,
     reduction: str = "token",
 ) -> LogitTerms:
-    """CE + alpha * KL of a student whose last hidden states are `hidden_BTD`.
+    """ce_weight * CE + alpha * KL of a student whose last hidden states are `hidden_BTD`.
 
     CE is the mean next-token cross-entropy over the shifted positions that are not padding. KL is
     tau^2 * KL(teachers || student) at temperature tau (Hinton et al. 2015, section 2.1): with `token` its mean over
@@ -77,13 +78,23 @@ def logit_loss(
     positions = _positions(tokens_BT, pad_id, reduction)
     kind = hidden_BTD.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
+    weights = _Weights(ce_weight, alpha, temperature)
     if torch.is_grad_enabled():
         total, ce, kl = _LogitLoss.apply(
-            hidden_BTD.flatten(0, 1), head.weight, head.bias, positions, targets, alpha, temperature, dtype
+            hidden_BTD.flatten(0, 1), head.weight, head.bias, positions, targets, weights, dtype
         )
     else:
-        total, ce, kl = _walk(hidden_BTD.flatten(0, 1), head, positions, targets, alpha, temperature, dtype, None)
+        total, ce, kl = _walk(hidden_BTD.flatten(0, 1), head, positions, targets, weights, dtype, None)
     return LogitTerms(total, ce, None if targets is None else kl)
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """Of the two terms in their sum, and the temperature of the second."""
+
+    ce: float
+    alpha: float
+    temperature: float
 
 
 @dataclass
@@ -106,8 +117,7 @@ class _LogitLoss(torch.autograd.Function):
         bias_V: Tensor | None,
         positions: _Positions,
         targets: LogitTargets | None,
-        alpha: float,
-        temperature: float,
+        weights: _Weights,
         dtype: torch.dtype,
     ) -> tuple[Tensor, Tensor, Tensor]:
         gradients = _Gradients(
@@ -116,7 +126,7 @@ class _LogitLoss(torch.autograd.Function):
             None if bias_V is None else torch.zeros_like(bias_V, dtype=torch.float32),
         )
         head = OutputHead(weight_VD, bias_V)
-        total, ce, kl = _walk(hidden_ND, head, positions, targets, alpha, temperature, dtype, gradients)
+        total, ce, kl = _walk(hidden_ND, head, positions, targets, weights, dtype, gradients)
         ctx.gradients, ctx.hidden_dtype = gradients, hidden_ND.dtype
         ctx.mark_non_differentiable(ce, kl)
         return total, ce, kl
@@ -128,7 +138,7 @@ class _LogitLoss(torch.autograd.Function):
             raise RuntimeError("the gradient of a logit loss can be taken once; call logit_loss again")
         hidden = made.hidden_ND.mul_(upstream[0]).to(ctx.hidden_dtype)
         bias = None if made.bias_V is None else made.bias_V.mul_(upstream[0])
-        return hidden, made.weight_VD.mul_(upstream[0]), bias, None, None, None, None, None
+        return hidden, made.weight_VD.mul_(upstream[0]), bias, None, None, None, None
 
 
 def _walk(
@@ -136,8 +146,7 @@ def _walk(
     head: OutputHead,
     positions: _Positions,
     targets: LogitTargets | None,
-    alpha: float,
-    temperature: float,
+    weights: _Weights,
     dtype: torch.dtype,
     gradients: _Gradients | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -157,20 +166,21 @@ def _walk(
                 gradient_CV, log_sum_C = normalised(z_block_CV)
                 sums[0] += torch.dot(log_sum_C - z_block_CV.gather(1, next_C1).squeeze(1), ce_weight_C)
                 if gradients is not None:
-                    gradient_CV.mul_(ce_weight_C[:, None]).scatter_add_(1, next_C1, -ce_weight_C[:, None])
+                    by_ce_C1 = ce_weight_C[:, None] * weights.ce
+                    gradient_CV.mul_(by_ce_C1).scatter_add_(1, next_C1, -by_ce_C1)
                 if targets is not None:
-                    kl_weight_C = positions.kl_weight_N[block] * temperature
-                    z_block_CV.mul_(1 / temperature)
+                    kl_weight_C = positions.kl_weight_N[block] * weights.temperature
+                    z_block_CV.mul_(1 / weights.temperature)
                     kl_C, difference_CV = targets.compare(block, [tensor[part] for tensor in prepared], z_block_CV)
-                    sums[1] += torch.dot(kl_C, kl_weight_C) * temperature
+                    sums[1] += torch.dot(kl_C, kl_weight_C) * weights.temperature
                     if gradients is not None:
-                        gradient_CV.addcmul_(difference_CV, kl_weight_C[:, None], value=alpha)
+                        gradient_CV.addcmul_(difference_CV, kl_weight_C[:, None], value=weights.alpha)
                 if gradients is not None:
                     z_block_CV.copy_(gradient_CV)
             if gradients is not None:
                 _accumulate(gradients, rows, z_CV, hidden[rows], weight, dtype)
         ce, kl = sums.float().unbind()
-        return ce + alpha * kl, ce, kl
+        return weights.ce * ce + weights.alpha * kl, ce, kl
 
 
 def _rows(elements: dict[str, int], device: torch.device, vocabulary: int) -> int:

@@ -1,6 +1,6 @@
 """What a model is trained on: plain cross-entropy, or the distillation loss that adds the teachers.
 
-    L = CE + alpha(t) * KL_tau + beta(t) * H
+    L = ce_weight * CE + alpha(t) * KL_tau + beta(t) * H
 
 An objective owns what it trains beside the model (the projections), says which signals a step needs, and turns a batch
 into loss terms. A term whose weight is zero costs neither logits nor hidden states of a teacher.
@@ -114,7 +114,7 @@ class DistillationObjective(nn.Module):
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """The projections' parameters for the optimiser, at `lr` times their multiplier."""
-        parameters = list(self.pairs.parameters())
+        parameters = list(self.pairs.parameters()) if self.settings.hidden_gradient else []
         return [{"params": parameters, "lr": lr * self.settings.projection.lr_multiplier}] if parameters else []
 
     def loss_weights(self, step: int) -> tuple[float, float]:
@@ -150,13 +150,15 @@ class DistillationObjective(nn.Module):
             batch.tokens,
             self.pad_id,
             signal.targets,
+            ce_weight=self.settings.ce_weight,
             alpha=alpha,
             temperature=self.settings.temperature,
             reduction=self.settings.kl_reduction,
         )
         total, hidden, spread = terms.total, None, None
         if beta > 0:
-            hidden, spread = self._hidden(states, signal.hidden, batch.tokens != self.pad_id)
+            with torch.set_grad_enabled(torch.is_grad_enabled() and self.settings.hidden_gradient):
+                hidden, spread = self._hidden(states, signal.hidden, batch.tokens != self.pad_id)
             total = total + beta * hidden
         return LossTerms(total, terms.ce, terms.kl, hidden, spread)
 

@@ -1,6 +1,6 @@
 """What a student is distilled with: the loss weights and the projection of hidden states (standard library only).
 
-    L = CE + alpha(t) * KL_tau + beta(t) * H          (nats per token, nats per token, distance)
+    L = ce_weight * CE + alpha(t) * KL_tau + beta(t) * H          (nats per token, nats per token, distance)
 
 Every field can be fixed in a YAML file, overridden by `--set` or searched. Validation happens when the object is made,
 so that a search refuses bad values before any work starts.
@@ -68,7 +68,11 @@ class ProjectionSettings:
 @dataclass(frozen=True)
 class DistillSettings:
     """The loss. `alpha` weighs the KL to the teachers' average, `beta` the hidden states, per token unless
-    `kl_reduction` is `sequence` (the poster's units: the KL is summed over a window's positions).
+    `kl_reduction` is `sequence` (the poster's units: the KL is summed over a window's positions). `ce_weight` weighs
+    the student's own cross-entropy where there are teachers.
+
+    `hidden_gradient` false keeps the poster's fault for comparison: the hidden term is evaluated without a gradient
+    and nobody trains its projections, so that beta adds to the loss and changes no student.
 
     `teacher_weights` (None: equal) are normalised to sum to 1.
     """
@@ -80,16 +84,20 @@ class DistillSettings:
     temperature: float = 2.0
     alpha_schedule: Schedule = "constant"
     beta_schedule: Schedule = "constant"
+    ce_weight: float = 1.0
+    hidden_gradient: bool = True
     kl_reduction: Reduction = "token"
     ensemble: Ensemble = "logits"
     teacher_weights: list[float] | None = None
     projection: ProjectionSettings = field(default_factory=ProjectionSettings)
 
     def __post_init__(self) -> None:
-        for name in ("alpha", "beta"):
+        for name in ("alpha", "beta", "ce_weight"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise UserError(f"{name} is {value}; a loss weight must be 0 or more")
+        if not (self.ce_weight or self.alpha or (self.beta and self.hidden_gradient)):
+            raise UserError("ce_weight, alpha and beta leave nothing that a student could learn from; set one above 0")
         if not (math.isfinite(self.temperature) and self.temperature > 0):
             raise UserError(f"temperature is {self.temperature}; it must be above 0 (1 leaves the logits as they are)")
         _one_of("alpha_schedule", self.alpha_schedule, Schedule)

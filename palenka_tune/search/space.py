@@ -32,7 +32,7 @@ BUDGET = ("batch_size", "epochs", "accumulate", "precision")
 # settings that mean nothing when a weight is 0
 IDLE = {
     "alpha": ("temperature", "alpha_schedule", "kl_reduction", "ensemble", "teacher_weights"),
-    "beta": ("beta_schedule", "projection."),
+    "beta": ("beta_schedule", "hidden_gradient", "projection."),
 }
 
 

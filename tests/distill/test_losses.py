@@ -131,10 +131,10 @@ def test_kl_equals_the_loop(case, tau, reduction, ensemble, form):
 @pytest.mark.parametrize("ensemble", ["logits", "probabilities"])
 @pytest.mark.parametrize("reduction", ["token", "sequence"])
 @pytest.mark.parametrize("tau", [1.0, 2.0, 4.0])
-@pytest.mark.parametrize("alpha", [0.0, 0.7])
-def test_the_gradient_is_that_of_the_formula(case, alpha, tau, reduction, ensemble):
+@pytest.mark.parametrize(("alpha", "ce_weight"), [(0.0, 1.0), (0.7, 1.0), (0.7, 0.3), (0.7, 0.0)])
+def test_the_gradient_is_that_of_the_formula(case, alpha, ce_weight, tau, reduction, ensemble):
     parameters = [case.hidden, case.head.weight, case.head.bias]
-    settings = {"alpha": alpha, "temperature": tau, "reduction": reduction}
+    settings = {"alpha": alpha, "ce_weight": ce_weight, "temperature": tau, "reduction": reduction}
     targets = case.targets(tau, ensemble) if alpha else None
     total = case.loss(targets, **settings).total * 3.0  # as a loss scaler or a share of a batch would
     found = torch.autograd.grad(total, parameters)
@@ -156,7 +156,7 @@ def test_without_autograd_the_same_values(case):
 
 
 def test_cross_entropy_does_not_depend_on_what_else_is_asked_for(case):
-    values = {float(case.loss().ce)}
+    values = {float(case.loss().ce), float(case.loss(ce_weight=0.5).ce)}
     for tau in (1.0, 2.0):
         values.add(float(case.loss(case.targets(tau), alpha=3.0, temperature=tau).ce))
     assert len(values) == 1

@@ -149,3 +149,39 @@ def test_beta_changes_the_student_and_leaves_the_teachers_alone(make_loop, sourc
     assert not torch.equal(weights[0.0], weights[1.0])
     after = [p for teacher in source.models for p in teacher.parameters()]
     assert all(torch.equal(old, new) for old, new in zip(before, after, strict=True))
+
+
+def test_without_a_hidden_gradient_beta_changes_no_bit_of_the_student_and_the_total_is_a_line_in_it(make_loop):
+    """The poster's fault, kept for comparison."""
+    weights, totals, spent = {}, {}, {}
+    for beta in (0.1, 0.3, 0.5):
+        loop = make_loop(DistillSettings(alpha=0.1, beta=beta, hidden_gradient=False, kl_reduction="sequence"))
+        loop.run_until(12)
+        weights[beta] = torch.cat([p.detach().flatten() for p in loop.model.parameters()])
+        measured = loop.validate()
+        totals[beta], spent[beta] = measured["val/total"], measured["val/hidden"]
+        projections = list(loop.objective.parameters())
+        assert projections
+        owned = {id(p) for group in loop.optimizer.param_groups for p in group["params"]}
+        assert not any(id(p) in owned for p in projections)
+    assert torch.equal(weights[0.1], weights[0.3])
+    assert torch.equal(weights[0.1], weights[0.5])
+    assert len(set(spent.values())) == 1
+    slope = spent[0.1]
+    assert slope > 0
+    assert totals[0.3] - totals[0.1] == pytest.approx(0.2 * slope, rel=1e-4)
+    assert totals[0.5] - totals[0.1] == pytest.approx(0.4 * slope, rel=1e-4)
+
+
+def test_half_of_each_term_is_half_of_the_loss_of_equal_weights(make_loop):
+    half, whole = (
+        make_loop(DistillSettings(alpha=weight, beta=0, ce_weight=weight)).validate() for weight in (0.5, 1.0)
+    )
+    assert half["val/ce"] == whole["val/ce"]
+    assert half["val/total"] == pytest.approx(0.5 * whole["val/total"], rel=1e-6)
+
+
+def test_a_loss_that_teaches_nothing_is_refused():
+    for settings in ({"beta": 0}, {"beta": 1, "hidden_gradient": False}):
+        with pytest.raises(UserError, match="leave nothing that a student could learn from"):
+            DistillSettings(alpha=0, ce_weight=0, **settings)
