@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,9 @@ from palenka_tune.cache.settings import CacheSettings
 from palenka_tune.cluster.session import Resources, ray_session, resolve_device
 from palenka_tune.commands.options import DEFAULT_STORAGE, Parser, add_experiment_options, line_logger
 from palenka_tune.config.build import leaf_paths, parse_assignment
-from palenka_tune.config.files import atomic_path, check_writable, write_json
+from palenka_tune.config.files import check_writable, fingerprint, write_json
 from palenka_tune.data import prepare as data
-from palenka_tune.errors import PalenkaError, UserError
+from palenka_tune.errors import UserError
 from palenka_tune.search.experiment import Experiment, experiment_from, resolve_overrides, resolve_tree
 
 if TYPE_CHECKING:
@@ -34,8 +33,6 @@ EXAMPLES = """\
   python -m palenka_tune.distill --out my_student --set alpha=1 --set beta=3 --set projection.rank=64
   python -m palenka_tune.distill --out baseline --set alpha=0 --set beta=0
   python -m palenka_tune.distill --out long --data ../babylm_10M --scale small --set epochs=4 --set lr=1e-3"""
-
-CHECKPOINTS = 10
 
 
 @dataclass(frozen=True)
@@ -63,10 +60,10 @@ def main(config: DistillConfig) -> dict[str, Any]:
     prepared = data.prepare(experiment.data, config.storage, log=log)
     log(prepared.describe())
     # torch and transformers: only now, when the input is known to be good
-    from palenka_tune.distill.loop import TrainRecord
     from palenka_tune.models.card import model_card
     from palenka_tune.models.export import export_student
     from palenka_tune.search.student import Bench, BenchSpec
+    from palenka_tune.search.training import CHECKPOINT, train_to_end
 
     teachers: list[Teacher] = []
     cache: str | None = None
@@ -82,35 +79,9 @@ def main(config: DistillConfig) -> dict[str, Any]:
         )
     )
     loop = bench.loop(experiment.distill, experiment.recipe, seed=experiment.seed)
-    curve = _resume(out, loop, experiment, prepared.fingerprint)
-    if loop.step:
-        log(f"going on from step {loop.step} of {loop.total_steps}")
-
-    def record(entry: TrainRecord) -> None:
-        if (entry.step // 20) % 5 == 0 or entry.step == loop.total_steps:
-            left = loop.total_steps - entry.step
-            eta = left * experiment.recipe.batch_size * bench.store.window / max(1.0, entry.tokens_per_second)
-            log(
-                f"step {entry.step}/{loop.total_steps}  loss {entry.terms['total']:.4f}  ce {entry.terms['ce']:.4f}  "
-                f"{entry.tokens_per_second:,.0f} tokens/s  about {eta:.0f} s left"
-            )
-
-    loop.on_record = record
-    started = time.monotonic()
-    every = max(1, -(-loop.total_steps // CHECKPOINTS))
-    while loop.step < loop.total_steps:
-        records = loop.run_until(loop.step + every)
-        measured = loop.validate()
-        curve.append({"step": loop.step, "tokens": loop.tokens, **measured, "train": records[-1].terms})
-        log(f"step {loop.step}/{loop.total_steps}  val/ce {measured['val/ce']:.4f} nats per token")
-        _checkpoint(out, loop, curve, experiment, prepared.fingerprint)
-    final = curve[-1]
+    identity = fingerprint({"experiment": dataclasses.asdict(experiment), "data": prepared.fingerprint})
     metrics = {
-        **{key.replace("/", "_"): value for key, value in final.items() if key.startswith("val/")},
-        "steps": loop.step,
-        "tokens": loop.tokens,
-        "seconds": round(time.monotonic() - started, 2),
-        "curve": curve,
+        **train_to_end(loop, out, identity, log=log),
         "settings": dataclasses.asdict(experiment),
         "data_fingerprint": prepared.fingerprint,
         "teachers": {teacher.name: teacher.fingerprint for teacher in teachers},
@@ -121,13 +92,13 @@ def main(config: DistillConfig) -> dict[str, Any]:
         model=loop.model,
         data=prepared.describe(),
         settings=settings,
-        val_ce=final["val/ce"],
+        val_ce=metrics["val_ce"],
         teachers=[teacher.name for teacher in teachers],
     )
     export_student(loop.model, prepared.tokenizer_dir, out / "student", card=card)
     write_json(out / "metrics.json", metrics)
-    (out / "checkpoint.pt").unlink()
-    print(f"val/ce {final['val/ce']:.4f} nats per token; {out / 'metrics.json'}, {out / 'student'}")
+    (out / CHECKPOINT).unlink()
+    print(f"val/ce {metrics['val_ce']:.4f} nats per token; {out / 'metrics.json'}, {out / 'student'}")
     return metrics
 
 
@@ -151,38 +122,6 @@ def _signals(
         need = need_of([experiment.distill], experiment.student_shape, shapes)
         cache = caching.obtain(experiment, need, teachers, prepared.store, storage, resources, log)
     return teachers, None if cache is None else str(cache.folder)
-
-
-def _identity(experiment: Experiment, data_fingerprint: str) -> str:
-    from palenka_tune.config.files import fingerprint
-
-    return fingerprint({"experiment": dataclasses.asdict(experiment), "data": data_fingerprint})
-
-
-def _checkpoint(out: Path, loop: Any, curve: list[dict[str, Any]], experiment: Experiment, data_print: str) -> None:
-    from palenka_tune.distill.loop import save_checkpoint
-
-    with atomic_path(out / "checkpoint.pt") as path:
-        save_checkpoint(
-            {"loop": loop.state_dict(), "curve": curve, "identity": _identity(experiment, data_print)}, path
-        )
-
-
-def _resume(out: Path, loop: Any, experiment: Experiment, data_print: str) -> list[dict[str, Any]]:
-    """Load the checkpoint in `out`, if there is one; returns the curve so far."""
-    from palenka_tune.distill.loop import DamagedError, load_checkpoint
-
-    path = out / "checkpoint.pt"
-    if not path.exists():
-        return []
-    try:
-        state = load_checkpoint(path)
-    except DamagedError as error:
-        raise PalenkaError(f"{error}; delete it to begin again") from None
-    if state["identity"] != _identity(experiment, data_print):
-        raise UserError(f"--out {out} holds a checkpoint of other settings; give another folder or delete that one")
-    loop.load_state_dict(state["loop"])
-    return list(state["curve"])
 
 
 def cli(argv: Sequence[str]) -> int:

@@ -8,6 +8,7 @@ from palenka_tune.cluster.session import protect
 from palenka_tune.commands.options import DEFAULT_STORAGE, Parser, add_experiment_options
 from palenka_tune.config.build import parse_assignment
 from palenka_tune.search.config import DEFAULT_SPACE, resolve, shipped_spaces
+from palenka_tune.search.method import METHODS, method_settings
 
 DESCRIPTION = """\
 Search alpha, beta, temperature and the projection of hidden states for the student with the lowest dev cross-entropy.
@@ -22,6 +23,8 @@ EXAMPLES = """\
       a BabyLM folder (train*/, dev*/) on one GPU
   python -m palenka_tune.search alpha_beta --set projection.rank=32 --set beta='{log_uniform: [1, 30]}'
       fix one setting, search another over a range of your own
+  python -m palenka_tune.search poster_grid --method as_published
+      the poster's 25 points as the poster ran them, beside what they mean for the student
   python -m palenka_tune.search my_space.yaml --dry-run
       check a search space and print the plan
   python -m palenka_tune.search --resume
@@ -50,6 +53,12 @@ def cli(argv: Sequence[str]) -> int:
     )
     parser.add_argument(
         "--gpus-per-trial", type=float, default=None, help="share of a GPU for each trial (default: from its memory)"
+    )
+    parser.add_argument(
+        "--method",
+        default=None,
+        choices=list(METHODS),
+        help="as_published keeps the poster's three faults, to see what they do (default: as the space says)",
     )
     parser.add_argument(
         "--minimal-pairs", default=None, metavar="DIR", help="a BLiMP-format folder to score the models on"
@@ -83,6 +92,7 @@ def cli(argv: Sequence[str]) -> int:
         "search.samples": args.samples,
         "cache.budget_gb": args.cache_budget,
         "cache.form": "online" if args.teachers_online else None,
+        **(method_settings(args.method) if args.method else {}),
     }
     assignments = [parse_assignment(text) for text in args.overrides]
     asked = [args.space, *assignments, *(value for key, value in options.items() if key != "search.samples")]

@@ -1,9 +1,9 @@
 """The terms of the loss. All are means in nats per token or per dimension, so that none changes with batch or window.
 
-`logit_loss` gives w * CE + alpha * KL from last hidden states and output heads. It walks over chunks of positions: products
-make a chunk's logits, blocks of them that stay in a processor's cache become both terms and the gradient by the logits,
-and products turn that into the gradients by hidden states and head. No (B,T,V) tensor of student or teachers exists at
-any time.
+`logit_loss` gives w * CE + alpha * KL from last hidden states and output heads. It walks over chunks of positions:
+products make a chunk's logits, blocks of them that stay in a processor's cache become both terms and the gradient by
+the logits, and products turn that into the gradients by hidden states and head. No (B,T,V) tensor of student or
+teachers exists at any time.
 
 Shapes: B windows, T tokens, N = B*T positions, C positions of a chunk, V vocabulary, D student width, R width of the
 compared hidden states. `mask_BT` is True where a token is not padding.
@@ -31,7 +31,7 @@ BLOCK_ELEMENTS = {"cpu": 2**17, "cuda": 2**25}
 
 @dataclass(frozen=True)
 class LogitTerms:
-    """`total` = ce_weight * ce + alpha * kl with its gradient; `ce` and `kl` (None without teachers) in nats, detached."""
+    """`total` = ce_weight * ce + alpha * kl with its gradient; `ce` and `kl` (None: no teachers), detached; in nats."""
 
     total: Tensor
     ce: Tensor

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 from palenka_tune.config.build import build, full_path, leaf_paths, load_yaml
 from palenka_tune.distill.settings import DistillSettings
@@ -23,6 +23,7 @@ from palenka_tune.search.samplers import check_sampler
 from palenka_tune.search.space import KINDS, Space, apply, parse_space, searchable_paths
 
 DEFAULT_SPACE = "dskd"
+Objective = Literal["val/ce", "val/total"]
 TOP_LEVEL = (
     "description",
     "scale",
@@ -51,6 +52,9 @@ class SearchSettings:
     most. One that fails is tried again from there `max_failures` times, and so is one that did not move for
     `stall_minutes` (more than a validation takes). If more than `abort_after` trials fail for the same reason before
     any came to its end, the search stops (null: never).
+
+    `objective` `val/total` chooses the winner of a grid as the poster did, by a sum that contains the searched weights;
+    it is there to show what that does. Everything else goes by `val/ce`.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -65,9 +69,17 @@ class SearchSettings:
     checkpoint_minutes: float = 5.0
     stall_minutes: float = 20.0
     abort_after: int | None = 3
+    objective: Objective = "val/ce"
 
     def __post_init__(self) -> None:
         check_sampler(self.sampler)
+        if self.objective not in get_args(Objective):
+            raise UserError(f"search.objective is '{self.objective}'; it must be val/ce, or the poster's val/total")
+        if self.objective != "val/ce" and (self.sampler != "grid" or self.rungs):
+            raise UserError(
+                f"search.objective is {self.objective}, which searched weights rescale: no sampler or early stopping "
+                "can go by it; use val/ce, or the grid sampler with search.rungs=0"
+            )
         bounds = {"samples": (1, 10**6), "rungs": (0, 20), "reduction": (2, 100), "max_failures": (0, 1000)}
         for name, (least, most) in bounds.items():
             if not least <= getattr(self, name) <= most:

@@ -48,14 +48,14 @@ def report(job: Job, bench: Bench, ledger: Ledger, teachers: Sequence[Teacher], 
     The student and the summary come first: whatever fails in scoring, the search's result is there.
     """
     rows = job.rows(ledger)
-    folder, best, tracker = job.folder, best_row(rows), place.tracker
+    folder, best, tracker = job.folder, best_row(rows, ledger.objective), place.tracker
     label = suite_label(place.prepared, place.suite)
     _export(job, bench, best, teachers, place, None, label)
     write(job, ledger, place, state="scoring")
     plot_search(
         folder / "plots" / "search.png", rows, job.config.space, f"{folder.name}, trained on {place.prepared.name}"
     )
-    scores = _score(job, bench, rows, teachers, place)
+    scores = _score(job, bench, best, rows, teachers, place)
     write_evaluation(folder / "evaluation.json", scores, label)
     _export(job, bench, best, teachers, place, scores[0], label)
     tracker.flush(60.0)  # the run's id goes into the summary
@@ -77,6 +77,7 @@ def write(job: Job, ledger: Ledger, place: Place, *, state: str) -> dict[str, An
     return write_summary(
         job.folder / "summary.json",
         job.rows(ledger),
+        objective=ledger.objective,
         total_steps=job.total_steps,
         wall_seconds=ledger.seconds,
         mlflow={"experiment_id": tracker.experiment_id, "parent_run_id": tracker.run_id(PARENT)},
@@ -85,10 +86,14 @@ def write(job: Job, ledger: Ledger, place: Place, *, state: str) -> dict[str, An
 
 
 def _score(
-    job: Job, bench: Bench, rows: Sequence[Mapping[str, Any]], teachers: Sequence[Teacher], place: Place
+    job: Job,
+    bench: Bench,
+    best: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    teachers: Sequence[Teacher],
+    place: Place,
 ) -> list[Score]:
     """The best student first, then anchors and teachers; on a GPU if the driver has one."""
-    best = best_row(rows)
     device = resolve_device()
 
     def student(row: Mapping[str, Any]) -> Callable[[], PreTrainedModel]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,9 @@ COMPLETE, PRUNED, FAILED = "COMPLETE", "PRUNED", "FAILED"
 STATES = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, FAILED: TrialState.FAIL}
 
 ANCHORS = ("no_distillation", "vanilla_kd")
+
+# what is measured of a trial at its end beside val/ce
+TERMS = ("val_kl", "val_hidden", "val_total")
 
 # tries in a row that may only repeat known settings before the space counts as exhausted
 MAX_REPEATS = 50
@@ -61,9 +64,11 @@ class Ledger:
         samples: int,
         seed: int,
         anchors: Mapping[str, Mapping[str, float]],
+        objective: str = "val/ce",
         started: float | None = None,
     ) -> None:
         self.study, self.space, self.sampler, self.samples, self.seed = study, space, sampler, samples, seed
+        self.objective = objective
         self.anchors = {anchor: dict(values) for anchor, values in anchors.items()}
         self._running: dict[str, optuna.Trial] = {}
         self._again = [_proposal(trial) for trial in self._trials() if trial.state == TrialState.RUNNING]
@@ -131,9 +136,12 @@ class Ledger:
         if step not in self._trials()[trial.number].intermediate_values:
             trial.report(value, step)
 
-    def note(self, trial_id: str, *, steps: int, tokens: int, seconds: float) -> None:
-        """Keep how far a running trial is."""
-        self._running[trial_id].set_user_attr("progress", {"steps": steps, "tokens": tokens, "seconds": seconds})
+    def note(
+        self, trial_id: str, *, steps: int, tokens: int, seconds: float, measured: Mapping[str, float] | None = None
+    ) -> None:
+        """Keep how far a running trial is, and what was `measured` of it beside val/ce ({"val/total": 3.2, ...})."""
+        progress = {"steps": steps, "tokens": tokens, "seconds": seconds, "measured": dict(measured or {})}
+        self._running[trial_id].set_user_attr("progress", progress)
 
     def finish(self, trial_id: str, state: str, reason: str | None = None) -> None:
         """End a trial; the value of a COMPLETE or PRUNED one is its last report, and one without any has failed."""
@@ -171,8 +179,8 @@ class Ledger:
     def keepers(self) -> list[str]:
         """Ids of the trials whose weights are needed at the end: the best that is COMPLETE, and the anchors."""
         complete = [row for row in self.rows() if row["state"] == COMPLETE]
-        best = min(complete, key=lambda row: (row["val_ce"], row["trial_id"]), default=None)
-        return [row["trial_id"] for row in complete if row["anchor"] or row is best]
+        best = best_first(complete, self.objective)[:1]
+        return [row["trial_id"] for row in complete if row["anchor"] or row in best]
 
     @property
     def remaining(self) -> bool:
@@ -196,6 +204,7 @@ class Ledger:
                 continue
             attrs, values = trial.user_attrs, trial.intermediate_values
             progress = attrs.get("progress", {})
+            measured = progress.get("measured", {})
             rows.append(
                 {
                     "trial_id": attrs["trial_id"],
@@ -205,6 +214,7 @@ class Ledger:
                     "curve": {step: values[step] for step in sorted(values)},
                     "val_ce": values[max(values)] if values else None,
                     "val_ce_best": min(values.values()) if values else None,
+                    **{name: measured.get(name.replace("_", "/")) for name in TERMS},
                     "steps": progress.get("steps", 0),
                     "tokens": progress.get("tokens", 0),
                     "seconds": progress.get("seconds", 0.0),
@@ -212,6 +222,17 @@ class Ledger:
                 }
             )
         return rows
+
+
+def best_first(rows: Iterable[Mapping[str, Any]], objective: str = "val/ce") -> list[Mapping[str, Any]]:
+    """The COMPLETE rows, the best by `objective` first.
+
+    By `val/total` anchors are left out: with no weight on any term the smallest sum would always be theirs.
+    """
+    complete = [row for row in rows if row["state"] == COMPLETE]
+    if objective != "val/ce":
+        complete = [row for row in complete if not row["anchor"]]
+    return sorted(complete, key=lambda row: (row[objective.replace("/", "_")], row["trial_id"]))
 
 
 def _attributes(number: int, values: Mapping[str, Any]) -> dict[str, Any]:

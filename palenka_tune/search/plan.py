@@ -12,6 +12,7 @@ from palenka_tune.models.presets import get_preset
 from palenka_tune.models.scales import parameter_count
 from palenka_tune.search import provenance
 from palenka_tune.search.config import SearchConfig, grid_size
+from palenka_tune.search.method import units
 
 
 def samples(config: SearchConfig) -> int:
@@ -67,6 +68,12 @@ def plan(config: SearchConfig) -> str:
         f"  search    {samples(config)} trials by {search.sampler} besides 2 anchors; {stopping}; "
         f"seed {experiment.seed}"
     )
+    if search.objective != "val/ce":
+        lines.append(f"  objective {search.objective}, which contains the searched weights, as the poster's did")
+    if not experiment.distill.hidden_gradient:
+        lines.append("  hidden    evaluated without a gradient, as the poster's was: beta cannot change a student")
+    if experiment.distill.kl_reduction == "sequence":
+        lines.append(f"  units     {units(experiment.distill.alpha or 1.0, 'sequence', window)}")
     for parameter in config.space.parameters:
         values = (
             list(parameter.choices)

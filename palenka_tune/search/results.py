@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from palenka_tune.config.files import atomic_path, write_json
 from palenka_tune.errors import PalenkaError
-from palenka_tune.search.ledger import COMPLETE, FAILED, PRUNED
+from palenka_tune.search.ledger import COMPLETE, FAILED, PRUNED, TERMS, best_first
 from palenka_tune.search.space import Space, label
 
 
@@ -22,7 +22,7 @@ def write_trials(path: Path, rows: Sequence[Mapping[str, Any]], space: Space) ->
     columns: dict[str, list[Any]] = {key: [row[key] for row in rows] for key in ("trial_id", "state", "anchor")}
     for name in names:
         columns[name] = _uniform([label(row["values"].get(name)) for row in rows])
-    for key in ("val_ce", "val_ce_best", "steps", "tokens", "seconds", "reason"):
+    for key in ("val_ce", "val_ce_best", *TERMS, "steps", "tokens", "seconds", "reason"):
         columns[key] = [row[key] for row in rows]
     with atomic_path(path) as temporary:
         pq.write_table(pa.table(columns), temporary)
@@ -36,13 +36,13 @@ def _uniform(values: list[Any]) -> list[Any]:
     return [None if value is None else str(value) for value in values]
 
 
-def best_row(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The COMPLETE trial with the lowest `val_ce`; raises `PalenkaError` if there is none."""
-    complete = [row for row in rows if row["state"] == COMPLETE]
-    if not complete:
+def best_row(rows: Sequence[Mapping[str, Any]], objective: str = "val/ce") -> Mapping[str, Any]:
+    """The COMPLETE trial with the lowest `objective`; raises `PalenkaError` if there is none."""
+    best = best_first(rows, objective)
+    if not best:
         reasons = sorted({str(row["reason"]) for row in rows if row["reason"]}) or ["no trial was run"]
         raise PalenkaError(f"no trial was trained to the end ({reasons[0]}); see trials.parquet for each reason")
-    return min(complete, key=lambda row: (row["val_ce"], row["trial_id"]))
+    return best[0]
 
 
 def anchor_row(rows: Sequence[Mapping[str, Any]], anchor: str) -> Mapping[str, Any] | None:
@@ -55,18 +55,18 @@ def write_summary(
     path: Path,
     rows: Sequence[Mapping[str, Any]],
     *,
+    objective: str = "val/ce",
     total_steps: int,
     wall_seconds: float,
     mlflow: Mapping[str, Any],
     extra: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Write and return `summary.json`; `best` is None as long as no trial was trained to the end."""
-    complete = [row for row in rows if row["state"] == COMPLETE]
-    best = best_row(rows) if complete else None
+    best = next(iter(best_first(rows, objective)), None)
     run = sum(row["steps"] for row in rows)
     full = total_steps * len(rows)
     summary = {
-        "objective": {"metric": "val/ce", "mode": "min", "unit": "nats per token"},
+        "objective": {"metric": objective, "mode": "min", "unit": "nats per token"},
         "best": best
         and {
             "trial_id": best["trial_id"],

@@ -94,7 +94,11 @@ class LedgerSearcher(Searcher):
         if "val/ce" in result:
             self.ledger.report(trial_id, int(result["steps"]), float(result["val/ce"]))
         self.ledger.note(
-            trial_id, steps=int(result["steps"]), tokens=int(result["tokens"]), seconds=float(result["seconds"])
+            trial_id,
+            steps=int(result["steps"]),
+            tokens=int(result["tokens"]),
+            seconds=float(result["seconds"]),
+            measured={name: float(result[name]) for name in ("val/kl", "val/hidden", "val/total") if name in result},
         )
         self._tell("reported", trial_id, result)
 

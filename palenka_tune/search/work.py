@@ -38,6 +38,7 @@ def carry_out(config: SearchConfig, options: SearchOptions, place: Place, study:
         samples=samples(config),
         seed=experiment.seed,
         anchors=anchor_values(experiment.distill.alpha),
+        objective=config.search.objective,
         started=place.started,
     )
     with ray_session(options.address) as resources:

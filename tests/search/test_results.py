@@ -26,6 +26,10 @@ def row(number, state="COMPLETE", val_ce=3.0, anchor=None, **values):
         "val_ce": val_ce,
         "curve": {10: 4.0, 90: val_ce} if state == "COMPLETE" else {10: val_ce} if val_ce else {},
         "val_ce_best": val_ce,
+        "val_kl": None,
+        "val_hidden": None,
+        # grows with the weights, as the poster's objective does
+        "val_total": val_ce and val_ce + sum(values.get(name, 0.0) for name in ("alpha", "beta")),
         "steps": 90 if state == "COMPLETE" else 10,
         "tokens": 900,
         "seconds": 1.5,
@@ -59,6 +63,12 @@ def test_the_best_is_a_trial_that_was_trained_to_the_end():
     assert best_row(ROWS)["trial_id"] == "trial-0002"
     with pytest.raises(PalenkaError, match="why"):
         best_row(ROWS[3:])
+
+
+def test_by_the_total_the_smallest_weights_win_among_the_points_of_the_grid():
+    rows = [*ROWS, row(5, val_ce=3.15, alpha=0.1, beta=0.1)]
+    assert best_row(rows)["trial_id"] == "trial-0002"
+    assert best_row(rows, "val/total")["trial_id"] == "trial-0005"
 
 
 def test_summary_has_the_promised_keys(tmp_path):

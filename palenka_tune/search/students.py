@@ -1,0 +1,210 @@
+"""Students trained side by side on Ray, each to its end: finalists over seeds, and the distilled rows of the poster.
+
+In: `StudentJob`s, plain data. Out: for each what `result.json` in its folder holds, beside `student/`, a Hugging Face
+folder. A job whose result is there is not run again; one that was stopped goes on from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from palenka_tune.config.files import fingerprint, read_json, write_json, write_text
+from palenka_tune.config.recipe import Recipe
+from palenka_tune.distill.settings import DistillSettings
+from palenka_tune.errors import PalenkaError
+from palenka_tune.search.student import Bench, BenchSpec
+
+RESULT, STUDENT, PROGRESS = "result.json", "student", "progress.txt"
+RETRIES = 2  # of a process that died
+SAY_SECONDS = 20.0
+BETWEEN = 256  # dev windows of a validation before the end
+
+
+@dataclass(frozen=True)
+class StudentJob:
+    """One student: what it is trained on and how, the `folder` it goes to, and what its model card says.
+
+    `data` is the fingerprint of the data, `teachers` the teachers' names and fingerprints: with the settings they are
+    the student's identity.
+    """
+
+    name: str
+    folder: str
+    bench: BenchSpec
+    distill: DistillSettings
+    recipe: Recipe
+    seed: int
+    tokenizer_dir: str
+    data: str
+    data_line: str
+    teachers: tuple[tuple[str, str], ...]
+
+    @property
+    def identity(self) -> str:
+        settings = {"distill": asdict(self.distill), "recipe": asdict(self.recipe), "seed": self.seed}
+        student = asdict(self.bench.student)
+        return fingerprint({**settings, "student": student, "data": self.data, "teachers": self.teachers})
+
+    def result(self) -> dict[str, Any] | None:
+        """What an earlier run of this very job left."""
+        path = Path(self.folder) / RESULT
+        if not path.exists():
+            return None
+        found: dict[str, Any] = read_json(path)
+        return found if found.get("identity") == self.identity else None
+
+
+@lru_cache(maxsize=1)
+def _bench(spec: BenchSpec) -> Bench:
+    """The bench of a process, which the jobs that it runs one after another share."""
+    return Bench(spec)
+
+
+def train_student(job: StudentJob, threads: int = 1) -> dict[str, Any]:
+    """Train one student in this process; returns its result, which has `failed` with a reason if it diverged."""
+    import torch
+    from transformers.utils import logging as transformers_logging
+
+    from palenka_tune.distill.loop import DivergedError
+    from palenka_tune.models.card import model_card
+    from palenka_tune.models.export import export_student
+    from palenka_tune.search.training import CHECKPOINT, train_to_end, weights_sha256
+
+    known = job.result()
+    if known is not None:
+        return known
+    transformers_logging.set_verbosity_error()
+    torch.set_num_threads(threads)
+    folder = Path(job.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    loop = _bench(job.bench).loop(job.distill, job.recipe, seed=job.seed)
+    try:
+        measured = train_to_end(
+            loop,
+            folder,
+            job.identity,
+            between=BETWEEN,
+            strict=False,
+            log=lambda line: write_text(folder / PROGRESS, line),
+        )
+    except DivergedError as error:
+        return {"name": job.name, "failed": f"diverged: {error}"}
+    card = model_card(
+        title=job.name,
+        model=loop.model,
+        data=job.data_line,
+        settings={**asdict(job.distill), **asdict(job.recipe), "seed": job.seed},
+        val_ce=measured["val_ce"],
+        teachers=[name for name, _ in job.teachers] if job.distill.alpha or job.distill.beta else [],
+    )
+    export_student(loop.model, job.tokenizer_dir, folder / STUDENT, card=card)
+    result = {
+        "name": job.name,
+        "identity": job.identity,
+        "seed": job.seed,
+        **measured,
+        "weights_sha256": weights_sha256(loop.model),
+    }
+    write_json(folder / RESULT, result)
+    for name in (CHECKPOINT, PROGRESS):
+        (folder / name).unlink(missing_ok=True)
+    return result
+
+
+def train_students(
+    jobs: Sequence[StudentJob],
+    *,
+    concurrent: int,
+    cpus: int,
+    gpus: float,
+    log: Callable[[str], None],
+    on_result: Callable[[StudentJob, dict[str, Any]], None] = lambda job, result: None,
+) -> list[dict[str, Any]]:
+    """Train `jobs` in the open Ray session, `concurrent` at a time with `cpus` cores and `gpus` of a GPU each.
+
+    Returns their results in order; a job that failed has `failed`, the reason, and the others go on.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    waiting = []
+    for job in jobs:
+        known = job.result()
+        if known is None:
+            waiting.append(job)
+        else:
+            found[job.name] = known
+            on_result(job, known)
+    if found:
+        log(f"{len(found)} of {len(jobs)} students are there already")
+
+    def done(job: StudentJob, result: dict[str, Any]) -> None:
+        found[job.name] = result
+        how = (
+            result.get("failed") or f"val/ce {result['val_ce']:.4f}, {result['steps']} steps, {result['seconds']:.0f} s"
+        )
+        log(f"[{len(found)}/{len(jobs)}] {job.name}: {how}")
+        on_result(job, result)
+
+    run_tasks(train_student, waiting, done, concurrent=concurrent, cpus=cpus, gpus=gpus, log=log)
+    return [found[job.name] for job in jobs]
+
+
+def run_tasks(
+    function: Callable[[Any, int], dict[str, Any]],
+    jobs: Sequence[Any],
+    done: Callable[[Any, dict[str, Any]], None],
+    *,
+    concurrent: int,
+    cpus: int,
+    gpus: float,
+    log: Callable[[str], None],
+) -> None:
+    """Run `function(job, cpus)` for every job as Ray tasks and call `done(job, result)` as each ends.
+
+    A process that died is tried again; what cannot be run is `done` with `{"name", "failed"}`. What the jobs last wrote
+    to `progress.txt` in their `folder` is logged from time to time. Jobs in flight are cancelled if the caller is.
+    """
+    import ray
+
+    task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(function)
+    waiting = list(jobs)
+    running: dict[Any, Any] = {}
+    said = time.monotonic()
+    try:
+        while waiting or running:
+            while waiting and len(running) < concurrent:
+                job = waiting.pop(0)
+                running[task.remote(job, cpus)] = job
+            ended, _ = ray.wait(list(running), timeout=1.0)
+            for reference in ended:
+                job = running.pop(reference)
+                done(job, _outcome(reference, job))
+            if time.monotonic() - said > SAY_SECONDS:
+                said = time.monotonic()
+                for job in running.values():
+                    path = Path(job.folder) / PROGRESS
+                    if path.exists():
+                        log(f"{job.name}: {path.read_text(encoding='utf-8')}")
+    finally:
+        for reference in running:
+            ray.cancel(reference, force=True)
+
+
+def _outcome(reference: Any, job: Any) -> dict[str, Any]:
+    """A task's result, or why there is none."""
+    import ray
+
+    try:
+        result: dict[str, Any] = ray.get(reference)
+        return result
+    except ray.exceptions.RayTaskError as error:
+        reason = (
+            error.cause if isinstance(error.cause, PalenkaError) else f"{type(error.cause).__name__}: {error.cause}"
+        )
+    except ray.exceptions.RayError as error:
+        reason = f"its process died {RETRIES + 1} times ({str(error).strip().splitlines()[0]})"
+    return {"name": job.name, "failed": str(reason).strip().splitlines()[0]}
