@@ -49,6 +49,17 @@ def cli(argv: Sequence[str]) -> int:
         "--samples", type=int, default=None, help="trials to propose besides the two anchors (default: the space's)"
     )
     parser.add_argument(
+        "--finalists",
+        type=int,
+        default=None,
+        metavar="K",
+        help="best configurations to train again on all data over several seeds, with both anchors (default: the "
+        "space's)",
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=None, metavar="S", help="seeds of each finalist (default: the space's, 3)"
+    )
+    parser.add_argument(
         "--concurrent", type=int, default=None, help="trials at a time (default: one per CPU core, or what GPUs hold)"
     )
     parser.add_argument(
@@ -90,12 +101,15 @@ def cli(argv: Sequence[str]) -> int:
         "data.source": args.data,
         "seed": args.seed,
         "search.samples": args.samples,
+        "search.finalists": args.finalists,
+        "search.seeds": args.seeds,
         "cache.budget_gb": args.cache_budget,
         "cache.form": "online" if args.teachers_online else None,
         **(method_settings(args.method) if args.method else {}),
     }
     assignments = [parse_assignment(text) for text in args.overrides]
-    asked = [args.space, *assignments, *(value for key, value in options.items() if key != "search.samples")]
+    more = ("search.samples", "search.finalists", "search.seeds")
+    asked = [args.space, *assignments, *(value for key, value in options.items() if key not in more)]
     config = None  # of a search that goes on, unless the command says more: as it was
     if not args.resume or any(value is not None for value in asked):
         config = resolve(args.space, options=options, assignments=assignments)
@@ -114,6 +128,8 @@ def cli(argv: Sequence[str]) -> int:
             study_storage=args.study_storage,
             resume=args.resume,
             samples=args.samples,
+            finalists=args.finalists,
+            seeds=args.seeds,
             quiet=args.quiet,
             dry_run=args.dry_run,
         ),

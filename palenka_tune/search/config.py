@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
 from palenka_tune.config.build import build, full_path, leaf_paths, load_yaml
+from palenka_tune.config.recipe import Recipe
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.errors import UserError, nearest
@@ -53,6 +54,9 @@ class SearchSettings:
     `stall_minutes` (more than a validation takes). If more than `abort_after` trials fail for the same reason before
     any came to its end, the search stops (null: never).
 
+    The best `finalists` configurations (0: none) and both anchors are then trained again on all windows, each with
+    `seeds` seeds, for a verdict with an interval.
+
     `objective` `val/total` chooses the winner of a grid as the poster did, by a sum that contains the searched weights;
     it is there to show what that does. Everything else goes by `val/ce`.
     """
@@ -69,6 +73,8 @@ class SearchSettings:
     checkpoint_minutes: float = 5.0
     stall_minutes: float = 20.0
     abort_after: int | None = 3
+    finalists: int = 0
+    seeds: int = 3
     objective: Objective = "val/ce"
 
     def __post_init__(self) -> None:
@@ -81,6 +87,7 @@ class SearchSettings:
                 "can go by it; use val/ce, or the grid sampler with search.rungs=0"
             )
         bounds = {"samples": (1, 10**6), "rungs": (0, 20), "reduction": (2, 100), "max_failures": (0, 1000)}
+        bounds |= {"finalists": (0, 1000), "seeds": (1, 1000)}
         for name, (least, most) in bounds.items():
             if not least <= getattr(self, name) <= most:
                 raise UserError(f"search.{name} is {getattr(self, name)}; it must be from {least} to {most:,}")
@@ -105,6 +112,11 @@ class SearchConfig:
     search: SearchSettings
     space: Space
     raw_parameters: dict[str, Any]
+
+    def settings_of(self, values: Mapping[str, Any]) -> tuple[DistillSettings, Recipe]:
+        """The loss and the recipe of a trial with these values of the searched settings."""
+        fixed, recipe = dataclasses.asdict(self.experiment.distill), dataclasses.asdict(self.experiment.recipe)
+        return apply(fixed, recipe, values, self.space_name)
 
     def tree(self) -> dict[str, Any]:
         """The whole configuration as plain data, as `search.yaml` keeps it and a search can be started from again."""
@@ -242,7 +254,7 @@ def check_space(config: SearchConfig, where: str, shapes: tuple[ModelShape, ...]
         config.space.grid(where)
     experiment.check_distillation(experiment.distill, shapes)
     for values in config.space.corners():
-        distill, _ = apply(dataclasses.asdict(experiment.distill), dataclasses.asdict(experiment.recipe), values, where)
+        distill, _ = config.settings_of(values)
         try:
             experiment.check_distillation(distill, shapes)
         except UserError as error:
@@ -251,9 +263,8 @@ def check_space(config: SearchConfig, where: str, shapes: tuple[ModelShape, ...]
 
 def losses(config: SearchConfig, anchors: Iterable[Mapping[str, Any]] = ()) -> Iterator[DistillSettings]:
     """The losses that a search can train, a corner of the space each, and those of the `anchors`."""
-    fixed, recipe = dataclasses.asdict(config.experiment.distill), dataclasses.asdict(config.experiment.recipe)
     for values in (*config.space.corners(), *anchors):
-        yield apply(fixed, recipe, values, config.space_name)[0]
+        yield config.settings_of(values)[0]
 
 
 def restrict_rank(config: SearchConfig, most: int, reason: str) -> SearchConfig:

@@ -142,7 +142,7 @@ def load_student(job: Job, bench: Bench, row: Mapping[str, Any], log: Callable[[
         state = load_checkpoint(checkpoints.checkpoint_path(job.checkpoints, trial_id))
     except (DamagedError, FileNotFoundError) as error:
         log(f"{error}; {trial_id} is trained again for its weights")
-        loop = bench.loop(*job.settings_of(row["values"]), seed=seed)
+        loop = bench.loop(*job.config.settings_of(row["values"]), seed=seed)
         loop.run_until(loop.total_steps)
         return loop.model.cpu()
     model = bench.build_student(seed, device="cpu")

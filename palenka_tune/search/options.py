@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -10,7 +11,8 @@ class SearchOptions:
     """Where and how a search runs; nothing here changes what a trial trains.
 
     `concurrent` and `gpus_per_trial` None: chosen from the cluster. `minimal_pairs` None: the corpus' own, if any.
-    With `resume` the search `name` goes on (None: the one that ran last); `samples` then asks for more trials.
+    With `resume` the search `name` goes on (None: the one that ran last); `samples` then asks for more trials,
+    `finalists` and `seeds` for other finalists.
     """
 
     name: str | None = None
@@ -22,5 +24,13 @@ class SearchOptions:
     study_storage: str | None = None
     resume: bool = False
     samples: int | None = None
+    finalists: int | None = None
+    seeds: int | None = None
     quiet: bool = False
     dry_run: bool = False
+
+    @property
+    def again(self) -> dict[str, Any]:
+        """What a search that goes on is asked for beyond what it was started with: {search setting: value}."""
+        given = {"samples": self.samples, "finalists": self.finalists, "seeds": self.seeds}
+        return {name: value for name, value in given.items() if value is not None}

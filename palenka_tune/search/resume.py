@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from palenka_tune.search.plan import flat, search_yaml, tree
 from palenka_tune.teachers.spec import Teacher
 
 # settings that shape no trial: a resumed search may have others
-FREE = ("max_failures", "checkpoint_minutes", "stall_minutes", "abort_after")
+FREE = ("max_failures", "checkpoint_minutes", "stall_minutes", "abort_after", "finalists", "seeds")
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class Wanted:
 
 
 def resumed(
-    wanted: Wanted, folder: Path, given: SearchConfig | None, samples: int | None, log: Callable[[str], None]
+    wanted: Wanted, folder: Path, given: SearchConfig | None, again: Mapping[str, Any], log: Callable[[str], None]
 ) -> tuple[SearchConfig, Wanted]:
-    """The search to go on with: as it was, with the settings of `given` that shape no trial.
+    """The search to go on with: as it was, with the settings of `given` that shape no trial, and what `again` asks for.
 
     A damaged `search.yaml` is put back first. Raises `UserError` if `given` is another search.
     """
@@ -73,8 +73,7 @@ def resumed(
     if given is not None:
         _check_same(wanted.asked, tree(given), folder)
         free = {name: getattr(given.search, name) for name in FREE}
-    free["samples"] = samples or config.search.samples
-    search = dataclasses.replace(config.search, **free)
+    search = dataclasses.replace(config.search, **free, **{k: v for k, v in again.items() if k not in free})
     if search != config.search:
         config = dataclasses.replace(config, search=search)
         wanted = dataclasses.replace(wanted, yaml=search_yaml(config, wanted.data))

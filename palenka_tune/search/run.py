@@ -88,7 +88,7 @@ def main(config: SearchConfig | None, options: SearchOptions, console: Console |
             study = run_folder.open_study(folder, url, full)
         wanted = None if study is None else Wanted.of(study)
         if wanted is not None and study is not None:
-            config, changed = resumed(wanted, folder, config, options.samples, log)
+            config, changed = resumed(wanted, folder, config, options.again, log)
             if run_folder.is_finished(study, folder):
                 return _finished(folder, more=changed != wanted, log=log)
             log(f"going on with {folder}")

@@ -8,7 +8,7 @@ import logging
 import math
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,6 @@ from typing import Any
 from palenka_tune.cluster.processes import kill_process
 from palenka_tune.cluster.session import Resources, own_node_is_up
 from palenka_tune.cluster.stop import Fault, Patience, handled
-from palenka_tune.config.recipe import Recipe
-from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.errors import PalenkaError
 from palenka_tune.models.presets import get_preset
 from palenka_tune.models.scales import parameter_count
@@ -26,7 +24,7 @@ from palenka_tune.search.ledger import Ledger, Proposal
 from palenka_tune.search.observer import Observer
 from palenka_tune.search.pulse import SearchPulse
 from palenka_tune.search.rungs import Rungs, rung_steps
-from palenka_tune.search.space import apply, effective
+from palenka_tune.search.space import effective
 from palenka_tune.search.student import BenchSpec
 from palenka_tune.search.watch import Watch
 
@@ -115,20 +113,14 @@ class Job:
     def checkpoints(self) -> Path:
         return self.folder / "checkpoints"
 
-    def settings_of(self, proposal_values: Mapping[str, Any]) -> tuple[DistillSettings, Recipe]:
-        experiment = self.config.experiment
-        return apply(
-            dataclasses.asdict(experiment.distill), dataclasses.asdict(experiment.recipe), proposal_values, "search"
-        )
-
     def settings(self, proposal: Proposal) -> dict[str, Any]:
         """All settings of a trial, searched and fixed, as plain data."""
-        distill, recipe = self.settings_of(proposal.values)
+        distill, recipe = self.config.settings_of(proposal.values)
         return {**dataclasses.asdict(distill), "recipe": dataclasses.asdict(recipe)}
 
     def trial_config(self, proposal: Proposal) -> dict[str, Any]:
         """The configuration of a `StudentTrial`."""
-        distill, recipe = self.settings_of(proposal.values)
+        distill, recipe = self.config.settings_of(proposal.values)
         search = self.config.search
         return {
             "trial_id": proposal.trial_id,
@@ -150,7 +142,7 @@ class Job:
         rows = ledger.rows()
         for row in rows:
             if row["anchor"]:
-                tree = self.settings_of(row["values"])[0]
+                tree = self.config.settings_of(row["values"])[0]
                 fixed = {p.name: _lookup(tree, p.name) for p in self.config.space.parameters if "recipe." not in p.name}
                 row["values"] = effective({**fixed, **row["values"]})
         return rows

@@ -156,11 +156,11 @@ def test_more_samples_may_be_asked_for_and_are_kept(begun):
     again, changed = resumed(wanted, folder, None, 40, print)
     assert again.search.samples == 40
     (folder / "search.yaml").write_text(changed.yaml)
-    assert resumed(changed, folder, None, None, print)[0].search.samples == 40
+    assert resumed(changed, folder, None, {}, print)[0].search.samples == 40
     given = resolve(
         "smoke", options={"search.max_failures": 7}, assignments=[("beta", 3.0), ("layer_map", {0: 0, 4: 4})]
     )
-    assert resumed(wanted, folder, given, 9, print)[0].search.samples == 9
+    assert resumed(wanted, folder, given, {"samples": 9}, print)[0].search.samples == 9
     kept = resumed(changed, folder, given, None, print)[0].search  # not asked for on the command line: as it was
     assert (kept.samples, kept.max_failures) == (40, 7)
 

@@ -1,0 +1,174 @@
+"""After a search: its best configurations and both anchors trained again, on all windows and over several seeds.
+
+In: the ledger's rows and the teachers. Out: the students in `finalists/` and a row for each, as `finalists.parquet`
+keeps them. Seeds are paired: for one seed all configurations begin with the same weights and see the same batches.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from palenka_tune.cache.plan import need_of
+from palenka_tune.cluster.session import Resources
+from palenka_tune.config.files import atomic_path
+from palenka_tune.errors import PalenkaError, UserError
+from palenka_tune.search import caching
+from palenka_tune.search.config import SearchConfig
+from palenka_tune.search.experiment import Experiment, StudentSettings
+from palenka_tune.search.finish import Place
+from palenka_tune.search.ledger import anchor_values, best_first
+from palenka_tune.search.mlflow_observer import PARENT
+from palenka_tune.search.plan import flat
+from palenka_tune.search.student import BenchSpec
+from palenka_tune.search.students import StudentJob, train_students
+from palenka_tune.search.tuning import Placement
+from palenka_tune.teachers.spec import Teacher
+
+FOLDER, TABLE = "finalists", "finalists.parquet"
+TERMS = ("val_ce", "val_ppl", "val_kl", "val_hidden", "val_total")
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What is trained over seeds: a trial of the search, or an anchor."""
+
+    name: str
+    role: str
+    values: Mapping[str, Any]
+
+
+def configurations(rows: Sequence[Mapping[str, Any]], top: int, alpha: float) -> list[Configuration]:
+    """Both anchors and the `top` proposed trials by val/ce; raises `PalenkaError` if none was trained to its end."""
+    trials = [row for row in best_first(rows) if not row["anchor"]][:top]
+    if not trials:
+        raise PalenkaError("no proposed trial was trained to its end, so there is nobody to make a finalist of")
+    anchors = [Configuration(name, "anchor", values) for name, values in anchor_values(alpha).items()]
+    return anchors + [Configuration(row["trial_id"], "finalist", row["values"]) for row in trials]
+
+
+def whole(student: StudentSettings) -> StudentSettings:
+    """The student's settings with all windows of train and dev."""
+    return dataclasses.replace(student, train_fraction=1.0, train_windows=None, dev_windows=None)
+
+
+def train(
+    config: SearchConfig,
+    chosen: Sequence[Configuration],
+    teachers: Sequence[Teacher],
+    place: Place,
+    placement: Placement,
+    resources: Resources,
+) -> list[dict[str, Any]]:
+    """Train every configuration with every seed in the open Ray session; returns a row per student.
+
+    Raises `PalenkaError` if one cannot be trained; the others are kept.
+    """
+    experiment = dataclasses.replace(config.experiment, student=whole(config.experiment.student))
+    settings = {each.name: config.settings_of(each.values) for each in chosen}
+    bench = BenchSpec(
+        store=str(place.prepared.store.folder),
+        student=experiment.student,
+        teachers=tuple(str(teacher.folder) for teacher in teachers),
+        device=placement.device,
+        cache=cache_for([distill for distill, _ in settings.values()], experiment, teachers, place, resources),
+    )
+    jobs = [
+        StudentJob(
+            name=f"{each.name}-seed{seed}",
+            folder=str(place.folder / FOLDER / f"{each.name}-seed{seed}"),
+            bench=bench,
+            distill=settings[each.name][0],
+            recipe=settings[each.name][1],
+            seed=seed,
+            tokenizer_dir=str(place.prepared.tokenizer_dir),
+            data=place.prepared.fingerprint,
+            data_line=place.prepared.describe(),
+            teachers=tuple((teacher.name, teacher.fingerprint) for teacher in teachers),
+        )
+        for seed in range(experiment.seed, experiment.seed + config.search.seeds)
+        for each in chosen
+    ]
+    place.log(
+        f"finalists: {len(chosen)} configurations with {config.search.seeds} seeds each, on all windows; "
+        f"{placement.describe()}"
+    )
+    results = train_students(
+        jobs,
+        concurrent=placement.concurrent,
+        cpus=placement.cpus_per_trial,
+        gpus=placement.gpus_per_trial,
+        log=place.log,
+        on_result=lambda job, result: _track(place, job, result),
+    )
+    for result in results:
+        if "failed" in result:
+            raise PalenkaError(
+                f"finalist {result['name']} could not be trained ({result['failed']}); the others are kept: go on "
+                f"with --resume --name {place.folder.name}, or with fewer --finalists"
+            )
+    return [
+        {
+            "config": each.name,
+            "role": each.role,
+            "seed": job.seed,
+            "alpha": job.distill.alpha,
+            "beta": job.distill.beta,
+            **{name: result.get(name) for name in TERMS},
+            **{name: result[name] for name in ("steps", "tokens", "seconds", "weights_sha256")},
+            "folder": str(Path(job.folder).relative_to(place.folder)),
+        }
+        for job, result, each in zip(jobs, results, itertools.cycle(chosen))
+    ]
+
+
+def _track(place: Place, job: StudentJob, result: Mapping[str, Any]) -> None:
+    """A run of its own in MLflow."""
+    key = f"finalist-{job.name}"
+    tags = {"palenka.role": "finalist", "palenka.configuration": job.name.rsplit("-seed", 1)[0]}
+    params = {**flat(dataclasses.asdict(job.distill)), **flat({"recipe": dataclasses.asdict(job.recipe)})}
+    place.tracker.start_run(key, name=key, parent=PARENT, tags=tags, params={**params, "seed": job.seed})
+    if "failed" not in result:
+        measured = {name.replace("_", "/", 1): result.get(name) for name in TERMS}
+        place.tracker.log_metrics(key, measured, step=result["tokens"])
+    place.tracker.end_run(key, "FAILED" if "failed" in result else "FINISHED")
+
+
+def cache_for(
+    losses: Sequence[Any], experiment: Experiment, teachers: Sequence[Teacher], place: Place, resources: Resources
+) -> str | None:
+    """The folder of a cache over all windows for these losses; None where it does not fit and teachers run online."""
+    need = need_of(losses, experiment.student_shape, tuple(teacher.shape for teacher in teachers))
+    try:
+        cache = caching.obtain(
+            experiment, need, teachers, place.prepared.store, place.storage, lambda: resources, place.log
+        )
+    except UserError as error:
+        if experiment.cache.form != "auto":
+            raise
+        place.log(f"the teachers run on every batch, since {error}")
+        return None
+    return None if cache is None else str(cache.folder)
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write `finalists.parquet`."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.table({name: [row.get(name) for row in rows] for name in names}), temporary)
+
+
+def clean(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Delete students of an earlier choice of finalists."""
+    kept = {str(row["folder"]) for row in rows}
+    for path in (folder / FOLDER).iterdir():
+        if str(path.relative_to(folder)) not in kept:
+            shutil.rmtree(path, ignore_errors=True)
