@@ -16,6 +16,7 @@ from palenka_tune.cache.store import TeacherCache
 from palenka_tune.cluster.session import Resources
 from palenka_tune.data.store import TokenStore
 from palenka_tune.distill.shapes import ModelShape
+from palenka_tune.errors import UserError
 from palenka_tune.search import teaching
 from palenka_tune.search.config import SearchConfig, losses, restrict_rank
 from palenka_tune.search.experiment import Experiment
@@ -101,3 +102,24 @@ def obtain(
         seed=experiment.seed,
         log=log,
     )
+
+
+def obtain_if_it_fits(
+    experiment: Experiment,
+    need: Need,
+    teachers: Sequence[Teacher],
+    store: TokenStore,
+    storage: Path,
+    resources: Callable[[], Resources],
+    log: Callable[[str], None],
+) -> str | None:
+    """The folder of the cache that `obtain` gives; None also where none fits and the form is left to us: the teachers
+    then run on every batch, which no loss notices."""
+    try:
+        cache = obtain(experiment, need, teachers, store, storage, resources, log)
+    except UserError as error:
+        if experiment.cache.form != "auto":
+            raise
+        log(f"the teachers run on every batch, since {error}")
+        return None
+    return None if cache is None else str(cache.folder)

@@ -20,10 +20,10 @@ import pyarrow.parquet as pq
 from palenka_tune.cache.plan import need_of
 from palenka_tune.cluster.session import Resources
 from palenka_tune.config.files import atomic_path
-from palenka_tune.errors import PalenkaError, UserError
+from palenka_tune.errors import PalenkaError
 from palenka_tune.search import caching
 from palenka_tune.search.config import SearchConfig
-from palenka_tune.search.experiment import Experiment, StudentSettings
+from palenka_tune.search.experiment import StudentSettings
 from palenka_tune.search.finish import Place
 from palenka_tune.search.ledger import anchor_values, best_first
 from palenka_tune.search.mlflow_observer import PARENT
@@ -74,12 +74,16 @@ def train(
     """
     experiment = dataclasses.replace(config.experiment, student=whole(config.experiment.student))
     settings = {each.name: config.settings_of(each.values) for each in chosen}
+    shapes = tuple(teacher.shape for teacher in teachers)
+    need = need_of([distill for distill, _ in settings.values()], experiment.student_shape, shapes)
     bench = BenchSpec(
         store=str(place.prepared.store.folder),
         student=experiment.student,
         teachers=tuple(str(teacher.folder) for teacher in teachers),
         device=placement.device,
-        cache=cache_for([distill for distill, _ in settings.values()], experiment, teachers, place, resources),
+        cache=caching.obtain_if_it_fits(
+            experiment, need, teachers, place.prepared.store, place.storage, lambda: resources, place.log
+        ),
     )
     jobs = [
         StudentJob(
@@ -140,23 +144,6 @@ def _track(place: Place, job: StudentJob, result: Mapping[str, Any]) -> None:
         measured = {name.replace("_", "/", 1): result.get(name) for name in TERMS}
         place.tracker.log_metrics(key, measured, step=result["tokens"])
     place.tracker.end_run(key, "FAILED" if "failed" in result else "FINISHED")
-
-
-def cache_for(
-    losses: Sequence[Any], experiment: Experiment, teachers: Sequence[Teacher], place: Place, resources: Resources
-) -> str | None:
-    """The folder of a cache over all windows for these losses; None where it does not fit and teachers run online."""
-    need = need_of(losses, experiment.student_shape, tuple(teacher.shape for teacher in teachers))
-    try:
-        cache = caching.obtain(
-            experiment, need, teachers, place.prepared.store, place.storage, lambda: resources, place.log
-        )
-    except UserError as error:
-        if experiment.cache.form != "auto":
-            raise
-        place.log(f"the teachers run on every batch, since {error}")
-        return None
-    return None if cache is None else str(cache.folder)
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import yaml
 
 from palenka_tune.cache.store import TeacherCache
 from palenka_tune.config.files import write_text
@@ -41,6 +42,11 @@ class Wanted:
         """None if the process died before it wrote this down: nothing was begun then."""
         found = study.user_attrs.get("search")
         return None if found is None else cls(**found)
+
+    @property
+    def samples(self) -> int:
+        """Trials that are proposed."""
+        return int(yaml.safe_load(self.yaml)["search"]["samples"])
 
     def keep(self, study: optuna.Study) -> None:
         """Write it into the study, unless it is there."""
@@ -101,11 +107,21 @@ def check_teachers(study: optuna.Study, teachers: Sequence[Teacher], cache: Teac
     if kept is None:
         study.set_user_attr("teachers", found)
     elif kept != found:
-        changed = "teachers" if kept["teachers"] != found["teachers"] else "teacher cache"
-        raise PalenkaError(
-            f"the {changed} of this search changed since it began, so that its trials could not be compared; put the "
-            "old ones back, or start a new search under another --name"
-        )
+        check_teachers_are(study, teachers)
+        raise _changed("teacher cache")
+
+
+def check_teachers_are(study: optuna.Study, teachers: Sequence[Teacher]) -> None:
+    """Raise `PalenkaError` unless these are the teachers that the trials learned from."""
+    if study.user_attrs["teachers"]["teachers"] != [teacher.fingerprint for teacher in teachers]:
+        raise _changed("teachers")
+
+
+def _changed(what: str) -> PalenkaError:
+    return PalenkaError(
+        f"the {what} of this search changed since it began, so that its trials could not be compared; put the old ones "
+        "back, or start a new search under another --name"
+    )
 
 
 def _check_same(asked: dict[str, Any], given: dict[str, Any], folder: Path) -> None:

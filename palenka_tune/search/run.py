@@ -25,7 +25,7 @@ from palenka_tune.config.files import check_writable, read_json, write_text
 from palenka_tune.data import prepare as data
 from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.evaluation.suite import read_suite
-from palenka_tune.search import caching, run_folder, teaching
+from palenka_tune.search import caching, final, run_folder, teaching
 from palenka_tune.search.config import SearchConfig, check_name, check_space
 from palenka_tune.search.disk import FullDisk
 from palenka_tune.search.finish import Place
@@ -89,8 +89,9 @@ def main(config: SearchConfig | None, options: SearchOptions, console: Console |
         wanted = None if study is None else Wanted.of(study)
         if wanted is not None and study is not None:
             config, changed = resumed(wanted, folder, config, options.again, log)
-            if run_folder.is_finished(study, folder):
-                return _finished(folder, more=changed != wanted, log=log)
+            more = wanted.samples != config.search.samples
+            if run_folder.is_finished(study, folder) and (more or not final.wanted(config, study)):
+                return _finished(folder, more=more, log=log)
             log(f"going on with {folder}")
             config, wanted = pin_form(config, study), changed
         elif config is None:

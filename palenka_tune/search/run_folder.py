@@ -28,8 +28,8 @@ from palenka_tune.tracking.store import brief, redact
 JOURNAL, SEARCH_YAML = "optuna.journal", "search.yaml"
 STUDY_STORAGE = "PALENKA_STUDY_STORAGE"
 LOCK, OWNER, IDENTITY = ".lock", ".owner", ".identity"
-# what a finished search leaves behind; its digests are kept in the study
-OUTPUTS = (SEARCH_YAML, "trials.parquet", "summary.json", "evaluation.json", "best", "plots")
+# what a finished search leaves behind; its digests are kept in the study (which has all of search.yaml itself)
+OUTPUTS = ("trials.parquet", "summary.json", "evaluation.json", "finalists.parquet", "best", "plots")
 
 
 @contextlib.contextmanager

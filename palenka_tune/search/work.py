@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 
 from palenka_tune.cluster.session import ray_session
-from palenka_tune.search import caching, finish, provenance, run_folder, teaching, tuning
+from palenka_tune.search import caching, final, finish, provenance, run_folder, teaching, tuning
 from palenka_tune.search.config import SearchConfig
 from palenka_tune.search.disk import FullDisk
 from palenka_tune.search.display import Display
@@ -31,16 +31,9 @@ def carry_out(config: SearchConfig, options: SearchOptions, place: Place, study:
     tags["palenka.data"] = place.prepared.fingerprint
     tracker.start_run(PARENT, name=folder.name, tags=tags, params=flat(config.tree()))
     tracker.log_artifact(PARENT, folder / "search.yaml")
-    ledger = Ledger(
-        study,
-        space=config.space,
-        sampler=config.search.sampler,
-        samples=samples(config),
-        seed=experiment.seed,
-        anchors=anchor_values(experiment.distill.alpha),
-        objective=config.search.objective,
-        started=place.started,
-    )
+    ledger = open_ledger(config, place, study)
+    if run_folder.is_finished(study, folder):
+        return final.carry_out(config, options, place, study, ledger)
     with ray_session(options.address) as resources:
         placement = tuning.place(config, options, resources)
         teachers = _teachers(experiment, place, tags, use_gpu=resources.gpus > 0)
@@ -94,7 +87,23 @@ def carry_out(config: SearchConfig, options: SearchOptions, place: Place, study:
     summary = finish.report(job, bench, ledger, teachers, place)
     run_folder.close(study, folder)
     finish.clean(job)
+    if final.wanted(config, study):
+        return final.carry_out(config, options, place, study, ledger)
     return summary
+
+
+def open_ledger(config: SearchConfig, place: Place, study: optuna.Study) -> Ledger:
+    """The ledger of the search whose study is open."""
+    return Ledger(
+        study,
+        space=config.space,
+        sampler=config.search.sampler,
+        samples=samples(config),
+        seed=config.experiment.seed,
+        anchors=anchor_values(config.experiment.distill.alpha),
+        objective=config.search.objective,
+        started=place.started,
+    )
 
 
 def _done_already(ledger: Ledger) -> str:

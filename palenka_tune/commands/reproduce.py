@@ -1,0 +1,86 @@
+"""`python -m palenka_tune.reproduce poster|grid`: the poster's ten systems, or its grid, at any scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from palenka_tune.cluster.session import protect
+from palenka_tune.commands.options import DEFAULT_STORAGE, Parser, line_logger
+from palenka_tune.config.files import write_json
+from palenka_tune.data.prepare import BABYTALK
+from palenka_tune.errors import UserError
+from palenka_tune.reproduce.recipes import ROWS, SCALES, chosen_rows, get_scale
+from palenka_tune.search.method import CORRECTED, METHODS
+
+DESCRIPTION = f"""\
+Run the systems of the PalenkaLM poster and compare what was published with what is measured.
+
+poster  the ten rows: {", ".join(ROWS)}
+grid    the 25 points over alpha and beta, as published and corrected, and what each objective picks
+
+--scale poster is the true architectures and schedules; tiny and small shrink widths, depths, vocabulary and schedule in
+proportion. --method as_published keeps the poster's three faults: no gradient through the hidden loss, KL summed over a
+window, selection on a total that contains the weights. Whatever was stopped goes on when the command is given again."""
+
+EXAMPLES = """\
+  python -m palenka_tune.reproduce poster --scale poster --dry-run
+      parameters, tokens, FLOPs, hours and GPU memory of each row; nothing is trained
+  python -m palenka_tune.reproduce poster --scale tiny --data ../babylm_10M --source ../evaluation
+      all ten rows on two CPU cores, scored on what --source holds of blimp, blimp_supplement and ewok
+  python -m palenka_tune.reproduce poster --rows BabyLlama1-58M,PalenkaLlama1-58M-L0.1-H0.5 --method as_published
+  python -m palenka_tune.reproduce grid --scale tiny --data ../babylm_10M"""
+
+
+def cli(argv: Sequence[str]) -> int:
+    """Parse, run, return the exit code: 1 if a row failed."""
+    parser = Parser("reproduce", DESCRIPTION, EXAMPLES)
+    parser.add_argument("what", choices=["poster", "grid"], metavar="poster|grid", help="the ten rows, or the grid")
+    parser.add_argument(
+        "--scale", default="tiny", metavar="NAME", help=f"{', '.join(SCALES)} (default: tiny, minutes on two cores)"
+    )
+    parser.add_argument("--rows", default=None, metavar="NAME,NAME", help="only these rows (default: all ten)")
+    parser.add_argument(
+        "--method",
+        default=None,
+        choices=list(METHODS),
+        help=f"as the poster ran it, or as it should be (default: {CORRECTED}; grid: both)",
+    )
+    parser.add_argument(
+        "--data",
+        default=None,
+        metavar="DIR|babytalk|OWNER/NAME",
+        help="a folder in BabyLM layout, a Hugging Face dataset id, or the built-in corpus (default: babytalk)",
+    )
+    parser.add_argument(
+        "--source",
+        default=None,
+        metavar="DIR",
+        help="a folder with blimp/, blimp_supplement/ or ewok/ to score on (default: the corpus' own pairs, if any)",
+    )
+    parser.add_argument(
+        "--storage", default=DEFAULT_STORAGE, metavar="DIR", help=f"runs and artifacts (default: {DEFAULT_STORAGE})"
+    )
+    parser.add_argument("--name", default=None, help="the run's name (default: poster-SCALE-METHOD)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
+    parser.add_argument("--concurrent", type=int, default=None, help="students at a time (default: one per CPU core)")
+    parser.add_argument("--address", default=None, help="a running Ray cluster (default: start Ray on this machine)")
+    parser.add_argument("--dry-run", action="store_true", help="print what each row takes, and train nothing")
+    parser.add_argument(
+        "--tflops", type=float, default=None, metavar="N", help="dry run: sustained speed of your machine, in TFLOP/s"
+    )
+    parser.add_argument("--json", default=None, metavar="FILE", help="write the results, or the dry run, there")
+    parser.add_argument("--quiet", action="store_true", help="print the result only")
+    args = parser.parse_args(argv)
+    get_scale(args.scale)
+    names = None if args.rows is None else [name.strip() for name in args.rows.split(",") if name.strip()]
+    rows = chosen_rows(names)
+    if args.concurrent is not None and args.concurrent < 1:
+        raise UserError(f"--concurrent is {args.concurrent}; it must be 1 or more")
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console = Console(highlight=False, soft_wrap=True, width=160)
+    if args.dry_run:
+        return _dry_run(args, rows, console)
