@@ -33,12 +33,15 @@ def model_card(
     teachers: Sequence[str] = (),
     minimal_pairs: Mapping[str, tuple[float, float | None]] | None = None,
     limits: Sequence[str] = (),
+    verdict: str | None = None,
+    comparison: str | None = None,
 ) -> str:
     """The card's Markdown.
 
     `data` is one line on the training data, `settings` the recipe (flat: name to value), `val_ce` the dev
     cross-entropy in nats per token, `teachers` their names (none: trained without distillation), `minimal_pairs` maps
-    a suite's name to (accuracy, standard error or None), `limits` adds what this run's reader must know.
+    a suite's name to (accuracy, standard error or None), `limits` adds what this run's reader must know, `verdict` is a
+    paragraph and `comparison` a Markdown table on how it compares with students trained otherwise.
     """
     config = model.config
     origin = (
@@ -72,12 +75,18 @@ def model_card(
         _USE,
         "## Results",
         _table(("measure", "value"), scores),
+        *_compared(verdict, comparison),
         "## Training settings",
         _table(("setting", "value"), [(name, str(value)) for name, value in settings.items()]),
         "## Limits",
         "\n".join(f"- {limit}" for limit in all_limits),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _compared(verdict: str | None, comparison: str | None) -> list[str]:
+    said = [part.strip() for part in (verdict, comparison) if part and part.strip()]
+    return ["## Comparison", *said] if said else []
 
 
 def _joined(names: Sequence[str]) -> str:

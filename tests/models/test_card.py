@@ -45,3 +45,26 @@ def test_a_baseline_claims_no_teachers_and_no_scores() -> None:
     assert "trained without distillation" in card
     assert "distilled with" not in card
     assert "chance" not in card
+
+
+def test_the_comparison_stands_between_results_and_settings() -> None:
+    table = "| configuration | dev CE |\n| --- | ---: |\n| vanilla KD | 5.15 |"
+    card = model_card(
+        title="A student",
+        model=MODEL,
+        data="storybook",
+        settings={},
+        val_ce=2.0,
+        verdict="deep supervision lowered dev CE by 0.041 ± 0.008 nats per token.\n",
+        comparison=table,
+    )
+    section = card.split("## Comparison\n\n")[1].split("\n\n## Training settings")[0]
+    assert section == "deep supervision lowered dev CE by 0.041 ± 0.008 nats per token.\n\n" + table
+    assert card.index("## Results") < card.index("## Comparison")
+
+
+def test_without_a_comparison_there_is_no_empty_section() -> None:
+    bare = {"title": "A student", "model": MODEL, "data": "storybook", "settings": {}, "val_ce": 2.0}
+    assert "## Comparison" not in model_card(**bare)
+    assert model_card(**bare, verdict="  ", comparison=None) == model_card(**bare)
+    assert "## Comparison\n\nonly words\n\n##" in model_card(**bare, verdict="only words")

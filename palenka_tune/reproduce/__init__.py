@@ -1,0 +1,1 @@
+"""The poster's ten systems and its grid, as published and corrected, at any scale."""
