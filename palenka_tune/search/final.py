@@ -49,6 +49,9 @@ def carry_out(
     Raises `PalenkaError` if a finalist cannot be trained or the teachers changed; what is there is kept.
     """
     chosen = finalists.configurations(ledger.rows(), config.search.finalists, config.experiment.distill.alpha)
+    if not chosen:
+        place.log("no finalists: no proposed trial was trained to its end")
+        return dict(read_json(place.folder / "summary.json"))
     place.tracker.start_run(PARENT, name=place.folder.name)  # goes on with the search's
     with ray_session(options.address) as resources:
         placement = tuning.place(config, options, resources)

@@ -47,10 +47,10 @@ class Configuration:
 
 
 def configurations(rows: Sequence[Mapping[str, Any]], top: int, alpha: float) -> list[Configuration]:
-    """Both anchors and the `top` proposed trials by val/ce; raises `PalenkaError` if none was trained to its end."""
+    """Both anchors and the `top` proposed trials by val/ce; nobody if no proposed trial was trained to its end."""
     trials = [row for row in best_first(rows) if not row["anchor"]][:top]
     if not trials:
-        raise PalenkaError("no proposed trial was trained to its end, so there is nobody to make a finalist of")
+        return []
     anchors = [Configuration(name, "anchor", values) for name, values in anchor_values(alpha).items()]
     return anchors + [Configuration(row["trial_id"], "finalist", row["values"]) for row in trials]
 

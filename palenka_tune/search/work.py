@@ -17,7 +17,7 @@ from palenka_tune.search.finish import Place
 from palenka_tune.search.ledger import ANCHORS, Ledger, anchor_values
 from palenka_tune.search.mlflow_observer import PARENT, MlflowObserver
 from palenka_tune.search.options import SearchOptions
-from palenka_tune.search.plan import flat, samples
+from palenka_tune.search.plan import flat, samples, tree
 from palenka_tune.search.results import write_trials
 from palenka_tune.search.resume import check_teachers
 from palenka_tune.search.student import Bench, BenchSpec
@@ -29,7 +29,7 @@ def carry_out(config: SearchConfig, options: SearchOptions, place: Place, study:
     experiment, tracker, folder = config.experiment, place.tracker, place.folder
     tags = {"palenka.run": folder.name, "palenka.git_commit": provenance.git_commit() or "unknown"}
     tags["palenka.data"] = place.prepared.fingerprint
-    tracker.start_run(PARENT, name=folder.name, tags=tags, params=flat(config.tree()))
+    tracker.start_run(PARENT, name=folder.name, tags=tags, params=flat(tree(config)))
     tracker.log_artifact(PARENT, folder / "search.yaml")
     ledger = open_ledger(config, place, study)
     if run_folder.is_finished(study, folder):

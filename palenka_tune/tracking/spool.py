@@ -42,6 +42,7 @@ class Spool:
         self.path = run_dir / SPOOL
         self.last_steps: dict[tuple[str, str], int] = {}
         self.open_runs: dict[str, None] = {}
+        self.known_runs: set[str] = set()
         lines = _repair(self.path, self._note)
         self._file = self.path.open("ab", buffering=0)
         self._end = self.path.stat().st_size
@@ -67,11 +68,12 @@ class Spool:
         return len(self._waiting)
 
     def _note(self, event: Event) -> None:
-        """Keep the last step of each metric of each run, and which runs are open."""
+        """Keep the last step of each metric of each run, which runs there are, and which of them are open."""
         if event["op"] == "metrics":
             self.last_steps.update({(event["key"], name): event["step"] for name in event["metrics"]})
         elif event["op"] == "start_run":
             self.open_runs[event["key"]] = None
+            self.known_runs.add(event["key"])
         elif event["op"] == "end_run":
             self.open_runs.pop(event["key"], None)
 

@@ -65,7 +65,10 @@ class Tracker:
         tags: Mapping[str, Any] | None = None,
         params: Mapping[str, Any] | None = None,
     ) -> None:
-        """Start the run of `key`, nested under that of `parent`; one that exists (a resumed search) is reopened."""
+        """Start the run of `key`, nested under that of `parent`; one that exists (a resumed search) is reopened, and
+        keeps its params: MLflow takes no others."""
+        if key in self._spool.known_runs:
+            params = None
         self._put("start_run", key, name=name, parent=parent, tags=_texts(tags), params=_texts(params))
 
     def log_params(self, key: str, params: Mapping[str, Any]) -> None:
