@@ -13,6 +13,7 @@ COMMANDS = {
     "train": "train one teacher",
     "cache": "keep the teachers' outputs: build, verify, info",
     "evaluate": "score a model on minimal pairs",
+    "reproduce": "run the poster's ten systems, or its grid, at any scale",
     "track": "send to MLflow what its server missed",
 }
 

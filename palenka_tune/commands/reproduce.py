@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from palenka_tune.config.files import write_json
 from palenka_tune.data.prepare import BABYTALK
 from palenka_tune.errors import UserError
 from palenka_tune.reproduce.recipes import ROWS, SCALES, chosen_rows, get_scale
+from palenka_tune.reproduce.settings import ReproduceConfig, find_suites
+from palenka_tune.search.experiment import check_seed
 from palenka_tune.search.method import CORRECTED, METHODS
 
 DESCRIPTION = f"""\
@@ -76,11 +80,71 @@ def cli(argv: Sequence[str]) -> int:
     args = parser.parse_args(argv)
     get_scale(args.scale)
     names = None if args.rows is None else [name.strip() for name in args.rows.split(",") if name.strip()]
-    rows = chosen_rows(names)
+    chosen_rows(names)
     if args.concurrent is not None and args.concurrent < 1:
         raise UserError(f"--concurrent is {args.concurrent}; it must be 1 or more")
     console = Console(highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console = Console(highlight=False, soft_wrap=True, width=160)
+    if args.what == "grid" and args.rows is not None:
+        raise UserError("--rows belongs to reproduce poster; the grid is one system at 25 points")
     if args.dry_run:
-        return _dry_run(args, rows, console)
+        return _dry_run(args, names, console)
+    config = ReproduceConfig(
+        scale=args.scale,
+        method=args.method or CORRECTED,
+        rows=None if names is None else tuple(names),
+        source=args.data or BABYTALK,
+        seed=args.seed,
+        storage=args.storage,
+        name=args.name,
+        suites=find_suites(args.source),
+        address=args.address,
+        concurrent=args.concurrent,
+    )
+    check_seed(config.seed)
+    config.run_name  # noqa: B018 - a bad name is refused before anything is imported
+    protect(args.address)
+    if args.what == "grid":
+        return _grid(args, config, console)
+    return _poster(args, config, console)
+
+
+def _dry_run(args: argparse.Namespace, names: list[str] | None, console: Console) -> int:
+    from palenka_tune.reproduce.plan import dry_run, table
+
+    if args.what == "grid":
+        raise UserError("--dry-run belongs to reproduce poster; for the grid: search poster_grid --dry-run")
+    plan = dry_run(args.scale, args.data, names, args.tflops)
+    console.print(table(plan))
+    if args.json:
+        write_json(args.json, plan)
+    return 0
+
+
+def _poster(args: argparse.Namespace, config: ReproduceConfig, console: Console) -> int:
+    from palenka_tune.reproduce import outcome, run  # ray: only once the input is known to be good
+
+    results = run.main(config, line_logger(args.quiet))
+    command = f"python -m palenka_tune.reproduce poster --scale {config.scale} --data {config.source}"
+    command += f" --method {config.method} --seed {config.seed}"
+    folder = Path(config.storage).expanduser().absolute() / config.run_name
+    report = outcome.write_report(folder, results, command)
+    console.print(outcome.table(results))
+    for line in outcome.sentences(results):
+        console.print(line, markup=False)
+    console.print(f"{results['wall_seconds']:.0f} s; {folder / run.RESULTS}, {report}", markup=False)
+    if args.json:
+        write_json(args.json, results)
+    return 1 if any("failed" in row for row in results["rows"]) else 0
+
+
+def _grid(args: argparse.Namespace, config: ReproduceConfig, console: Console) -> int:
+    from palenka_tune.reproduce import grid_search
+
+    methods = [args.method] if args.method else list(METHODS)
+    name = config.name or f"grid-{config.scale}"
+    results = grid_search.main(dataclasses.replace(config, name=name), methods, console)
+    if args.json:
+        write_json(args.json, results)
+    return 0

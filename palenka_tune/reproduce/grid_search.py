@@ -20,7 +20,7 @@ from palenka_tune.reproduce.figures import write_figures
 from palenka_tune.reproduce.grid import Grid, grid_of, linear_in_beta, picks, published_lines
 from palenka_tune.reproduce.page import Section, write_page
 from palenka_tune.reproduce.recipes import ROWS, get_scale, preset_name, row_recipe, teacher_recipe
-from palenka_tune.reproduce.run import ReproduceConfig
+from palenka_tune.reproduce.settings import ReproduceConfig
 from palenka_tune.search.config import SearchConfig, resolve
 from palenka_tune.search.method import AS_PUBLISHED, method_settings
 from palenka_tune.search.options import SearchOptions

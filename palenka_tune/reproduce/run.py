@@ -24,9 +24,9 @@ from palenka_tune.errors import UserError
 from palenka_tune.models.presets import get_preset
 from palenka_tune.models.scales import parameter_count
 from palenka_tune.reproduce.recipes import ReproduceScale, Row, chosen_rows, get_scale, preset_name
+from palenka_tune.reproduce.settings import ReproduceConfig
 from palenka_tune.reproduce.systems import experiment_of, own_spec, plain_trainings, teacher_specs
 from palenka_tune.search import caching, run_folder
-from palenka_tune.search.config import check_name
 from palenka_tune.search.experiment import Experiment
 from palenka_tune.search.judging import ScoreJob, score_models
 from palenka_tune.search.method import CORRECTED, method_settings, units
@@ -37,27 +37,6 @@ from palenka_tune.teachers.spec import Teacher, TeacherSpec, open_teacher, teach
 
 RESULTS, ROWS_FOLDER, IDENTITY = "results.json", "rows", "reproduce.json"
 Log = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class ReproduceConfig:
-    """What to reproduce and where. `rows` None: all ten. `suites` are (name, folder) pairs to score on; `concurrent`
-    None: as many students at a time as there are cores, or what a GPU holds."""
-
-    scale: str = "tiny"
-    method: str = CORRECTED
-    rows: tuple[str, ...] | None = None
-    source: str = data.BABYTALK
-    seed: int = 0
-    storage: str = "./palenka_runs"
-    name: str | None = None
-    suites: tuple[tuple[str, str], ...] = ()
-    address: str | None = None
-    concurrent: int | None = None
-
-    @property
-    def run_name(self) -> str:
-        return check_name(self.name or f"poster-{self.scale}-{self.method.replace('_', '-')}")
 
 
 @dataclass(frozen=True)
@@ -79,6 +58,12 @@ class _Place:
     @property
     def dev_windows(self) -> int:
         return self.scale.dev_windows
+
+    @property
+    def suites(self) -> tuple[tuple[str, str], ...]:
+        """What is scored on: what was given, else the pairs that come with the corpus."""
+        own = self.prepared.minimal_pairs
+        return self.config.suites or (() if own is None else ((f"{self.prepared.name} pairs", str(own)),))
 
     @property
     def shares(self) -> dict[str, Any]:
@@ -174,7 +159,7 @@ def _rows(place: _Place, rows: Sequence[Row]) -> dict[str, Any]:
         "method": config.method,
         "seed": config.seed,
         "data": place.prepared.describe(),
-        "suites": {name: folder for name, folder in config.suites},
+        "suites": dict(place.suites),
         "rows": [_result(place, row, models[row.name], scores[row.name]) for row in rows],
         "artifacts": {
             "plain trainings": sorted(place.artifact(spec).name for spec in specs),
@@ -265,7 +250,7 @@ def _score(place: _Place, models: dict[str, _Model | str]) -> dict[str, dict[str
             name=name,
             folder=model.scores,
             model=model.folder,
-            suites=place.config.suites,
+            suites=place.suites,
             digest=model.digest,
             store=str(place.prepared.store.folder),
             device=place.device,
