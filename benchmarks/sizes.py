@@ -7,7 +7,7 @@ Random tokens serve as data: the time and the memory of a step do not depend on 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 from palenka_tune.data.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from palenka_tune.errors import UserError
 from palenka_tune.models.presets import ModelPreset, get_preset
+from palenka_tune.models.shrunk import divided
 
 STUDENT, TEACHERS = "BabyLlama1-58M", ("GPT2-705M", "Llama-360M")
 VOCABULARY, WINDOW = 16_000, 128
@@ -76,15 +77,4 @@ def poster_sizes(divisor: int) -> Sizes:
 
 
 def _divided(preset: ModelPreset, divisor: int) -> ModelPreset:
-    if divisor == 1:
-        return preset
-    width = preset.width // divisor
-    # as many heads as before if their dimensions stay whole and even, as rotary positions need them; else fewer
-    heads = next(count for count in range(preset.heads, 0, -1) if width % (2 * count) == 0)
-    return replace(
-        preset,
-        name=f"{preset.name}/{divisor}",
-        width=width,
-        heads=heads,
-        ffn=None if preset.ffn is None else preset.ffn // divisor,
-    )
+    return preset if divisor == 1 else divided(preset, width=divisor, name=f"{preset.name}/{divisor}")

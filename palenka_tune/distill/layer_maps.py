@@ -6,6 +6,7 @@ registry gives maps by name for any two depths; explicit maps are checked agains
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from palenka_tune.distill.settings import LayerMap
@@ -24,10 +25,15 @@ def _poster(teacher_depth: int, student_depth: int, family: str) -> dict[int, in
     published = POSTER.get(family, POSTER["gpt2"])  # families the poster had no teacher of take its first map
     teacher_full, student_full = POSTER_DEPTHS
     scaled = {
-        round(teacher * teacher_depth / teacher_full): round(student * student_depth / student_full)
+        _nearest(teacher, teacher_depth / teacher_full): _nearest(student, student_depth / student_full)
         for teacher, student in published.items()
     }
     return {teacher: student for student, teacher in {s: t for t, s in scaled.items()}.items()}
+
+
+def _nearest(state: int, scale: float) -> int:
+    """The state of a scaled depth; halves go up, as to the nearest even one two in a row would fall together."""
+    return math.floor(state * scale + 0.5)
 
 
 def _uniform(teacher_depth: int, student_depth: int, family: str) -> dict[int, int]:

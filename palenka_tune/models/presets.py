@@ -2,7 +2,8 @@
 
 In: a preset's name, as written in a search space. Out: a `ModelPreset`, which `models.build.build_model` turns into a
 Hugging Face model. The poster's names are kept, also where they state another size than the published configuration
-has (GPT2-44M holds 26.7 M parameters at its vocabulary of 16,000); `models.scales.describe` prints the true counts.
+has (GPT2-44M holds 26.7 M parameters at its vocabulary of 16,000); `models.scales.describe` prints the true counts. A
+name such as `GPT2-705M@tiny` is one of the poster's models made smaller (`models.shrunk`).
 Standard library only, so that a search space can be checked without loading torch.
 """
 
@@ -12,8 +13,10 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from palenka_tune.errors import UserError, nearest
+from palenka_tune.models.shrunk import SEPARATOR, shrunk
 
 Family = Literal["gpt2", "llama"]
+FAMILIES: dict[str, str] = {"gpt2": "GPT-2", "llama": "Llama"}
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class ModelPreset:
 
     def __post_init__(self) -> None:
         where = f"model preset {self.name!r}"
-        if self.family not in ("gpt2", "llama"):
+        if self.family not in FAMILIES:
             raise UserError(f"{where}: family is {self.family!r}; it must be 'gpt2' or 'llama'")
         for size in ("width", "layers", "heads", "positions"):
             if getattr(self, size) < 1:
@@ -69,10 +72,9 @@ class ModelPreset:
     @property
     def architecture(self) -> str:
         """One line for tables, such as `Llama, d 512, ffn 1024, 16 layers, 8 heads, untied`."""
-        family = {"gpt2": "GPT-2", "llama": "Llama"}[self.family]
         ffn = f", ffn {self.ffn}" if self.ffn else ""
         return (
-            f"{family}, d {self.width}{ffn}, {self.layers} layers, {self.heads} heads, "
+            f"{FAMILIES[self.family]}, d {self.width}{ffn}, {self.layers} layers, {self.heads} heads, "
             f"{'tied' if self.tied else 'untied'}"
         )
 
@@ -88,10 +90,9 @@ def _llama(name: str, width: int, ffn: int, layers: int, heads: int) -> ModelPre
 _GPT2_44M = _gpt2("GPT2-44M", 768, 2, 8)
 _BABYLLAMA1_58M = _llama("BabyLlama1-58M", 512, 1024, 16, 8)
 
-PRESETS: dict[str, ModelPreset] = {
+POSTER: dict[str, ModelPreset] = {
     preset.name: preset
     for preset in (
-        # The poster's models.
         _GPT2_44M,
         _llama("Llama-60M", 768, 2048, 2, 8),
         _gpt2("GPT2-small-97M", 768, 12, 12),
@@ -100,6 +101,12 @@ PRESETS: dict[str, ModelPreset] = {
         replace(_GPT2_44M, name="DistilledGPT-44M"),
         _BABYLLAMA1_58M,
         replace(_BABYLLAMA1_58M, name="PalenkaLlama1-58M"),
+    )
+}
+
+PRESETS: dict[str, ModelPreset] = POSTER | {
+    preset.name: preset
+    for preset in (
         # A few minutes on a laptop.
         _gpt2("GPT2-tiny", 128, 4, 4),
         _llama("Llama-tiny", 128, 384, 4, 4),
@@ -113,7 +120,9 @@ PRESETS: dict[str, ModelPreset] = {
 
 
 def get_preset(name: str) -> ModelPreset:
-    """The preset called `name`; `UserError` with the nearest known name if there is none."""
+    """The preset called `name`, or the poster's `NAME@SCALE`; `UserError` with the nearest name if there is none."""
+    if SEPARATOR in name:
+        return shrunk(name, POSTER)
     if name not in PRESETS:
         raise UserError(f"there is no model preset {name!r}{nearest(name, PRESETS)}")
     return PRESETS[name]

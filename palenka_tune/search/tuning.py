@@ -17,8 +17,8 @@ from palenka_tune.cluster.processes import kill_process
 from palenka_tune.cluster.session import Resources, own_node_is_up
 from palenka_tune.cluster.stop import Fault, Patience, handled
 from palenka_tune.errors import PalenkaError
+from palenka_tune.models.memory import training_memory
 from palenka_tune.models.presets import get_preset
-from palenka_tune.models.scales import parameter_count
 from palenka_tune.search.config import SearchConfig
 from palenka_tune.search.ledger import Ledger, Proposal
 from palenka_tune.search.observer import Observer
@@ -73,28 +73,22 @@ def place(config: SearchConfig, options: Any, resources: Resources) -> Placement
 
 
 def gpu_share(config: SearchConfig) -> float:
-    """The share of a GPU that a trial needs, from the memory of the smallest GPU here with a fifth to spare.
-
-    Counted are weights, gradients and AdamW's moments of the student, the teachers' weights (with a cache their output
-    heads only), and the activations and logits of one micro-batch.
-    """
+    """The share of a GPU that a trial needs, from the memory of the smallest GPU here with a fifth to spare."""
     import torch
 
     experiment = config.experiment
-    vocabulary, window = experiment.data.vocabulary, experiment.data.window
-    student = get_preset(experiment.student.preset)
-    teachers = [get_preset(teacher.preset) for teacher in experiment.teachers if not teacher.is_folder]
-    states = 16 * parameter_count(student, vocabulary, window)
-    if experiment.cache.form == "online":
-        states += sum(4 * parameter_count(teacher, vocabulary, window) for teacher in teachers)
-    else:
-        states += sum(4 * teacher.width * vocabulary for teacher in teachers)
-    tokens = experiment.recipe.batch_size // experiment.recipe.accumulate * window
-    activations = tokens * (4 * vocabulary * (3 + len(teachers)) + 34 * 2 * student.width * student.layers)
+    needed = training_memory(
+        get_preset(experiment.student.preset),
+        [get_preset(teacher.preset) for teacher in experiment.teachers if not teacher.is_folder],
+        vocabulary=experiment.data.vocabulary,
+        window=experiment.data.window,
+        micro_batch=experiment.recipe.batch_size // experiment.recipe.accumulate,
+        teachers_online=experiment.cache.form == "online",
+    )
     memory = 24e9
     if torch.cuda.is_available():
         memory = min(torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count()))
-    trials = max(1, min(8, int(0.8 * memory / (states + activations))))
+    trials = max(1, min(8, int(0.8 * memory / needed)))
     return math.floor(1e4 / trials) / 1e4  # Ray counts in ten-thousandths, and rounding up would lose a place
 
 

@@ -19,6 +19,11 @@ def test_the_poster_map_is_the_published_one_at_its_depths(family):
     assert resolve("poster", family=family) == POSTER[family]
 
 
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_the_poster_map_at_half_the_depths_keeps_its_nine_pairs(family):
+    assert resolve("poster", 12, 8, family) == {0: 0, 2: 1, 3: 2, 5: 3, 6: 4, 8: 5, 9: 6, 11: 7, 12: 8}
+
+
 @pytest.mark.parametrize("name", [*NAMED, "every:1", "every:3"])
 @pytest.mark.parametrize("depths", [(24, 16), (4, 4), (2, 16), (12, 3), (6, 8)])
 @pytest.mark.parametrize("family", ["gpt2", "llama", "other"])
