@@ -136,7 +136,8 @@ def sentences(method: str, grid: Grid) -> list[str]:
     if straight:
         slopes = [line.slope for line in lines if line.slope is not None]
         said.append(
-            f"val/total is a line in beta: r2 at least {min(straight):.6f}, slope {min(slopes):.2f} to {max(slopes):.2f}"
+            f"val/total is a line in beta: r2 at least {min(straight):.6f}, "
+            f"slope {min(slopes):.2f} to {max(slopes):.2f}"
         )
     if method == AS_PUBLISHED:
         flat = float(max(row.max() - row.min() for row in grid.val_ce))
@@ -162,5 +163,3 @@ def _write_report(folder: Path, config: ReproduceConfig, grids: Mapping[str, Gri
         f"Command: python -m palenka_tune.reproduce grid --scale {config.scale} --data {config.source}",
     ]
     write_page(folder / REPORT, f"The poster's grid at scale {config.scale}", lead, sections)
-
-

@@ -1,7 +1,8 @@
 """What came out of the poster's rows: a table, a page, and what the three distilled rows say about beta.
 
-In: `results.json` as `reproduce.run` makes it. Out: the rich table that is printed, and `report.html`. Published figures
-stand beside measured ones; they are of other data and, but at the poster's scale, of larger models, which is said.
+In: `results.json` as `reproduce.run` makes it. Out: the rich table that is printed, and `report.html`. Published
+figures stand beside measured ones; they are of other data and, but at the poster's scale, of larger models, which is
+said.
 """
 
 from __future__ import annotations
@@ -63,8 +64,8 @@ def sentences(results: Mapping[str, Any]) -> list[str]:
     said = []
     if results["scale"] != "poster":
         said.append(
-            f"Scale {results['scale']}: the poster's architectures with widths, depths, vocabulary and schedule shrunk in "
-            "proportion. Published figures are those of the full sizes on the BabyLM corpus: they stand beside the "
+            f"Scale {results['scale']}: the poster's architectures with widths, depths, vocabulary and schedule shrunk "
+            "in proportion. Published figures are those of the full sizes on the BabyLM corpus: they stand beside the "
             "measured ones for orientation, not for a match."
         )
     distilled = [row for row in results["rows"] if row["kind"] == "dskd" and "failed" not in row]

@@ -29,7 +29,7 @@ from palenka_tune.reproduce.systems import experiment_of, own_spec, plain_traini
 from palenka_tune.search import caching, run_folder
 from palenka_tune.search.experiment import Experiment
 from palenka_tune.search.judging import ScoreJob, score_models
-from palenka_tune.search.method import CORRECTED, method_settings, units
+from palenka_tune.search.method import method_settings, units
 from palenka_tune.search.student import BenchSpec
 from palenka_tune.search.students import STUDENT, StudentJob, train_students
 from palenka_tune.teachers.ray_trainer import train_teachers

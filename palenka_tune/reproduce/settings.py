@@ -1,4 +1,4 @@
-"""What to reproduce, where, and on what to score it (nothing heavy is imported, so that bad input is refused at once)."""
+"""What to reproduce, where, and on what to score it (imports nothing heavy: bad input is refused at once)."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import optuna
 
-from palenka_tune.cluster.session import Resources, ray_session
+from palenka_tune.cluster.session import ray_session
 from palenka_tune.config.files import read_json, write_json
 from palenka_tune.models.card import model_card
 from palenka_tune.models.export import copy_export, load_model
@@ -112,7 +112,7 @@ def _score(rows: Sequence[dict[str, Any]], place: Place, placement: Placement) -
 
 def _changed(config: SearchConfig, each: Configuration) -> list[str]:
     """Settings besides those of the hidden states in which a finalist differs from vanilla KD."""
-    fixed = {name: value for name, value in flat(config.tree()["distill"]).items()}
+    fixed = flat(config.tree()["distill"])
     return [
         name
         for name, value in each.values.items()
