@@ -63,6 +63,9 @@ class Reached:
     val_ce: float
 
 
+POSTER_UNITS = {"distill.kl_reduction": "sequence"}
+
+
 def main(argv: Sequence[str]) -> int:
     arguments = parser("search_vs_grid", __doc__.partition("\n\n")[0])
     arguments.add_argument("--size", choices=sorted(TEACHERS), default="tiny", help="scale of the student")
@@ -79,13 +82,15 @@ def main(argv: Sequence[str]) -> int:
             "student": {"train_windows": args.windows, "dev_windows": 512},
             "recipe": {"epochs": args.epochs},
         }
-        config = resolve(str(space_file(folder, "poster_grid", common)), options={})
+        config = resolve(str(space_file(folder, "poster_grid", common)), options=POSTER_UNITS)
         prepared = prepare(config.experiment.data, folder / "storage")
         common["teachers"] = [
             {"preset": str(train_teacher(preset, prepared, folder, args.teacher_windows))}
             for preset in TEACHERS[args.size]
         ]
-        runs = grid(resolve(str(space_file(folder, "poster_grid", common)), options={}), prepared, args.points)
+        runs = grid(
+            resolve(str(space_file(folder, "poster_grid", common)), options=POSTER_UNITS), prepared, args.points
+        )
         best = min(runs, key=lambda reached: reached.val_ce)
         found, whole, settings = search(folder, space_file(folder, "dskd", common), args.samples, best.val_ce)
     report = Report(

@@ -94,6 +94,12 @@ def cli(argv: Sequence[str]) -> int:
         help="a database for the study, such as postgresql://user@host/db (default: a file in the run's folder; the "
         "environment variable PALENKA_STUDY_STORAGE may hold a URL with a password)",
     )
+    parser.add_argument(
+        "--push-to-hub",
+        default=None,
+        metavar="OWNER/NAME",
+        help="at the end, send the best student to the Hugging Face hub (needs HF_TOKEN or a saved login)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="check everything and print the plan")
     args = parser.parse_args(argv)
     options = {
@@ -130,6 +136,7 @@ def cli(argv: Sequence[str]) -> int:
             samples=args.samples,
             finalists=args.finalists,
             seeds=args.seeds,
+            push_to_hub=args.push_to_hub,
             quiet=args.quiet,
             dry_run=args.dry_run,
         ),

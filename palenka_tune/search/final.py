@@ -48,7 +48,7 @@ def carry_out(
 
     Raises `PalenkaError` if a finalist cannot be trained or the teachers changed; what is there is kept.
     """
-    chosen = finalists.configurations(ledger.rows(), config.search.finalists, config.experiment.distill.alpha)
+    chosen = finalists.configurations(config, ledger.rows())
     if not chosen:
         place.log("no finalists: no proposed trial was trained to its end")
         return dict(read_json(place.folder / "summary.json"))

@@ -20,6 +20,8 @@ import pyarrow.parquet as pq
 from palenka_tune.cache.plan import need_of
 from palenka_tune.cluster.session import Resources
 from palenka_tune.config.files import atomic_path
+from palenka_tune.config.recipe import Recipe
+from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.errors import PalenkaError
 from palenka_tune.search import caching
 from palenka_tune.search.config import SearchConfig
@@ -31,6 +33,7 @@ from palenka_tune.search.plan import flat
 from palenka_tune.search.student import BenchSpec
 from palenka_tune.search.students import StudentJob, train_students
 from palenka_tune.search.tuning import Placement
+from palenka_tune.search.verdict import WITHOUT
 from palenka_tune.teachers.spec import Teacher
 
 FOLDER, TABLE = "finalists", "finalists.parquet"
@@ -39,20 +42,42 @@ TERMS = ("val_ce", "val_ppl", "val_kl", "val_hidden", "val_total")
 
 @dataclass(frozen=True)
 class Configuration:
-    """What is trained over seeds: a trial of the search, or an anchor."""
+    """What is trained over seeds: a trial of the search, an anchor, or a trial without its hidden states."""
 
     name: str
     role: str
     values: Mapping[str, Any]
 
 
-def configurations(rows: Sequence[Mapping[str, Any]], top: int, alpha: float) -> list[Configuration]:
-    """Both anchors and the `top` proposed trials by val/ce; nobody if no proposed trial was trained to its end."""
-    trials = [row for row in best_first(rows) if not row["anchor"]][:top]
+def configurations(config: SearchConfig, rows: Sequence[Mapping[str, Any]]) -> list[Configuration]:
+    """Both anchors, the best proposed trials by val/ce, and the best one's settings with beta = 0, which tell what its
+    hidden states did; nobody if no proposed trial was trained to its end."""
+    trials = [row for row in best_first(rows) if not row["anchor"]][: config.search.finalists]
     if not trials:
         return []
-    anchors = [Configuration(name, "anchor", values) for name, values in anchor_values(alpha).items()]
-    return anchors + [Configuration(row["trial_id"], "finalist", row["values"]) for row in trials]
+    anchors = anchor_values(config.experiment.distill.alpha)
+    chosen = [Configuration(name, "anchor", values) for name, values in anchors.items()]
+    chosen += [Configuration(row["trial_id"], "finalist", row["values"]) for row in trials]
+    best = trials[0]
+    without = {**best["values"], "beta": 0.0}
+    if config.settings_of(best["values"])[0].beta and _plain(config, without) != _plain(config, anchors["vanilla_kd"]):
+        chosen.append(Configuration(best["trial_id"] + WITHOUT, "ablation", without))
+    return chosen
+
+
+def _plain(config: SearchConfig, values: Mapping[str, Any]) -> tuple[DistillSettings, Recipe]:
+    """Settings without what means nothing at beta = 0."""
+    distill, recipe = config.settings_of(values)
+    idle = DistillSettings()
+    return (
+        dataclasses.replace(
+            distill,
+            projection=idle.projection,
+            beta_schedule=idle.beta_schedule,
+            hidden_gradient=idle.hidden_gradient,
+        ),
+        recipe,
+    )
 
 
 def whole(student: StudentSettings) -> StudentSettings:

@@ -12,7 +12,7 @@ class SearchOptions:
 
     `concurrent` and `gpus_per_trial` None: chosen from the cluster. `minimal_pairs` None: the corpus' own, if any.
     With `resume` the search `name` goes on (None: the one that ran last); `samples` then asks for more trials,
-    `finalists` and `seeds` for other finalists.
+    `finalists` and `seeds` for other finalists. `push_to_hub` is the repository, OWNER/NAME, that `best/` is sent to.
     """
 
     name: str | None = None
@@ -26,6 +26,7 @@ class SearchOptions:
     samples: int | None = None
     finalists: int | None = None
     seeds: int | None = None
+    push_to_hub: str | None = None
     quiet: bool = False
     dry_run: bool = False
 

@@ -25,6 +25,7 @@ from palenka_tune.config.files import check_writable, read_json, write_text
 from palenka_tune.data import prepare as data
 from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.evaluation.suite import read_suite
+from palenka_tune.models import hub
 from palenka_tune.search import caching, final, run_folder, teaching
 from palenka_tune.search.config import SearchConfig, check_name, check_space
 from palenka_tune.search.disk import FullDisk
@@ -72,6 +73,8 @@ def main(config: SearchConfig | None, options: SearchOptions, console: Console |
             f"--study-storage and MLFLOW_TRACKING_URI are both {redact(url)}, and Optuna and MLflow cannot share a "
             "database; give each its own"
         )
+    if options.push_to_hub and not options.dry_run:
+        hub.check_push(options.push_to_hub)
     storage = Path(options.storage).expanduser().absolute()
     folder = _folder(config, options, storage)
     if config is not None:
@@ -91,7 +94,7 @@ def main(config: SearchConfig | None, options: SearchOptions, console: Console |
             config, changed = resumed(wanted, folder, config, options.again, log)
             more = wanted.samples != config.search.samples
             if run_folder.is_finished(study, folder) and (more or not final.wanted(config, study)):
-                return _finished(folder, more=more, log=log)
+                return _finished(folder, options, more=more, log=log)
             log(f"going on with {folder}")
             config, wanted = pin_form(config, study), changed
         elif config is None:
@@ -140,13 +143,19 @@ def main(config: SearchConfig | None, options: SearchOptions, console: Console |
             started,
         )
         summary = _tracked(config, options, place, study)
+    _push(folder, options, log)
     log(f"run folder: {folder}")
     log(f"compare the trials: {ui_command(store.uri, storage, tracker.experiment_id)}")
     return SearchResult(folder, summary)
 
 
-def _finished(folder: Path, *, more: bool, log: Callable[[str], None]) -> SearchResult:
-    """A search that has ended already: whatever MLflow has not got of it is sent."""
+def _push(folder: Path, options: SearchOptions, log: Callable[[str], None]) -> None:
+    if options.push_to_hub:
+        log(f"best student: {hub.push(folder / 'best', options.push_to_hub)}")
+
+
+def _finished(folder: Path, options: SearchOptions, *, more: bool, log: Callable[[str], None]) -> SearchResult:
+    """A search that has ended already: whatever MLflow, or the hub, has not got of it is sent."""
     if more:
         raise UserError(
             f"--resume: the search {folder.name} is finished, and what more trials would need of it is gone; start a "
@@ -157,6 +166,7 @@ def _finished(folder: Path, *, more: bool, log: Callable[[str], None]) -> Search
         replay(folder)
     except PalenkaError as error:
         log(str(error))
+    _push(folder, options, log)
     return SearchResult(folder, read_json(folder / "summary.json"))
 
 
@@ -199,6 +209,7 @@ def _command(options: SearchOptions, place: Place) -> str:
         "--concurrent": options.concurrent,
         "--gpus-per-trial": options.gpus_per_trial,
         "--minimal-pairs": options.minimal_pairs,
+        "--push-to-hub": options.push_to_hub,
     }
     parts += [part for name, value in more.items() if value is not None for part in (name, str(value))]
     return shlex.join(parts)

@@ -23,6 +23,8 @@ from palenka_tune.evaluation.paired import ONE_SEED, Difference, paired_differen
 
 VAL_CE = "val_ce"
 ANCHORS = {"no_distillation": "no distillation", "vanilla_kd": "vanilla KD"}
+# a finalist's settings with β = 0, which say what of its difference the hidden states made
+WITHOUT = "-without-hidden"
 SUITE_NAMES = {
     "blimp": "BLiMP",
     "blimp_filtered": "BLiMP-filtered",
@@ -69,6 +71,11 @@ class Summary:
         """Whether this is one of the two that the finalists are compared with."""
         return self.role == "anchor"
 
+    @property
+    def finalist(self) -> bool:
+        """Whether this is one of those among which the best is chosen."""
+        return self.role == "finalist"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self) | {"seeds": list(self.seeds), "changed": list(self.changed)}
@@ -85,8 +92,8 @@ def summarise(
 ) -> list[Summary]:
     """A summary per configuration: the anchors, then the finalists from the lowest mean dev cross-entropy up.
 
-    A row has `config`, `role` (anchor or finalist), `seed`, `val_ce` in nats per token, and an accuracy from 0 to 1
-    under each name in `suites`; None and NaN are values that a student does not have. `betas` gives each
+    A row has `config`, `role` (anchor, finalist or ablation), `seed`, `val_ce` in nats per token, and an accuracy from
+    0 to 1 under each name in `suites`; None and NaN are values that a student does not have. `betas` gives each
     finalist's weight of the hidden states (the anchors' is 0), `items` and `changed` what `Summary` says of them, by
     configuration. `seed` is that of the bootstrap.
 
@@ -112,7 +119,7 @@ def summarise(
                 for name, known in metrics.items()
                 if (difference := _difference(known, _known(values[anchor], name), seed))
             }
-            for anchor in ANCHORS
+            for anchor in (*ANCHORS, config + WITHOUT)
             if anchor in values and anchor != config
         }
         spreads = {name: _spread(list(known.values())) for name, known in metrics.items() if known}
@@ -124,7 +131,7 @@ def summarise(
 
 def best(summaries: Iterable[Summary]) -> Summary | None:
     """The finalist with the lowest mean dev cross-entropy of those that most seeds finished; None if none has one."""
-    finalists = [summary for summary in summaries if not summary.anchor and VAL_CE in summary.metrics]
+    finalists = [summary for summary in summaries if summary.finalist and VAL_CE in summary.metrics]
     return min(finalists, key=lambda summary: (-summary.metrics[VAL_CE].n, summary.metrics[VAL_CE].mean), default=None)
 
 
@@ -160,13 +167,16 @@ def sentence(summary: Summary, suites: Sequence[str] = (), against: str = "vanil
 
 
 def verdict(summaries: Sequence[Summary], suites: Sequence[str] = (), against: str = "vanilla_kd") -> str:
-    """The sentence of the best finalist, as a paragraph of its own."""
+    """The sentence of the best finalist, as a paragraph of its own; where its settings were also trained with β = 0, a
+    second one says what the hidden states alone did."""
     chosen = best(summaries)
     if chosen is None:
         return "No finalist was trained to the end, so there is nothing to compare."
-    count = sum(not summary.anchor for summary in summaries)
+    count = sum(summary.finalist for summary in summaries)
     said = sentence(chosen, suites, against)
-    return f"{f'Best of {count} finalists' if count > 1 else 'The only finalist'}: {said}."
+    said = f"{f'Best of {count} finalists' if count > 1 else 'The only finalist'}: {said}."
+    without = chosen.config + WITHOUT
+    return said + (f" And {sentence(chosen, suites, without)}." if without in chosen.against else "")
 
 
 def header(summaries: Iterable[Summary]) -> tuple[str, ...]:
@@ -178,7 +188,7 @@ def cells(summaries: Sequence[Summary], suites: Sequence[str] = ()) -> list[tupl
     """The rows under `header`: one for each configuration and metric; accuracies in percent, differences in points."""
     rows, columns = [], len(header(summaries))
     for summary in summaries:
-        label = ANCHORS.get(summary.config, summary.config)
+        label = _name(summary.config) if summary.config in ANCHORS else summary.config
         for metric, spread in summary.metrics.items():
             if metric not in (VAL_CE, *suites):
                 continue
@@ -279,4 +289,6 @@ def _cell(change: Difference | None, metric: str) -> str:
 
 
 def _name(name: str) -> str:
+    if name.endswith(WITHOUT):
+        return "the same settings without hidden states"
     return ANCHORS.get(name) or SUITE_NAMES.get(name) or name.replace("_", " ")
