@@ -1,0 +1,64 @@
+"""The poster's rows as experiments: what is trained for them, each once, and with which loss."""
+
+from __future__ import annotations
+
+import pytest
+
+from palenka_tune.errors import UserError
+from palenka_tune.reproduce.recipes import ROWS, SCALES, chosen_rows
+from palenka_tune.reproduce.settings import ReproduceConfig, find_suites
+from palenka_tune.reproduce.systems import experiment_of, loss_of, plain_trainings
+from palenka_tune.search.method import AS_PUBLISHED, CORRECTED
+
+DISTILLED = [row for row in ROWS.values() if row.kind != "baseline"]
+
+
+@pytest.mark.parametrize("scale", SCALES.values(), ids=list(SCALES))
+@pytest.mark.parametrize("method", [AS_PUBLISHED, CORRECTED])
+@pytest.mark.parametrize("row", DISTILLED, ids=[row.name for row in DISTILLED])
+def test_every_distilled_row_is_a_loss_that_its_models_can_have(row, method, scale):
+    experiment = experiment_of(row, scale, method, "babytalk", seed=3)
+    experiment.check_distillation(experiment.distill)
+    assert experiment.student.train_windows is None
+    assert experiment.student.train_fraction == 1
+    assert len(experiment.teachers) == 2
+    assert (experiment.data.vocabulary, experiment.data.window) == (scale.vocabulary, scale.window)
+
+
+def test_the_methods_differ_in_gradient_and_units_alone():
+    row = ROWS["PalenkaLlama1-58M-L0.1-H0.3"]
+    published, corrected = loss_of(row, AS_PUBLISHED), loss_of(row, CORRECTED)
+    assert (published.hidden_gradient, published.kl_reduction) == (False, "sequence")
+    assert (corrected.hidden_gradient, corrected.kl_reduction) == (True, "token")
+    for loss in (published, corrected):
+        assert (loss.ce_weight, loss.alpha, loss.beta, loss.temperature) == (1.0, 0.1, 0.3, 2.0)
+        assert loss.projection.layer_map == "poster"
+    assert loss_of(ROWS["BabyLlama1-58M"], CORRECTED).ce_weight == 0.5
+
+
+def test_shared_teachers_are_trained_once_and_the_longest_training_comes_first():
+    specs = plain_trainings(chosen_rows(), SCALES["tiny"], seed=0)
+    # five baselines; of the same architectures four teachers with fewer epochs
+    assert len(specs) == 9
+    assert specs[0].preset.name == "GPT2-705M@tiny"
+    names = [spec.preset.name for spec in specs]
+    assert {name for name in names if names.count(name) == 2} == {
+        f"{name}@tiny" for name in ("GPT2-44M", "Llama-60M", "GPT2-705M", "Llama-360M")
+    }
+    three = plain_trainings(chosen_rows([row.name for row in DISTILLED[2:]]), SCALES["tiny"], seed=0)
+    assert [spec.preset.name for spec in three] == ["GPT2-705M@tiny", "Llama-360M@tiny"]
+
+
+def test_a_source_is_a_folder_of_suites(tmp_path):
+    with pytest.raises(UserError, match="holds none of blimp, blimp_supplement, ewok"):
+        find_suites(str(tmp_path))
+    (tmp_path / "blimp").mkdir()
+    (tmp_path / "ewok").mkdir()
+    assert [name for name, _ in find_suites(str(tmp_path))] == ["blimp", "ewok"]
+    assert find_suites(None) == ()
+
+
+def test_a_run_has_a_name_that_stays_in_the_storage_folder():
+    assert ReproduceConfig(method=AS_PUBLISHED).run_name == "poster-tiny-as-published"
+    with pytest.raises(UserError, match="cannot be a run's name"):
+        ReproduceConfig(name="../elsewhere").run_name  # noqa: B018
