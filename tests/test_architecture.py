@@ -108,11 +108,16 @@ OPTIONS = {
         "--teachers-online",
         "--resume",
         "--study-storage",
+        "--finalists",
+        "--seeds",
+        "--method",
+        "--push-to-hub",
     ],
     "distill": ["--out", "--data", "--scale", "--set", "--device"],
     "train": ["PRESET", "--data", "--scale", "--set", "--list", "--workers", "--address"],
     "cache": ["build", "verify", "info", "--cache-budget", "--storage", "--set"],
     "evaluate": ["MODEL", "--minimal-pairs", "--json", "--device"],
+    "reproduce": ["poster|grid", "--scale", "--rows", "--method", "--dry-run", "--json", "--source"],
     "track": ["replay", "RUN", "MLFLOW_TRACKING_URI"],
 }
 
