@@ -73,7 +73,7 @@ class SearchSettings:
     checkpoint_minutes: float = 5.0
     stall_minutes: float = 20.0
     abort_after: int | None = 3
-    finalists: int = 0
+    finalists: int = 2
     seeds: int = 3
     objective: Objective = "val/ce"
 

@@ -68,6 +68,11 @@ def plan(config: SearchConfig) -> str:
         f"  search    {samples(config)} trials by {search.sampler} besides 2 anchors; {stopping}; "
         f"seed {experiment.seed}"
     )
+    if search.finalists:
+        lines.append(
+            f"  then      the best {search.finalists} and the anchors again on all windows, {search.seeds} seeds each "
+            "(--finalists 0: not)"
+        )
     if search.objective != "val/ce":
         lines.append(f"  objective {search.objective}, which contains the searched weights, as the poster's did")
     if not experiment.distill.hidden_gradient:

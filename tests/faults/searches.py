@@ -37,7 +37,14 @@ SPACE = {
     "recipe": {"batch_size": 16, "epochs": STEPS * 16 / 128, "warmup_steps": 2},
     "distill": {"alpha": 0.02},  # the teachers know nothing
     # a checkpoint whenever the loop gives a chance to, every 20 steps
-    "search": {"samples": SAMPLES, "rungs": 2, "reduction": 2, "max_failures": 0, "checkpoint_minutes": 1e-6},
+    "search": {
+        "samples": SAMPLES,
+        "rungs": 2,
+        "reduction": 2,
+        "max_failures": 0,
+        "checkpoint_minutes": 1e-6,
+        "finalists": 0,
+    },
     "parameters": {
         "beta": {"log_uniform": [0.003, 0.3]},
         "recipe.lr": {"log_uniform": [1e-3, 1e-2]},

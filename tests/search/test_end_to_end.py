@@ -22,7 +22,7 @@ SPACE = {
     "data": {"vocabulary": VOCABULARY, "window": WINDOW},
     "student": {"train_windows": 128, "dev_windows": 32},
     "recipe": {"batch_size": 16, "epochs": 2, "warmup_steps": 2},
-    "search": {"samples": 5, "rungs": 1, "reduction": 3, "max_failures": 0, "sampler": "random"},
+    "search": {"samples": 5, "rungs": 1, "reduction": 3, "max_failures": 0, "sampler": "random", "finalists": 0},
     "parameters": {
         "beta": {"log_uniform": [0.3, 30]},
         # 1e30 makes every loss NaN after a step or two: such a trial must fail alone
@@ -172,3 +172,37 @@ def test_the_same_seed_gives_the_same_table_but_for_times(place, finished):
     assert {path.name: path.stat().st_mtime_ns for path in folder.glob("*.arrow")} == written  # read, not built
     tables = [pq.read_table(folder / "trials.parquet").drop_columns(["seconds"]) for folder in (finished, again)]
     assert tables[0].equals(tables[1])
+
+
+def test_finalists_are_trained_over_paired_seeds_and_what_is_there_is_not_trained_again(place, capsys):
+    """Finalists of a search that had none, in a second process; then one seed more."""
+    folder = run(place, "final", "--set", "recipe.lr=3e-3", "--set", "rungs=0", "--samples", "1")
+    before = json.loads((folder / "summary.json").read_text())
+    assert "finalists" not in before
+    again = ["--resume", "--name", "final", "--storage", str(place / "runs"), "--concurrent", "2", "--finalists", "1"]
+    assert options.run(search.cli, [*again, "--seeds", "1"]) == 0
+    first = {path: path.stat().st_mtime_ns for path in (folder / "finalists").glob("*/result.json")}
+    capsys.readouterr()
+    assert options.run(search.cli, [*again, "--seeds", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "4 of 8 students are there already" in said
+    assert all(path.stat().st_mtime_ns == then for path, then in first.items())
+    rows = pq.read_table(folder / "finalists.parquet").to_pylist()
+    names = ["no_distillation", "vanilla_kd", "trial-0002", "trial-0002-without-hidden"]
+    assert [(row["config"], row["seed"]) for row in rows] == [(name, seed) for seed in (0, 1) for name in names]
+    assert len({row["steps"] for row in rows}) == 1
+    assert rows[0]["tokens"] > 2 * 128 * WINDOW  # all windows, not the search's 128
+    summary = json.loads((folder / "summary.json").read_text())
+    assert {name: summary[name] for name in ("best", "counts", "baselines")} == {
+        name: before[name] for name in ("best", "counts", "baselines")
+    }
+    verdict = summary["finalists"]["verdict"]
+    assert "against vanilla KD (2 seeds, 95 % interval)" in verdict
+    assert "against the same settings without hidden states" in verdict
+    assert verdict in said
+    card = (folder / "best" / "README.md").read_text()
+    assert verdict in card
+    assert f"{summary['finalists']['best']['val_ce']:.4f} nats per token" in card
+    assert summary["finalists"]["best"]["seed"] == 0
+    assert options.run(search.cli, [*again, "--seeds", "2"]) == 0
+    assert "nothing is left to do" in capsys.readouterr().out
