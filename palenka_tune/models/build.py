@@ -57,6 +57,7 @@ def build_model(
         "tie_word_embeddings": preset.tied,
         "use_cache": False,
         "attn_implementation": "sdpa",
+        "palenka_tune": {"window": window},  # kept in the exported config.json
     }
     with contextlib.ExitStack() as stack:
         if device.type == "meta":

@@ -2,12 +2,16 @@
 
 In: a model, the folder of its tokenizer, a model card (`models.card.model_card`). Out: a folder with `config.json`,
 `model.safetensors`, `generation_config.json`, `tokenizer.json`, `tokenizer_config.json` and `README.md`, which appears
-complete or not at all. Nothing of the training is inside: no projections, no optimiser.
+complete or not at all. Nothing of the training is inside: no projections, no optimiser. One key of `config.json` is
+ours, `palenka_tune`: the training `window` in tokens and a digest of the tokenizer, so that an evaluation measures on
+the same windows and notices a tokenizer of another model. transformers keeps the key and makes nothing of it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -44,7 +48,9 @@ def export_student(model: PreTrainedModel, tokenizer_dir: str | Path, folder: st
         with _no_progress_bars():
             model.save_pretrained(temporary, max_shard_size="1TB")
         # Training turns the key-value cache off; whoever generates with the export wants it.
-        write_json(temporary / "config.json", read_json(temporary / "config.json") | {"use_cache": True})
+        config = read_json(temporary / "config.json")
+        noted = (config.get("palenka_tune") or {}) | {"tokenizer_sha256": tokenizer_digest(tokenizer_dir)}
+        write_json(temporary / "config.json", config | {"use_cache": True, "palenka_tune": noted})
         ids = {name: getattr(model.config, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
         GenerationConfig(**ids).save_pretrained(temporary)
         shutil.copyfile(Path(tokenizer_dir) / "tokenizer.json", temporary / "tokenizer.json")
@@ -65,8 +71,8 @@ def load_model(
     Nothing is downloaded and no code from the folder is run; weights are read from safetensors only.
 
     Raises:
-        UserError: if the folder is not a model folder (the message says what is missing), has no tokenizer, or if its
-            weights do not fill the model that its configuration describes.
+        UserError: if the folder is not a model folder (the message says what is missing), has no tokenizer or another
+            model's, or if its weights do not fill the model that its configuration describes.
     """
     path = Path(path).expanduser()
     if not path.is_dir():
@@ -92,7 +98,29 @@ def load_model(
     if report["missing_keys"]:  # transformers would only warn and leave these at random values
         names = sorted(report["missing_keys"])
         raise UserError(f"{path} lacks {len(names)} of the model's weights, such as {names[0]}; export it again")
+    _check_digest(path)
     return model.eval().to(device), tokenizer
+
+
+def tokenizer_digest(folder: str | Path) -> str:
+    """SHA-256, in hex, of what a folder's `tokenizer.json` makes of a text.
+
+    Padding and truncation are left out: transformers writes those of the latest call when it saves a tokenizer again.
+    """
+    tokenizer = read_json(Path(folder) / "tokenizer.json")
+    kept = {name: value for name, value in tokenizer.items() if name not in ("padding", "truncation")}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _check_digest(folder: Path) -> None:
+    """Raise `UserError` if the folder's export named another tokenizer than it holds; older exports named none."""
+    noted = read_json(folder / "config.json").get("palenka_tune")
+    expected = noted.get("tokenizer_sha256") if isinstance(noted, dict) else None
+    if expected is not None and expected != tokenizer_digest(folder):
+        raise UserError(
+            f"{folder}/tokenizer.json is not the tokenizer that the model was exported with; put the right one there "
+            "or export the model again"
+        )
 
 
 def _check_tokenizer(tokenizer_dir: Path, model: PreTrainedModel) -> dict[str, Any]:
