@@ -168,10 +168,7 @@ def models(folders: Sequence[str], scratch: Path) -> dict[str, Callable[[], tupl
     if folders:
         return {folder: lambda folder=folder: load_model(folder) for folder in folders}
     made = prepare(DataSettings(), scratch / "babytalk", log=print)
-    return {
-        f"{name}, random weights": lambda name=name: random_model(name, made.tokenizer_dir, made.store)
-        for name in RANDOM
-    }
+    return {f"random {name}": lambda name=name: random_model(name, made.tokenizer_dir, made.store) for name in RANDOM}
 
 
 def measure(folders: Sequence[str], source: str, names: Sequence[str], limit: int | None) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from palenka_tune.errors import UserError
 from palenka_tune.evaluation.suite import Suite
 from palenka_tune.evaluation.suites import filter_suite, read_suites
 from palenka_tune.evaluation.vocabulary import MIN_COUNT, read_vocabulary
+from palenka_tune.models.folder import check_model_folder, tokenizer_digest
 
 if TYPE_CHECKING:
     from palenka_tune.evaluation.minimal_pairs import TokenisedSuite
@@ -119,9 +120,6 @@ def _check(config: EvaluateConfig) -> None:
         raise UserError("--filter-vocabulary needs a suite to filter; give --suite with --source, or --minimal-pairs")
     if config.source and not config.suites:
         raise UserError("--source needs the names of suites; give --suite blimp,blimp_supplement,ewok or one of them")
-    for model in config.models:
-        if not (Path(model).expanduser() / "config.json").is_file():
-            raise UserError(f"{model} is not a Hugging Face model folder: config.json not found; give a model's folder")
     if config.output:
         check_writable(config.output)
 
@@ -131,8 +129,10 @@ def _read(config: EvaluateConfig) -> tuple[list[Suite], Corpus | None]:
     if config.minimal_pairs:
         names.append(str(Path(config.minimal_pairs).expanduser().absolute()))
     corpus = open_corpus(config.data) if config.data else None
-    suites = read_suites(names, config.source)  # before the vocabulary: first what is quick to refuse
-    if config.filter_vocabulary:
+    suites = read_suites(names, config.source)
+    for model in config.models:
+        check_model_folder(model)
+    if config.filter_vocabulary:  # last, as a corpus of 100 M words takes minutes
         vocabulary = read_vocabulary(config.filter_vocabulary, config.filter_min_count)
         suites = [filter_suite(suite, vocabulary) for suite in suites]
     return suites, corpus
@@ -143,7 +143,7 @@ def _score(config: EvaluateConfig, suites: list[Suite], corpus: Corpus | None, c
     from palenka_tune.evaluation.harness import write_harness
     from palenka_tune.evaluation.suites import evaluate, tokenise
     from palenka_tune.evaluation.text import evaluate_text, tokenise_text, training_window
-    from palenka_tune.models.export import load_model, tokenizer_digest
+    from palenka_tune.models.export import load_model
 
     device = resolve_device(config.device)
     tokenised: dict[object, tuple[list[TokenisedSuite], dict[str, TokenisedText]]] = {}
@@ -159,8 +159,11 @@ def _score(config: EvaluateConfig, suites: list[Suite], corpus: Corpus | None, c
         ready, texts = tokenised[key]
         with Progress(console=console, transient=True, disable=config.quiet or not console.is_terminal) as bar:
             shown = partial(_show, bar, bar.add_task(f"scoring {name}", total=None))
-            found = evaluate(model, ready, progress=shown, greedy=config.log_samples)
-            text = {split: evaluate_text(model, each, training_window(model)) for split, each in texts.items()}
+            try:
+                found = evaluate(model, ready, progress=shown, greedy=config.log_samples)
+                text = {split: evaluate_text(model, each, training_window(model)) for split, each in texts.items()}
+            except UserError as error:
+                raise UserError(f"model {name}: {error}") from None
         scores.append(ModelScores(name, str(path), found, text))
         if config.output and suites:
             said = {"model": "palenka_tune", "model_args": f"pretrained={path}", "device": device, "limit": None}

@@ -113,4 +113,4 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 )
             yield reader.line_num, record
     except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: not CSV ({error}); mend the line") from None
+        raise UserError(f"{path}, line {reader.line_num + 1}: not CSV ({error}); mend the line") from None

@@ -23,6 +23,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from palenka_tune.errors import UserError
 from palenka_tune.evaluation.perplexity import cross_entropy
+from palenka_tune.models.folder import NOTE
 
 DEFAULT_WINDOW = 128
 _LINES_PER_BATCH = 4096
@@ -120,7 +121,7 @@ def evaluate_text(model: PreTrainedModel, text: TokenisedText, window: int) -> T
 
 def training_window(model: PreTrainedModel) -> int:
     """The window that `model` was trained on, as its export says; older exports: 128, or its positions if fewer."""
-    noted = getattr(model.config, "palenka_tune", None)
+    noted = getattr(model.config, NOTE, None)
     window = noted.get("window") if isinstance(noted, dict) else None
     positions = int(model.config.max_position_embeddings)
     return min(int(window) if isinstance(window, int) and window > 1 else DEFAULT_WINDOW, positions)

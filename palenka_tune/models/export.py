@@ -10,8 +10,6 @@ the same windows and notices a tokenizer of another model. transformers keeps th
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -24,9 +22,7 @@ from transformers.utils import logging as transformers_logging
 
 from palenka_tune.config.files import read_json, write_json, write_text
 from palenka_tune.errors import PalenkaError, UserError
-
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
-WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
+from palenka_tune.models.folder import NOTE, TOKENIZER_FILES, check_model_folder, tokenizer_digest
 
 
 def export_student(model: PreTrainedModel, tokenizer_dir: str | Path, folder: str | Path, *, card: str) -> Path:
@@ -49,8 +45,8 @@ def export_student(model: PreTrainedModel, tokenizer_dir: str | Path, folder: st
             model.save_pretrained(temporary, max_shard_size="1TB")
         # Training turns the key-value cache off; whoever generates with the export wants it.
         config = read_json(temporary / "config.json")
-        noted = (config.get("palenka_tune") or {}) | {"tokenizer_sha256": tokenizer_digest(tokenizer_dir)}
-        write_json(temporary / "config.json", config | {"use_cache": True, "palenka_tune": noted})
+        noted = (config.get(NOTE) or {}) | {"tokenizer_sha256": tokenizer_digest(tokenizer_dir)}
+        write_json(temporary / "config.json", config | {"use_cache": True, NOTE: noted})
         ids = {name: getattr(model.config, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
         GenerationConfig(**ids).save_pretrained(temporary)
         shutil.copyfile(Path(tokenizer_dir) / "tokenizer.json", temporary / "tokenizer.json")
@@ -74,15 +70,7 @@ def load_model(
         UserError: if the folder is not a model folder (the message says what is missing), has no tokenizer or another
             model's, or if its weights do not fill the model that its configuration describes.
     """
-    path = Path(path).expanduser()
-    if not path.is_dir():
-        raise UserError(f"{path} is not a folder; give a local Hugging Face model folder (names are not fetched)")
-    missing = [name for name in ("config.json", *TOKENIZER_FILES) if not (path / name).is_file()]
-    if not any((path / name).is_file() for name in WEIGHT_FILES):
-        missing.insert(0, "model.safetensors")
-    if missing:
-        kind = "has no tokenizer" if set(missing) <= set(TOKENIZER_FILES) else "is not a Hugging Face model folder"
-        raise UserError(f"{path} {kind}: {', '.join(missing)} not found; give a folder written by save_pretrained")
+    path = check_model_folder(path)
     local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
         with _no_progress_bars():
@@ -98,29 +86,7 @@ def load_model(
     if report["missing_keys"]:  # transformers would only warn and leave these at random values
         names = sorted(report["missing_keys"])
         raise UserError(f"{path} lacks {len(names)} of the model's weights, such as {names[0]}; export it again")
-    _check_digest(path)
     return model.eval().to(device), tokenizer
-
-
-def tokenizer_digest(folder: str | Path) -> str:
-    """SHA-256, in hex, of what a folder's `tokenizer.json` makes of a text.
-
-    Padding and truncation are left out: transformers writes those of the latest call when it saves a tokenizer again.
-    """
-    tokenizer = read_json(Path(folder) / "tokenizer.json")
-    kept = {name: value for name, value in tokenizer.items() if name not in ("padding", "truncation")}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def _check_digest(folder: Path) -> None:
-    """Raise `UserError` if the folder's export named another tokenizer than it holds; older exports named none."""
-    noted = read_json(folder / "config.json").get("palenka_tune")
-    expected = noted.get("tokenizer_sha256") if isinstance(noted, dict) else None
-    if expected is not None and expected != tokenizer_digest(folder):
-        raise UserError(
-            f"{folder}/tokenizer.json is not the tokenizer that the model was exported with; put the right one there "
-            "or export the model again"
-        )
 
 
 def _check_tokenizer(tokenizer_dir: Path, model: PreTrainedModel) -> dict[str, Any]:
