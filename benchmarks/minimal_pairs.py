@@ -13,18 +13,16 @@ samples and makes no bootstrap.
 from __future__ import annotations
 
 import json
-import logging
-import os
 import tempfile
 import time
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks import harness
+from benchmarks import harness, lm_harness
+from benchmarks.lm_harness import OFFICIAL_BLIMP, require_lm_eval
 from palenka_tune.commands.options import run
 from palenka_tune.errors import UserError
 from palenka_tune.evaluation.suite import Paradigm, read_suite
@@ -94,36 +92,14 @@ class LmEval:
 
     def _evaluate(self, batch_size: int, chosen: list[int] | None) -> float:
         """Seconds of `evaluate` on the pairs `chosen` (None: all)."""
-        from lm_eval.api.task import ConfigurableTask
         from lm_eval.evaluator import evaluate
-        from lm_eval.models.huggingface import HFLM
-
-        class Silent(HFLM):  # type: ignore[misc]
-            """Without its progress bar, and keeping what it answered."""
-
-            def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> Any:
-                self.requests, self.answers = requests, super().loglikelihood(requests, disable_tqdm=True)
-                return self.answers
 
         with tempfile.TemporaryDirectory() as cache:
             started = time.perf_counter()
-            task = ConfigurableTask(
-                config={
-                    "task": TASK,
-                    "dataset_path": "json",
-                    "dataset_kwargs": {"data_files": {"train": str(self.file)}, "cache_dir": cache},
-                    "output_type": "multiple_choice",
-                    "validation_split": "train",
-                    "doc_to_text": "",
-                    "doc_to_target": 0,
-                    "doc_to_choice": lambda pair: [pair["sentence_good"], pair["sentence_bad"]],
-                    "target_delimiter": "",  # the sentence as it is, as ours gets it
-                    "num_fewshot": 0,
-                    "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
-                }
-            )
+            asked = {**OFFICIAL_BLIMP, "doc_to_choice": lambda pair: [pair["sentence_good"], pair["sentence_bad"]]}
+            task = lm_harness.task(TASK, self.file, Path(cache), asked)
             self.reading.append(time.perf_counter() - started)
-            lm = Silent(pretrained=self.model, tokenizer=self.tokenizer, batch_size=batch_size)
+            lm = lm_harness.language_model(self.model, self.tokenizer, batch_size)
             samples = None if chosen is None else {TASK: chosen}
             started = time.perf_counter()
             results = evaluate(lm, {"tasks": {TASK: task}}, samples=samples, bootstrap_iters=0, log_samples=False)
@@ -136,14 +112,11 @@ class LmEval:
 
 
 def compare(ours: Ours, theirs: LmEval) -> dict[str, Any]:
-    """How the verdicts of all pairs agree.
-
-    Pairs whose two sentences have the same tokens are told apart by the rule for ties alone (ours: wrong; theirs: the
-    first of the two, so right), and are counted for themselves.
-    """
-    same = np.array([ours.suite.ids[good] == ours.suite.ids[bad] for good, bad in ours.suite.pairs])
-    right, right_there = ours.scores[:, 0] > ours.scores[:, 1], theirs.scores[:, 0] >= theirs.scores[:, 1]
-    differ = (right != right_there) & ~same
+    """How the verdicts of all pairs agree, and how many pairs are one sentence with itself."""
+    ids = ours.suite.requests.ids
+    same = np.array([ids[good] == ids[bad] for good, bad in ours.suite.pairs])
+    right, right_there = ours.scores[:, 0] >= ours.scores[:, 1], theirs.scores[:, 0] >= theirs.scores[:, 1]
+    differ = right != right_there
     gaps = np.abs(ours.scores[:, 0] - ours.scores[:, 1])
     return {
         "pairs": len(same),
@@ -153,19 +126,7 @@ def compare(ours: Ours, theirs: LmEval) -> dict[str, Any]:
         "largest_difference_of_a_score_nats": float(np.abs(ours.scores - theirs.scores).max()),
         "accuracy_ours": float(right.mean()),
         "accuracy_lm_eval": theirs.accuracy,
-        "accuracy_lm_eval_with_ties_wrong": float((right_there & ~same).mean()),
     }
-
-
-def require_lm_eval() -> str:
-    """The version of lm-evaluation-harness; `UserError` without it."""
-    try:
-        return metadata.version("lm_eval")
-    except metadata.PackageNotFoundError:
-        raise UserError(
-            "lm-evaluation-harness is not installed; run `pip install 'palenka-tune[bench]'`, or in a clone "
-            "`pip install -e '.[bench]'`"
-        ) from None
 
 
 def write_pairs(paradigms: Sequence[Paradigm], limit: int | None, file: Path) -> int:
@@ -179,15 +140,15 @@ def write_pairs(paradigms: Sequence[Paradigm], limit: int | None, file: Path) ->
     return len(lines)
 
 
-def random_student(tokenizer_dir: Path, store: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """Student-tiny for babytalk, its weights drawn and enlarged until it is as sure of its tokens as a trained one."""
+def random_model(preset: str, tokenizer_dir: Path, store: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """A preset for babytalk, its weights drawn and enlarged until it is as sure of its tokens as a trained one."""
     import torch
     from transformers import AutoTokenizer
 
     from palenka_tune.models.build import build_for_store
     from palenka_tune.models.presets import get_preset
 
-    model = build_for_store(get_preset("Student-tiny"), store, seed=0).eval()
+    model = build_for_store(get_preset(preset), store, seed=0).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(4.0)
@@ -207,7 +168,7 @@ def measure(model_dir: str | None, pairs_dir: str | None, limit: int | None, rou
             model, tokenizer = load_model(model_dir)
         else:
             assert babytalk is not None
-            model, tokenizer = random_student(babytalk.tokenizer_dir, babytalk.store)
+            model, tokenizer = random_model("Student-tiny", babytalk.tokenizer_dir, babytalk.store)
         if paradigms is None:
             assert babytalk is not None
             assert babytalk.minimal_pairs is not None
@@ -243,7 +204,7 @@ def report(
         settings={
             "model": model or "Student-tiny, random weights",
             "pairs": pairs or "babytalk",
-            "paradigms": len(ours.suite.paradigms),
+            "paradigms": len(ours.suite.suite.paradigms),
             "threads": torch.get_num_threads(),
             "lm_eval": version,
             "lm_eval_batch_size": theirs.batch_size,
@@ -266,8 +227,7 @@ def report(
         notes=[
             f"pairs that are judged differently: {verdicts['pairs_that_differ']} of {verdicts['pairs']:,}; "
             f"scores differ by at most {verdicts['largest_difference_of_a_score_nats']:.1e} nats",
-            f"pairs of one sentence with itself: {verdicts['pairs_of_the_same_sentence']} (ours counts a tie as wrong, "
-            "lm-eval as right)",
+            f"pairs of one sentence with itself: {verdicts['pairs_of_the_same_sentence']} (a tie is right in both)",
             f"ours: reading, tokenising, scoring; lm-eval: `evaluate` alone, its reading took {reading:.2f} s more; "
             f"fastest of its batch sizes {', '.join(map(str, theirs.trials))}: {theirs.batch_size}",
         ],
@@ -288,16 +248,7 @@ def main(argv: Sequence[str]) -> int:
         if value is not None and value < 1:
             raise UserError(f"--{name} is {value}; it must be 1 or more")
     require_lm_eval()
-    # Before these libraries are loaded, which read them once. Nothing may be fetched.
-    os.environ.update(
-        HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TQDM_DISABLE="1", RAYON_NUM_THREADS=str(args.threads)
-    )
-    import datasets
-    import torch
-
-    torch.set_num_threads(args.threads)
-    datasets.disable_progress_bars()
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    lm_harness.quiet_and_offline(args.threads)
     measure(args.model, args.pairs, args.limit, args.rounds).publish(args.json)
     return 0
 

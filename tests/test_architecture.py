@@ -116,8 +116,21 @@ OPTIONS = {
     "distill": ["--out", "--data", "--scale", "--set", "--device"],
     "train": ["PRESET", "--data", "--scale", "--set", "--list", "--workers", "--address"],
     "cache": ["build", "verify", "info", "--cache-budget", "--storage", "--set"],
-    "evaluate": ["MODEL", "--minimal-pairs", "--json", "--device"],
     "reproduce": ["poster|grid", "--scale", "--rows", "--method", "--dry-run", "--json", "--source"],
+    "evaluate": [
+        "MODEL",
+        "--suite",
+        "--source",
+        "--minimal-pairs",
+        "--filter-vocabulary",
+        "--filter-min-count",
+        "--data",
+        "--per-set",
+        "--output",
+        "--log-samples",
+        "--json",
+        "--device",
+    ],
     "track": ["replay", "RUN", "MLFLOW_TRACKING_URI"],
 }
 

@@ -1,7 +1,7 @@
-"""Log-probabilities of whole sentences under a causal language model.
+"""Log-probabilities of texts under a causal language model: whole sentences, or what follows a context.
 
-In: a model and tokenised sentences. Out: for each, sum_t log p(x_t | <s>, x_1 ... x_{t-1}) in nats: every token of the
-sentence counts, the start token is given, and no end token is asked for.
+In: a model and tokenised sentences. Out: for each, sum_t log p(x_t | <s>, x_1 ... x_{t-1}) in nats: the start token is
+given, every token counts that is not context (`skips` of the tree), and no end token is asked for.
 
 Beginnings that sentences share are read once (`prefix_tree`), the last token of a sentence is not read at all, and the
 output head works on the real positions alone, a block at a time that stays in a CPU's cache. The softmax is taken in
@@ -82,12 +82,14 @@ def score_tree(
     pad_id: int = 0,
     batch_tokens: int | None = None,
     progress: Progress | None = None,
+    greedy: np.ndarray | None = None,
 ) -> np.ndarray:
     """Summed log-probabilities (sentences,) float64, in nats, in the order in which the tree was given them.
 
     A batch holds at most `batch_tokens` tokens (None: 16,384 on a GPU, 1,024 elsewhere), but always one row. `progress`
     is called with (sentences done, sentences) after each batch. A tree whose rows branch needs a model that
-    `shares_prefixes`.
+    `shares_prefixes`. `greedy` (sentences,) bool, if given, is filled with whether every token that counts was the most
+    probable one at its place.
 
     Raises:
         PalenkaError: if a score is not finite, which means that the model is broken (for instance diverged to NaN).
@@ -95,6 +97,7 @@ def score_tree(
     budget = batch_tokens or _BATCH_TOKENS.get(model.device.type, _BATCH_TOKENS["cpu"])
     tokens = np.where(tree.tokens < 0, bos_id, tree.tokens)
     log_p = torch.empty(len(tree.nodes), dtype=torch.float32, device=model.device)
+    likeliest = None if greedy is None else torch.empty(len(tree.nodes), dtype=torch.bool, device=model.device)
     rows = np.flatnonzero(np.diff(tree.rows))  # all but those of empty sentences
     done = tree.sentences - int(tree.row_sentences[rows].sum())
     with evaluating(model):
@@ -102,12 +105,14 @@ def score_tree(
         while start < len(rows):
             stop = start + max(1, budget // int(tree.rows[start + 1] - tree.rows[start]))
             stop = min(stop, len(rows))
-            _score_rows(model, tree, tokens, pad_id, start, stop, log_p)
+            _score_rows(model, tree, tokens, pad_id, start, stop, log_p, likeliest)
             done += int(tree.row_sentences[start:stop].sum())
             start = stop
             if progress is not None:
                 progress(done, tree.sentences)
     scores = tree.sums(log_p.cpu().numpy())
+    if greedy is not None and likeliest is not None:
+        greedy[:] = tree.sums(~likeliest.cpu().numpy()) == 0
     if not np.isfinite(scores).all():
         raise PalenkaError(
             f"{int((~np.isfinite(scores)).sum())} of {len(scores)} sentences have a log-probability that is not a "
@@ -124,8 +129,9 @@ def _score_rows(
     start: int,
     stop: int,
     log_p: torch.Tensor,
+    likeliest: torch.Tensor | None,
 ) -> None:
-    """Fill `log_p` for the predictions of rows `start` to `stop`."""
+    """Fill `log_p`, and `likeliest` if it is wanted, for the predictions of rows `start` to `stop`."""
     first, last = int(tree.rows[start]), int(tree.rows[stop])
     lengths_B = np.diff(tree.rows[start : stop + 1])
     align = _ALIGN if shares_prefixes(model) else 1
@@ -147,7 +153,10 @@ def _score_rows(
     edges = np.searchsorted(nodes, np.arange(0, last - first + C, C)).tolist()
     for number, (low, high) in enumerate(itertools.pairwise(edges)):
         log_p_CV = torch.log_softmax(head(inputs_MD[number * C : (number + 1) * C]), dim=-1, dtype=torch.float32)
-        log_p[begin + low : begin + high] = log_p_CV[nodes_E[low:high] - number * C, targets_E[low:high]]
+        places = nodes_E[low:high] - number * C
+        log_p[begin + low : begin + high] = log_p_CV[places, targets_E[low:high]]
+        if likeliest is not None:
+            likeliest[begin + low : begin + high] = log_p_CV.argmax(dim=-1)[places] == targets_E[low:high]
 
 
 def _read(

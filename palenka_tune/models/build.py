@@ -14,6 +14,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from palenka_tune.data.store import TokenStore
 from palenka_tune.errors import UserError
+from palenka_tune.models.folder import NOTE
 from palenka_tune.models.presets import ModelPreset
 
 
@@ -57,6 +58,7 @@ def build_model(
         "tie_word_embeddings": preset.tied,
         "use_cache": False,
         "attn_implementation": "sdpa",
+        NOTE: {"window": window},
     }
     with contextlib.ExitStack() as stack:
         if device.type == "meta":

@@ -2,7 +2,9 @@
 
 In: a model, the folder of its tokenizer, a model card (`models.card.model_card`). Out: a folder with `config.json`,
 `model.safetensors`, `generation_config.json`, `tokenizer.json`, `tokenizer_config.json` and `README.md`, which appears
-complete or not at all. Nothing of the training is inside: no projections, no optimiser.
+complete or not at all. Nothing of the training is inside: no projections, no optimiser. One key of `config.json` is
+ours, `palenka_tune`: the training `window` in tokens and a digest of the tokenizer, so that an evaluation measures on
+the same windows and notices a tokenizer of another model. transformers keeps the key and makes nothing of it.
 """
 
 from __future__ import annotations
@@ -20,9 +22,7 @@ from transformers.utils import logging as transformers_logging
 
 from palenka_tune.config.files import read_json, write_json, write_text
 from palenka_tune.errors import PalenkaError, UserError
-
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
-WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
+from palenka_tune.models.folder import NOTE, TOKENIZER_FILES, check_model_folder, tokenizer_digest
 
 
 def export_student(model: PreTrainedModel, tokenizer_dir: str | Path, folder: str | Path, *, card: str) -> Path:
@@ -44,7 +44,9 @@ def export_student(model: PreTrainedModel, tokenizer_dir: str | Path, folder: st
         with _no_progress_bars():
             model.save_pretrained(temporary, max_shard_size="1TB")
         # Training turns the key-value cache off; whoever generates with the export wants it.
-        write_json(temporary / "config.json", read_json(temporary / "config.json") | {"use_cache": True})
+        config = read_json(temporary / "config.json")
+        noted = (config.get(NOTE) or {}) | {"tokenizer_sha256": tokenizer_digest(tokenizer_dir)}
+        write_json(temporary / "config.json", config | {"use_cache": True, NOTE: noted})
         ids = {name: getattr(model.config, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
         GenerationConfig(**ids).save_pretrained(temporary)
         shutil.copyfile(Path(tokenizer_dir) / "tokenizer.json", temporary / "tokenizer.json")
@@ -80,18 +82,10 @@ def load_model(
     Nothing is downloaded and no code from the folder is run; weights are read from safetensors only.
 
     Raises:
-        UserError: if the folder is not a model folder (the message says what is missing), has no tokenizer, or if its
-            weights do not fill the model that its configuration describes.
+        UserError: if the folder is not a model folder (the message says what is missing), has no tokenizer or another
+            model's, or if its weights do not fill the model that its configuration describes.
     """
-    path = Path(path).expanduser()
-    if not path.is_dir():
-        raise UserError(f"{path} is not a folder; give a local Hugging Face model folder (names are not fetched)")
-    missing = [name for name in ("config.json", *TOKENIZER_FILES) if not (path / name).is_file()]
-    if not any((path / name).is_file() for name in WEIGHT_FILES):
-        missing.insert(0, "model.safetensors")
-    if missing:
-        kind = "has no tokenizer" if set(missing) <= set(TOKENIZER_FILES) else "is not a Hugging Face model folder"
-        raise UserError(f"{path} {kind}: {', '.join(missing)} not found; give a folder written by save_pretrained")
+    path = check_model_folder(path)
     local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
         with _no_progress_bars():

@@ -28,6 +28,32 @@ def test_each_prediction_sees_its_prefix_and_nothing_else(row_tokens: int) -> No
         assert prefixes == [[-1, *sentence[:length]] for length in range(len(sentence))]
 
 
+@pytest.mark.parametrize("row_tokens", [1, 7, 64, 10_000])
+def test_contexts_are_read_and_not_counted_and_start_tokens_may_differ(row_tokens: int) -> None:
+    starts = np.array([7 + number % 3 for number in range(len(SENTENCES))])
+    skips = np.array([min(len(sentence), number % 4) for number, sentence in enumerate(SENTENCES)])
+    tree = build_tree(SENTENCES, row_tokens, starts=starts, skips=skips)
+    seen = [[int(tree.tokens[other]) for other in ancestors(tree, node)] for node in range(len(tree.tokens))]
+    assert [len(prefix) - 1 for prefix in seen] == tree.depths.tolist()
+    for number, (sentence, start, skip) in enumerate(zip(SENTENCES, starts.tolist(), skips.tolist(), strict=True)):
+        predictions = tree.predictions[tree.owners == number]
+        assert tree.targets[predictions].tolist() == sentence[skip:]
+        prefixes = [seen[node] for node in tree.nodes[predictions]]
+        assert prefixes == [[start, *sentence[:length]] for length in range(skip, len(sentence))]
+    if row_tokens == 10_000:  # one row holds all three beginnings
+        assert len(tree.tokens) == sum(
+            len(
+                {
+                    tuple(s[:n])
+                    for s, start in zip(SENTENCES, starts, strict=True)
+                    if start == each
+                    for n in range(len(s))
+                }
+            )
+            for each in (7, 8, 9)
+        )
+
+
 def test_within_a_row_no_prefix_and_no_prediction_occurs_twice() -> None:
     tree = build_tree(SENTENCES, 10_000)
     prefixes = {tuple(s[:n]) for s in SENTENCES for n in range(len(s))}

@@ -78,6 +78,35 @@ def test_the_batch_size_does_not_change_the_scores(model: PreTrainedModel) -> No
     )
 
 
+def test_contexts_start_tokens_and_greedy_equal_a_loop(model: PreTrainedModel) -> None:
+    starts = np.array([1 + number % 2 for number in range(len(SENTENCES))])
+    skips = np.array([min(len(sentence) - 1, number % 5) for number, sentence in enumerate(SENTENCES)])
+    greedy = np.zeros(len(SENTENCES), dtype=bool)
+    scores = score_tree(model, build_tree(SENTENCES, starts=starts, skips=skips), bos_id=0, greedy=greedy)
+    model.eval()
+    written, expected = [], []
+    for sentence, start, skip in zip(SENTENCES, starts.tolist(), skips.tolist(), strict=True):
+        with torch.no_grad():
+            log_p = torch.log_softmax(model(torch.tensor([[start, *sentence]])).logits[0, :-1].double(), -1)
+        counted = range(skip, len(sentence))
+        expected.append(sum(float(log_p[place, sentence[place]]) for place in counted))
+        written.append(all(int(log_p[place].argmax()) == sentence[place] for place in counted))
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-4)
+    assert greedy.tolist() == written
+
+
+def test_greedy_texts_are_found(model: PreTrainedModel) -> None:
+    model.eval()
+    sentence: list[int] = []
+    for _ in range(6):
+        with torch.no_grad():
+            sentence.append(int(model(torch.tensor([[1, *sentence]])).logits[0, -1].argmax()))
+    other = [*sentence[:-1], (sentence[-1] + 1) % 320]
+    greedy = np.zeros(2, dtype=bool)
+    score_tree(model, build_tree([sentence, other]), bos_id=1, greedy=greedy)
+    assert greedy.tolist() == [True, False]
+
+
 def test_a_uniform_model_gives_every_token_log_v(uniform_model: PreTrainedModel) -> None:
     scores = score_sentences(uniform_model, [[5, 6, 7], [9], [], [8, 8]], bos_id=1)
     np.testing.assert_allclose(scores, [-n * math.log(320) for n in (3, 1, 0, 2)], rtol=1e-6)

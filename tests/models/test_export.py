@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from palenka_tune.errors import UserError
 from palenka_tune.models.build import build_model
 from palenka_tune.models.export import export_student, load_model
+from palenka_tune.models.folder import tokenizer_digest
 from palenka_tune.models.presets import ModelPreset
 
 PRESETS = {
@@ -63,6 +64,38 @@ def test_load_model_returns_the_exported_weights(family: str, tokenizer_dir: Pat
     assert loaded.dtype == torch.float32
     assert len(tokenizer) == 300
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), loaded.parameters(), strict=True))
+
+
+def test_the_export_notes_its_window_and_tokenizer_and_transformers_keeps_both(
+    tokenizer_dir: Path, tmp_path: Path
+) -> None:
+    folder = export_student(student(), tokenizer_dir, tmp_path / "best", card="")
+    noted = json.loads((folder / "config.json").read_text())["palenka_tune"]
+    assert noted == {"window": 16, "tokenizer_sha256": tokenizer_digest(tokenizer_dir)}
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    tokenizer(["a", "b b b"], padding=True)  # which transformers then writes into tokenizer.json
+    model.save_pretrained(tmp_path / "again")
+    tokenizer.save_pretrained(tmp_path / "again")
+    assert json.loads((tmp_path / "again" / "config.json").read_text())["palenka_tune"] == noted
+    assert (tmp_path / "again" / "tokenizer.json").read_bytes() != (folder / "tokenizer.json").read_bytes()
+    loaded, _ = load_model(tmp_path / "again")
+    assert export_student(loaded, tmp_path / "again", tmp_path / "third", card="").is_dir()
+    assert json.loads((tmp_path / "third" / "config.json").read_text())["palenka_tune"] == noted
+
+
+def test_another_tokenizer_in_the_folder_is_refused_and_an_older_export_is_not(
+    tokenizer_dir: Path, tmp_path: Path
+) -> None:
+    folder = export_student(student(), tokenizer_dir, tmp_path / "best", card="")
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["pre_tokenizer"]["pretokenizers"][1]["add_prefix_space"] = False
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(UserError, match=r"best/tokenizer\.json is not the tokenizer that the model was exported with"):
+        load_model(folder)
+    config = json.loads((folder / "config.json").read_text())
+    for older in (None, {"window": 16}):
+        (folder / "config.json").write_text(json.dumps(config | {"palenka_tune": older}))
+        load_model(folder)
 
 
 def test_an_earlier_export_is_replaced_and_nothing_else_stays(tokenizer_dir: Path, tmp_path: Path) -> None:

@@ -1,0 +1,59 @@
+"""What a Hugging Face model folder must hold, checked in a moment and without loading torch.
+
+In: a folder. Out: a `UserError` that says what is missing, or nothing. Our exports note in `config.json`, under
+`palenka_tune`, which tokenizer they were made with; a folder that holds another one is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from palenka_tune.config.files import read_json
+from palenka_tune.errors import PalenkaError, UserError
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
+NOTE = "palenka_tune"
+"""Our key in `config.json`: the training `window` in tokens, and `tokenizer_sha256`."""
+
+
+def check_model_folder(path: str | Path) -> Path:
+    """The folder, if it looks complete.
+
+    Raises:
+        UserError: if it is no folder, lacks a file of the model or of the tokenizer, or holds another tokenizer than
+            the one that the model was exported with.
+    """
+    path = Path(path).expanduser()
+    if not path.is_dir():
+        raise UserError(f"{path} is not a folder; give a local Hugging Face model folder (names are not fetched)")
+    missing = [name for name in ("config.json", *TOKENIZER_FILES) if not (path / name).is_file()]
+    if not any((path / name).is_file() for name in WEIGHT_FILES):
+        missing.insert(0, "model.safetensors")
+    if missing:
+        kind = "has no tokenizer" if set(missing) <= set(TOKENIZER_FILES) else "is not a Hugging Face model folder"
+        raise UserError(f"{path} {kind}: {', '.join(missing)} not found; give a folder written by save_pretrained")
+    try:
+        noted = read_json(path / "config.json").get(NOTE)
+        expected = noted.get("tokenizer_sha256") if isinstance(noted, dict) else None
+        other = expected is not None and expected != tokenizer_digest(path)
+    except (PalenkaError, AttributeError):
+        return path  # damaged: whoever loads it says how
+    if other:
+        raise UserError(
+            f"{path}/tokenizer.json is not the tokenizer that the model was exported with; put the right one there or "
+            "export the model again"
+        )
+    return path
+
+
+def tokenizer_digest(folder: str | Path) -> str:
+    """SHA-256, in hex, of what a folder's `tokenizer.json` makes of a text.
+
+    Padding and truncation are left out: transformers writes those of the latest call when it saves a tokenizer again.
+    """
+    tokenizer = read_json(Path(folder) / "tokenizer.json")
+    kept = {name: value for name, value in tokenizer.items() if name not in ("padding", "truncation")}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
