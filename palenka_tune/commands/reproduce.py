@@ -14,8 +14,9 @@ from palenka_tune.commands.options import DEFAULT_STORAGE, Parser, line_logger
 from palenka_tune.config.files import write_json
 from palenka_tune.data.prepare import BABYTALK
 from palenka_tune.errors import UserError
+from palenka_tune.evaluation.choice import choices_in
 from palenka_tune.reproduce.recipes import ROWS, SCALES, chosen_rows, get_scale
-from palenka_tune.reproduce.settings import ReproduceConfig, find_suites
+from palenka_tune.reproduce.settings import ReproduceConfig
 from palenka_tune.search.experiment import check_seed
 from palenka_tune.search.method import CORRECTED, METHODS
 
@@ -98,7 +99,7 @@ def cli(argv: Sequence[str]) -> int:
         seed=args.seed,
         storage=args.storage,
         name=args.name,
-        suites=find_suites(args.source),
+        suites=choices_in(args.source, "--source") if args.source else (),
         address=args.address,
         concurrent=args.concurrent,
     )

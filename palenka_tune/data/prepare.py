@@ -59,13 +59,17 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class PreparedData:
-    """A corpus ready for training. `fingerprint` covers text, cleaning, tokenizer and window."""
+    """A corpus, in the folder `corpus`, made ready for training.
+
+    `fingerprint` covers text, cleaning, tokenizer and window.
+    """
 
     source: str
     tokenizer_dir: Path
     store: TokenStore
     fingerprint: str
     minimal_pairs: Path | None
+    corpus: Path
 
     @property
     def name(self) -> str:
@@ -126,7 +130,7 @@ def prepare(settings: DataSettings, storage: str | Path, *, log: Log = lambda me
     digests = {split: corpus.digests(split) for split in corpus.splits}
     tokenizer_dir = _tokenizer(corpus, digests["train"], settings, artifacts, log)
     store = _tokens(corpus, digests, tokenizer_dir, settings, artifacts, log)
-    return PreparedData(settings.source, tokenizer_dir, store, store.fingerprint, minimal_pairs)
+    return PreparedData(settings.source, tokenizer_dir, store, store.fingerprint, minimal_pairs, corpus.folder)
 
 
 def _babytalk(artifacts: Path, log: Log) -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from palenka_tune.errors import PalenkaError, UserError
-from palenka_tune.models.export import TOKENIZER_FILES, WEIGHT_FILES
+from palenka_tune.models.folder import TOKENIZER_FILES, WEIGHT_FILES
 
 NEEDED = ("config.json", WEIGHT_FILES[0], *TOKENIZER_FILES, "README.md")
 FILES = (*NEEDED, "generation_config.json")

@@ -37,9 +37,9 @@ def cells(results: Mapping[str, Any]) -> list[list[str]]:
         if "failed" in row:
             lines.append([*line, f"failed: {row['failed']}", *[""] * (len(header(results)) - 4)])
             continue
-        line.append(f"{row['text']['dev_ce']:.4f}")
+        line.append(f"{row['text']['dev']['nats_per_token']:.4f}")
         if _has_test(results):
-            line.append(f"{row['text']['test_ce']:.4f}")
+            line.append(f"{row['text']['test']['nats_per_token']:.4f}")
         for suite in _suites(results):
             score = row["suites"][suite]
             line.append(_percent(score["accuracy"], score["stderr"]))
@@ -78,7 +78,7 @@ def sentences(results: Mapping[str, Any]) -> list[str]:
                 "and beta changes nothing."
             )
         else:
-            values = [row["text"]["dev_ce"] for row in distilled]
+            values = [row["text"]["dev"]["nats_per_token"] for row in distilled]
             said.append(
                 f"The students for beta = {betas} differ; their dev cross-entropies lie within "
                 f"{max(values) - min(values):.4f} nats per token of each other (one seed each)."
@@ -120,7 +120,7 @@ def _suites(results: Mapping[str, Any]) -> list[str]:
 
 
 def _has_test(results: Mapping[str, Any]) -> bool:
-    return any("test_ce" in row.get("text", {}) for row in results["rows"])
+    return any("test" in row.get("text", {}) for row in results["rows"])
 
 
 def _percent(accuracy: float, stderr: float | None) -> str:

@@ -21,6 +21,7 @@ from palenka_tune.config.files import check_writable, read_json, write_json
 from palenka_tune.data import prepare as data
 from palenka_tune.data.prepare import PreparedData
 from palenka_tune.errors import UserError
+from palenka_tune.evaluation.choice import SuiteChoice, filtered
 from palenka_tune.models.presets import get_preset
 from palenka_tune.models.scales import parameter_count
 from palenka_tune.reproduce.recipes import ReproduceScale, Row, chosen_rows, get_scale, preset_name
@@ -28,6 +29,7 @@ from palenka_tune.reproduce.settings import ReproduceConfig
 from palenka_tune.reproduce.systems import experiment_of, own_spec, plain_trainings, teacher_specs
 from palenka_tune.search import caching, run_folder
 from palenka_tune.search.experiment import Experiment
+from palenka_tune.search.finish import own_pairs
 from palenka_tune.search.judging import ScoreJob, score_models
 from palenka_tune.search.method import method_settings, units
 from palenka_tune.search.student import BenchSpec
@@ -60,10 +62,10 @@ class _Place:
         return self.scale.dev_windows
 
     @property
-    def suites(self) -> tuple[tuple[str, str], ...]:
-        """What is scored on: what was given, else the pairs that come with the corpus."""
-        own = self.prepared.minimal_pairs
-        return self.config.suites or (() if own is None else ((f"{self.prepared.name} pairs", str(own)),))
+    def suites(self) -> tuple[SuiteChoice, ...]:
+        """What is scored on: what was given, filtered by the words of train as the challenge does, else the pairs that
+        come with the corpus."""
+        return filtered(self.config.suites, self.prepared.corpus) or own_pairs(self.prepared)
 
     @property
     def shares(self) -> dict[str, Any]:
@@ -159,7 +161,7 @@ def _rows(place: _Place, rows: Sequence[Row]) -> dict[str, Any]:
         "method": config.method,
         "seed": config.seed,
         "data": place.prepared.describe(),
-        "suites": dict(place.suites),
+        "suites": [asdict(suite) for suite in place.suites],
         "rows": [_result(place, row, models[row.name], scores[row.name]) for row in rows],
         "artifacts": {
             "plain trainings": sorted(place.artifact(spec).name for spec in specs),
@@ -252,15 +254,14 @@ def _score(place: _Place, models: dict[str, _Model | str]) -> dict[str, dict[str
             model=model.folder,
             suites=place.suites,
             digest=model.digest,
-            store=str(place.prepared.store.folder),
+            corpus=str(place.prepared.corpus),
             device=place.device,
         )
         for name, model in models.items()
         if isinstance(model, _Model)
     ]
-    place.log(
-        f"scoring {len(jobs)} models on dev, test and {', '.join(n for n, _ in place.config.suites) or 'no suite'}"
-    )
+    names = ["dev", "test", *(suite.label or suite.name for suite in place.suites)]
+    place.log(f"scoring {len(jobs)} models on {', '.join(names)}")
     scored = {result["name"]: result for result in score_models(jobs, log=place.log, **place.shares)}
     return {name: {"failed": model} if isinstance(model, str) else scored[name] for name, model in models.items()}
 

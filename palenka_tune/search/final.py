@@ -18,7 +18,7 @@ from palenka_tune.models.export import copy_export, load_model
 from palenka_tune.search import finalists, run_folder, teaching, tuning, verdict
 from palenka_tune.search.config import SearchConfig
 from palenka_tune.search.finalists import Configuration
-from palenka_tune.search.finish import Place, suite_label
+from palenka_tune.search.finish import Place
 from palenka_tune.search.judging import ScoreJob, score_models
 from palenka_tune.search.ledger import Ledger
 from palenka_tune.search.mlflow_observer import PARENT
@@ -84,15 +84,12 @@ def carry_out(
 
 def _score(rows: Sequence[dict[str, Any]], place: Place, placement: Placement) -> list[str]:
     """Put each student's accuracy into its row, under the suites' names, which are returned."""
-    label = suite_label(place.prepared, place.suite)
-    if label is None or place.suite is None:
-        return []
     jobs = [
         ScoreJob(
             name=f"{row['config']}-seed{row['seed']}",
             folder=str(place.folder / row["folder"]),
             model=str(place.folder / row["folder"] / STUDENT),
-            suites=((label, str(place.suite)),),
+            suites=place.suites,
             digest=row["weights_sha256"],
             device=placement.device,
         )
@@ -107,7 +104,7 @@ def _score(rows: Sequence[dict[str, Any]], place: Place, placement: Placement) -
     )
     for row, result in zip(rows, results, strict=True):
         row |= {name: scores["accuracy"] for name, scores in result.get("suites", {}).items()}
-    return [label]
+    return list(dict.fromkeys(name for result in results for name in result.get("suites", {})))
 
 
 def _changed(config: SearchConfig, each: Configuration) -> list[str]:

@@ -14,6 +14,7 @@ from transformers import AutoTokenizer, PreTrainedModel
 from palenka_tune.cluster.session import resolve_device
 from palenka_tune.data.prepare import PreparedData
 from palenka_tune.distill.loop import DamagedError, load_checkpoint
+from palenka_tune.evaluation.choice import SuiteChoice
 from palenka_tune.models.card import model_card
 from palenka_tune.models.export import export_student, load_model
 from palenka_tune.search import checkpoints
@@ -35,7 +36,7 @@ class Place:
     folder: Path
     storage: Path
     prepared: PreparedData
-    suite: Path | None
+    suites: tuple[SuiteChoice, ...]
     tracker: Tracker
     console: Console
     log: Callable[[str], None]
@@ -49,19 +50,18 @@ def report(job: Job, bench: Bench, ledger: Ledger, teachers: Sequence[Teacher], 
     """
     rows = job.rows(ledger)
     folder, best, tracker = job.folder, best_row(rows, ledger.objective), place.tracker
-    label = suite_label(place.prepared, place.suite)
-    _export(job, bench, best, teachers, place, None, label)
+    _export(job, bench, best, teachers, place, None)
     write(job, ledger, place, state="scoring")
     plot_search(
         folder / "plots" / "search.png", rows, job.config.space, f"{folder.name}, trained on {place.prepared.name}"
     )
     scores = _score(job, bench, best, rows, teachers, place)
-    write_evaluation(folder / "evaluation.json", scores, label)
-    _export(job, bench, best, teachers, place, scores[0], label)
+    write_evaluation(folder / "evaluation.json", scores)
+    _export(job, bench, best, teachers, place, scores[0])
     tracker.flush(60.0)  # the run's id goes into the summary
     summary = write(job, ledger, place, state="finished")
     _log_to_mlflow(job, summary, scores, tracker)
-    _print(summary, best, scores, label, place.console)
+    _print(summary, best, scores, place.console)
     return summary
 
 
@@ -110,13 +110,12 @@ def _score(
             models.append((anchor, "anchor", student(row)))
     models += [(teacher.name, "teacher", teacher_model(teacher)) for teacher in teachers]
     tokenizer = AutoTokenizer.from_pretrained(place.prepared.tokenizer_dir)
-    return score_all(models, tokenizer, store=bench.store, dev=bench.dev, suite=place.suite, log=place.log)
+    suites = [choice.read() for choice in place.suites]
+    return score_all(models, tokenizer, store=bench.store, dev=bench.dev, suites=suites, log=place.log)
 
 
-def _print(
-    summary: Mapping[str, Any], best: Mapping[str, Any], scores: Sequence[Score], label: str | None, console: Console
-) -> None:
-    console.print(table(scores, label))
+def _print(summary: Mapping[str, Any], best: Mapping[str, Any], scores: Sequence[Score], console: Console) -> None:
+    console.print(table(scores))
     baselines = {name: entry["val_ce"] for name, entry in summary["baselines"].items()}
     console.print(comparison(best["val_ce"], baselines), markup=False)
     console.print(f"settings: {best['anchor'] or describe_values(best['values'])}", markup=False)
@@ -128,11 +127,10 @@ def _print(
     )
 
 
-def suite_label(prepared: PreparedData, suite: Path | None) -> str | None:
-    """What a suite of minimal pairs is called in tables: its folder, or the corpus that brought it."""
-    if suite is None:
-        return None
-    return f"{prepared.name} pairs" if suite == prepared.minimal_pairs else suite.resolve().name
+def own_pairs(prepared: PreparedData) -> tuple[SuiteChoice, ...]:
+    """The minimal pairs that come with a corpus, if any."""
+    folder = prepared.minimal_pairs
+    return () if folder is None else (SuiteChoice(str(folder), label=f"{prepared.name} pairs"),)
 
 
 def load_student(job: Job, bench: Bench, row: Mapping[str, Any], log: Callable[[str], None]) -> PreTrainedModel:
@@ -157,11 +155,10 @@ def _export(
     teachers: Sequence[Teacher],
     place: Place,
     score: Score | None,
-    label: str | None,
 ) -> None:
     model, prepared = load_student(job, bench, best, place.log), place.prepared
     distilled = best["anchor"] != "no_distillation"
-    pairs = {label: (score.pairs.accuracy, score.pairs.stderr)} if label and score and score.pairs else None
+    pairs = {name: (each.accuracy, each.stderr) for name, each in score.suites.items()} if score else None
     card = model_card(
         title=f"{job.folder.name}: best student",
         model=model,
@@ -180,8 +177,8 @@ def _log_to_mlflow(job: Job, summary: Mapping[str, Any], scores: Sequence[Score]
     for name, entry in summary["baselines"].items():
         metrics[f"baseline/{name}_val_ce"] = entry["val_ce"]
     for score in scores:
-        if score.pairs:
-            metrics[f"minimal_pairs/{score.name.replace(' ', '_').replace('=', '')}"] = score.pairs.accuracy
+        for suite, results in score.suites.items():
+            metrics[f"{suite.replace(' ', '_')}/{score.name.replace(' ', '_')}"] = results.accuracy
     tracker.log_metrics(PARENT, metrics, step=0)
     tracker.set_tags(PARENT, {"palenka.best_trial": best["trial_id"]})
     tracker.set_tags(str(best["trial_id"]), {"palenka.best": "true"})

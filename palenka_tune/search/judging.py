@@ -7,16 +7,18 @@ there is not run again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from palenka_tune.config.files import fingerprint, read_json, write_json
-from palenka_tune.data.store import TokenStore
-from palenka_tune.evaluation.minimal_pairs import TokenisedSuite, evaluate_suite, tokenise_suite
-from palenka_tune.evaluation.perplexity import cross_entropy
-from palenka_tune.evaluation.suite import read_suite
+from palenka_tune.data.corpus import open_corpus
+from palenka_tune.evaluation.choice import SuiteChoice
+from palenka_tune.evaluation.minimal_pairs import TokenisedSuite
+from palenka_tune.evaluation.suites import evaluate, tokenise
+from palenka_tune.evaluation.text import TokenisedText, evaluate_text, tokenise_text, training_window
+from palenka_tune.models.folder import tokenizer_digest
 from palenka_tune.search.students import run_tasks
 
 SCORES = "scores.json"
@@ -24,24 +26,26 @@ SCORES = "scores.json"
 
 @dataclass(frozen=True)
 class ScoreJob:
-    """One model: the `model` folder, the `folder` its scores go to, and the `suites` as (name, folder).
+    """One model: the `model` folder, the `folder` its scores go to, and the `suites`.
 
-    `digest` stands for its weights; with a `store` (a token store's folder) its cross-entropy on dev and test is
-    measured too.
+    `digest` stands for its weights. With a `corpus` (a folder) its cross-entropy on dev and test is measured too, on
+    windows of the length that the model was trained on.
     """
 
     name: str
     folder: str
     model: str
-    suites: tuple[tuple[str, str], ...]
+    suites: tuple[SuiteChoice, ...]
     digest: str
-    store: str | None = None
+    corpus: str | None = None
     device: str = "cpu"
 
     @property
     def identity(self) -> str:
         """What the scores are of: the weights' digest and the suites."""
-        return fingerprint({"weights": self.digest, "suites": self.suites, "store": self.store})
+        return fingerprint(
+            {"weights": self.digest, "suites": [asdict(suite) for suite in self.suites], "corpus": self.corpus}
+        )
 
     def result(self) -> dict[str, Any] | None:
         """What an earlier run of this very job left."""
@@ -53,19 +57,25 @@ class ScoreJob:
 
 
 @lru_cache(maxsize=1)
-def _suites(tokenizer_file: str, suites: tuple[tuple[str, str], ...]) -> dict[str, TokenisedSuite]:
-    """The suites under one tokenizer, read once by a process that scores several models."""
+def _material(
+    digest: str, tokenizer_folder: str, suites: tuple[SuiteChoice, ...], corpus: str | None
+) -> tuple[list[TokenisedSuite], dict[str, TokenisedText]]:
+    """Suites and texts under the tokenizer with that digest, read once by a process that scores several models."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(Path(tokenizer_file).parent, local_files_only=True)
-    return {name: tokenise_suite(tokenizer, read_suite(path)) for name, path in suites}
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder, local_files_only=True, trust_remote_code=False)
+    texts: dict[str, TokenisedText] = {}
+    if corpus is not None:
+        opened = open_corpus(corpus)
+        texts = {
+            split: tokenise_text(tokenizer, opened.lines(split)) for split in ("dev", "test") if split in opened.splits
+        }
+    return tokenise(tokenizer, [choice.read() for choice in suites]), texts
 
 
 def score_model(job: ScoreJob, threads: int = 1) -> dict[str, Any]:
-    """Score one model in this process; returns {"name", "identity", "text", "suites": {suite: results}}.
-
-    `text` has per split of the store the cross-entropy in nats per token (`dev_ce`, `test_ce`).
-    """
+    """Score one model in this process; returns {"name", "identity", "text": {split: results}, "suites": {suite:
+    results}} with the results of `evaluation.text` (nats per token, bits per byte) and `evaluation.suites`."""
     import torch
 
     from palenka_tune.models.export import load_model
@@ -75,15 +85,14 @@ def score_model(job: ScoreJob, threads: int = 1) -> dict[str, Any]:
         return known
     torch.set_num_threads(threads)
     model, _ = load_model(job.model, device=job.device)
-    suites = _suites(str(Path(job.model) / "tokenizer.json"), job.suites)
-    scores = {name: evaluate_suite(model, suite).to_dict() for name, suite in suites.items()}
-    text: dict[str, float] = {}
-    if job.store is not None:
-        store = TokenStore.open(job.store)
-        for split in ("dev", "test"):
-            if split in store.splits:
-                text[f"{split}_ce"] = cross_entropy(model, store.windows(split), store.pad_id)[0]
-    result = {"name": job.name, "identity": job.identity, "text": text, "suites": scores}
+    suites, texts = _material(tokenizer_digest(job.model), job.model, job.suites, job.corpus)
+    window = training_window(model)
+    result = {
+        "name": job.name,
+        "identity": job.identity,
+        "text": {split: evaluate_text(model, text, window).to_dict() for split, text in texts.items()},
+        "suites": evaluate(model, suites).to_dict(),
+    }
     write_json(Path(job.folder) / SCORES, result)
     return result
 

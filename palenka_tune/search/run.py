@@ -24,12 +24,12 @@ from palenka_tune.cluster.stop import Interrupted
 from palenka_tune.config.files import check_writable, read_json, write_text
 from palenka_tune.data import prepare as data
 from palenka_tune.errors import PalenkaError, UserError
-from palenka_tune.evaluation.suite import read_suite
+from palenka_tune.evaluation.choice import choices_in
 from palenka_tune.models import hub
 from palenka_tune.search import caching, final, run_folder, teaching
 from palenka_tune.search.config import SearchConfig, check_name, check_space
 from palenka_tune.search.disk import FullDisk
-from palenka_tune.search.finish import Place
+from palenka_tune.search.finish import Place, own_pairs
 from palenka_tune.search.mlflow_observer import PARENT
 from palenka_tune.search.options import SearchOptions
 from palenka_tune.search.plan import default_name, plan, search_yaml, tree
@@ -66,7 +66,8 @@ def main(config: SearchConfig | None, options: SearchOptions, console: Console |
         raise UserError("--dry-run and --resume do not go together; give one of them")
     check_gpus(options.gpus_per_trial, options.address)
     if options.minimal_pairs:
-        read_suite(options.minimal_pairs)
+        for choice in choices_in(options.minimal_pairs):
+            choice.read()
     url = run_folder.study_url(options.study_storage)
     if url is not None and url == os.environ.get("MLFLOW_TRACKING_URI"):
         raise UserError(
@@ -136,7 +137,7 @@ def main(config: SearchConfig | None, options: SearchOptions, console: Console |
             folder,
             storage,
             prepared,
-            Path(suite) if suite else prepared.minimal_pairs,
+            choices_in(suite) if suite else own_pairs(prepared),
             tracker,
             console,
             log,

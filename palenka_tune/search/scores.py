@@ -16,51 +16,35 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from palenka_tune.config.files import write_json
 from palenka_tune.data.store import TokenStore
-from palenka_tune.evaluation.minimal_pairs import (
-    MinimalPairResults,
-    TokenisedSuite,
-    evaluate_suite,
-    tokenise_suite,
-)
 from palenka_tune.evaluation.perplexity import cross_entropy
-from palenka_tune.evaluation.suite import read_suite
+from palenka_tune.evaluation.results import MinimalPairResults
+from palenka_tune.evaluation.suite import Suite
+from palenka_tune.evaluation.suites import evaluate, tokenise
 from palenka_tune.models.build import count_parameters
 from palenka_tune.search.results import perplexity
 
 
 @dataclass(frozen=True)
 class Score:
-    """A model's row: its role (student, anchor, teacher), size, dev cross-entropy (nats per token), minimal pairs."""
+    """A model's row: its role (student, anchor, teacher), size, dev cross-entropy (nats per token), suites by name."""
 
     name: str
     role: str
     parameters: int
     val_ce: float
-    pairs: MinimalPairResults | None
+    suites: Mapping[str, MinimalPairResults]
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain values; `minimal_pairs` is the first suite."""
+        suites = {name: results.to_dict() for name, results in self.suites.items()}
         return {
             "name": self.name,
             "role": self.role,
             "parameters": self.parameters,
             "val_ce": self.val_ce,
-            "minimal_pairs": self.pairs.to_dict() if self.pairs else None,
+            "minimal_pairs": next(iter(suites.values()), None),
+            "suites": suites,
         }
-
-
-def score(
-    name: str,
-    role: str,
-    model: PreTrainedModel,
-    *,
-    store: TokenStore,
-    dev: torch.Tensor,
-    suite: TokenisedSuite | None,
-) -> Score:
-    """Measure one model on the dev windows and, if there is a suite, on its minimal pairs."""
-    ce, _ = cross_entropy(model, dev.numpy(), store.pad_id)
-    pairs = evaluate_suite(model, suite) if suite else None
-    return Score(name, role, count_parameters(model), ce, pairs)
 
 
 def score_all(
@@ -69,39 +53,47 @@ def score_all(
     *,
     store: TokenStore,
     dev: torch.Tensor,
-    suite: Path | None,
+    suites: Sequence[Suite],
     log: Callable[[str], None],
 ) -> list[Score]:
-    """Score (name, role, loader) one after another, each loaded only while it is measured.
-
-    The suite is read and tokenised once for all.
-    """
-    tokenised = tokenise_suite(tokenizer, read_suite(suite)) if suite else None
+    """Score (name, role, loader) one after another, each loaded only while it is measured: on the dev windows, and on
+    the suites, which are tokenised once for all."""
+    tokenised = tokenise(tokenizer, suites)
     scores = []
     for name, role, load in models:
         log(f"scoring {name} ({role})")
-        scores.append(score(name, role, load(), store=store, dev=dev, suite=tokenised))
+        model = load()
+        ce, _ = cross_entropy(model, dev.numpy(), store.pad_id)
+        scores.append(Score(name, role, count_parameters(model), ce, evaluate(model, tokenised)))
     return scores
 
 
-def write_evaluation(path: Path, scores: Sequence[Score], suite: str | None) -> None:
+def write_evaluation(path: Path, scores: Sequence[Score]) -> None:
     """Write `evaluation.json`."""
-    write_json(path, {"suite": suite, "models": [score.to_dict() for score in scores]})
+    write_json(path, {"suites": suite_names(scores), "models": [score.to_dict() for score in scores]})
 
 
-def table(scores: Sequence[Score], suite: str | None) -> Table:
+def suite_names(scores: Sequence[Score]) -> list[str]:
+    """The suites on which models were scored, in order."""
+    return list(dict.fromkeys(name for score in scores for name in score.suites))
+
+
+def percent(accuracy: float, stderr: float | None) -> str:
+    """An accuracy as tables show it, such as `53.0 ± 0.2`."""
+    return f"{100 * accuracy:.1f}" + ("" if stderr is None else f" ± {100 * stderr:.1f}")
+
+
+def table(scores: Sequence[Score]) -> Table:
     """The printed comparison."""
+    suites = suite_names(scores)
     shown = Table(title="student, anchors and teachers", title_justify="left")
     shown.add_column("model")
     shown.add_column("role")
-    for column in ("parameters", "val/ce (nats/token)", "val/ppl", *([f"{suite} (%)"] if suite else [])):
+    for column in ("parameters", "val/ce (nats/token)", "val/ppl", *(f"{suite} (%)" for suite in suites)):
         shown.add_column(column, justify="right")
     for row in scores:
         cells = [row.name, row.role, f"{row.parameters:,}", f"{row.val_ce:.4f}", f"{perplexity(row.val_ce):.2f}"]
-        if suite:
-            error = row.pairs.stderr if row.pairs else None
-            accuracy = "" if row.pairs is None else f"{100 * row.pairs.accuracy:.1f}"
-            cells.append(accuracy + (f" ± {100 * error:.1f}" if error is not None else ""))
+        cells += [percent(row.suites[suite].accuracy, row.suites[suite].stderr) for suite in suites]
         shown.add_row(*cells)
     return shown
 

@@ -20,7 +20,7 @@ def row(name, kind="baseline", *, beta=0.0, dev_ce=3.0, digest=None, **more):
         "published": {"parameters_named": 44_000_000, "blimp_supplement": None, "blimp_filtered": (0.67, 0.0016)},
         "weights_sha256": digest or name,
         "tokens": 1000,
-        "text": {"dev_ce": dev_ce, "test_ce": dev_ce + 0.1},
+        "text": {"dev": {"nats_per_token": dev_ce}, "test": {"nats_per_token": dev_ce + 0.1}},
         "suites": {
             "blimp_filtered": {"accuracy": 0.5123, "stderr": 0.002},
             "blimp_supplement": {"accuracy": 0.5, "stderr": None},

@@ -47,7 +47,7 @@ def test_rows_are_trained_scored_and_kept(place, tmp_path, capsys):
     assert [row["name"] for row in first["rows"]] == ["Llama-60M", "DistilledGPT-44M"]
     assert len(first["artifacts"]["plain trainings"]) == 3  # Llama-60M with 10 epochs and as a teacher, and its fellow
     for row in first["rows"]:
-        assert 0 < row["text"]["dev_ce"] < 8
+        assert 0 < row["text"]["dev"]["nats_per_token"] < 8
         (suite,) = row["suites"].values()
         assert suite["accuracy"] is not None
     report = (place / "runs" / "rows" / "report.html").read_text()
@@ -71,7 +71,7 @@ def test_rows_are_trained_scored_and_kept(place, tmp_path, capsys):
         (["poster", "--concurrent", "0"], "it must be 1 or more"),
         (["poster", "--seed", "-1"], "seed is -1"),
         (["poster", "--name", "../x"], "cannot be a run's name"),
-        (["poster", "--source", "nowhere"], "holds none of blimp"),
+        (["poster", "--source", "nowhere"], "holds neither .jsonl files of pairs nor any of blimp/"),
         (["poster", "--data", "./nowhere"], "nowhere"),
         (["poster", "--dry-run", "--tflops", "0"], "tflops"),
         (["grid", "--rows", "GPT2-44M"], "belongs to reproduce poster"),

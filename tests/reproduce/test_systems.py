@@ -6,7 +6,7 @@ import pytest
 
 from palenka_tune.errors import UserError
 from palenka_tune.reproduce.recipes import ROWS, SCALES, chosen_rows
-from palenka_tune.reproduce.settings import ReproduceConfig, find_suites
+from palenka_tune.reproduce.settings import ReproduceConfig
 from palenka_tune.reproduce.systems import experiment_of, loss_of, plain_trainings
 from palenka_tune.search.method import AS_PUBLISHED, CORRECTED
 
@@ -47,15 +47,6 @@ def test_shared_teachers_are_trained_once_and_the_longest_training_comes_first()
     }
     three = plain_trainings(chosen_rows([row.name for row in DISTILLED[2:]]), SCALES["tiny"], seed=0)
     assert [spec.preset.name for spec in three] == ["GPT2-705M@tiny", "Llama-360M@tiny"]
-
-
-def test_a_source_is_a_folder_of_suites(tmp_path):
-    with pytest.raises(UserError, match="holds none of blimp, blimp_supplement, ewok"):
-        find_suites(str(tmp_path))
-    (tmp_path / "blimp").mkdir()
-    (tmp_path / "ewok").mkdir()
-    assert [name for name, _ in find_suites(str(tmp_path))] == ["blimp", "ewok"]
-    assert find_suites(None) == ()
 
 
 def test_a_run_has_a_name_that_stays_in_the_storage_folder():
