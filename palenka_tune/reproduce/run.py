@@ -101,8 +101,11 @@ def main(config: ReproduceConfig, log: Log = print) -> dict[str, Any]:
         place = _Place(config, scale, prepared, storage, folder, resources, log)
         try:
             results = _rows(place, rows)
-        except Interrupted as error:
-            error.hint = "the same command goes on where it was"
+        except KeyboardInterrupt as error:
+            if isinstance(error, Interrupted):
+                error.hint = "the same command goes on where it was"
+            else:  # what Ray makes of it
+                log("stopped: the same command goes on where it was")
             raise
         results["wall_seconds"] = round(time.monotonic() - started, 1)
         results["identity"] = read_json(folder / IDENTITY)
