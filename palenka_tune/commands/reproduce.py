@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -70,7 +71,9 @@ def cli(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--name", default=None, help="the run's name (default: poster-SCALE-METHOD)")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
-    parser.add_argument("--concurrent", type=int, default=None, help="students at a time (default: one per CPU core)")
+    parser.add_argument(
+        "--concurrent", type=int, default=None, help="students at a time (default: one per GPU or core)"
+    )
     parser.add_argument("--address", default=None, help="a running Ray cluster (default: start Ray on this machine)")
     parser.add_argument("--dry-run", action="store_true", help="print what each row takes, and train nothing")
     parser.add_argument(
@@ -79,6 +82,7 @@ def cli(argv: Sequence[str]) -> int:
     parser.add_argument("--json", default=None, metavar="FILE", help="write the results, or the dry run, there")
     parser.add_argument("--quiet", action="store_true", help="print the result only")
     args = parser.parse_args(argv)
+    args.command = shlex.join(["python", "-m", "palenka_tune.reproduce", *argv])
     get_scale(args.scale)
     names = None if args.rows is None else [name.strip() for name in args.rows.split(",") if name.strip()]
     chosen_rows(names)
@@ -87,8 +91,10 @@ def cli(argv: Sequence[str]) -> int:
     console = Console(highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console = Console(highlight=False, soft_wrap=True, width=160)
-    if args.what == "grid" and args.rows is not None:
-        raise UserError("--rows belongs to reproduce poster; the grid is one system at 25 points")
+    if args.what == "grid" and (args.rows is not None or args.source is not None):
+        raise UserError(
+            "--rows and --source belong to reproduce poster; the grid is one system, compared by its losses"
+        )
     if args.dry_run:
         return _dry_run(args, names, console)
     config = ReproduceConfig(
@@ -127,10 +133,8 @@ def _poster(args: argparse.Namespace, config: ReproduceConfig, console: Console)
     from palenka_tune.reproduce import outcome, run  # ray: only once the input is known to be good
 
     results = run.main(config, line_logger(args.quiet))
-    command = f"python -m palenka_tune.reproduce poster --scale {config.scale} --data {config.source}"
-    command += f" --method {config.method} --seed {config.seed}"
     folder = Path(config.storage).expanduser().absolute() / config.run_name
-    report = outcome.write_report(folder, results, command)
+    report = outcome.write_report(folder, results, args.command)
     console.print(outcome.table(results))
     for line in outcome.sentences(results):
         console.print(line, markup=False)
@@ -145,7 +149,9 @@ def _grid(args: argparse.Namespace, config: ReproduceConfig, console: Console) -
 
     methods = [args.method] if args.method else list(METHODS)
     name = config.name or f"grid-{config.scale}"
-    results = grid_search.main(dataclasses.replace(config, name=name), methods, console)
+    results = grid_search.main(
+        dataclasses.replace(config, name=name), methods, console, command=args.command, quiet=args.quiet
+    )
     if args.json:
         write_json(args.json, results)
     return 0

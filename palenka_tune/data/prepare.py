@@ -130,7 +130,9 @@ def prepare(settings: DataSettings, storage: str | Path, *, log: Log = lambda me
     digests = {split: corpus.digests(split) for split in corpus.splits}
     tokenizer_dir = _tokenizer(corpus, digests["train"], settings, artifacts, log)
     store = _tokens(corpus, digests, tokenizer_dir, settings, artifacts, log)
-    return PreparedData(settings.source, tokenizer_dir, store, store.fingerprint, minimal_pairs, corpus.folder)
+    return PreparedData(
+        settings.source, tokenizer_dir, store, store.fingerprint, minimal_pairs, corpus.folder.absolute()
+    )
 
 
 def _babytalk(artifacts: Path, log: Log) -> Path:

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from palenka_tune.config.files import file_sha256, fingerprint
 from palenka_tune.errors import UserError
 from palenka_tune.evaluation.suite import Suite
-from palenka_tune.evaluation.suites import SUITES, read_suites
+from palenka_tune.evaluation.suites import FILTERED, SUITES, read_suites
 from palenka_tune.evaluation.vocabulary import read_vocabulary
 
 
@@ -28,6 +29,18 @@ class SuiteChoice:
     source: str | None = None
     label: str | None = None
     vocabulary: str | None = None
+
+    def digest(self) -> str:
+        """16 hex digits over the suite's files, so that scores of other items are not taken for its own."""
+        folders = (
+            [Path(self.name)] if self.source is None else [Path(self.source) / inside for inside in self._inside()]
+        )
+        files = sorted(path for folder in folders for path in folder.glob("*.*") if path.is_file())
+        return fingerprint([(path.name, file_sha256(path)) for path in files])
+
+    def _inside(self) -> list[str]:
+        """The names that the suite's folder may have in its source."""
+        return [name for name in (self.name, SUITES[self.name].other_folder) if name]
 
     def read(self) -> Suite:
         """The suite; raises `UserError` as `suites.read_suites` does."""
@@ -61,7 +74,9 @@ def choices_in(folder: str | Path, option: str = "--minimal-pairs") -> tuple[Sui
 def filtered(choices: Sequence[SuiteChoice], vocabulary: str | Path) -> tuple[SuiteChoice, ...]:
     """The challenge's way: BLiMP and EWoK filtered by the words of the training corpus; its supplement, and what is
     called filtered, as they are."""
+    names = {choice.name for choice in choices}
     return tuple(
         dataclasses.replace(choice, vocabulary=str(vocabulary)) if choice.name in ("blimp", "ewok") else choice
         for choice in choices
+        if choice.name.removesuffix(FILTERED) not in names - {choice.name}  # filtered here, not twice
     )

@@ -59,14 +59,13 @@ def export_student(model: PreTrainedModel, tokenizer_dir: str | Path, folder: st
     return folder
 
 
-def copy_export(source: str | Path, folder: str | Path, *, card: str) -> Path:
-    """Put a copy of the model folder `source`, with another model card, in `folder`, as `export_student` would."""
+def copy_export(source: str | Path, folder: str | Path) -> Path:
+    """Put a copy of the model folder `source` in `folder`, whole or not at all, in place of an earlier export."""
     folder = Path(folder).absolute()
     _check_replaceable(folder)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         shutil.copytree(source, temporary, dirs_exist_ok=True)
-        write_text(temporary / "README.md", card)
         temporary.chmod(0o755)
         _replace_folder(temporary, folder)
     finally:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 from rich.console import Console
 
@@ -55,7 +56,9 @@ def configure(config: ReproduceConfig, method: str) -> SearchConfig:
     return resolve("poster_grid", options=options, assignments=[("student.train_windows", None)])
 
 
-def main(config: ReproduceConfig, methods: Sequence[str], console: Console) -> dict[str, Any]:
+def main(
+    config: ReproduceConfig, methods: Sequence[str], console: Console, *, command: str, quiet: bool = False
+) -> dict[str, Any]:
     """Run the searches that are not there yet and write the page; returns what `results.json` holds."""
     from palenka_tune.search.run import main as search  # ray and mlflow: only once the input is known to be good
 
@@ -73,6 +76,7 @@ def main(config: ReproduceConfig, methods: Sequence[str], console: Console) -> d
                 storage=config.storage,
                 concurrent=config.concurrent,
                 address=config.address,
+                quiet=quiet,
                 resume=(storage / name).exists(),
             ),
             console,
@@ -86,7 +90,7 @@ def main(config: ReproduceConfig, methods: Sequence[str], console: Console) -> d
     }
     folder.mkdir(exist_ok=True)
     write_json(folder / RESULTS, results)
-    _write_report(folder, config, grids)
+    _write_report(folder, config, grids, command)
     for method, grid in grids.items():
         for line in sentences(method, grid):
             console.print(line, markup=False)
@@ -140,12 +144,13 @@ def sentences(method: str, grid: Grid) -> list[str]:
             f"slope {min(slopes):.2f} to {max(slopes):.2f}"
         )
     if method == AS_PUBLISHED:
-        flat = float(max(row.max() - row.min() for row in grid.val_ce))
+        rows = [row[~np.isnan(row)] for row in grid.val_ce]
+        flat = max(float(np.ptp(row)) for row in rows if len(row))
         said.append(f"the student's cross-entropy changes with beta by {flat:.1g} nats per token")
     return [f"{method.replace('_', ' ')}: {line}" for line in said]
 
 
-def _write_report(folder: Path, config: ReproduceConfig, grids: Mapping[str, Grid]) -> None:
+def _write_report(folder: Path, config: ReproduceConfig, grids: Mapping[str, Grid], command: str) -> None:
     sections = []
     for method, grid in grids.items():
         figures = write_figures(folder / "plots" / method, grid, f"{method.replace('_', ' ')}, scale {config.scale}")
@@ -160,6 +165,6 @@ def _write_report(folder: Path, config: ReproduceConfig, grids: Mapping[str, Gri
         "The poster chose the weights of its loss by the sum CE + alpha KL + beta hidden, in which those very weights "
         f"stand. Its published row at alpha 0.1 (6.24, 7.43, 8.62) is a line in beta with slope {slope:.2f}: the "
         "smallest weights win by construction.",
-        f"Command: python -m palenka_tune.reproduce grid --scale {config.scale} --data {config.source}",
+        f"Command: {command}",
     ]
     write_page(folder / REPORT, f"The poster's grid at scale {config.scale}", lead, sections)

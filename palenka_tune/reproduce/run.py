@@ -17,12 +17,13 @@ from typing import Any
 from palenka_tune.cache.plan import need_of
 from palenka_tune.cluster.session import Resources, ray_session
 from palenka_tune.cluster.stop import Interrupted
-from palenka_tune.config.files import check_writable, read_json, write_json
+from palenka_tune.config.files import MANIFEST, check_writable, read_json, write_json
 from palenka_tune.data import prepare as data
 from palenka_tune.data.prepare import PreparedData
 from palenka_tune.errors import UserError
 from palenka_tune.evaluation.choice import SuiteChoice, filtered
 from palenka_tune.models.presets import get_preset
+from palenka_tune.models.scales import get_scale as model_scale
 from palenka_tune.models.scales import parameter_count
 from palenka_tune.reproduce.recipes import ReproduceScale, Row, chosen_rows, get_scale, preset_name
 from palenka_tune.reproduce.settings import ReproduceConfig
@@ -37,7 +38,7 @@ from palenka_tune.search.students import STUDENT, StudentJob, train_students
 from palenka_tune.teachers.ray_trainer import train_teachers
 from palenka_tune.teachers.spec import Teacher, TeacherSpec, open_teacher, teacher_folder
 
-RESULTS, ROWS_FOLDER, IDENTITY = "results.json", "rows", "reproduce.json"
+RESULTS, ROWS_FOLDER, IDENTITY = "results.json", "rows", run_folder.REPRODUCE
 Log = Callable[[str], None]
 
 
@@ -58,8 +59,9 @@ class _Place:
         return "cuda" if self.resources.gpus else "cpu"
 
     @property
-    def dev_windows(self) -> int:
-        return self.scale.dev_windows
+    def dev_windows(self) -> int | None:
+        """Dev windows that choose a teacher's best epoch, as everywhere at this scale: teachers are shared."""
+        return model_scale(self.scale.name).dev_windows
 
     @property
     def suites(self) -> tuple[SuiteChoice, ...]:
@@ -69,11 +71,13 @@ class _Place:
 
     @property
     def shares(self) -> dict[str, Any]:
-        """How students and scorings share the machine."""
+        """How students and scorings share the machine: one per GPU, or all cores of the smallest node."""
         if self.resources.gpus:
-            return {"concurrent": self.config.concurrent or self.resources.gpus, "cpus": 1, "gpus": 1.0}
-        concurrent = min(self.config.concurrent or self.resources.cpus, self.resources.cpus)
-        return {"concurrent": concurrent, "cpus": max(1, self.resources.cpus // concurrent), "gpus": 0.0}
+            concurrent = min(self.config.concurrent or self.resources.gpus, self.resources.gpus)
+            return {"concurrent": concurrent, "cpus": 1, "gpus": 1.0}
+        nodes = [cpus for cpus, _ in self.resources.nodes if cpus]
+        concurrent = min(self.config.concurrent or sum(nodes), sum(nodes))
+        return {"concurrent": concurrent, "cpus": max(1, min(nodes) // -(-concurrent // len(nodes))), "gpus": 0.0}
 
     def artifact(self, spec: TeacherSpec) -> Path:
         return teacher_folder(self.storage, spec, self.prepared.fingerprint, self.dev_windows)
@@ -88,8 +92,12 @@ def main(config: ReproduceConfig, log: Log = print) -> dict[str, Any]:
     method_settings(config.method)
     settings = data.DataSettings(config.source, scale.vocabulary, scale.window)
     data.check(settings)
+    for choice in config.suites:
+        choice.read()
     storage = check_writable(config.storage)
     folder = storage / config.run_name
+    if (folder / run_folder.SEARCH_YAML).exists():
+        raise UserError(f"--name {folder.name} is a search in {storage}; give another name")
     folder.mkdir(exist_ok=True)
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
@@ -241,10 +249,11 @@ def _model(place: _Place, row: Row, trained: dict[str, dict[str, Any]]) -> _Mode
     own = place.folder / ROWS_FOLDER / row.name
     if row.kind == "baseline":
         teacher = open_teacher(place.artifact(own_spec(row, place.scale, place.config.seed)))
-        return _Model(str(teacher.folder), teacher.fingerprint, str(own), teacher.tokens, teacher.seconds)
+        weights = read_json(teacher.folder / MANIFEST)["files"]["model.safetensors"]["sha256"]
+        return _Model(str(teacher.folder), weights, str(own), teacher.tokens, teacher.seconds)
     result = trained[row.name]
-    if "failed" in result:
-        return str(result["failed"])
+    if "failed" in result or "diverged" in result:
+        return str(result.get("failed") or f"diverged: {result['diverged']}")
     return _Model(str(own / STUDENT), result["weights_sha256"], str(own), result["tokens"], result["seconds"])
 
 
@@ -258,6 +267,7 @@ def _score(place: _Place, models: dict[str, _Model | str]) -> dict[str, dict[str
             suites=place.suites,
             digest=model.digest,
             corpus=str(place.prepared.corpus),
+            data=place.prepared.fingerprint,
             device=place.device,
         )
         for name, model in models.items()

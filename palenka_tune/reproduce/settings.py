@@ -13,7 +13,7 @@ from palenka_tune.search.method import CORRECTED
 @dataclass(frozen=True)
 class ReproduceConfig:
     """What to reproduce and where. `rows` None: all ten. `suites` are those to score on; `concurrent` None: as many
-    students at a time as there are cores, or what a GPU holds."""
+    students at a time as there are cores, or GPUs."""
 
     scale: str = "tiny"
     method: str = CORRECTED

@@ -252,6 +252,11 @@ def check_space(config: SearchConfig, where: str, shapes: tuple[ModelShape, ...]
     experiment = config.experiment
     if config.search.sampler == "grid":
         config.space.grid(where)
+    if not experiment.distill.ce_weight:
+        raise UserError(
+            f"{where}: distill.ce_weight is 0, but a search also trains a student without teachers, which has nothing "
+            "else to learn from; set it above 0"
+        )
     experiment.check_distillation(experiment.distill, shapes)
     for values in config.space.corners():
         distill, _ = config.settings_of(values)

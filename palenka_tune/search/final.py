@@ -6,21 +6,22 @@ the ledger. At its end the best finalist's student is `best/`, and `summary.json
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
 
 from palenka_tune.cluster.session import ray_session
-from palenka_tune.config.files import read_json, write_json
+from palenka_tune.config.files import read_json, write_json, write_text
+from palenka_tune.errors import PalenkaError
 from palenka_tune.models.card import model_card
 from palenka_tune.models.export import copy_export, load_model
 from palenka_tune.search import finalists, run_folder, teaching, tuning, verdict
 from palenka_tune.search.config import SearchConfig
-from palenka_tune.search.finalists import Configuration
 from palenka_tune.search.finish import Place
 from palenka_tune.search.judging import ScoreJob, score_models
-from palenka_tune.search.ledger import Ledger
+from palenka_tune.search.ledger import Ledger, anchor_values
 from palenka_tune.search.mlflow_observer import PARENT
 from palenka_tune.search.options import SearchOptions
 from palenka_tune.search.plan import flat
@@ -30,6 +31,7 @@ from palenka_tune.search.tuning import Placement
 from palenka_tune.teachers.spec import Teacher
 
 DONE = "finalists"  # attribute of the study: the finalists that it has had
+REPLACED = ("summary.json", "evaluation.json", finalists.TABLE, "best")
 
 
 def wanted(config: SearchConfig, study: optuna.Study) -> bool:
@@ -51,30 +53,40 @@ def carry_out(
     chosen = finalists.configurations(config, ledger.rows())
     if not chosen:
         place.log("no finalists: no proposed trial was trained to its end")
+        place.tracker.end_run(PARENT, "FINISHED")
         return dict(read_json(place.folder / "summary.json"))
     place.tracker.start_run(PARENT, name=place.folder.name)  # goes on with the search's
     with ray_session(options.address) as resources:
-        placement = tuning.place(config, options, resources)
         teachers = teaching.obtain(
             config.experiment, place.prepared, place.storage, use_gpu=resources.gpus > 0, log=place.log
         )
         check_teachers_are(study, teachers)
-        rows = finalists.train(config, chosen, teachers, place, placement, resources)
-        suites = _score(rows, place, placement)
+        cache = finalists.cache_for(config, chosen, teachers, place, resources)
+        placement = tuning.place(config if cache else _online(config), options, resources)
+        rows = finalists.train(config, chosen, teachers, cache, place, placement)
+        scores = _score(rows, place, placement)
+    suites = list(dict.fromkeys(name for each in scores.values() for name in each))
     summaries = verdict.summarise(
         rows,
         {each.name: config.settings_of(each.values)[0].beta for each in chosen},
         suites,
-        changed={each.name: _changed(config, each) for each in chosen if each.role == "finalist"},
+        changed={each.name: _changed(config, each.values) for each in chosen if each.role == "finalist"},
     )
     place.console.print(verdict.table(summaries, suites))
     said = verdict.verdict(summaries, suites)
     place.console.print(said, markup=False)
-    study.set_user_attr("finished", None)  # from here on its files change
+    run_folder.close(study, place.folder, but=REPLACED)
     finalists.write_table(place.folder / finalists.TABLE, rows)
     finalists.clean(place.folder, rows)
     best = _best(summaries, rows)
-    _export(config, place, best, teachers, said, verdict.markdown(summaries, suites), suites)
+    comparison = verdict.markdown(summaries, suites)
+    settings = {each.name: each.values for each in chosen}
+    for row in rows:
+        if row["val_ce"] is not None:
+            card = _card(config, place, row, settings[row["config"]], teachers, scores[row["folder"]], said, comparison)
+            write_text(place.folder / row["folder"] / STUDENT / "README.md", card)
+    copy_export(place.folder / best["folder"] / STUDENT, place.folder / "best")
+    _write_evaluation(place, rows, scores)
     summary = _write_summary(config, place, summaries, best, said)
     _log_to_mlflow(place, summary, summaries)
     run_folder.close(study, place.folder)
@@ -82,8 +94,18 @@ def carry_out(
     return summary
 
 
-def _score(rows: Sequence[dict[str, Any]], place: Place, placement: Placement) -> list[str]:
-    """Put each student's accuracy into its row, under the suites' names, which are returned."""
+def _online(config: SearchConfig) -> SearchConfig:
+    """The search with teachers that run beside each student, which takes more of a GPU."""
+    cache = dataclasses.replace(config.experiment.cache, form="online")
+    return dataclasses.replace(config, experiment=dataclasses.replace(config.experiment, cache=cache))
+
+
+def _score(rows: Sequence[dict[str, Any]], place: Place, placement: Placement) -> dict[str, dict[str, Any]]:
+    """The suites' results by the student's folder; each accuracy is put into its row, under the suite's name.
+
+    Raises `PalenkaError` if a student cannot be scored; the scores of the others are kept.
+    """
+    scored = [row for row in rows if row["val_ce"] is not None]
     jobs = [
         ScoreJob(
             name=f"{row['config']}-seed{row['seed']}",
@@ -93,7 +115,7 @@ def _score(rows: Sequence[dict[str, Any]], place: Place, placement: Placement) -
             digest=row["weights_sha256"],
             device=placement.device,
         )
-        for row in rows
+        for row in scored
     ]
     results = score_models(
         jobs,
@@ -102,53 +124,75 @@ def _score(rows: Sequence[dict[str, Any]], place: Place, placement: Placement) -
         gpus=placement.gpus_per_trial,
         log=place.log,
     )
-    for row, result in zip(rows, results, strict=True):
-        row |= {name: scores["accuracy"] for name, scores in result.get("suites", {}).items()}
-    return list(dict.fromkeys(name for result in results for name in result.get("suites", {})))
+    for row, result in zip(scored, results, strict=True):
+        if "failed" in result:
+            raise PalenkaError(
+                f"finalist {result['name']} could not be scored ({result['failed']}); the others are kept: go on with "
+                f"--resume --name {place.folder.name}"
+            )
+        row |= {name: scores["accuracy"] for name, scores in result["suites"].items()}
+    return {row["folder"]: result["suites"] for row, result in zip(scored, results, strict=True)}
 
 
-def _changed(config: SearchConfig, each: Configuration) -> list[str]:
-    """Settings besides those of the hidden states in which a finalist differs from vanilla KD."""
-    fixed = flat(config.tree()["distill"])
-    return [
-        name
-        for name, value in each.values.items()
-        if not name.startswith(("beta", "hidden_gradient", "projection.")) and fixed.get(name) != value
-    ]
+def _changed(config: SearchConfig, values: Mapping[str, Any]) -> list[str]:
+    """Settings besides those of the hidden states in which a trial differs from the vanilla KD anchor."""
+    own, anchor = (
+        flat({**dataclasses.asdict(distill), "recipe": dataclasses.asdict(recipe)})
+        for distill, recipe in (
+            config.settings_of(values),
+            config.settings_of(anchor_values(config.experiment.distill.alpha)["vanilla_kd"]),
+        )
+    )
+    hidden = ("beta", "hidden_gradient", "projection.")
+    return [name for name, value in own.items() if value != anchor.get(name) and not name.startswith(hidden)]
 
 
 def _best(summaries: Sequence[verdict.Summary], rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """The student that becomes `best/`: of the configuration with the lowest mean val/ce, anchors included, the one of
     the first seed, so that no luck of a seed is chosen."""
-    winner = min(summaries, key=lambda summary: summary.metrics[verdict.VAL_CE].mean)
-    return min((row for row in rows if row["config"] == winner.config), key=lambda row: int(row["seed"]))
+    measured = [summary for summary in summaries if verdict.VAL_CE in summary.metrics]
+    if not measured:
+        raise PalenkaError("every finalist diverged, anchors too; search with a lower recipe.lr")
+    winner = min(measured, key=lambda summary: summary.metrics[verdict.VAL_CE].mean)
+    own = [row for row in rows if row["config"] == winner.config and row["val_ce"] is not None]
+    return min(own, key=lambda row: int(row["seed"]))
 
 
-def _export(
+def _card(
     config: SearchConfig,
     place: Place,
-    best: Mapping[str, Any],
+    row: Mapping[str, Any],
+    values: Mapping[str, Any],
     teachers: Sequence[Teacher],
+    scores: Mapping[str, Any],
     said: str,
     comparison: str,
-    suites: Sequence[str],
-) -> None:
-    """Replace `best/` by the best finalist, its card with the verdict."""
-    folder = place.folder / best["folder"] / STUDENT
-    model, _ = load_model(folder)
-    values = {name: value for name, value in best.items() if name in ("config", "seed", "alpha", "beta")}
-    card = model_card(
-        title=f"{place.folder.name}: best student",
+) -> str:
+    """The model card of a finalist, with its own scores and the verdict on all."""
+    distill, recipe = config.settings_of(values)
+    model, _ = load_model(place.folder / row["folder"] / STUDENT)
+    fixed = (
+        {**flat(dataclasses.asdict(distill)), **flat(dataclasses.asdict(recipe))} if row["alpha"] or row["beta"] else {}
+    )
+    return model_card(
+        title=f"{place.folder.name}: {row['config']}, seed {row['seed']}",
         model=model,
         data=place.prepared.describe(),
-        settings={**values, "trained on": "all windows", "configurations compared": config.search.finalists + 2},
-        val_ce=best["val_ce"],
-        teachers=[teacher.name for teacher in teachers] if best["config"] != "no_distillation" else [],
-        minimal_pairs={suite: (best[suite], None) for suite in suites if suite in best},
+        settings={"configuration": row["config"], "seed": row["seed"], "trained on": "all windows", **settings},
+        val_ce=row["val_ce"],
+        teachers=[teacher.name for teacher in teachers] if taught else [],
+        minimal_pairs={suite: (each["accuracy"], each["stderr"]) for suite, each in scores.items()},
         verdict=said,
         comparison=comparison,
     )
-    copy_export(folder, place.folder / "best", card=card)
+
+
+def _write_evaluation(place: Place, rows: Sequence[Mapping[str, Any]], scores: Mapping[str, Any]) -> None:
+    """Add the finalists' scores to `evaluation.json`, whose other models are those of the search itself."""
+    path = place.folder / "evaluation.json"
+    names = ("config", "role", "seed", "val_ce", "folder")
+    found = [{name: row[name] for name in names} | {"suites": scores.get(row["folder"], {})} for row in rows]
+    write_json(path, {**read_json(path), "finalists": found})
 
 
 def _write_summary(
@@ -170,9 +214,10 @@ def _log_to_mlflow(place: Place, summary: Mapping[str, Any], summaries: Sequence
     tracker = place.tracker
     for each in summaries:
         for name, spread in each.metrics.items():
-            tracker.log_metrics(PARENT, {f"finalists/{each.config}/{name}": spread.mean}, step=0)
+            # a later choice of finalists with more seeds has a step of its own
+            tracker.log_metrics(PARENT, {f"finalists/{each.config}/{name}": spread.mean}, step=spread.n)
     tracker.set_tags(PARENT, {"palenka.verdict": summary["finalists"]["verdict"]})
-    for name in ("summary.json", finalists.TABLE):
+    for name in ("summary.json", "evaluation.json", finalists.TABLE):
         tracker.log_artifact(PARENT, place.folder / name)
     tracker.log_model(PARENT, place.folder / "best", "best_student")
     tracker.end_run(PARENT, "FINISHED")

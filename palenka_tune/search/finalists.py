@@ -85,30 +85,42 @@ def whole(student: StudentSettings) -> StudentSettings:
     return dataclasses.replace(student, train_fraction=1.0, train_windows=None, dev_windows=None)
 
 
-def train(
+def cache_for(
     config: SearchConfig,
     chosen: Sequence[Configuration],
     teachers: Sequence[Teacher],
     place: Place,
-    placement: Placement,
     resources: Resources,
+) -> str | None:
+    """The folder of a cache over all windows that serves all configurations; None: the teachers run on every batch."""
+    experiment = dataclasses.replace(config.experiment, student=whole(config.experiment.student))
+    losses = [config.settings_of(each.values)[0] for each in chosen]
+    need = need_of(losses, experiment.student_shape, tuple(teacher.shape for teacher in teachers))
+    return caching.obtain_if_it_fits(
+        experiment, need, teachers, place.prepared.store, place.storage, lambda: resources, place.log
+    )
+
+
+def train(
+    config: SearchConfig,
+    chosen: Sequence[Configuration],
+    teachers: Sequence[Teacher],
+    cache: str | None,
+    place: Place,
+    placement: Placement,
 ) -> list[dict[str, Any]]:
     """Train every configuration with every seed in the open Ray session; returns a row per student.
 
-    Raises `PalenkaError` if one cannot be trained; the others are kept.
+    One that diverged has no values. Raises `PalenkaError` if one cannot be trained; the others are kept.
     """
     experiment = dataclasses.replace(config.experiment, student=whole(config.experiment.student))
     settings = {each.name: config.settings_of(each.values) for each in chosen}
-    shapes = tuple(teacher.shape for teacher in teachers)
-    need = need_of([distill for distill, _ in settings.values()], experiment.student_shape, shapes)
     bench = BenchSpec(
         store=str(place.prepared.store.folder),
         student=experiment.student,
         teachers=tuple(str(teacher.folder) for teacher in teachers),
         device=placement.device,
-        cache=caching.obtain_if_it_fits(
-            experiment, need, teachers, place.prepared.store, place.storage, lambda: resources, place.log
-        ),
+        cache=cache,
     )
     jobs = [
         StudentJob(
@@ -123,7 +135,8 @@ def train(
             data_line=place.prepared.describe(),
             teachers=tuple((teacher.name, teacher.fingerprint) for teacher in teachers),
         )
-        for seed in range(experiment.seed, experiment.seed + config.search.seeds)
+        # not the search's own seed, by which the best were chosen
+        for seed in range(experiment.seed + 1, experiment.seed + 1 + config.search.seeds)
         for each in chosen
     ]
     place.log(
@@ -152,7 +165,7 @@ def train(
             "alpha": job.distill.alpha,
             "beta": job.distill.beta,
             **{name: result.get(name) for name in TERMS},
-            **{name: result[name] for name in ("steps", "tokens", "seconds", "weights_sha256")},
+            **{name: result.get(name) for name in ("steps", "tokens", "seconds", "weights_sha256", "diverged")},
             "folder": str(Path(job.folder).relative_to(place.folder)),
         }
         for job, result, each in zip(jobs, results, itertools.cycle(chosen))
@@ -165,10 +178,10 @@ def _track(place: Place, job: StudentJob, result: Mapping[str, Any]) -> None:
     tags = {"palenka.role": "finalist", "palenka.configuration": job.name.rsplit("-seed", 1)[0]}
     params = {**flat(dataclasses.asdict(job.distill)), **flat({"recipe": dataclasses.asdict(job.recipe)})}
     place.tracker.start_run(key, name=key, parent=PARENT, tags=tags, params={**params, "seed": job.seed})
-    if "failed" not in result:
+    if result.get("val_ce") is not None:
         measured = {name.replace("_", "/", 1): result.get(name) for name in TERMS}
         place.tracker.log_metrics(key, measured, step=result["tokens"])
-    place.tracker.end_run(key, "FAILED" if "failed" in result else "FINISHED")
+    place.tracker.end_run(key, "FAILED" if result.get("val_ce") is None else "FINISHED")
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

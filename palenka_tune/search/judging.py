@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,8 @@ SCORES = "scores.json"
 class ScoreJob:
     """One model: the `model` folder, the `folder` its scores go to, and the `suites`.
 
-    `digest` stands for its weights. With a `corpus` (a folder) its cross-entropy on dev and test is measured too, on
-    windows of the length that the model was trained on.
+    `digest` stands for its weights, `data` for the corpus, by which suites may be filtered. With a `corpus` (a folder)
+    its cross-entropy on dev and test is measured too, on windows of the length that the model was trained on.
     """
 
     name: str
@@ -38,13 +37,19 @@ class ScoreJob:
     suites: tuple[SuiteChoice, ...]
     digest: str
     corpus: str | None = None
+    data: str = ""
     device: str = "cpu"
 
     @property
     def identity(self) -> str:
         """What the scores are of: the weights' digest and the suites."""
         return fingerprint(
-            {"weights": self.digest, "suites": [asdict(suite) for suite in self.suites], "corpus": self.corpus}
+            {
+                "weights": self.digest,
+                "suites": [{**asdict(suite), "files": suite.digest()} for suite in self.suites],
+                "corpus": self.corpus,
+                "data": self.data,
+            }
         )
 
     def result(self) -> dict[str, Any] | None:
@@ -56,11 +61,20 @@ class ScoreJob:
         return found if found.get("identity") == self.identity else None
 
 
-@lru_cache(maxsize=1)
-def _material(
-    digest: str, tokenizer_folder: str, suites: tuple[SuiteChoice, ...], corpus: str | None
-) -> tuple[list[TokenisedSuite], dict[str, TokenisedText]]:
-    """Suites and texts under the tokenizer with that digest, read once by a process that scores several models."""
+Material = tuple[list[TokenisedSuite], dict[str, TokenisedText]]
+_kept: dict[tuple[Any, ...], Material] = {}
+
+
+def _material(tokenizer_folder: str, suites: tuple[SuiteChoice, ...], corpus: str | None) -> Material:
+    """Suites and texts under a model's tokenizer, read once by a process that scores several models with it."""
+    key = (tokenizer_digest(tokenizer_folder), suites, corpus)
+    if key not in _kept:
+        _kept.clear()
+        _kept[key] = _read(tokenizer_folder, suites, corpus)
+    return _kept[key]
+
+
+def _read(tokenizer_folder: str, suites: tuple[SuiteChoice, ...], corpus: str | None) -> Material:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder, local_files_only=True, trust_remote_code=False)
@@ -85,7 +99,7 @@ def score_model(job: ScoreJob, threads: int = 1) -> dict[str, Any]:
         return known
     torch.set_num_threads(threads)
     model, _ = load_model(job.model, device=job.device)
-    suites, texts = _material(tokenizer_digest(job.model), job.model, job.suites, job.corpus)
+    suites, texts = _material(job.model, job.suites, job.corpus)
     window = training_window(model)
     result = {
         "name": job.name,

@@ -21,7 +21,9 @@ from palenka_tune.search.plan import flat, search_yaml, tree
 from palenka_tune.teachers.spec import Teacher
 
 # settings that shape no trial: a resumed search may have others
-FREE = ("max_failures", "checkpoint_minutes", "stall_minutes", "abort_after", "finalists", "seeds")
+FREE = ("max_failures", "checkpoint_minutes", "stall_minutes", "abort_after")
+# settings that only a command's own options change
+ASKED = ("samples", "finalists", "seeds")
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def resumed(
     if given is not None:
         _check_same(wanted.asked, tree(given), folder)
         free = {name: getattr(given.search, name) for name in FREE}
-    search = dataclasses.replace(config.search, **free, **{k: v for k, v in again.items() if k not in free})
+    search = dataclasses.replace(config.search, **free, **again)
     if search != config.search:
         config = dataclasses.replace(config, search=search)
         wanted = dataclasses.replace(wanted, yaml=search_yaml(config, wanted.data))
@@ -126,7 +128,7 @@ def _changed(what: str) -> PalenkaError:
 
 def _check_same(asked: dict[str, Any], given: dict[str, Any], folder: Path) -> None:
     before, now = flat(asked), flat(json.loads(json.dumps(given)))
-    free = {f"search.{name}" for name in FREE} | {"search.samples", "description"}
+    free = {f"search.{name}" for name in (*FREE, *ASKED)} | {"description"}
     for key in sorted({*before, *now} - free):
         if before.get(key) != now.get(key):
             raise UserError(

@@ -33,7 +33,7 @@ from palenka_tune.search.finish import Place, own_pairs
 from palenka_tune.search.mlflow_observer import PARENT
 from palenka_tune.search.options import SearchOptions
 from palenka_tune.search.plan import default_name, plan, search_yaml, tree
-from palenka_tune.search.resume import Wanted, pin_form, resumed
+from palenka_tune.search.resume import Wanted, resumed
 from palenka_tune.search.work import carry_out
 from palenka_tune.tracking.ship import replay
 from palenka_tune.tracking.store import begin, redact, ui_command
@@ -97,7 +97,7 @@ def main(config: SearchConfig | None, options: SearchOptions, console: Console |
             if run_folder.is_finished(study, folder) and (more or not final.wanted(config, study)):
                 return _finished(folder, options, more=more, log=log)
             log(f"going on with {folder}")
-            config, wanted = pin_form(config, study), changed
+            wanted = changed
         elif config is None:
             raise UserError(f"--resume: nothing was begun in {folder}; delete it and start the search again")
         store = begin(None, storage)

@@ -12,7 +12,7 @@ import os
 import socket
 import uuid
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import optuna
@@ -28,6 +28,7 @@ from palenka_tune.tracking.store import brief, redact
 JOURNAL, SEARCH_YAML = "optuna.journal", "search.yaml"
 STUDY_STORAGE = "PALENKA_STUDY_STORAGE"
 LOCK, OWNER, IDENTITY = ".lock", ".owner", ".identity"
+REPRODUCE = "reproduce.json"  # marks a folder of `reproduce`, which is no search
 # what a finished search leaves behind; its digests are kept in the study (which has all of search.yaml itself)
 OUTPUTS = ("trials.parquet", "summary.json", "evaluation.json", "finalists.parquet", "best", "plots")
 
@@ -71,7 +72,8 @@ def make(folder: Path) -> None:
 
 def latest(storage: Path) -> Path:
     """The run folder that was worked in last; raises `UserError` if there is none."""
-    owners = sorted(storage.glob(f"*/{OWNER}"), key=lambda path: path.stat().st_mtime)
+    owners = [path for path in storage.glob(f"*/{OWNER}") if not (path.parent / REPRODUCE).exists()]
+    owners.sort(key=lambda path: path.stat().st_mtime)
     if not owners:
         raise UserError(
             f"--resume: there is no search in {storage}; give --storage and --name of the one to go on with"
@@ -105,6 +107,8 @@ def _holds_a_password(url: str) -> bool:
 def open_study(folder: Path, url: str | None, wait_for_space: Callable[[], None]) -> optuna.Study | None:
     """The study of a search that was begun in `folder`; None if the process died before there was one. Raises
     `UserError` if it is not where it should be, `PalenkaError` if it is damaged."""
+    if (folder / REPRODUCE).exists():
+        raise UserError(f"--resume: {folder} holds rows of the poster, not a search; give the --name of a search")
     if url is None and not (folder / JOURNAL).exists():
         if (folder / SEARCH_YAML).exists():
             raise UserError(
@@ -181,11 +185,12 @@ def _storage(folder: Path, url: str | None, wait_for_space: Callable[[], None]) 
         raise PalenkaError(f"the study storage {redact(url)} cannot be opened: {brief(error)}") from None
 
 
-def close(study: optuna.Study, folder: Path) -> None:
-    """Mark the search as finished, with the digest of everything that it leaves behind."""
+def close(study: optuna.Study, folder: Path, *, but: Iterable[str] = ()) -> None:
+    """Mark the search as finished, with the digests of what it leaves behind, `but` what is being replaced."""
     digests = {
         str(path.relative_to(folder)): file_sha256(path)
         for name in OUTPUTS
+        if name not in but
         for path in sorted([folder / name, *(folder / name).rglob("*")])
         if path.is_file()
     }

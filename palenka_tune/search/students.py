@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from palenka_tune.config.files import fingerprint, read_json, write_json, write_text
+from palenka_tune.config.files import MANIFEST, fingerprint, read_json, write_json, write_text
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.errors import PalenkaError
@@ -47,8 +47,13 @@ class StudentJob:
     @property
     def identity(self) -> str:
         settings = {"distill": asdict(self.distill), "recipe": asdict(self.recipe), "seed": self.seed}
-        student = asdict(self.bench.student)
-        return fingerprint({**settings, "student": student, "data": self.data, "teachers": self.teachers})
+        signals: Any = "online"
+        if self.bench.cache is not None:
+            plan = read_json(Path(self.bench.cache) / MANIFEST)["plan"]
+            signals = {key: plan[key] for key in ("form", "encoding", "samples")}
+        # the device stands for the precision that `auto` means there
+        made = {"student": asdict(self.bench.student), "signals": signals, "device": self.bench.device}
+        return fingerprint({**settings, **made, "data": self.data, "teachers": self.teachers})
 
     def result(self) -> dict[str, Any] | None:
         """What an earlier run of this very job left."""
@@ -66,7 +71,7 @@ def _bench(spec: BenchSpec) -> Bench:
 
 
 def train_student(job: StudentJob, threads: int = 1) -> dict[str, Any]:
-    """Train one student in this process; returns its result, which has `failed` with a reason if it diverged."""
+    """Train one student in this process; returns its result. One that diverged has no `val_ce` and says why."""
     import torch
     from transformers.utils import logging as transformers_logging
 
@@ -92,8 +97,10 @@ def train_student(job: StudentJob, threads: int = 1) -> dict[str, Any]:
             strict=False,
             log=lambda line: write_text(folder / PROGRESS, line),
         )
-    except DivergedError as error:
-        return {"name": job.name, "failed": f"diverged: {error}"}
+    except DivergedError as error:  # it would come back: this is what there is to know of the student
+        result = {"name": job.name, "identity": job.identity, "seed": job.seed, "diverged": str(error), "val_ce": None}
+        write_json(folder / RESULT, result)
+        return result
     card = model_card(
         title=job.name,
         model=loop.model,
@@ -127,7 +134,7 @@ def train_students(
 ) -> list[dict[str, Any]]:
     """Train `jobs` in the open Ray session, `concurrent` at a time with `cpus` cores and `gpus` of a GPU each.
 
-    Returns their results in order; a job that failed has `failed`, the reason, and the others go on.
+    Returns their results in order; a job that could not be run has `failed`, the reason, and the others go on.
     """
     found: dict[str, dict[str, Any]] = {}
     waiting = []
@@ -143,9 +150,9 @@ def train_students(
 
     def done(job: StudentJob, result: dict[str, Any]) -> None:
         found[job.name] = result
-        how = (
-            result.get("failed") or f"val/ce {result['val_ce']:.4f}, {result['steps']} steps, {result['seconds']:.0f} s"
-        )
+        how = result.get("failed") or result.get("diverged")
+        if how is None:
+            how = f"val/ce {result['val_ce']:.4f}, {result['steps']} steps, {result['seconds']:.0f} s"
         log(f"[{len(found)}/{len(jobs)}] {job.name}: {how}")
         on_result(job, result)
 

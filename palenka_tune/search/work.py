@@ -19,13 +19,14 @@ from palenka_tune.search.mlflow_observer import PARENT, MlflowObserver
 from palenka_tune.search.options import SearchOptions
 from palenka_tune.search.plan import flat, samples, tree
 from palenka_tune.search.results import write_trials
-from palenka_tune.search.resume import check_teachers
+from palenka_tune.search.resume import check_teachers, pin_form
 from palenka_tune.search.student import Bench, BenchSpec
 from palenka_tune.teachers.spec import Teacher
 
 
 def carry_out(config: SearchConfig, options: SearchOptions, place: Place, study: optuna.Study) -> dict[str, Any]:
     """Run all that remains of the search whose folder is `place.folder`; returns what `summary.json` holds."""
+    asked, config = config, pin_form(config, study)  # the last stage has another cache
     experiment, tracker, folder = config.experiment, place.tracker, place.folder
     tags = {"palenka.run": folder.name, "palenka.git_commit": provenance.git_commit() or "unknown"}
     tags["palenka.data"] = place.prepared.fingerprint
@@ -33,7 +34,7 @@ def carry_out(config: SearchConfig, options: SearchOptions, place: Place, study:
     tracker.log_artifact(PARENT, folder / "search.yaml")
     ledger = open_ledger(config, place, study)
     if run_folder.is_finished(study, folder):
-        return final.carry_out(config, options, place, study, ledger)
+        return final.carry_out(asked, options, place, study, ledger)
     with ray_session(options.address) as resources:
         placement = tuning.place(config, options, resources)
         teachers = _teachers(experiment, place, tags, use_gpu=resources.gpus > 0)
@@ -87,8 +88,8 @@ def carry_out(config: SearchConfig, options: SearchOptions, place: Place, study:
     summary = finish.report(job, bench, ledger, teachers, place)
     run_folder.close(study, folder)
     finish.clean(job)
-    if final.wanted(config, study):
-        return final.carry_out(config, options, place, study, ledger)
+    if final.wanted(asked, study):
+        return final.carry_out(asked, options, place, study, ledger)
     return summary
 
 
