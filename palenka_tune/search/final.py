@@ -171,9 +171,8 @@ def _card(
     """The model card of a finalist, with its own scores and the verdict on all."""
     distill, recipe = config.settings_of(values)
     model, _ = load_model(place.folder / row["folder"] / STUDENT)
-    fixed = (
-        {**flat(dataclasses.asdict(distill)), **flat(dataclasses.asdict(recipe))} if row["alpha"] or row["beta"] else {}
-    )
+    taught = bool(row["alpha"] or row["beta"])
+    settings = dataclasses.asdict(recipe) | (flat(dataclasses.asdict(distill)) if taught else {})
     return model_card(
         title=f"{place.folder.name}: {row['config']}, seed {row['seed']}",
         model=model,
