@@ -268,6 +268,7 @@ def _score(place: _Place, models: dict[str, _Model | str]) -> dict[str, dict[str
             digest=model.digest,
             corpus=str(place.prepared.corpus),
             data=place.prepared.fingerprint,
+            window=place.scale.window,
             device=place.device,
         )
         for name, model in models.items()

@@ -28,7 +28,7 @@ class ScoreJob:
     """One model: the `model` folder, the `folder` its scores go to, and the `suites`.
 
     `digest` stands for its weights, `data` for the corpus, by which suites may be filtered. With a `corpus` (a folder)
-    its cross-entropy on dev and test is measured too, on windows of the length that the model was trained on.
+    its cross-entropy on dev and test is measured too, on windows of `window` tokens (None: as the model's export says).
     """
 
     name: str
@@ -38,6 +38,7 @@ class ScoreJob:
     digest: str
     corpus: str | None = None
     data: str = ""
+    window: int | None = None
     device: str = "cpu"
 
     @property
@@ -49,6 +50,7 @@ class ScoreJob:
                 "suites": [{**asdict(suite), "files": suite.digest()} for suite in self.suites],
                 "corpus": self.corpus,
                 "data": self.data,
+                "window": self.window,
             }
         )
 
@@ -100,7 +102,7 @@ def score_model(job: ScoreJob, threads: int = 1) -> dict[str, Any]:
     torch.set_num_threads(threads)
     model, _ = load_model(job.model, device=job.device)
     suites, texts = _material(job.model, job.suites, job.corpus)
-    window = training_window(model)
+    window = job.window or training_window(model)
     result = {
         "name": job.name,
         "identity": job.identity,
