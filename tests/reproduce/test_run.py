@@ -74,7 +74,7 @@ def test_rows_are_trained_scored_and_kept(place, tmp_path, capsys):
         (["poster", "--source", "nowhere"], "holds neither .jsonl files of pairs nor any of blimp/"),
         (["poster", "--data", "./nowhere"], "nowhere"),
         (["poster", "--dry-run", "--tflops", "0"], "tflops"),
-        (["grid", "--rows", "GPT2-44M"], "belongs to reproduce poster"),
+        (["grid", "--rows", "GPT2-44M"], "belong to reproduce poster"),
         (["grid", "--dry-run"], "belongs to reproduce poster"),
         (["posters"], "invalid choice"),
     ],

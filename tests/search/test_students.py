@@ -120,7 +120,10 @@ def test_a_checkpoint_that_cannot_serve_is_dropped(place, tmp_path, monkeypatch,
 
 def test_a_student_that_diverges_fails_with_its_reason(place, tmp_path):
     job = dataclasses.replace(make_job(place, tmp_path), recipe=Recipe(lr=1e30, batch_size=16, warmup_steps=0))
-    assert "diverged" in train_student(job)["failed"]
+    result = train_student(job)
+    assert (result["val_ce"], result["seed"]) == (None, 0)
+    assert "the training loss became" in result["diverged"]
+    assert job.result() == result  # it would diverge again
 
 
 def test_as_published_beta_changes_no_bit_of_the_student_and_corrected_it_does(place, tmp_path):
