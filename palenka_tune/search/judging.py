@@ -11,14 +11,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from palenka_tune.config.files import fingerprint, read_json, write_json
+from palenka_tune.config.files import fingerprint, write_json
 from palenka_tune.data.corpus import open_corpus
 from palenka_tune.evaluation.choice import SuiteChoice
 from palenka_tune.evaluation.minimal_pairs import TokenisedSuite
 from palenka_tune.evaluation.suites import evaluate, tokenise
 from palenka_tune.evaluation.text import TokenisedText, evaluate_text, tokenise_text, training_window
 from palenka_tune.models.folder import tokenizer_digest
-from palenka_tune.search.students import run_tasks
+from palenka_tune.search.students import kept, run_tasks
 
 SCORES = "scores.json"
 
@@ -56,11 +56,7 @@ class ScoreJob:
 
     def result(self) -> dict[str, Any] | None:
         """What an earlier run of this very job left."""
-        path = Path(self.folder) / SCORES
-        if not path.exists():
-            return None
-        found: dict[str, Any] = read_json(path)
-        return found if found.get("identity") == self.identity else None
+        return kept(Path(self.folder) / SCORES, self)
 
 
 Material = tuple[list[TokenisedSuite], dict[str, TokenisedText]]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from palenka_tune.config.files import MANIFEST, fingerprint, read_json, write_json, write_text
 from palenka_tune.config.recipe import Recipe
@@ -57,11 +57,22 @@ class StudentJob:
 
     def result(self) -> dict[str, Any] | None:
         """What an earlier run of this very job left."""
-        path = Path(self.folder) / RESULT
-        if not path.exists():
-            return None
-        found: dict[str, Any] = read_json(path)
-        return found if found.get("identity") == self.identity else None
+        return kept(Path(self.folder) / RESULT, self)
+
+
+class Identified(Protocol):
+    """A job that says what shapes its result."""
+
+    @property
+    def identity(self) -> str: ...
+
+
+def kept(path: Path, job: Identified) -> dict[str, Any] | None:
+    """The result at `path`, if it is one of this very job."""
+    if not path.exists():
+        return None
+    found: dict[str, Any] = read_json(path)
+    return found if found.get("identity") == job.identity else None
 
 
 @lru_cache(maxsize=1)
