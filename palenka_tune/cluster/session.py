@@ -99,6 +99,13 @@ def _resources() -> Resources:
     return Resources(tuple((int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in alive))
 
 
+def living_nodes() -> set[str]:
+    """Ids of the cluster's nodes that are up and were not told to go."""
+    import ray
+
+    return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+
+
 def own_node_is_up() -> Callable[[], bool]:
     """A function that tells whether Ray's daemon on this machine still answers; call this while it does."""
     import ray
