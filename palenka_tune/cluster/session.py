@@ -57,7 +57,7 @@ def ray_session(address: str | None = None, *, cpus: int | None = None) -> Itera
     protect(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 starves a trial beside anything else that runs
-    # OpenMP's threads wait for each other in a busy loop: beside any other load a trial of two threads then stands still
+    # OpenMP threads wait for each other in a busy loop: beside any other load a trial of two then stands still
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # the search has its own display
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")

@@ -48,8 +48,8 @@ def add_experiment_options(parser: argparse.ArgumentParser) -> None:
         "--storage",
         default=None,
         metavar="DIR|s3://...|gs://...",
-        help="where runs and artifacts are kept: a folder that all nodes see, or s3://bucket/folder, gs://bucket/folder, "
-        f"file:///folder, of which each node keeps a copy in PALENKA_SCRATCH (default: {DEFAULT_STORAGE})",
+        help="where runs and artifacts are kept: a folder that all nodes see, or a URL (file:///folder too), of which "
+        f"each node keeps a copy in PALENKA_SCRATCH (default: {DEFAULT_STORAGE})",
     )
     parser.add_argument("--seed", type=int, default=None, help="seed of everything random (default: 0)")
     parser.add_argument(

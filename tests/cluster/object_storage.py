@@ -16,16 +16,16 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pyarrow.parquet as pq
 
+from palenka_tune.storage.mirror import working_folder
 from palenka_tune.storage.remote import Remote
 from tests.faults.command import run as run_command
 from tests.faults.mlflow_outage import compare, ended
 from tests.faults.postgres import server as postgres
 from tests.faults.searches import Outcome, Place, kill, outcome, run_again, undisturbed, wait_for
-from tests.support.s3 import s3_server
+from tests.support.s3 import another_node, s3_server
 
 URL = "s3://palenka/runs"
 
@@ -38,10 +38,14 @@ class Bucket(Place):
 
     @property
     def storage(self) -> Path:
-        return self.folder / self.node / quote(URL, safe="")
+        return self._of(self.node)
+
+    def _of(self, node: str) -> Path:
+        with another_node(self.folder / node):
+            return working_folder(URL)
 
     def start(self, name: str, *more: str, log: Path | None = None) -> subprocess.Popen[bytes]:
-        begun = any(self.folder.glob(f"node*/{quote(URL, safe='')}/{name}"))
+        begun = any((self._of(node.name) / name).exists() for node in self.folder.glob("node-*"))
         self.environment["PALENKA_SCRATCH"] = str(self.folder / self.node)
         argv = [sys.executable, "-m", "palenka_tune.search", str(self.folder / "space.yaml")]
         argv += ["--data", str(self.folder / "data"), "--storage", URL, "--name", name, "--concurrent", "1"]
