@@ -72,9 +72,10 @@ TYPOS = [
 if "local.yaml" in LAUNCHERS:
     TYPOS += [
         ("local.yaml", "head_ip:", "head_ips:", "head_ip"),
-        ("local.yaml", "worker_ips:", "workers_ips:", "workers_ips"),
+        ("local.yaml", "worker_ips:", "workers_ips:", "worker_ips"),
         ("local.yaml", "ssh_user:", "ssh_username:", "ssh_username"),
         ("local.yaml", "--dashboard-host", "--dashboard-hots", "--dashboard-hots"),
+        ("local.yaml", "export RAY_AUTH_MODE=token ", "export RAY_AUTH_MOD=token ", "RAY_AUTH_MOD "),
     ]
 
 
@@ -124,13 +125,23 @@ def test_only_who_has_the_token_may_speak_to_it(name: str) -> None:
     text, cluster = read(name), config(name)
     assert "0.0.0.0" not in text
     assert "RAY_AUTH_MODE=token" in text or 'RAY_AUTH_MODE="token"' in text
-    assert "RAY_AUTH_TOKEN_PATH=" in text
+    # where Ray looks for it by itself, or where it is told to
+    assert "~/.ray/auth_token" in cluster["file_mounts"] or "RAY_AUTH_TOKEN_PATH=" in text
     assert "RAY_AUTH_TOKEN=" not in text, "the token itself does not belong into a file"
     assert any("auth_token" in local for local in cluster["file_mounts"].values())
     heads = [command for command in cluster["head_start_ray_commands"] if "ray start" in command]
     assert heads
     assert all("--dashboard-host=127.0.0.1" in head for head in heads)
     assert not any("dashboard" in command for command in cluster["worker_start_ray_commands"])
+
+
+@pytest.mark.parametrize("name", CLOUDS)
+def test_metrics_are_not_served_to_whoever_asks(name: str) -> None:
+    """Ray serves them on all addresses and without a token; a port that is out of range makes it serve none."""
+    options = config(name)["docker"]["run_options"]
+    assert "--env RAY_enable_metrics_collection=0" in options
+    for port in ("AUTOSCALER_METRIC_PORT", "DASHBOARD_METRIC_PORT"):
+        assert f"--env {port}=65536" in options
 
 
 @pytest.mark.parametrize("name", CLOUDS)

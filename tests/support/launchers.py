@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import botocore.session
+import click
 import jsonschema
 import ray.autoscaler
 import yaml
@@ -37,12 +38,22 @@ VARIABLES = {
     "RAY_AUTH_MODE",
     "RAY_AUTH_TOKEN_PATH",
     "RAY_HEAD_IP",
+    "RAY_enable_metrics_collection",
+    "AUTOSCALER_METRIC_PORT",
+    "DASHBOARD_METRIC_PORT",
     "RAY_USAGE_STATS_ENABLED",
     "RAY_worker_niceness",
     "PALENKA_SCRATCH",
+    "RAY_enable_autoscaler_v2",
     "OMP_NUM_THREADS",
+    "OMP_WAIT_POLICY",
+    "PATH",
+    # for the commands of local.yaml itself
+    "PALENKA_VENV",
+    "PALENKA_CHECKOUT",
+    "PALENKA_STORAGE",
 }
-SET = re.compile(r"(?:--env|-e|export)\s+(\w+)=")
+SET = re.compile(r"(?:--env|-e|\bexport)((?:\s+\w+=[^\s;'\"]*)+)")
 COMMANDS = (
     "initialization_commands",
     "setup_commands",
@@ -58,7 +69,7 @@ def findings(text: str) -> list[str]:
     config = yaml.safe_load(text)
     try:
         validate_config(prepare_config(copy.deepcopy(config)))
-    except (ValueError, AssertionError, KeyError, jsonschema.ValidationError) as error:
+    except (ValueError, AssertionError, KeyError, jsonschema.ValidationError, click.ClickException) as error:
         return [f"Ray refuses it: {str(error).splitlines()[0]}"]
     found = [f"{'/'.join(map(str, e.path))}: {e.message}" for e in _closed_schema(config).iter_errors(config)]
     kind = config["provider"]["type"]
@@ -66,8 +77,9 @@ def findings(text: str) -> list[str]:
         found += [f"{name}: {finding}" for finding in NODE_CONFIG[kind](node.get("node_config", {}))]
     commands = [command for key in COMMANDS for command in config.get(key, [])]
     found += [finding for command in commands for finding in _command_findings(command)]
-    given = SET.findall("\n".join([*config.get("docker", {}).get("run_options", []), *commands]))
-    found += [f"{name} is no variable that Ray or palenka_tune reads" for name in given if name not in VARIABLES]
+    settings = SET.findall("\n".join([*config.get("docker", {}).get("run_options", []), *commands]))
+    given = {assignment.split("=")[0] for setting in settings for assignment in setting.split()}
+    found += [f"{name} is no variable that Ray or palenka_tune reads" for name in sorted(given - VARIABLES)]
     return found
 
 
