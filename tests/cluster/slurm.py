@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import yaml
 
 from tests.cluster.slurm_host import Slurm, slurm
 from tests.faults.mlflow_outage import ended
@@ -31,6 +32,7 @@ from tests.faults.searches import REPOSITORY, Place, metrics_twice, outcome, run
 SCRIPT = REPOSITORY / "clusters" / "slurm.sbatch"
 MARKED = re.compile(r"# -+ change these lines -+\n(.*?)# -+ the rest may stay -+\n", re.DOTALL)
 PATIENCE = 1500.0  # seconds for a job: two cores may be shared with much else
+STEPS = 120  # of a whole training
 OTHER = 6379  # the port of the Ray that is none of the job's
 
 
@@ -56,18 +58,22 @@ class Trial:
     other: str = ""
     story: list[str] = field(default_factory=list)
 
+    @property
+    def search(self) -> list[str]:
+        """What is searched, as the command takes it."""
+        folder = self.place.folder
+        return [str(folder / "space.yaml"), "--data", str(folder / "data"), "--minimal-pairs", str(folder / "pairs")]
+
     def submit(self, name: str, *options: str, environment: Path | None = None, **changed: str) -> str:
         """Submit the script as the search `name`; returns the job's id."""
-        folder = self.place.folder
-        search = [str(folder / "space.yaml"), "--data", str(folder / "data"), "--minimal-pairs", str(folder / "pairs")]
         lines = {
             "job_name": name,
-            "cpus_per_task": "2",
+            "cpus_per_task": "1",
             "time": "2:00:00",
             "ENVIRONMENT": str(environment or sys.prefix),
             "STORAGE": str(self.place.storage),
             "SCRATCH": str(self.cluster.disk),
-            "SEARCH": f"({shlex.join([*search, '--concurrent', '1'])})",
+            "SEARCH": f"({shlex.join([*self.search, '--concurrent', '1'])})",
             "RESTARTS": "0",
             **changed,
         }
@@ -158,7 +164,20 @@ def finished(trial: Trial) -> dict[str, Any]:
     number = trial.submit("undisturbed")
     result = trial.end("undisturbed", number)
     trial.tell("undisturbed", number)
-    trial.place.finish("local")
+    here = [
+        "taskset",
+        "-c",
+        "0",
+        sys.executable,
+        "-m",
+        "palenka_tune.search",
+        *trial.search,
+    ]  # a trial on one core, too
+    local = trial.place.start_command(
+        [*here, "--storage", str(trial.place.storage), "--name", "local", "--concurrent", "1"],
+        trial.place.folder / "local.log",
+    )
+    assert local.wait(timeout=PATIENCE) == 0, trial.place.said("local")
     run = trial.run_folder("undisturbed")
     return {
         **result,
@@ -256,9 +275,7 @@ def no_namespaces(trial: Trial) -> dict[str, Any]:
 
 def two_nodes(trial: Trial) -> dict[str, Any]:
     """One Ray over two nodes, with trials on both."""
-    folder = trial.place.folder
-    search = [str(folder / "space.yaml"), "--data", str(folder / "data"), "--minimal-pairs", str(folder / "pairs")]
-    number = trial.submit("two-nodes", nodes="2", cpus_per_task="1", SEARCH=f"({shlex.join(search)})")
+    number = trial.submit("two-nodes", nodes="2", SEARCH=f"({shlex.join(trial.search)})")
     seen: set[str] = set()
 
     def over() -> bool:
@@ -313,6 +330,10 @@ def prepared(hosts: int = 2) -> Iterator[Trial]:
     folder = Path(tempfile.mkdtemp(prefix="ps-", dir="/tmp"))  # short: Ray's sockets have long names of their own
     try:
         place = Place.make(folder / "place", samples=2)
+        space = place.folder / "space.yaml"
+        steps = yaml.safe_load(space.read_text())
+        steps["recipe"]["epochs"] = STEPS * steps["recipe"]["batch_size"] / steps["student"]["train_windows"]
+        space.write_text(yaml.safe_dump(steps))
         with slurm(folder, hosts=hosts) as cluster:
             trial = Trial(cluster, place)
             trial.start_other_ray()
@@ -322,11 +343,15 @@ def prepared(hosts: int = 2) -> Iterator[Trial]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def without_paths(text: str, folder: Path) -> str:
-    """A log without what only this machine has."""
+NOISE = re.compile(r"network_util|VINFO scripts\.py|\d+/\d+ stopped|^\s+File \"|^\s+[\^~]+$|^ {4}\S.*\)$|^ {4}return ")
+
+
+def trimmed(text: str, folder: Path) -> str:
+    """A log without what only this machine has, and without the lines of Ray that say nothing of a job."""
     for path, name in ((folder / "place", "~/place"), (folder, "~"), (Path(sys.prefix), "~/palenka/.venv")):
         text = text.replace(str(path), name)
-    return re.sub(r"^\[.*network_util.*\n", "", text.replace(str(REPOSITORY), "~/palenka"), flags=re.MULTILINE)
+    lines = re.split(r"[\r\n]", text.replace(str(REPOSITORY), "~/palenka"))
+    return "\n".join(line for line in lines if not NOISE.search(line))
 
 
 def main() -> int:
@@ -350,7 +375,7 @@ def main() -> int:
             if args.log:
                 title = f"python -m tests.cluster.slurm, {date.today()}, SLURM on two hosts of namespaces"
                 story = "\n".join([title, "", *trial.story, text]) + "\n"
-                args.log.write_text(without_paths(story, trial.cluster.folder))
+                args.log.write_text(trimmed(story, trial.cluster.folder))
     return 0 if good(results) else 1
 
 

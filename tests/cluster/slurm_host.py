@@ -202,7 +202,9 @@ def _write_files(folder: Path, names: Sequence[str]) -> None:
 def _connect(hosts: Sequence[Host]) -> None:
     """A cable with an address of its own for each host; that of a single host leads to nowhere."""
     end = ["cable", "netns", str(hosts[1].pid)] if len(hosts) > 1 else ["loose"]
-    hosts[0].run("ip", "link", "add", "cable", "type", "veth", "peer", "name", *end)
+    # from outside its process namespace, in which the other host has no number
+    first = ["nsenter", f"--target={hosts[0].pid}", "--net", "ip", "link", "add", "cable", "type", "veth"]
+    subprocess.run([*first, "peer", "name", *end], check=True)
     for n, host in enumerate(hosts):
         host.run("ip", "address", "add", f"{NETWORK}.{n + 1}/24", "dev", "cable")
         host.run("ip", "link", "set", "cable", "up")
