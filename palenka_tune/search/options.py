@@ -12,7 +12,8 @@ class SearchOptions:
 
     `concurrent` and `gpus_per_trial` None: chosen from the cluster. `minimal_pairs` None: the corpus' own, if any.
     With `resume` the search `name` goes on (None: the one that ran last); `samples` then asks for more trials,
-    `finalists` and `seeds` for other finalists. `push_to_hub` is the repository, OWNER/NAME, that `best/` is sent to.
+    `finalists` and `seeds` for other finalists. `resume_or_start` is `resume` if the search `name` was begun.
+    `push_to_hub` is the repository, OWNER/NAME, that `best/` is sent to.
     """
 
     name: str | None = None
@@ -23,6 +24,7 @@ class SearchOptions:
     minimal_pairs: str | None = None
     study_storage: str | None = None
     resume: bool = False
+    resume_or_start: bool = False
     samples: int | None = None
     finalists: int | None = None
     seeds: int | None = None

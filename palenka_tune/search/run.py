@@ -7,6 +7,7 @@ the run's folder and study, without Ray. `work.carry_out` does the rest.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import shlex
 import shutil
@@ -63,6 +64,8 @@ def main(config: SearchConfig | None, options: SearchOptions, console: Console |
     started = time.monotonic()
     if options.concurrent is not None and options.concurrent < 1:
         raise UserError(f"--concurrent is {options.concurrent}; it must be 1 or more")
+    if options.resume_or_start:
+        options = _begun_or_not(options)
     if options.resume and options.dry_run:
         raise UserError("--dry-run and --resume do not go together; give one of them")
     check_gpus(options.gpus_per_trial, options.address)
@@ -171,6 +174,14 @@ def _finished(folder: Path, options: SearchOptions, *, more: bool, log: Callable
         log(str(error))
     _push(folder, options, log)
     return SearchResult(folder, read_json(folder / "summary.json"))
+
+
+def _begun_or_not(options: SearchOptions) -> SearchOptions:
+    """With `resume` if there is a search of that name; what holds for --resume and for a new one is checked later."""
+    if options.name is None:
+        raise UserError("--resume-or-start needs the --name of the search that it starts or goes on with")
+    folder = Path(options.storage).expanduser() / check_name(options.name)
+    return dataclasses.replace(options, resume=options.resume or folder.is_dir(), resume_or_start=False)
 
 
 def _folder(config: SearchConfig | None, options: SearchOptions, storage: Path) -> Path:
