@@ -7,6 +7,7 @@ Each is one small record, rewritten in place, that also goes through when the di
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,11 @@ class TrialPulse:
 
     def beat(self, step: int, waits_for: int = 0) -> None:
         """The trial is at `step`; `waits_for` are the bytes of free space that it needs before it goes on."""
-        self._slate.write({"step": step, "waits_for": waits_for, "pid": os.getpid(), "node": self._node})
+        where = {"pid": os.getpid(), "node": self._node, "host": socket.gethostname()}
+        self._slate.write({"step": step, "waits_for": waits_for, **where})
 
     def read(self) -> dict[str, Any] | None:
-        """`step, waits_for, pid, node` as of the last beat."""
+        """`step, waits_for, pid, node, host` as of the last beat."""
         return self._slate.read()
 
     def last(self) -> int | None:
