@@ -55,6 +55,7 @@ class Assumptions:
     teacher_tflops: float = _assumed(round(GPU_PEAK * GPU_UTILISATION), "TFLOP/s that a teacher's large products reach")
     student_tflops: float = _assumed(100, "TFLOP/s that all students on a GPU reach together (small models reach less)")
     pass_ms: float = _assumed(25, "ms that forward and backward of a teacher take at least, however few its windows")
+    step_ms: float = _assumed(20, "ms that a step of a student takes at least, with its launches and its optimiser")
     nvlink: float = _assumed(300, "GB/s between the GPUs of a node, for a ring")
     network: float = _assumed(25, "GB/s between two nodes, for a ring")
     object_storage: float = _assumed(5, "GB/s between object storage and a node")
@@ -230,6 +231,7 @@ def training_hours(search: Search, assumed: Assumptions, *, on_node: int) -> dic
     disk = size / epochs * (1 + (epochs - 1) * missed) * on_node / (assumed.disk * GB)
     return {
         "students' compute": compute / HOUR,
+        "steps too short for the GPU": search.steps * assumed.step_ms / 1000 / HOUR,
         "gathering the cache from memory": size / (assumed.gather * GB) / HOUR,
         "reading the cache from local disk": disk / HOUR,
     }

@@ -142,10 +142,10 @@ def main(argv: Sequence[str]) -> int:
         "--processes", type=int, nargs="+", default=[1, 2, 4], help="numbers of processes (default: 1 2 4)"
     )
     arguments.add_argument("--divisor", type=int, default=8, help="of the poster's widths and vocabulary (default: 8)")
-    arguments.add_argument("--batch", type=int, default=16, help="windows of a step and process (default: 16)")
+    arguments.add_argument("--batch", type=int, default=8, help="windows of a step and process (default: 8)")
     arguments.add_argument("--steps", type=int, default=8, help="a student's steps in a round (default: 8)")
     arguments.add_argument("--teacher-steps", type=int, default=3, help="a teacher's steps in a round (default: 3)")
-    arguments.add_argument("--shard", type=int, default=64, help="windows of a shard of the cache (default: 64)")
+    arguments.add_argument("--shard", type=int, default=32, help="windows of a shard of the cache (default: 32)")
     arguments.add_argument("--rounds", type=int, default=3, help="rounds (default: 3)")
     args = arguments.parse_args(argv)
     counts = sorted({*args.processes, 1})

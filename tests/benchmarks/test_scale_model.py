@@ -77,6 +77,7 @@ def test_a_student_by_each_of_its_limits(round_search):
     assumed = Assumptions(student_tflops=1, gather=1, disk=4, memory=round_search.cache_bytes / 1e9)
     found = training_hours(round_search, assumed, on_node=8)
     assert found["students' compute"] == pytest.approx(6e9 * 6e4 / 1e12 / HOUR)  # 360 s
+    assert found["steps too short for the GPU"] == pytest.approx(round(6e9 / 4096) * 0.02 / HOUR)
     assert found["gathering the cache from memory"] == pytest.approx(6e9 * 6 / 1e9 / HOUR)  # 36 s
     # memory holds all: the disk is read in the first of 6 epochs, by 8 trials
     assert found["reading the cache from local disk"] == pytest.approx(1e9 * 6 * 8 / 4e9 / HOUR)  # 12 s
@@ -116,7 +117,9 @@ def test_the_cache_goes_up_in_parts_and_down_in_whole(search):
 
 
 def test_more_gpus_than_trials_stand_idle(search):
-    assumed = Assumptions(gather=1e9, disk=1e9, start_seconds=0, proposal_seconds=0, tracking_ms=0, study_ms=0)
+    assumed = Assumptions(
+        gather=1e9, disk=1e9, step_ms=0, start_seconds=0, proposal_seconds=0, tracking_ms=0, study_ms=0
+    )
     one = search.trial_tokens * search.student_flops / 100e12 / HOUR
     many, most = (trials(search, assumed, gpus) for gpus in (64, 512))
     assert many.hours == most.hours == pytest.approx(one)
