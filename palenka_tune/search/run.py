@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import shlex
 import shutil
 import time
 from collections.abc import Callable
@@ -30,9 +29,10 @@ from palenka_tune.models import hub
 from palenka_tune.search import caching, final, run_folder, teaching
 from palenka_tune.search.config import SearchConfig, check_name, check_space
 from palenka_tune.search.disk import FullDisk
+from palenka_tune.search.display import make_console
 from palenka_tune.search.finish import Place, own_pairs
 from palenka_tune.search.mlflow_observer import PARENT
-from palenka_tune.search.options import SearchOptions
+from palenka_tune.search.options import PLACE, SearchOptions, resume_command
 from palenka_tune.search.plan import default_name, plan, search_yaml, tree
 from palenka_tune.search.resume import Wanted, resumed
 from palenka_tune.search.work import carry_out
@@ -203,35 +203,15 @@ def _tracked(config: SearchConfig, options: SearchOptions, place: Place, study: 
     patience = 60.0
     try:
         with run_folder.storage_errors():
+            if study.user_attrs.get(PLACE) != options.place:
+                study.set_user_attr(PLACE, options.place)  # for who looks at the search from outside
             return carry_out(config, options, place, study)
     except BaseException as error:
         place.tracker.end_run(PARENT, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         if isinstance(error, KeyboardInterrupt):
             patience = 5.0
         if isinstance(error, Interrupted):
-            error.hint = f"go on with: {_command(options, place)}"
+            error.hint = f"go on with: {resume_command(place.folder.name, options.storage, options.place)}"
         raise
     finally:
         place.tracker.close(patience)
-
-
-def _command(options: SearchOptions, place: Place) -> str:
-    """What a person types to go on with the search."""
-    parts = ["python", "-m", "palenka_tune.search", "--resume", "--name", place.folder.name]
-    parts += ["--storage", options.storage]
-    more = {
-        "--address": options.address,
-        "--study-storage": options.study_storage,
-        "--concurrent": options.concurrent,
-        "--gpus-per-trial": options.gpus_per_trial,
-        "--minimal-pairs": options.minimal_pairs,
-        "--push-to-hub": options.push_to_hub,
-    }
-    parts += [part for name, value in more.items() if value is not None for part in (name, str(value))]
-    return shlex.join(parts)
-
-
-def make_console() -> Console:
-    """Standard output; a file or pipe is as wide as the tables need."""
-    console = Console(highlight=False, soft_wrap=True)
-    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=120)
