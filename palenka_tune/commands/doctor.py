@@ -1,4 +1,4 @@
-"""`python -m palenka_tune.doctor [SPACE]`: look whether everything that a search needs is there, before it costs money."""
+"""`python -m palenka_tune.doctor [SPACE]`: before a search costs money, look whether all that it needs is there."""
 
 from __future__ import annotations
 
