@@ -72,12 +72,10 @@ def place(config: SearchConfig, options: Any, resources: Resources) -> Placement
     return Placement(concurrent, max(1, cpus), share, local=not options.address)
 
 
-def gpu_share(config: SearchConfig) -> float:
-    """The share of a GPU that a trial needs, from the memory of the smallest GPU here with a fifth to spare."""
-    import torch
-
+def trial_memory(config: SearchConfig) -> int:
+    """Bytes that a trial takes of the memory of what trains it."""
     experiment = config.experiment
-    needed = training_memory(
+    return training_memory(
         get_preset(experiment.student.preset),
         [get_preset(teacher.preset) for teacher in experiment.teachers if not teacher.is_folder],
         vocabulary=experiment.data.vocabulary,
@@ -85,10 +83,16 @@ def gpu_share(config: SearchConfig) -> float:
         micro_batch=experiment.recipe.batch_size // experiment.recipe.accumulate,
         teachers_online=experiment.cache.form == "online",
     )
+
+
+def gpu_share(config: SearchConfig) -> float:
+    """The share of a GPU that a trial needs, from the memory of the smallest GPU here with a fifth to spare."""
+    import torch
+
     memory = 24e9
     if torch.cuda.is_available():
         memory = min(torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count()))
-    trials = max(1, min(8, int(0.8 * memory / needed)))
+    trials = max(1, min(8, int(0.8 * memory / trial_memory(config))))
     return math.floor(1e4 / trials) / 1e4  # Ray counts in ten-thousandths, and rounding up would lose a place
 
 

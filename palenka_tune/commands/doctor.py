@@ -1,0 +1,89 @@
+"""`python -m palenka_tune.doctor [SPACE]`: before a search costs money, look whether all that it needs is there."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from palenka_tune.commands.options import DEFAULT_STORAGE, Parser, add_experiment_options
+from palenka_tune.config.build import parse_assignment
+from palenka_tune.config.files import write_json
+from palenka_tune.search.config import DEFAULT_SPACE, SearchConfig, resolve
+from palenka_tune.search.options import SearchOptions
+
+if TYPE_CHECKING:
+    from palenka_tune.doctor.run import Report
+
+DESCRIPTION = """\
+Look at the cluster, or at this machine, with the eyes of a search that is going to run there: Ray and its token, the
+nodes and their versions and clocks, GPUs and memory against the plan, the storage from every node, disk for the
+teachers' cache, the study's database, MLflow. Every fault comes with its fix. Nothing is trained and nothing is left
+behind. Ends 0 if no fault was found, 1 if one was."""
+
+EXAMPLES = """\
+  python -m palenka_tune.doctor
+      this machine, for the search that `python -m palenka_tune.search` would run
+  python -m palenka_tune.doctor dskd --scale poster --address 10.0.0.1:6379 --storage /nfs/runs --gpus-per-trial 0.5
+      a cluster, for the poster's search with two students on a GPU
+  python -m palenka_tune.doctor --address auto --json doctor.json
+      from a node of the cluster, and for a script to read"""
+
+
+def main(config: SearchConfig, options: SearchOptions) -> Report:
+    """Examine what the search would run on; raises `UserError` for input that cannot work."""
+    from palenka_tune.doctor.run import examine  # mlflow and others: only once the input is known to be good
+
+    return examine(config, options)
+
+
+def cli(argv: Sequence[str]) -> int:
+    """Parse, examine, print, return the exit code: 1 if a fault was found."""
+    parser = Parser("doctor", DESCRIPTION, EXAMPLES)
+    parser.add_argument(
+        "space", nargs="?", default=None, help=f"the search's YAML file or name (default: {DEFAULT_SPACE})"
+    )
+    add_experiment_options(parser)
+    parser.add_argument("--address", default=None, help="a running Ray cluster (default: start Ray on this machine)")
+    parser.add_argument("--study-storage", default=None, metavar="URL", help="as the search will be given it")
+    parser.add_argument("--concurrent", type=int, default=None, help="trials at a time, as the search will be given it")
+    parser.add_argument(
+        "--gpus-per-trial", type=float, default=None, help="share of a GPU for each trial, as for the search"
+    )
+    parser.add_argument("--samples", type=int, default=None, help="trials to propose, as for the search")
+    parser.add_argument(
+        "--cache-budget",
+        type=float,
+        default=None,
+        metavar="GB",
+        help="disk for the teachers' outputs, as for the search",
+    )
+    parser.add_argument("--teachers-online", action="store_true", help="as for the search: no outputs are kept")
+    parser.add_argument("--json", type=Path, default=None, metavar="FILE", help="write the findings there too")
+    args = parser.parse_args(argv)
+    given = {
+        "scale": args.scale,
+        "data.source": args.data,
+        "seed": args.seed,
+        "search.samples": args.samples,
+        "cache.budget_gb": args.cache_budget,
+        "cache.form": "online" if args.teachers_online else None,
+    }
+    config = resolve(args.space, options=given, assignments=[parse_assignment(text) for text in args.overrides])
+    options = SearchOptions(
+        storage=args.storage or DEFAULT_STORAGE,
+        concurrent=args.concurrent,
+        gpus_per_trial=args.gpus_per_trial,
+        address=args.address,
+        study_storage=args.study_storage,
+    )
+    report = main(config, options)
+    if args.json:
+        write_json(args.json, report.as_json())
+    lines = report.lines()
+    if args.quiet:
+        lines = [line for line in lines if line[0] in "✗!"] or lines[-1:]
+    encoding = sys.stdout.encoding or "utf-8"  # a terminal of another age gets what it can show
+    print("\n".join(lines).encode(encoding, "replace").decode(encoding))
+    return 0 if report.healthy else 1

@@ -1,0 +1,106 @@
+"""The whole examination: facts are gathered side by side, each within its time, then every check has its say.
+
+`examine(config, options)` returns a `Report`; `palenka_tune.commands.doctor` prints it. Nothing is left behind: no file
+in the storage, no table in a database, no Ray that was not there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from palenka_tune.cluster.session import protect
+from palenka_tune.data import prepare as data
+from palenka_tune.doctor import access, nodes, places, probe, services
+from palenka_tune.doctor.checks import CHECKS
+from palenka_tune.doctor.facts import Facts, Finding
+from palenka_tune.doctor.plan import plan_of
+from palenka_tune.errors import UserError
+from palenka_tune.search.config import SearchConfig
+from palenka_tune.search.options import SearchOptions
+from palenka_tune.tracking.store import redact
+
+MARKS = {"ok": "✓", "warning": "!", "fault": "✗"}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found, by check; `unchecked` are those that had nothing to go by."""
+
+    subject: str
+    findings: dict[str, Finding]
+    unchecked: tuple[str, ...]
+    seconds: float
+
+    @property
+    def healthy(self) -> bool:
+        return self.count("fault") == 0
+
+    def count(self, state: str) -> int:
+        return sum(finding.state == state for finding in self.findings.values())
+
+    def lines(self) -> list[str]:
+        """For a person: a mark, the check, what was found, and the fix below it."""
+        width = max(map(len, CHECKS))
+        lines = [f"doctor: {self.subject}"]
+        for name, finding in self.findings.items():
+            lines.append(f"{MARKS[finding.state]} {name:<{width}}  {finding.found}")
+            if finding.fix:
+                lines.append(f"  {'':<{width}}  → {finding.fix}")
+        if self.unchecked:
+            lines.append(f"not checked, as no node could be asked: {', '.join(self.unchecked)}")
+        lines.append(
+            f"{len(self.findings)} checks in {self.seconds:.0f} s: {self.count('ok')} good, {self.count('warning')} "
+            f"warnings, {self.count('fault')} faults"
+        )
+        return lines
+
+    def as_json(self) -> dict[str, Any]:
+        """For a machine."""
+        return {
+            "subject": self.subject,
+            "healthy": self.healthy,
+            "seconds": round(self.seconds, 1),
+            "findings": [{"check": name, **dataclasses.asdict(found)} for name, found in self.findings.items()],
+            "unchecked": list(self.unchecked),
+        }
+
+
+def examine(config: SearchConfig, options: SearchOptions) -> Report:
+    """Look at everything that the search `config` would need; raises `UserError` for input that cannot work."""
+    started = time.monotonic()
+    if options.gpus_per_trial is not None and not 0 <= options.gpus_per_trial <= 1:
+        raise UserError(f"--gpus-per-trial is {options.gpus_per_trial:g}; give 0 to 1, a share of one GPU")
+    if options.concurrent is not None and options.concurrent < 1:
+        raise UserError(f"--concurrent is {options.concurrent}; it must be 1 or more")
+    access.check_address(options.address)
+    services.study_url(options.study_storage)
+    data.check(config.experiment.data)
+    plan = plan_of(config, options)
+    protect(options.address)
+    storage = Path(options.storage).expanduser().absolute()
+    with places.storage_probe(options.storage) as mark:
+        way = access.reach(options.address)
+        asking = None if way.refused else nodes.ask(options.address, str(storage), mark.name)
+        study, mlflow = services.study(options.study_storage, storage), services.mlflow(storage)
+        found, free, reason = asking() if asking else (None, None, "")
+    if reason:
+        way = dataclasses.replace(way, refused=reason)
+    facts = Facts(plan, way, found, mark.storage, mark.content, study, mlflow, probe.versions(), free)
+    where = f"the Ray cluster at {options.address}" if options.address else "Ray on this machine"
+    return judge(facts, f"search {config.space_name}, scale {config.experiment.scale}, on {where}", started)
+
+
+def judge(facts: Facts, subject: str, started: float) -> Report:
+    """Every check's finding, without passwords."""
+    findings, unchecked = {}, []
+    for name, check in CHECKS.items():
+        finding = check(facts)
+        if finding is None:
+            unchecked.append(name)
+        else:
+            findings[name] = Finding(finding.state, redact(finding.found), redact(finding.fix))
+    return Report(subject, findings, tuple(unchecked), time.monotonic() - started)
