@@ -64,7 +64,7 @@ def ray_session(address: str | None = None, *, cpus: int | None = None) -> Itera
     import ray
 
     if ray.is_initialized():
-        yield _resources()
+        yield resources_now()
         return
     terminate = signal.getsignal(signal.SIGTERM)
     try:
@@ -86,7 +86,7 @@ def ray_session(address: str | None = None, *, cpus: int | None = None) -> Itera
     if threading.current_thread() is threading.main_thread() and terminate is not None:
         signal.signal(signal.SIGTERM, terminate)  # Ray takes it, and would end the process without a word
     try:
-        yield _resources()
+        yield resources_now()
     finally:
         # what still refers to Ray from within a cycle goes now: collected later, by whatever thread, it would end the
         # process without a word
@@ -94,7 +94,8 @@ def ray_session(address: str | None = None, *, cpus: int | None = None) -> Itera
         ray.shutdown()
 
 
-def _resources() -> Resources:
+def resources_now() -> Resources:
+    """What the nodes of the open session offer that are up at this moment."""
     import ray
 
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
