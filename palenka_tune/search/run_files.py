@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from palenka_tune.config.files import MANIFEST, read_json
+from palenka_tune.config.artifacts import MANIFEST
+from palenka_tune.config.files import read_json
 from palenka_tune.config.sealed import Slate
 from palenka_tune.errors import PalenkaError, UserError, nearest
 from palenka_tune.search.pulse import TrialPulse
