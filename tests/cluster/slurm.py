@@ -234,6 +234,21 @@ def preempted(trial: Trial) -> dict[str, Any]:
     }
 
 
+def cancelled(trial: Trial) -> dict[str, Any]:
+    """`scancel` in mid-search leaves no process and no file on the node, and a run that can go on."""
+    number = trial.submit("cancelled")
+    trial.wait_for_trials("cancelled", number, 1)
+    trial.say(f"$ scancel {number}")
+    trial.cluster.hosts[0].run("scancel", number)
+    result = trial.end("cancelled", number)
+    trial.tell("cancelled", number)
+    return {
+        **result,
+        "exit_code": result["exit_code"].split(":")[0],
+        "journal": (trial.run_folder("cancelled") / "optuna.journal").exists(),
+    }
+
+
 def mistaken(trial: Trial) -> dict[str, Any]:
     """A search that is refused makes a job that fails."""
     space = trial.place.folder / "mistaken.yaml"
@@ -241,7 +256,7 @@ def mistaken(trial: Trial) -> dict[str, Any]:
     number = trial.submit("mistaken", SEARCH=f"({space})")
     result = trial.end("mistaken", number)
     trial.tell("mistaken", number)
-    return {**result, "says_why": "did you mean beta" in trial.log("mistaken", number)}
+    return {**result, "says_why": "did you mean 'beta'" in trial.log("mistaken", number)}
 
 
 def no_ray(trial: Trial) -> dict[str, Any]:
@@ -290,7 +305,8 @@ def two_nodes(trial: Trial) -> dict[str, Any]:
 
 
 CASES: dict[str, Callable[[Trial], dict[str, Any]]] = {
-    case.__name__: case for case in (finished, signalled, preempted, mistaken, no_ray, no_namespaces, two_nodes)
+    case.__name__: case
+    for case in (finished, signalled, preempted, cancelled, mistaken, no_ray, no_namespaces, two_nodes)
 }
 EXPECTED: dict[str, dict[str, Any]] = {
     "finished": {"state": "COMPLETED", "exit_code": "0:0", "summary": True, "as_without_slurm": True},
@@ -311,6 +327,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
         "finished_run_again": 0,
         "metrics_twice": 0,
     },
+    "cancelled": {"state": "CANCELLED", "exit_code": "0", "journal": True},
     "mistaken": {"state": "FAILED", "exit_code": "2:0", "says_why": True},
     "no_ray": {"state": "FAILED", "exit_code": "1:0", "says_why": True},
     "no_namespaces": {"state": "FAILED", "exit_code": "1:0", "says_why": True},
