@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from palenka_tune.commands.options import DEFAULT_STORAGE, Parser
 from palenka_tune.config.files import write_json
+from palenka_tune.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from palenka_tune.search.status import Status, StatusReader
+    from palenka_tune.storage.snapshot import Snapshot
 
 DESCRIPTION = """\
 Show a running or finished search from any machine that sees its storage: its state, its trials and where they run, the
@@ -58,7 +62,7 @@ def cli(argv: Sequence[str]) -> int:
         help="a search's name or folder (default: the one worked in last)",
     )
     parser.add_argument(
-        "--storage", default=None, metavar="DIR", help=f"where searches are kept (default: {DEFAULT_STORAGE})"
+        "--storage", default=None, metavar="DIR|URL", help=f"where searches are kept (default: {DEFAULT_STORAGE})"
     )
     parser.add_argument(
         "--study-storage", default=None, metavar="URL", help="the database of the study, if it is in one"
@@ -87,15 +91,41 @@ def main(config: StatusOptions, console: Console | None = None) -> Status:
     from palenka_tune.search.run_files import find_run
     from palenka_tune.search.run_folder import JOURNAL, study_url
     from palenka_tune.search.status import StatusReader
+
+    console = console or make_console()
+    with contextlib.ExitStack() as stack:
+        snapshot = None
+        if config.storage is not None and "://" in config.storage:
+            snapshot = _snapshot(config, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="palenka-"))))
+            snapshot.refresh()
+            folder = find_run(None, snapshot.folder.parent)
+        else:
+            given = config.run is None or config.storage is not None or not Path(config.run).expanduser().is_dir()
+            storage = Path(config.storage or DEFAULT_STORAGE).expanduser().absolute() if given else None
+            folder = find_run(config.run, storage)
+        # the environment may name a database for another search: a study that lies in the folder is this one's
+        url = study_url(config.study_storage) if config.study_storage or not (folder / JOURNAL).exists() else None
+        return _show(StatusReader(folder, folder.parent, url, snapshot), config, console)
+
+
+def _snapshot(config: StatusOptions, folder: Path) -> Snapshot:
+    """The run of a remote storage, to be copied below `folder`; raises `UserError` if there is none."""
+    from palenka_tune.search.run_folder import OWNER, latest
+    from palenka_tune.storage.mirror import working_folder
+    from palenka_tune.storage.remote import Remote
+    from palenka_tune.storage.snapshot import Snapshot
+
+    remote = Remote.parse(config.storage or "")
+    name = config.run or latest(working_folder(remote.url)).name
+    if remote.stamp(f"{name}/{OWNER}") is None:
+        raise UserError(f"there is no search '{name}' in {remote.url}; give the name of one")
+    return Snapshot(remote, name, folder / name)
+
+
+def _show(reader: StatusReader, config: StatusOptions, console: Console) -> Status:
+    """Print the status, once or again and again."""
     from palenka_tune.search.status_view import view
 
-    given = config.run is None or config.storage is not None or not Path(config.run).expanduser().is_dir()
-    storage = Path(config.storage or DEFAULT_STORAGE).expanduser().absolute() if given else None
-    folder = find_run(config.run, storage)
-    # the environment may name a database for another search: a study that lies in the folder is this one's
-    url = study_url(config.study_storage) if config.study_storage or not (folder / JOURNAL).exists() else None
-    reader = StatusReader(folder, folder.parent, url)
-    console = console or make_console()
     if config.watch is not None:
         return _watch(reader, config, console)
     status = _look(reader, config)

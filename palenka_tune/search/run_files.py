@@ -24,6 +24,7 @@ from palenka_tune.config.sealed import Slate
 from palenka_tune.errors import PalenkaError, UserError, nearest
 from palenka_tune.search.pulse import TrialPulse
 from palenka_tune.search.run_folder import JOURNAL, LOCK, OWNER, REPRODUCE
+from palenka_tune.storage.snapshot import Snapshot
 
 CHECKPOINTS, FINALISTS = "checkpoints", "finalists"
 SPOOL = "mlflow.spool.jsonl"
@@ -91,10 +92,11 @@ def find_run(run: str | None, storage: Path | None) -> Path:
 
 
 class RunFiles:
-    """The files of the run in `folder` and what is built for it in `storage`."""
+    """The files of the run in `folder` and what is built for it in `storage`; `snapshot` made the folder, if it is a
+    copy of one in a remote storage."""
 
-    def __init__(self, folder: Path, storage: Path) -> None:
-        self.folder, self.storage = folder, storage
+    def __init__(self, folder: Path, storage: Path, snapshot: Snapshot | None = None) -> None:
+        self.folder, self.storage, self.snapshot = folder, storage, snapshot
 
     def writer(self) -> Writer:
         """Who works here, or did last."""
@@ -102,6 +104,8 @@ class RunFiles:
         if owner is None:
             return Writer(None, None, None if (self.folder / LOCK).exists() else False)
         pid, host = int(owner["pid"]), str(owner["host"])
+        if self.snapshot is not None:
+            return Writer(pid, host, self.snapshot.is_held)
         return Writer(pid, host, lock_holder(self.folder / LOCK, pid, host))
 
     def began(self) -> float | None:
@@ -119,12 +123,12 @@ class RunFiles:
 
     def pulse(self, trial_id: str) -> Pulse | None:
         """The last word of a running trial."""
-        pulse = TrialPulse(self.folder / CHECKPOINTS, trial_id)
-        state, at = pulse.read(), pulse.last()
+        state = TrialPulse(self.folder / CHECKPOINTS, trial_id).read()
+        at = _changed(self.folder / CHECKPOINTS / f"{trial_id}.pulse")
         if state is None or at is None:
             return None
         names = {name: state.get(name) or "" for name in ("node", "host")}
-        return Pulse(state["step"], state["waits_for"], state["pid"], age=_age(at / 1e9), time=at / 1e9, **names)
+        return Pulse(state["step"], state["waits_for"], state["pid"], age=_age(at), time=at, **names)
 
     def json(self, name: str) -> Any:
         """A JSON file of the run, or None."""

@@ -24,6 +24,7 @@ from palenka_tune.search.read_only import read_study, reading
 from palenka_tune.search.results import anchor_row, describe_values
 from palenka_tune.search.run_files import Pulse, RunFiles, Work, Writer
 from palenka_tune.search.samplers import ANCHOR
+from palenka_tune.storage.snapshot import Snapshot
 from palenka_tune.tracking.glance import SpoolGlance, Tracking
 
 Stage = Literal["preparing", "searching", "scoring", "finalists", "finished"]
@@ -90,17 +91,23 @@ class Status:
 
 
 class StatusReader:
-    """Looks at the search in `folder`; `url` is where its study is, if that is in a database."""
+    """Looks at the search in `folder`; `url` is where its study is, if that is in a database, and `snapshot` what
+    copies the folder from a remote storage."""
 
-    def __init__(self, folder: Path, storage: Path, url: str | None = None) -> None:
-        self.folder, self.storage, self.url = folder, storage, url
-        self.files = RunFiles(folder, storage)
+    def __init__(self, folder: Path, storage: Path, url: str | None = None, snapshot: Snapshot | None = None) -> None:
+        self.folder, self.storage, self.url, self.snapshot = folder, storage, url, snapshot
+        self.shown = (str(folder), str(storage))
+        if snapshot is not None:
+            self.shown = (f"{snapshot.remote.url}/{snapshot.key}", snapshot.remote.url)
+        self.files = RunFiles(folder, storage, snapshot)
         self._study: optuna.Study | None = None
         self._journal: Any = None
         self._spool = SpoolGlance(folder, PARENT)
 
     def look(self) -> Status:
         """The search as it stands now; raises `UserError` or `PalenkaError` if its study cannot be found or read."""
+        if self.snapshot is not None:
+            self.snapshot.refresh()
         if self._study is None:
             self._study, self._journal = read_study(self.folder, self.url)
         attrs: dict[str, Any] = {}
@@ -128,8 +135,8 @@ class StatusReader:
         objective = asked.get("objective", "val/ce")
         return Status(
             run=self.folder.name,
-            folder=str(self.folder),
-            storage=str(self.storage),
+            folder=self.shown[0],
+            storage=self.shown[1],
             at=now,
             state=state,
             stage=stage,
@@ -151,7 +158,7 @@ class StatusReader:
             warnings=self._warnings(running, rows, tracking, stall, alive),
             resume=None
             if alive or state == "finished"
-            else resume_command(self.folder.name, str(self.storage), self._place(attrs)),
+            else resume_command(self.folder.name, self.shown[1], self._place(attrs)),
         )
 
     def _pulse(self, trial: FrozenTrial) -> Pulse | None:
@@ -204,7 +211,7 @@ class StatusReader:
             found.append(
                 f"MLflow has not got {tracking.behind:,} events yet, the oldest for {clock(tracking.waits)}{more}"
             )
-        free = self.files.free_bytes()
+        free = None if self.snapshot is not None else self.files.free_bytes()
         if free is not None and free < LITTLE_SPACE:
             found.append(f"only {free / 1e6:,.0f} MB are free in {self.folder}")
         return found

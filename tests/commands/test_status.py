@@ -12,8 +12,10 @@ from rich.console import Console
 
 from palenka_tune.commands import options, status
 from palenka_tune.search.run_folder import locked
+from palenka_tune.storage.mirror import working_folder
 from tests.faults.searches import REPOSITORY, Place, kill, wait_for
 from tests.search.test_ledger import open_ledger, run_all
+from tests.support.s3 import another_node
 
 
 @pytest.fixture
@@ -40,6 +42,25 @@ def test_a_search_is_given_by_its_name_or_its_folder(storage, capsys):
     assert options.run(status.cli, ["one", "--storage", str(storage)]) == 0
     assert options.run(status.cli, [str(storage / "one")]) == 0
     assert capsys.readouterr().out.count("one  killed while searching") == 2
+
+
+def test_a_search_in_a_remote_storage_is_seen_from_anywhere(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("PALENKA_SCRATCH", str(tmp_path / "node1"))
+    url = f"file://{tmp_path}/shared"
+    folder = working_folder(url) / "far"
+    folder.mkdir(parents=True)
+    with locked(folder):
+        run_all(open_ledger(folder, samples=2))
+        with another_node(tmp_path / "node2"):
+            assert options.run(status.cli, ["far", "--storage", url]) == 0
+        assert "holds the lock of its folder" in capsys.readouterr().out
+    with another_node(tmp_path / "node2"):
+        assert options.run(status.cli, ["--storage", url]) == 0
+        said = capsys.readouterr().out
+        assert "far  killed while searching" in said
+        assert f"--resume --name far --storage {url}" in said
+        assert options.run(status.cli, ["near", "--storage", url]) == 2
+        assert not (tmp_path / "node2").exists() or not list((tmp_path / "node2").rglob("*"))
 
 
 def test_a_database_for_other_searches_is_not_asked(storage, capsys, monkeypatch):
