@@ -15,6 +15,7 @@ from palenka_tune.doctor.of_cluster import listed
 from palenka_tune.errors import PalenkaError
 from palenka_tune.search import tuning
 from palenka_tune.search.tuning import Placement
+from palenka_tune.storage.mirror import shown
 
 PROCESS_BYTES = 0.8e9  # of a trial's process before it has a model: Python, torch, transformers, Ray
 NETWORK = ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "lustre", "glusterfs", "ceph", "fuse.ceph", "beegfs")
@@ -148,17 +149,25 @@ def _main_memory(facts: Facts, placement: Placement) -> Finding:
 
 def storage(facts: Facts) -> Finding:
     """Whether the driver and every node can write to the storage, and whether it is one and the same."""
-    where = facts.storage.path
+    where = shown(facts.storage.path)
+    remote = "://" in where
     if facts.storage.error:
         return Finding(
             "fault",
             f"--storage {where} cannot be written by the driver: {facts.storage.error}",
-            "give a folder that you may write to, and that every node sees",
+            "give a folder that you may write to and that every node sees, or a bucket that your credentials open",
         )
     apart = [name for name, probe in facts.probes.items() if probe.marker != facts.marker]
     if apart:
         missing = facts.probes[apart[0]].storage.error
         how = f"there {missing}" if missing else "the folder there is another one"
+        if remote:
+            return Finding(
+                "fault",
+                f"{listed(apart)} does not find in {where} what the driver wrote",
+                "give that node the bucket's address and credentials in its environment, before Ray starts there "
+                "(AWS_PROFILE, AWS_ENDPOINT_URL, a role of the machine), and the network to it",
+            )
         return Finding(
             "fault",
             f"{listed(apart)} does not find in {where} what the driver wrote: {how}",
@@ -168,10 +177,13 @@ def storage(facts: Facts) -> Finding:
     if closed:
         return Finding(
             "fault",
-            f"{listed(closed)} can read {where} but not write to it: {facts.probes[closed[0]].storage.error}",
-            "mount it writable there, for the user that runs Ray",
+            f"{listed(closed)} can read {where} but not write to "
+            f"{facts.probes[closed[0]].storage.path if remote else 'it'}: {facts.probes[closed[0]].storage.error}",
+            "set PALENKA_SCRATCH to a folder that can be written on every node"
+            if remote
+            else "mount it writable there, for the user that runs Ray",
         )
-    kind = f" ({facts.storage.kind})" if facts.storage.kind else ""
+    kind = f" ({facts.storage.kind})" if facts.storage.kind and not remote else ""
     seen = (
         f"the driver and {len(facts.probes)} node{'s' if len(facts.probes) > 1 else ''}"
         if facts.probes

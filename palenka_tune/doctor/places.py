@@ -10,12 +10,12 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from palenka_tune.config.files import check_writable
 from palenka_tune.doctor import probe
 from palenka_tune.doctor.facts import Disk
-from palenka_tune.errors import UserError
+from palenka_tune.errors import PalenkaError, UserError
+from palenka_tune.storage.mirror import remote_of, working_folder
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,19 @@ class Mark:
 
 @contextlib.contextmanager
 def storage_probe(storage: str) -> Iterator[Mark]:
-    """Write a file into the storage folder, which is made if needed; it is removed at the end."""
-    if "://" in storage:
-        raise UserError(f"--storage is {storage}, which is an address; give a folder that every node sees")
-    folder = Path(storage).expanduser().absolute()
+    """Write a file into the storage, whose folder is made if needed; it is removed at the end. Of a remote storage the
+    disk is that of the copy on the node, and the mark's name is its whole URL."""
+    folder = working_folder(storage)
     name, content = f".doctor-{secrets.token_hex(8)}", secrets.token_hex(16)
+    found = remote_of(folder)
     error = None
     try:
-        check_writable(folder)
-        (folder / name).write_text(content, encoding="utf-8")
-    except (UserError, OSError) as problem:
+        check_writable(storage)
+        if found is None:
+            (folder / name).write_text(content, encoding="utf-8")
+        else:
+            found[0].write(name, content.encode(), patience=0.0)
+    except (PalenkaError, OSError) as problem:
         cause = problem.__context__ if isinstance(problem, UserError) else problem
         error = getattr(cause, "strerror", None) or str(problem)
     there = folder
@@ -47,7 +50,10 @@ def storage_probe(storage: str) -> Iterator[Mark]:
     usage = shutil.disk_usage(there)
     disk = Disk(str(folder), usage.free, usage.total, error, probe.file_system(there))
     try:
-        yield Mark(disk, name, None if error else content)
+        yield Mark(disk, name if found is None else f"{found[0].url}/{name}", None if error else content)
     finally:
-        with contextlib.suppress(OSError):
-            (folder / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError, PalenkaError):
+            if found is None:
+                (folder / name).unlink(missing_ok=True)
+            elif error is None:
+                found[0].delete(name, patience=0.0)

@@ -41,7 +41,11 @@ class Prober:
 
 
 def examine(storage: str, marker: str) -> dict[str, Any]:
-    """Look around; `storage` is the folder that all nodes should share and `marker` the file that the driver left."""
+    """Look around; `storage` is the folder that all nodes should share, or that of a node's copy, and `marker` the name
+    of the file that the driver left in it, or its URL."""
+    if "://" in marker:  # the copy is made when it is needed
+        with contextlib.suppress(OSError):
+            os.makedirs(storage, mode=0o700, exist_ok=True)
     processes = dict(_processes())
     raylet = processes.get(os.getppid(), [])
     session = _option(raylet, "session_dir") or _option(raylet, "session-dir") or _session(raylet)
@@ -54,7 +58,7 @@ def examine(storage: str, marker: str) -> dict[str, Any]:
         "gpus": gpus,
         "gpu_error": gpu_error,
         "storage": _disk(storage, try_it=True),
-        "marker": _read(Path(storage) / marker),
+        "marker": _read(Path(storage) / marker, marker),
         "temporary": _disk(session or tempfile.gettempdir()),
         "shared_memory": _disk("/dev/shm"),
         "listeners": _listeners(processes, os.path.basename(session) if session else None, os.getppid()),
@@ -154,10 +158,16 @@ def file_system(path: Path) -> str:
     return kind
 
 
-def _read(path: Path) -> str | None:
+def _read(path: Path, url: str = "") -> str | None:
+    """The mark at `path`, or at a URL with the means of this node."""
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        if "://" not in url:
+            return path.read_text(encoding="utf-8")
+        from palenka_tune.storage.remote import Remote
+
+        folder, _, name = url.rpartition("/")
+        return (Remote(folder).read(name, patience=0.0) or b"").decode() or None
+    except Exception:  # whatever a store, or another version of ours, raises: this node does not see the mark
         return None
 
 

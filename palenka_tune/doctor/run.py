@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from palenka_tune.cluster.session import protect
@@ -21,6 +20,7 @@ from palenka_tune.doctor.plan import plan_of
 from palenka_tune.errors import UserError
 from palenka_tune.search.config import SearchConfig
 from palenka_tune.search.options import SearchOptions
+from palenka_tune.storage.mirror import working_folder
 from palenka_tune.tracking.store import redact
 
 MARKS = {"ok": "✓", "warning": "!", "fault": "✗"}
@@ -81,7 +81,7 @@ def examine(config: SearchConfig, options: SearchOptions) -> Report:
     data.check(config.experiment.data)
     plan = plan_of(config, options)
     protect(options.address)
-    storage = Path(options.storage).expanduser().absolute()
+    storage = working_folder(options.storage)
     with places.storage_probe(options.storage) as mark:
         way = access.reach(options.address)
         asking = None if way.refused else nodes.ask(options.address, str(storage), mark.name)
