@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tomllib
@@ -79,6 +80,12 @@ def trial():
         yield made
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=on_slurm) for name in CASES])
+SHORT = ("signalled",)  # stopped in mid-search, submitted again, finished
+long = pytest.mark.skipif("PALENKA_LONG" not in os.environ, reason="minutes more; set PALENKA_LONG=1 to run it")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=on_slurm if name in SHORT else [*on_slurm, long]) for name in CASES]
+)
 def test_on_a_real_slurm(trial, name):
     assert CASES[name](trial) == {**ALWAYS, **EXPECTED[name]}
