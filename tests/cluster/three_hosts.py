@@ -191,7 +191,7 @@ def cache(running: Cluster) -> dict[str, Any]:
     space = running.storage.parent / "cache.yaml"
     space.write_text(yaml.safe_dump({**SPACE, "student": {"train_windows": 16384, "dev_windows": 32}}))
     argv = f"python -m palenka_tune cache build {space} --data {CORPUS} --storage {running.storage} --address auto"
-    argv += " --set cache.form=dense --set cache.encoding=float16"
+    argv += " --set cache.form=dense --set cache.hidden=float16"
     log = running.storage.parent / "cache.log"
     running.log(f"host1$ {argv}")
     process = running.start_on_head(argv, log)
