@@ -13,6 +13,7 @@ import argparse
 import importlib.util
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -36,7 +37,7 @@ SPACE = {
     "description": "a search on three hosts",
     "data": DATA,
     "student": {"train_windows": 128, "dev_windows": 32},
-    "recipe": {"batch_size": 8, "epochs": 15, "warmup_steps": 2},
+    "recipe": {"batch_size": 8, "epochs": 60, "warmup_steps": 2},
     "teachers": [{"preset": name, "recipe": RECIPE} for name in ("GPT2-tiny", "Llama-tiny")],
     "distill": {"alpha": 0.1},
     # nobody is stopped and nothing learnt from: the trials are the same in whatever order they end
@@ -150,8 +151,9 @@ def search(running: Cluster) -> dict[str, Any]:
         assert job.returncode == 0, mine.said()
         return {"without_token": without.code, "wrong_token": wrong.code, "with_token": 0, **mine.report()}
     finally:
-        tunnel.kill()
-        tunnel.wait()
+        for pid in running.network.laptop.processes("ssh", "8265"):  # as Ctrl-C would: the other end goes with it
+            os.kill(pid, signal.SIGTERM)
+        tunnel.wait(timeout=60)
         tunnel_log.close()
 
 
