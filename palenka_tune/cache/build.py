@@ -18,6 +18,7 @@ from typing import Any
 from palenka_tune.cache import ray_writer, writer
 from palenka_tune.cache.job import (
     CACHE_VERSION,
+    NOTES,
     CacheJob,
     Windows,
     base_of,
@@ -30,9 +31,10 @@ from palenka_tune.cache.settings import CacheSettings
 from palenka_tune.cache.store import TeacherCache, mark_checked
 from palenka_tune.cache.writer import HEADS, STATISTICS
 from palenka_tune.cluster.session import Resources
-from palenka_tune.config.files import MANIFEST, build_once, partial_folder, read_json
+from palenka_tune.config.artifacts import MANIFEST, build_once, manifests, partial_folder
 from palenka_tune.data.store import TokenStore
 from palenka_tune.errors import PalenkaError, UserError
+from palenka_tune.storage.mirror import forget_folder, shown
 from palenka_tune.teachers.spec import Teacher
 
 # of what is free: the rest is left to checkpoints and to others
@@ -89,14 +91,10 @@ def obtain(
 
 def find(storage: str | Path, base: Mapping[str, Any], plan: Plan) -> Path | None:
     """A complete cache that serves everything that `plan` would."""
-    for path in sorted(caches_folder(storage).glob(f"[!.]*/{MANIFEST}")):
-        try:
-            manifest = read_json(path)
-        except PalenkaError:  # damaged: who opens or builds it is told so
-            continue
+    for folder, manifest in manifests(caches_folder(storage)):
         ours = manifest.get("base") == base and manifest.get("version") == CACHE_VERSION
         if ours and answers(manifest["plan"], plan):
-            return path.parent
+            return folder
     return None
 
 
@@ -139,6 +137,7 @@ def _build(
         work=str(partial_folder(folder)),
         rows_per_shard=rows_per_shard(plan, store.window),
         device="cuda" if resources.gpus else "cpu",
+        folder=str(folder),
     )
 
     def build(work: Path) -> dict[str, Any]:
@@ -163,12 +162,14 @@ def _build(
             else [],
             "bytes_per_token": plan.bytes_per_token(),
             "seconds": round(time.monotonic() - started, 1),
+            "files": job.published() or {},
         }
 
     try:
         mark_checked(folder, build_once(folder, build, keep_partial=True))
     except OSError as error:
         raise _stopped(job, error.strerror or str(error)) from None
+    forget_folder(folder / NOTES)
     cache = TeacherCache.open(folder)
     for name, share in cache.explained().items():
         log(f"  {name}: {100 * share:.1f} % of the variance is kept")
@@ -178,19 +179,25 @@ def _build(
 
 def _measure(job: CacheJob) -> None:
     """Statistics and heads, if an earlier build has not left them."""
-    if all((Path(job.work) / name).exists() for name in (STATISTICS, HEADS)):
+    names, published = (STATISTICS, HEADS), job.published()
+    if all(job.bring(name).exists() for name in names):
+        for name in names:
+            if published is not None and name not in published:  # the process died in between
+                job.publish(Path(job.work) / name)
         return
     # on a CPU this process has loaded what it takes; a GPU may be another node's
     linear = ray_writer.measure(job) if job.device == "cuda" else writer.measure(job)
     if not linear and job.plan.form == "final_hidden":
-        shutil.rmtree(job.work)
+        forget_folder(Path(job.work))
+        forget_folder(Path(job.folder))
         raise _NotLinearError
 
 
 def _write(job: CacheJob, resources: Resources, log: Callable[[str], None]) -> None:
     """All shards that are not there, with progress on the way."""
     total = job.windows.count
-    missing = [shard for shard in job.shards() if not job.path(*shard).exists()]
+    written = job.written()
+    missing = [shard for shard in job.shards() if shard not in written]
     done = total - sum(job.size(*shard) for shard in missing)
     if done:
         log(f"going on: {done:,} of {total:,} windows are there")
@@ -211,8 +218,7 @@ def _write(job: CacheJob, resources: Resources, log: Callable[[str], None]) -> N
 
 
 def _stopped(job: CacheJob, reason: str) -> PalenkaError:
-    there = sum(job.path(*shard).exists() for shard in job.shards())
     return PalenkaError(
-        f"the teacher cache could not be completed ({reason}); {there} of {len(job.shards())} shards are kept in "
-        f"{job.work}: free space or mend the cause, and run the same command again to go on"
+        f"the teacher cache could not be completed ({reason}); {len(job.written())} of {len(job.shards())} shards are "
+        f"kept in {shown(job.work)}: free space or mend the cause, and run the same command again to go on"
     )

@@ -15,13 +15,16 @@ from typing import Any
 import numpy as np
 
 from palenka_tune.cache.plan import Plan
+from palenka_tune.config.files import file_sha256
 from palenka_tune.config.files import fingerprint as digest
 from palenka_tune.data.store import TokenStore
+from palenka_tune.storage.mirror import remote_of
 from palenka_tune.teachers.spec import Teacher, weights_digest
 
 CACHE_VERSION = 1
 SHARD_BYTES = 64e6
 BATCH_WINDOWS = 32
+NOTES = "notes"  # of files in a remote storage that has no manifest yet
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +72,9 @@ def caches_folder(storage: str | Path) -> Path:
 
 @dataclass(frozen=True, eq=False)
 class CacheJob:
-    """Everything that a process needs to write shards. `store`, `teachers` and `work` are folders that all nodes see;
-    the windows are written in their order."""
+    """Everything that a process needs to write shards. `store`, `teachers` and `work` are folders that all nodes see,
+    or mirrors of a remote storage; there what is written goes to the cache's own place, `folder`, at once. The windows
+    are written in their order."""
 
     store: str
     teachers: tuple[str, ...]
@@ -79,6 +83,7 @@ class CacheJob:
     work: str
     rows_per_shard: int
     device: str = "cpu"
+    folder: str = ""
 
     def shards(self) -> list[tuple[str, int]]:
         """(split, number) of every shard."""
@@ -100,6 +105,40 @@ class CacheJob:
 
     def path(self, split: str, number: int) -> Path:
         return Path(self.work) / shard_name(split, number)
+
+    def written(self) -> set[tuple[str, int]]:
+        """The shards that are complete, on whichever node they were written."""
+        kept = self.published()
+        if kept is None:
+            return {shard for shard in self.shards() if self.path(*shard).exists()}
+        return {shard for shard in self.shards() if shard_name(*shard) in kept}
+
+    def publish(self, path: Path) -> None:
+        """Upload a file of the work folder to the cache's place in a remote storage, then a note of what it holds,
+        without which it does not count."""
+        found = remote_of(self.folder)
+        if found is not None:
+            remote, key = found
+            remote.upload(path, f"{key}/{path.name}")
+            entry = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+            remote.write_json(f"{key}/{NOTES}/{path.name}.json", entry)
+
+    def published(self) -> dict[str, dict[str, Any]] | None:
+        """{file: {bytes, sha256}} of what is in the remote storage; None for a folder that all nodes see."""
+        found = remote_of(self.folder)
+        if found is None:
+            return None
+        remote, key = found
+        notes = [note for note in remote.keys(f"{key}/{NOTES}") if note.endswith(".json")]
+        return {note.rpartition("/")[2].removesuffix(".json"): remote.read_json(note) for note in notes}
+
+    def bring(self, name: str) -> Path:
+        """The file `name` of the work folder, from wherever it was written."""
+        path = Path(self.work) / name
+        found = remote_of(self.folder)
+        if found is not None and not path.exists():
+            found[0].download(f"{found[1]}/{name}", path)
+        return path
 
 
 def shard_name(split: str, number: int) -> str:

@@ -22,7 +22,8 @@ from palenka_tune.cache.job import CACHE_VERSION, Windows, shard_name
 from palenka_tune.cache.plan import gigabytes
 from palenka_tune.cache.shards import ShardedColumn, map_columns
 from palenka_tune.cache.writer import FIELDS, HEADS, STATISTICS
-from palenka_tune.config.files import MANIFEST, file_sha256, open_artifact, read_json, write_json
+from palenka_tune.config.artifacts import MANIFEST, is_complete, open_artifact
+from palenka_tune.config.files import file_sha256, read_json, write_json
 from palenka_tune.data.store import TokenStore
 from palenka_tune.distill.heads import OutputHead
 from palenka_tune.distill.shapes import ModelShape
@@ -46,7 +47,7 @@ class TeacherCache:
         """Raises `PalenkaError` with what to do for a cache that is missing, incomplete, damaged or of another
         version."""
         folder = Path(folder).absolute()
-        if not (folder / MANIFEST).is_file():
+        if not is_complete(folder):
             what = "is not there" if not folder.exists() else f"has no {MANIFEST}, so it was never completed"
             raise PalenkaError(f"the teacher cache {folder} {what}; {REBUILD}")
         try:

@@ -76,8 +76,10 @@ def measure(job: CacheJob) -> bool:
             heads[f"weight{number}"] = head.weight.detach().float()
             if head.bias is not None:
                 heads[f"bias{number}"] = head.bias.detach().float()
-    _save(work / STATISTICS, statistics)
-    _save(work / HEADS, heads if job.plan.form == "final_hidden" else {})
+    work.mkdir(parents=True, exist_ok=True)
+    for name, tensors in ((STATISTICS, statistics), (HEADS, heads if job.plan.form == "final_hidden" else {})):
+        _save(work / name, tensors)
+        job.publish(work / name)
     return linear
 
 
@@ -94,7 +96,7 @@ class ShardWriter:
         self.job, self.plan = job, job.plan
         store, self.source = open_source(job)
         # those that were kept, not fitted again: all shards have the same axes, whichever machine wrote them
-        kept = load_file(Path(job.work) / STATISTICS)
+        kept = load_file(job.bring(STATISTICS))
         self.statistics = {
             (number, layer): LayerStatistics(*(kept[f"{hidden_name(number, layer)}.{field}"] for field in FIELDS))
             for number, layers in enumerate(self.plan.need.layers)
@@ -118,6 +120,7 @@ class ShardWriter:
         windows = self.windows[split][self.job.span(split, number)]
         path = self.job.path(split, number)
         if path.exists():
+            self.job.publish(path)
             return len(windows)
         seed = hashlib.sha256(f"{self.plan.seed}:{split}:{number}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(seed[:7], "big"))
@@ -129,6 +132,7 @@ class ShardWriter:
             for name, value in self._columns(signal, tokens.shape, generator).items():
                 columns.setdefault(name, []).append(value.cpu())
         write_shard(path, {name: _array(parts) for name, parts in columns.items()})
+        self.job.publish(path)
         return len(windows)
 
     def _columns(self, signal: TeacherSignal, shape: torch.Size, generator: torch.Generator) -> dict[str, Tensor]:

@@ -57,6 +57,8 @@ def ray_session(address: str | None = None, *, cpus: int | None = None) -> Itera
     protect(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 starves a trial beside anything else that runs
+    # OpenMP's threads wait for each other in a busy loop: beside any other load a trial of two threads then stands still
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # the search has its own display
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     import ray
@@ -97,6 +99,13 @@ def _resources() -> Resources:
 
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return Resources(tuple((int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in alive))
+
+
+def living_nodes() -> set[str]:
+    """Ids of the cluster's nodes that are up and were not told to go."""
+    import ray
+
+    return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
 
 
 def own_node_is_up() -> Callable[[], bool]:

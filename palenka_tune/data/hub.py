@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from palenka_tune.config.files import build_once, fingerprint
+from palenka_tune.config.artifacts import build_once
+from palenka_tune.config.files import fingerprint
 from palenka_tune.errors import PalenkaError, UserError
 
 HUB_VERSION = 1

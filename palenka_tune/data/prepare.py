@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from palenka_tune.config.files import build_once, check_writable, file_sha256, fingerprint, open_artifact
+from palenka_tune.config.artifacts import build_once, open_artifact
+from palenka_tune.config.files import check_writable, file_sha256, fingerprint
 from palenka_tune.data import hub
 from palenka_tune.data.cleaning import CLEANING_VERSION, cleaner
 from palenka_tune.data.corpus import Corpus, open_corpus

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 from tokenizers import Tokenizer
 
-from palenka_tune.config.files import open_artifact
+from palenka_tune.config.artifacts import open_artifact
 from palenka_tune.data.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from palenka_tune.errors import PalenkaError, UserError
 

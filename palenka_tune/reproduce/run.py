@@ -17,7 +17,8 @@ from typing import Any
 from palenka_tune.cache.plan import need_of
 from palenka_tune.cluster.session import Resources, ray_session
 from palenka_tune.cluster.stop import Interrupted
-from palenka_tune.config.files import MANIFEST, check_writable, read_json, write_json
+from palenka_tune.config.artifacts import MANIFEST
+from palenka_tune.config.files import check_writable, read_json, write_json
 from palenka_tune.data import prepare as data
 from palenka_tune.data.prepare import PreparedData
 from palenka_tune.errors import UserError

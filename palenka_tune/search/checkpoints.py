@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from palenka_tune.config.files import atomic_path, no_room
+from palenka_tune.storage import mirror
 
 SPARE = 1 << 20  # bytes that a checkpoint leaves free for the ledger and the spool
 POLL = 1.0  # seconds between two looks at a full disk
@@ -66,8 +67,11 @@ def _is_full(folder: Path) -> bool:
 
 
 def prune(folder: Path, keep: Iterable[str]) -> None:
-    """Delete the checkpoints of all trials but those in `keep`."""
-    kept = {checkpoint_path(folder, trial_id) for trial_id in keep}
-    for path in folder.glob("*.pt"):
-        if path not in kept:
-            path.unlink(missing_ok=True)
+    """Delete the checkpoints of all trials but those in `keep`, on this node and in a remote storage."""
+    kept = {checkpoint_path(folder, trial_id).name for trial_id in keep}
+    names = {path.name for path in folder.glob("*.pt")}
+    found = mirror.remote_of(folder)
+    if found is not None:
+        names |= {key.rpartition("/")[2] for key in found[0].keys(found[1]) if key.endswith(".pt")}
+    for name in names - kept:
+        mirror.forget(folder / name)

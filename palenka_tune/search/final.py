@@ -28,6 +28,7 @@ from palenka_tune.search.plan import flat
 from palenka_tune.search.resume import check_teachers_are
 from palenka_tune.search.students import STUDENT
 from palenka_tune.search.tuning import Placement
+from palenka_tune.storage import mirror
 from palenka_tune.teachers.spec import Teacher
 
 DONE = "finalists"  # attribute of the study: the finalists that it has had
@@ -84,7 +85,9 @@ def carry_out(
     for row in rows:
         if row["val_ce"] is not None:
             card = _card(config, place, row, settings[row["config"]], teachers, scores[row["folder"]], said, comparison)
-            write_text(place.folder / row["folder"] / STUDENT / "README.md", card)
+            path = place.folder / row["folder"] / STUDENT / "README.md"
+            write_text(path, card)
+            mirror.publish(path)
     copy_export(place.folder / best["folder"] / STUDENT, place.folder / "best")
     _write_evaluation(place, rows, scores)
     summary = _write_summary(config, place, summaries, best, said)
@@ -170,6 +173,7 @@ def _card(
 ) -> str:
     """The model card of a finalist, with its own scores and the verdict on all."""
     distill, recipe = config.settings_of(values)
+    mirror.fetch_folder(place.folder / row["folder"] / STUDENT)
     model, _ = load_model(place.folder / row["folder"] / STUDENT)
     taught = bool(row["alpha"] or row["beta"])
     settings = dataclasses.asdict(recipe) | (flat(dataclasses.asdict(distill)) if taught else {})

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +33,7 @@ from palenka_tune.search.student import BenchSpec
 from palenka_tune.search.students import StudentJob, train_students
 from palenka_tune.search.tuning import Placement
 from palenka_tune.search.verdict import WITHOUT
+from palenka_tune.storage import mirror
 from palenka_tune.teachers.spec import Teacher
 
 FOLDER, TABLE = "finalists", "finalists.parquet"
@@ -196,4 +196,4 @@ def clean(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     kept = {str(row["folder"]) for row in rows}
     for path in (folder / FOLDER).iterdir():
         if str(path.relative_to(folder)) not in kept:
-            shutil.rmtree(path, ignore_errors=True)
+            mirror.forget_folder(path)

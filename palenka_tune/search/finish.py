@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from palenka_tune.search.results import anchor_row, best_row, describe_values, w
 from palenka_tune.search.scores import Score, comparison, score_all, table, write_evaluation
 from palenka_tune.search.student import Bench
 from palenka_tune.search.tuning import Job
+from palenka_tune.storage import mirror
 from palenka_tune.teachers.spec import Teacher
 from palenka_tune.tracking.tracker import Tracker
 
@@ -68,7 +68,7 @@ def report(job: Job, bench: Bench, ledger: Ledger, teachers: Sequence[Teacher], 
 def clean(job: Job) -> None:
     """Delete what only a search that goes on needs."""
     for scratch in (job.checkpoints, job.folder / "tune"):
-        shutil.rmtree(scratch, ignore_errors=True)
+        mirror.forget_folder(scratch)
 
 
 def write(job: Job, ledger: Ledger, place: Place, *, state: str) -> dict[str, Any]:
@@ -136,8 +136,10 @@ def own_pairs(prepared: PreparedData) -> tuple[SuiteChoice, ...]:
 def load_student(job: Job, bench: Bench, row: Mapping[str, Any], log: Callable[[str], None]) -> PreTrainedModel:
     """The student of a finished trial, from its last checkpoint, on the CPU; trained again if that is damaged."""
     seed, trial_id = job.config.experiment.seed, str(row["trial_id"])
+    path = checkpoints.checkpoint_path(job.checkpoints, trial_id)
+    mirror.fetch(path)  # another node may have trained it
     try:
-        state = load_checkpoint(checkpoints.checkpoint_path(job.checkpoints, trial_id))
+        state = load_checkpoint(path)
     except (DamagedError, FileNotFoundError) as error:
         log(f"{error}; {trial_id} is trained again for its weights")
         loop = bench.loop(*job.config.settings_of(row["values"]), seed=seed)

@@ -17,6 +17,7 @@ from optuna.storages.journal import BaseJournalBackend
 from palenka_tune.config.files import no_room
 from palenka_tune.config.sealed import Slate, crc_of, seal, unseal
 from palenka_tune.errors import PalenkaError
+from palenka_tune.storage import mirror
 
 
 class SealedJournal(BaseJournalBackend):
@@ -72,6 +73,8 @@ class SealedJournal(BaseJournalBackend):
         self._logs += logs
         self._end, self._crc = self._end + len(data), crc
         self._count.write({"lines": len(self._logs)})
+        for path in (self.path, self._count.path):  # in this order: too few lines would be damage
+            mirror.publish(path)
 
     def _append(self, data: bytes) -> bool:
         """Whether there was room; a part that was written is taken back."""

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from palenka_tune.config.artifacts import is_complete
 from palenka_tune.config.files import fingerprint, write_json
 from palenka_tune.data.corpus import open_corpus
 from palenka_tune.evaluation.choice import SuiteChoice
@@ -19,6 +20,7 @@ from palenka_tune.evaluation.suites import evaluate, tokenise
 from palenka_tune.evaluation.text import TokenisedText, evaluate_text, tokenise_text, training_window
 from palenka_tune.models.folder import tokenizer_digest
 from palenka_tune.search.students import kept, run_tasks
+from palenka_tune.storage import mirror
 
 SCORES = "scores.json"
 
@@ -96,6 +98,8 @@ def score_model(job: ScoreJob, threads: int = 1) -> dict[str, Any]:
     if known is not None:
         return known
     torch.set_num_threads(threads)
+    if not is_complete(job.model):
+        mirror.fetch_folder(Path(job.model))
     model, _ = load_model(job.model, device=job.device)
     suites, texts = _material(job.model, job.suites, job.corpus)
     window = job.window or training_window(model)
@@ -106,6 +110,7 @@ def score_model(job: ScoreJob, threads: int = 1) -> dict[str, Any]:
         "suites": evaluate(model, suites).to_dict(),
     }
     write_json(Path(job.folder) / SCORES, result)
+    mirror.publish(Path(job.folder) / SCORES)
     return result
 
 

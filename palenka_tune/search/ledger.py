@@ -161,6 +161,11 @@ class Ledger:
         """Let go of a trial that was interrupted: it stays RUNNING, and a resumed search goes on with it."""
         del self._running[trial_id]
 
+    def again(self, trial_id: str) -> None:
+        """Let go of a running trial whose process is gone; it is the next one to be asked for."""
+        number = self._running.pop(trial_id).number
+        self._again.append(_proposal(self._trials()[number]))
+
     @property
     def seconds(self) -> float:
         """Seconds that were spent on the search, in all processes that went on with it."""

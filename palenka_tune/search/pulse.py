@@ -1,60 +1,96 @@
 """What a search and its trials tell each other while a trial is in the middle of its work, through the run folder.
 
 A trial writes how far it is, on which process, and what it waits for; the search writes whether trials are to stop.
-Each is one small record, rewritten in place, that also goes through when the disk is full. No Ray in here.
+Each is one small record, rewritten in place, that also goes through when the disk is full. In a remote storage a record
+is exchanged every few seconds, and a store that is away for a while holds nobody up. No Ray in here.
 """
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from palenka_tune.config.sealed import Slate
+from palenka_tune.config.sealed import Slate, seal, unseal
+from palenka_tune.storage import mirror
+from palenka_tune.storage.remote import StorageError
+
+EXCHANGE_SECONDS = 5.0
+
+
+class _Record:
+    """A slate that processes on other nodes read too; `at` in it says when it was written, by the writer's clock."""
+
+    def __init__(self, path: Path) -> None:
+        self.slate = Slate(path)
+        self._remote = mirror.remote_of(path)
+        self._sent = self._asked = -math.inf
+        self._known: dict[str, Any] | None = None
+
+    def write(self, record: Mapping[str, Any], *, at_once: bool = False) -> None:
+        record = {**record, "at": time.time_ns()}
+        self.slate.write(record)
+        if self._remote is not None and (at_once or time.monotonic() - self._sent >= EXCHANGE_SECONDS):
+            self._sent = time.monotonic()
+            with contextlib.suppress(StorageError):
+                self._remote[0].write(self._remote[1], seal(record), patience=0.0)
+
+    def read(self) -> dict[str, Any] | None:
+        here = self.slate.read()
+        if self._remote is not None and time.monotonic() - self._asked >= EXCHANGE_SECONDS:
+            self._asked = time.monotonic()
+            with contextlib.suppress(StorageError):
+                self._known = unseal(self._remote[0].read(self._remote[1], patience=0.0) or b"")
+        return max((record for record in (here, self._known) if record), key=lambda r: r.get("at", 0), default=None)
 
 
 class SearchPulse:
     """The search's word to its trials, in the folder of their checkpoints."""
 
     def __init__(self, folder: Path) -> None:
-        self._slate = Slate(folder / "search.pulse")
+        self._record = _Record(folder / "search.pulse")
 
     def run(self) -> None:
         """Trials may train."""
-        self._slate.write({"stop": False})
+        self._record.write({"stop": False}, at_once=True)
 
     def stop(self) -> None:
         """Trials are to keep what they have and end."""
-        self._slate.write({"stop": True})
+        self._record.write({"stop": True}, at_once=True)
 
     @property
     def stopping(self) -> bool:
-        return bool((self._slate.read() or {}).get("stop"))
+        return bool((self._record.read() or {}).get("stop"))
 
 
 class TrialPulse:
     """A trial's word to the search."""
 
     def __init__(self, folder: Path, trial_id: str, node: str = "") -> None:
-        self._slate = Slate(folder / f"{trial_id}.pulse")
+        self._path = folder / f"{trial_id}.pulse"
+        self._record = _Record(self._path)
         self._node = node
 
     def announce(self) -> None:
         """The search will start the trial: makes the file, so that a beat needs no space."""
-        self._slate.write({"step": 0, "waits_for": 0, "pid": None, "node": ""})
+        self._record.write({"step": 0, "waits_for": 0, "pid": None, "node": ""}, at_once=True)
 
     def beat(self, step: int, waits_for: int = 0) -> None:
         """The trial is at `step`; `waits_for` are the bytes of free space that it needs before it goes on."""
-        self._slate.write({"step": step, "waits_for": waits_for, "pid": os.getpid(), "node": self._node})
+        self._record.write({"step": step, "waits_for": waits_for, "pid": os.getpid(), "node": self._node})
 
     def read(self) -> dict[str, Any] | None:
         """`step, waits_for, pid, node` as of the last beat."""
-        return self._slate.read()
+        return self._record.read()
 
     def last(self) -> int | None:
-        """When it beat last, by the file system's clock in nanoseconds."""
-        return self._slate.changed()
+        """When it beat last, in nanoseconds of its own clock."""
+        return (self.read() or {}).get("at")
 
     def forget(self) -> None:
         """The trial has ended."""
-        self._slate.path.unlink(missing_ok=True)
+        mirror.forget(self._path)

@@ -35,6 +35,7 @@ from palenka_tune.search.options import SearchOptions
 from palenka_tune.search.plan import default_name, plan, search_yaml, tree
 from palenka_tune.search.resume import Wanted, resumed
 from palenka_tune.search.work import carry_out
+from palenka_tune.storage.mirror import exists, shown, working_folder
 from palenka_tune.tracking.ship import replay
 from palenka_tune.tracking.store import begin, redact, ui_command
 from palenka_tune.tracking.tracker import Tracker
@@ -76,18 +77,19 @@ def main(config: SearchConfig | None, options: SearchOptions, console: Console |
         )
     if options.push_to_hub and not options.dry_run:
         hub.check_push(options.push_to_hub)
-    storage = Path(options.storage).expanduser().absolute()
+    storage = working_folder(options.storage)
     folder = _folder(config, options, storage)
     if config is not None:
         data.check(config.experiment.data)
         if options.dry_run:
             console.print(plan(config), markup=False)
             return SearchResult(folder, {})
-    check_writable(storage)
+    check_writable(options.storage)
     full = FullDisk(storage, log)
     with contextlib.ExitStack() as stack:
         study = None
         if options.resume:
+            folder.mkdir(exist_ok=True)
             stack.enter_context(run_folder.locked(folder))
             study = run_folder.open_study(folder, url, full)
         wanted = None if study is None else Wanted.of(study)
@@ -96,7 +98,7 @@ def main(config: SearchConfig | None, options: SearchOptions, console: Console |
             more = wanted.samples != config.search.samples
             if run_folder.is_finished(study, folder) and (more or not final.wanted(config, study)):
                 return _finished(folder, options, more=more, log=log)
-            log(f"going on with {folder}")
+            log(f"going on with {shown(folder)}")
             wanted = changed
         elif config is None:
             raise UserError(f"--resume: nothing was begun in {folder}; delete it and start the search again")
@@ -145,7 +147,7 @@ def main(config: SearchConfig | None, options: SearchOptions, console: Console |
         )
         summary = _tracked(config, options, place, study)
     _push(folder, options, log)
-    log(f"run folder: {folder}")
+    log(f"run folder: {shown(folder)}")
     log(f"compare the trials: {ui_command(store.uri, storage, tracker.experiment_id)}")
     return SearchResult(folder, summary)
 
@@ -162,7 +164,7 @@ def _finished(folder: Path, options: SearchOptions, *, more: bool, log: Callable
             f"--resume: the search {folder.name} is finished, and what more trials would need of it is gone; start a "
             "new search under another --name"
         )
-    log(f"{folder} is finished; nothing is left to do")
+    log(f"{shown(folder)} is finished; nothing is left to do")
     try:
         replay(folder)
     except PalenkaError as error:
@@ -178,8 +180,10 @@ def _folder(config: SearchConfig | None, options: SearchOptions, storage: Path) 
     folder = storage / check_name(options.name or (default_name(config) if config else ""))
     if not options.resume:
         run_folder.check_new(folder)
-    elif not folder.is_dir():
-        raise UserError(f"--resume: there is no search {folder.name} in {storage}; leave --resume out to start it")
+    elif not (folder.is_dir() or exists(folder / run_folder.OWNER)):
+        raise UserError(
+            f"--resume: there is no search {folder.name} in {options.storage}; leave --resume out to start it"
+        )
     return folder
 
 

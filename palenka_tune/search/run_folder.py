@@ -20,9 +20,11 @@ from filelock import FileLock, Timeout
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 
 from palenka_tune.config.files import file_sha256
-from palenka_tune.config.sealed import Slate
+from palenka_tune.config.sealed import Slate, unseal
 from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.search.journal import SealedJournal
+from palenka_tune.storage import lease, mirror
+from palenka_tune.storage.follow import Follower
 from palenka_tune.tracking.store import brief, redact
 
 JOURNAL, SEARCH_YAML = "optuna.journal", "search.yaml"
@@ -30,6 +32,8 @@ STUDY_STORAGE = "PALENKA_STUDY_STORAGE"
 LOCK, OWNER, IDENTITY = ".lock", ".owner", ".identity"
 REPRODUCE = "reproduce.json"  # marks a folder of `reproduce`, which is no search
 # what a finished search leaves behind; its digests are kept in the study (which has all of search.yaml itself)
+NOT_FOLLOWED = ("checkpoints", "tune", "finalists", JOURNAL, f"{JOURNAL}.lines")  # who writes them uploads them
+FETCHED_LATER = ("checkpoints", "tune", "finalists")
 OUTPUTS = ("trials.parquet", "summary.json", "evaluation.json", "finalists.parquet", "best", "plots")
 
 
@@ -42,23 +46,52 @@ def locked(folder: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         known = owner.read() or {"pid": "?", "host": "?"}
-        raise UserError(
-            f"--name {folder.name} is being searched by process {known['pid']} on {known['host']}; wait for it, or "
-            "give another name"
-        ) from None
+        raise _in_use(folder, f"process {known['pid']} on {known['host']}") from None
     try:
-        owner.write({"pid": os.getpid(), "host": socket.gethostname()})
-        yield
+        with _held_everywhere(folder):
+            _catch_up(folder)
+            owner.write({"pid": os.getpid(), "host": socket.gethostname(), "id": uuid.uuid4().hex})
+            mirror.publish(owner.path)
+            with Follower(folder, NOT_FOLLOWED):
+                yield
     finally:
         lock.release()
 
 
+def _in_use(folder: Path, holder: str) -> UserError:
+    return UserError(f"--name {folder.name} is being searched by {holder}; wait for it, or give another name")
+
+
+@contextlib.contextmanager
+def _held_everywhere(folder: Path) -> Iterator[None]:
+    """Hold the folder against processes of other nodes, which see it in a remote storage."""
+    found = mirror.remote_of(folder)
+    if found is None:
+        yield
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(lease.held(found[0], found[1].replace("/", "-"), wait=False))
+        except lease.HeldError as error:
+            raise _in_use(folder, error.holder) from None
+        yield
+
+
+def _catch_up(folder: Path) -> None:
+    """Bring a run here that another node has worked in; this node's own copy is at least as new as the storage."""
+    last = mirror.read(folder / OWNER)
+    if mirror.remote_of(folder) is not None and last is not None:
+        here = Slate(folder / OWNER).read()
+        if here is None or here != unseal(last.strip()):
+            mirror.fetch_folder(folder, but=FETCHED_LATER)
+
+
 def check_new(folder: Path) -> None:
     """Refuse a name that is in use, and say how to go on with the search that has it."""
-    if folder.exists():
+    if folder.exists() or mirror.exists(folder / OWNER):
         raise UserError(
-            f"--name {folder.name} is in use ({folder} exists); add --resume to go on with that search, give another "
-            "name or delete the folder"
+            f"--name {folder.name} is in use ({mirror.shown(folder)} exists); add --resume to go on with that search, "
+            "give another name or delete the folder"
         )
 
 
@@ -72,13 +105,19 @@ def make(folder: Path) -> None:
 
 def latest(storage: Path) -> Path:
     """The run folder that was worked in last; raises `UserError` if there is none."""
-    owners = [path for path in storage.glob(f"*/{OWNER}") if not (path.parent / REPRODUCE).exists()]
-    owners.sort(key=lambda path: path.stat().st_mtime)
-    if not owners:
+    times = {path.parent.name: path.stat().st_mtime_ns for path in storage.glob(f"*/{OWNER}")}
+    found = mirror.remote_of(storage)
+    if found is not None:
+        folders = found[0].folders()
+        stamps = {name: found[0].stamp(f"{name}/{OWNER}") for name in folders}
+        times = {name: stamp[1] for name, stamp in stamps.items() if stamp is not None}
+    names = [name for name in times if not mirror.exists(storage / name / REPRODUCE)]
+    if not names:
         raise UserError(
-            f"--resume: there is no search in {storage}; give --storage and --name of the one to go on with"
+            f"--resume: there is no search in {mirror.shown(storage)}; give --storage and --name of the one to go on "
+            "with"
         )
-    return owners[-1].parent
+    return storage / max(names, key=times.__getitem__)
 
 
 def study_url(given: str | None) -> str | None:
@@ -143,6 +182,7 @@ def new_study(folder: Path, url: str | None, wait_for_space: Callable[[], None])
             storage = _storage(folder, url, wait_for_space)
             study = optuna.create_study(storage=storage, study_name=folder.name, direction="minimize")
             Slate(folder / IDENTITY).write(identity)
+            mirror.publish(folder / IDENTITY)
             study.set_user_attr("id", identity["id"])
             return study
         except optuna.exceptions.DuplicatedStudyError:

@@ -20,7 +20,9 @@ from palenka_tune.search.asha import RungScheduler
 from palenka_tune.search.ledger import COMPLETE, FAILED, PRUNED, Ledger, Proposal
 from palenka_tune.search.observer import Observer
 from palenka_tune.search.pulse import SearchPulse, TrialPulse
+from palenka_tune.storage import mirror
 
+NODES_LOST = 10
 logger = logging.getLogger(__name__)
 
 
@@ -31,6 +33,10 @@ class LedgerSearcher(Searcher):
     reason before any came to its end, `aborted` holds that reason, and no more trials begin either. A trial that died
     because Ray is not `is_up` any more has not failed: it was interrupted. `when_room` runs an action once the disk has
     room for it.
+
+    A trial that ended with an error is proposed again `max_failures` times, and goes on from its checkpoint. Where its
+    node is not among `nodes()` any more (a spot machine that was reclaimed), the trial is proposed again too, up to
+    `NODES_LOST` times, and that is no failure of its own.
     """
 
     def __init__(
@@ -45,18 +51,25 @@ class LedgerSearcher(Searcher):
         is_up: Callable[[], bool] = lambda: True,
         when_room: Callable[[Callable[[], None]], None] = lambda action: action(),
         abort_after: int | None = None,
+        max_failures: int = 0,
+        nodes: Callable[[], set[str]] | None = None,
     ) -> None:
         super().__init__(metric="val/ce", mode="min")
         self.ledger, self.scheduler, self.trial_config = ledger, scheduler, trial_config
         self.folder, self.observers = folder, observers
         self.stopping, self.is_up, self.when_room, self.abort_after = stopping, is_up, when_room, abort_after
+        self.max_failures, self.nodes = max_failures, nodes
         self.aborted: str | None = None
         self._ids: dict[str, str] = {}
+        self._failures: Counter[str] = Counter()
+        self._nodes_lost: Counter[str] = Counter()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        proposal = None if self.stopping() or self.aborted else self.ledger.ask()
-        if proposal is None:
+        if self.stopping() or self.aborted:
             return str(Searcher.FINISHED)
+        proposal = self.ledger.ask()
+        if proposal is None:  # a trial that runs may yet have to be run again: then there is nothing for now only
+            return None if self.ledger.running else str(Searcher.FINISHED)
         self._ids[trial_id] = proposal.trial_id
         self.when_room(TrialPulse(self.folder, proposal.trial_id).announce)
         self._tell("started", proposal)
@@ -73,6 +86,9 @@ class LedgerSearcher(Searcher):
             return
         if "steps" in result:
             self._record(own, result)
+        if error and not self.stopping() and self._once_more(own):
+            self.ledger.again(own)
+            return
         state, reason = COMPLETE, None
         if error or "steps" not in result:
             state, reason = FAILED, self._error(own)
@@ -102,9 +118,19 @@ class LedgerSearcher(Searcher):
         )
         self._tell("reported", trial_id, result)
 
+    def _once_more(self, trial_id: str) -> bool:
+        """Whether a trial that ended with an error gets another try."""
+        node = (TrialPulse(self.folder, trial_id).read() or {}).get("node")
+        if self.nodes is not None and node and node not in self.nodes():
+            self._nodes_lost[trial_id] += 1
+            logger.warning("the node of %s is gone; the trial goes on elsewhere from its last checkpoint", trial_id)
+            return self._nodes_lost[trial_id] <= NODES_LOST
+        self._failures[trial_id] += 1
+        return self._failures[trial_id] <= self.max_failures
+
     def _error(self, trial_id: str) -> str:
-        path = self.folder / f"{trial_id}.error"
-        return path.read_text(encoding="utf-8") if path.exists() else "the trial's process died"
+        text = mirror.read(self.folder / f"{trial_id}.error")
+        return "the trial's process died" if text is None else text.decode()
 
     def _hopeless(self) -> str | None:
         """The reason for which all fails, if that is how it looks; numbers in it may differ."""

@@ -7,17 +7,19 @@ folder. A job whose result is there is not run again; one that was stopped goes 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from palenka_tune.config.files import MANIFEST, fingerprint, read_json, write_json, write_text
+from palenka_tune.config.artifacts import MANIFEST
+from palenka_tune.config.files import fingerprint, read_json, write_json, write_text
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.errors import PalenkaError
 from palenka_tune.search.student import Bench, BenchSpec
+from palenka_tune.storage import mirror
 
 RESULT, STUDENT, PROGRESS = "result.json", "student", "progress.txt"
 RETRIES = 2  # of a process that died
@@ -69,7 +71,7 @@ class Identified(Protocol):
 
 def kept(path: Path, job: Identified) -> dict[str, Any] | None:
     """The result at `path`, if it is one of this very job."""
-    if not path.exists():
+    if not mirror.fetch(path):
         return None
     found: dict[str, Any] = read_json(path)
     return found if found.get("identity") == job.identity else None
@@ -106,11 +108,11 @@ def train_student(job: StudentJob, threads: int = 1) -> dict[str, Any]:
             job.identity,
             between=BETWEEN,
             strict=False,
-            log=lambda line: write_text(folder / PROGRESS, line),
+            log=lambda line: _say(folder / PROGRESS, line),
         )
     except DivergedError as error:  # it would come back: this is what there is to know of the student
         result = {"name": job.name, "identity": job.identity, "seed": job.seed, "diverged": str(error), "val_ce": None}
-        write_json(folder / RESULT, result)
+        _keep(folder, result)
         return result
     card = model_card(
         title=job.name,
@@ -128,10 +130,21 @@ def train_student(job: StudentJob, threads: int = 1) -> dict[str, Any]:
         **measured,
         "weights_sha256": weights_sha256(loop.model),
     }
-    write_json(folder / RESULT, result)
+    mirror.publish(folder / STUDENT)
+    _keep(folder, result)
     for name in (CHECKPOINT, PROGRESS):
-        (folder / name).unlink(missing_ok=True)
+        mirror.forget(folder / name)
     return result
+
+
+def _say(path: Path, line: str) -> None:
+    write_text(path, line)
+    mirror.publish(path)
+
+
+def _keep(folder: Path, result: Mapping[str, Any]) -> None:
+    write_json(folder / RESULT, result)
+    mirror.publish(folder / RESULT)
 
 
 def train_students(
@@ -204,9 +217,9 @@ def run_tasks(
             if time.monotonic() - said > SAY_SECONDS:
                 said = time.monotonic()
                 for job in running.values():
-                    path = Path(job.folder) / PROGRESS
-                    if path.exists():
-                        log(f"{job.name}: {path.read_text(encoding='utf-8')}")
+                    said_last = mirror.read(Path(job.folder) / PROGRESS)
+                    if said_last is not None:
+                        log(f"{job.name}: {said_last.decode()}")
     finally:
         for reference in running:
             ray.cancel(reference, force=True)

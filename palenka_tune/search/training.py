@@ -18,6 +18,7 @@ from palenka_tune.config.files import atomic_path
 from palenka_tune.distill.heads import unwrap
 from palenka_tune.distill.loop import DamagedError, TrainingLoop, TrainRecord, load_checkpoint, save_checkpoint
 from palenka_tune.errors import PalenkaError, UserError
+from palenka_tune.storage import mirror
 
 CHECKPOINT = "checkpoint.pt"
 CHECKPOINTS = 10
@@ -52,7 +53,7 @@ def train_to_end(
         if strict:
             raise
         log(f"{error}: the training begins again")
-        path.unlink()
+        mirror.forget(path)
     if loop.step:
         log(f"going on from step {loop.step} of {loop.total_steps}")
     loop.on_record = _progress(loop, log)
@@ -69,6 +70,7 @@ def train_to_end(
             save_checkpoint(
                 {"loop": loop.state_dict(), "curve": curve, "identity": identity, "seconds": spent}, temporary
             )
+        mirror.publish(path)
     final = {key.replace("/", "_"): value for key, value in curve[-1].items() if key.startswith("val/")}
     return {**final, "steps": loop.step, "tokens": loop.tokens, "seconds": round(spent, 2), "curve": curve}
 
@@ -98,7 +100,7 @@ def _progress(loop: TrainingLoop, log: Callable[[str], None]) -> Callable[[Train
 
 def _resume(path: Path, loop: TrainingLoop, identity: str) -> tuple[list[dict[str, Any]], float]:
     """Load the checkpoint at `path`, if there is one; returns the curve and the seconds so far."""
-    if not path.exists():
+    if not mirror.fetch(path):
         return [], 0.0
     try:
         state = load_checkpoint(path)

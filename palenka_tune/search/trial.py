@@ -17,8 +17,10 @@ from typing import Any, TypeVar
 from ray import get_runtime_context, tune
 
 from palenka_tune.config.files import write_text
+from palenka_tune.errors import PalenkaError
 from palenka_tune.search import checkpoints
 from palenka_tune.search.pulse import SearchPulse, TrialPulse
+from palenka_tune.storage import mirror
 
 T = TypeVar("T")
 
@@ -57,7 +59,7 @@ class StudentTrial(tune.Trainable):
 
         config = self._config
         self._pulse.beat(0)
-        self._error.unlink(missing_ok=True)  # of an earlier try
+        mirror.forget(self._error)  # of an earlier try
         self._seconds = 0.0
         self._history: list[dict[str, Any]] = []
         self._undelivered: dict[str, float] = {}
@@ -66,7 +68,7 @@ class StudentTrial(tune.Trainable):
             self._bench = Bench(config["bench"])
         self._loop = self._bench.loop(config["distill"], config["recipe"], seed=config["seed"])
         self._loop.on_record = self._recorded
-        if self._checkpoint.exists():
+        if mirror.fetch(self._checkpoint):
             self._load()
         self._saved = self._since = time.monotonic()
 
@@ -78,7 +80,7 @@ class StudentTrial(tune.Trainable):
             state = load_checkpoint(self._checkpoint)
         except DamagedError as error:
             self._restarted = str(error)
-            self._checkpoint.unlink()
+            mirror.forget(self._checkpoint)
             return
         self._loop.load_state_dict(state["loop"])
         self._seconds, self._history = state["seconds"], state["history"]
@@ -102,8 +104,9 @@ class StudentTrial(tune.Trainable):
         except Exception as error:
             # the driver learns of an error only that there was one: leave the reason where it looks for it
             reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, PalenkaError):
                 write_text(self._error, reason)
+                mirror.publish(self._error)
             raise
 
     def _next_rung(self) -> dict[str, Any]:
@@ -154,6 +157,7 @@ class StudentTrial(tune.Trainable):
             "history": self._history,
         }
         checkpoints.write(self._checkpoint, state, self._wait_for_space)
+        mirror.publish(self._checkpoint)
         self._saved = self._since = time.monotonic()
         self._pulse.beat(self._loop.step)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from palenka_tune.cluster.processes import kill_process
-from palenka_tune.cluster.session import Resources, own_node_is_up
+from palenka_tune.cluster.session import Resources, living_nodes, own_node_is_up
 from palenka_tune.cluster.stop import Fault, Patience, handled
 from palenka_tune.errors import PalenkaError
 from palenka_tune.models.memory import training_memory
@@ -222,6 +222,8 @@ def run(
         is_up=is_up,
         when_room=when_room,
         abort_after=search.abort_after,
+        max_failures=search.max_failures,
+        nodes=living_nodes,
     )
     each = {"cpu": job.placement.cpus_per_trial, "gpu": job.placement.gpus_per_trial}
     watch = Watch(
@@ -259,7 +261,7 @@ def run(
                 name="trials",
                 storage_path=str(folder),
                 verbose=0,
-                failure_config=tune.FailureConfig(max_failures=search.max_failures),
+                failure_config=tune.FailureConfig(max_failures=0),  # the searcher proposes a trial again
                 checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             ),
         )

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from palenka_tune.config.files import write_text
+from palenka_tune.errors import PalenkaError
 from palenka_tune.search.pulse import TrialPulse
+from palenka_tune.storage import mirror
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ class Watch:
         self._end, self._log, self._poll = end, log, poll_seconds
         self._is_up, self._died = is_up, died
         self._seen: dict[str, tuple[int | None, float]] = {}
+        self._pulses: dict[str, TrialPulse] = {}
         self._waiting: set[str] = set()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
@@ -67,8 +70,8 @@ class Watch:
         """Look at every running trial once."""
         running = self.running()
         self._seen = {trial_id: seen for trial_id, seen in self._seen.items() if trial_id in running}
-        for trial_id in running:
-            pulse = TrialPulse(self.folder, trial_id)
+        self._pulses = {trial_id: self._pulses.get(trial_id, TrialPulse(self.folder, trial_id)) for trial_id in running}
+        for trial_id, pulse in self._pulses.items():
             last, now = pulse.last(), time.monotonic()
             known = self._seen.setdefault(trial_id, (last, now))
             if last != known[0]:
@@ -93,7 +96,8 @@ class Watch:
     def _stalled(self, trial_id: str, state: dict[str, Any] | None) -> None:
         reason = f"it did not move for {self.stall_seconds / 60:g} minutes (search.stall_minutes) and was ended"
         self._log(f"{trial_id}: {reason}")
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, PalenkaError):
             write_text(self.folder / f"{trial_id}.error", reason)
+            mirror.publish(self.folder / f"{trial_id}.error")
         if state is not None:
             self._end(state)

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from palenka_tune.storage import mirror
 from palenka_tune.teachers.worker import PROGRESS
 
 LOG_SECONDS = 10.0
+FETCH_SECONDS = 5.0  # between two looks into a remote storage
 
 Log = Callable[[str], None]
 OnMetrics = Callable[[str, dict[str, float], int], None]
@@ -23,8 +25,8 @@ class ProgressFollower:
     def __init__(self, key: str, name: str, work: Path, log: Log, on_metrics: OnMetrics | None) -> None:
         self.key, self.name, self.path = key, name, work / PROGRESS
         self.log, self.on_metrics = log, on_metrics
-        self.offset = self.path.stat().st_size if self.path.exists() else 0
-        self.spoke = time.monotonic()
+        self.offset = len(mirror.read(self.path) or b"")
+        self.spoke = self.fetched = time.monotonic()
 
     def poll(self) -> None:
         """Pass on new epochs at once and new records at most every few seconds; all of them go to `on_metrics`."""
@@ -46,12 +48,18 @@ class ProgressFollower:
                 )
 
     def _new_lines(self) -> list[dict[str, Any]]:
-        try:
-            with self.path.open("rb") as file:
-                file.seek(self.offset)
-                text = file.read()
-        except FileNotFoundError:  # not begun yet, or finished and cleared away
-            return []
+        if mirror.remote_of(self.path) is not None:
+            if time.monotonic() - self.fetched < FETCH_SECONDS:
+                return []
+            self.fetched = time.monotonic()
+            text = (mirror.read(self.path) or b"")[self.offset :]
+        else:
+            try:
+                with self.path.open("rb") as file:
+                    file.seek(self.offset)
+                    text = file.read()
+            except FileNotFoundError:  # not begun yet, or finished and cleared away
+                return []
         whole = text[: text.rfind(b"\n") + 1]  # the last line may still be in the writing
         self.offset += len(whole)
         return [json.loads(line) for line in whole.splitlines()]

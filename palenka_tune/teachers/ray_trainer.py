@@ -8,16 +8,17 @@ restarts them from there when one dies; so does the next command, if this one is
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from palenka_tune.config.files import build_once, read_json
+from palenka_tune.config.artifacts import build_once
+from palenka_tune.config.files import read_json
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.data.prepare import PreparedData
 from palenka_tune.errors import PalenkaError, UserError
+from palenka_tune.storage import mirror
 from palenka_tune.teachers.progress import Log, OnMetrics, ProgressFollower
 from palenka_tune.teachers.spec import TEACHER_VERSION, Teacher, TeacherSpec, is_trained, open_teacher, teacher_folder
 from palenka_tune.teachers.worker import EXPORT, FAILED, LAST, RESULT, TeacherJob
@@ -129,11 +130,13 @@ class Training:
     def run(self) -> None:
         """Build the artifact; a process that builds the same one meanwhile is waited for."""
         build_once(self.folder, self._build)
-        shutil.rmtree(self.work, ignore_errors=True)
+        mirror.forget_folder(self.work)
 
     def _build(self, temporary: Path) -> dict[str, Any]:
-        (self.work / FAILED).unlink(missing_ok=True)  # of an earlier command: the machine may be another one now
+        mirror.forget(self.work / FAILED)  # of an earlier command: the machine may be another one now
         self.fit()
+        mirror.fetch(self.work / RESULT)
+        mirror.fetch_folder(self.work / EXPORT)
         for path in (self.work / EXPORT).iterdir():
             path.replace(temporary / path.name)
         return {
@@ -155,7 +158,8 @@ class Training:
         from ray.train.torch import TorchTrainer
 
         # Ray Train would restore its own record of an earlier run; the checkpoints beside it are the ones that count
-        shutil.rmtree(self.work / "ray", ignore_errors=True)
+        mirror.forget_folder(self.work / "ray")
+        remote = mirror.remote_of(self.work)
         resources = {"CPU": self.shared.cpus_per_worker} | ({"GPU": 1} if self.use_gpu else {})
         trainer = TorchTrainer(
             _worker,
@@ -165,7 +169,8 @@ class Training:
             ),
             run_config=RunConfig(
                 name="ray",
-                storage_path=str(self.work),
+                storage_path=str(self.work) if remote is None else remote[0].path(remote[1]),
+                storage_filesystem=None if remote is None else remote[0].filesystem,
                 failure_config=FailureConfig(max_failures=MAX_FAILURES),
                 logging_config=LoggingConfig(log_level="ERROR"),
             ),
@@ -175,14 +180,14 @@ class Training:
             trainer.fit()
         except TrainingFailedError as error:
             reason = _reason(error)
-        if (self.work / FAILED).exists():
+        if mirror.fetch(self.work / FAILED):
             raise PalenkaError(f"teacher {self.spec.preset.name}: {read_json(self.work / FAILED)['reason']}")
         if reason:
             raise self.fault(reason)
 
     def fault(self, reason: str) -> PalenkaError:
         """The error that says why there is no teacher, and where the next command goes on."""
-        start = "its last checkpoint" if (self.work / LAST).exists() else "the start"
+        start = "its last checkpoint" if mirror.exists(self.work / LAST) else "the start"
         return PalenkaError(
             f"teacher {self.spec.preset.name} could not be trained: {reason}; run the command again to go on from "
             f"{start}"
@@ -206,7 +211,7 @@ def _run_all(trainings: Sequence[Training], at_once: int, log: Log, on_metrics: 
         while waiting or running:
             while waiting and len(running) < at_once:
                 training = waiting.pop(0)
-                if (training.work / LAST).exists():
+                if mirror.exists(training.work / LAST):
                     log(f"teacher {training.spec.preset.name}: going on from its last checkpoint")
                 running[task.remote(training)] = training
             done, _ = ray.wait(list(running), timeout=POLL_SECONDS)

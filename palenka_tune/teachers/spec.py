@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from palenka_tune.config.files import MANIFEST, file_sha256, open_artifact, read_json
+from palenka_tune.config.artifacts import is_complete, open_artifact
+from palenka_tune.config.files import file_sha256, read_json
 from palenka_tune.config.files import fingerprint as digest
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.distill.shapes import ModelShape
@@ -86,7 +87,7 @@ def teacher_folder(storage: str | Path, spec: TeacherSpec, data_fingerprint: str
 
 def is_trained(folder: str | Path) -> bool:
     """Whether a complete artifact stands in `folder`."""
-    return (Path(folder) / MANIFEST).is_file()
+    return is_complete(folder)
 
 
 def open_teacher(folder: str | Path) -> Teacher:

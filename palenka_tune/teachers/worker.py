@@ -4,7 +4,7 @@ In: a `TeacherJob` (plain data that every process can be given), the device, thi
 called once an epoch on every rank. Out, in the job's working folder: `progress.jsonl` (a line per record and per
 epoch), `last.pt` (a checkpoint per epoch, from which the next attempt goes on with exactly the same numbers), `best.pt`
 (weights of the epoch with the lowest dev cross-entropy) and, at the end, `export/` (a Hugging Face folder) with
-`result.json`. The working folder must be one that all ranks see.
+`result.json`. The working folder must be one that all ranks see, or lie in the mirror of a remote storage.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from palenka_tune.errors import PalenkaError
 from palenka_tune.models.build import build_for_store, count_parameters
 from palenka_tune.models.card import model_card
 from palenka_tune.models.export import export_student
+from palenka_tune.storage import mirror
 from palenka_tune.teachers.spec import TeacherSpec
 
 PROGRESS, LAST, BEST, FAILED, EXPORT, RESULT = (
@@ -52,6 +53,8 @@ PROGRESS, LAST, BEST, FAILED, EXPORT, RESULT = (
     "export",
     "result.json",
 )
+
+PUBLISH_SECONDS = 5.0  # between two uploads of the progress to a remote storage
 
 Report = Callable[[dict[str, float], Path], None]
 
@@ -78,12 +81,12 @@ def run_rank(job: TeacherJob, *, device: torch.device, world: World, report: Rep
     raised; while that file is there the function returns at once, so that a restart costs nothing.
     """
     failed = Path(job.work) / FAILED
-    if failed.exists():
+    if mirror.fetch(failed):
         return
     try:
         _Run(job, device, world, report).run()
     except PalenkaError as error:
-        write_json(failed, {"reason": str(error)})
+        _fail(failed, str(error))
         raise
     except torch.OutOfMemoryError:
         recipe = job.spec.recipe
@@ -92,8 +95,13 @@ def run_rank(job: TeacherJob, *, device: torch.device, world: World, report: Rep
             f"{math.ceil(recipe.batch_size / world.size / recipe.accumulate)} windows; raise accumulate above "
             f"{recipe.accumulate} or use more GPUs"
         )
-        write_json(failed, {"reason": reason})
+        _fail(failed, reason)
         raise
+
+
+def _fail(path: Path, reason: str) -> None:
+    write_json(path, {"reason": reason})
+    mirror.publish(path)
 
 
 def epoch_ends(epochs: float, windows: int, batch_size: int, total_steps: int) -> list[int]:
@@ -136,14 +144,17 @@ class _Run:
         self.tokens_per_step = recipe.batch_size * store.window
         self.history: list[dict[str, float]] = []
         self.seconds = 0.0
+        self.published = time.monotonic()
 
     @property
     def best_epoch(self) -> int:
         return 1 + min(range(len(self.history)), key=lambda i: self.history[i]["val/ce"])
 
     def run(self) -> None:
-        if (self.work / LAST).exists():
+        if mirror.fetch(self.work / LAST):
             self._resume(self.work / LAST)
+        if self.world.rank == 0:
+            mirror.fetch(self.work / PROGRESS)
         for epoch, end in enumerate(self.ends, start=1):
             if epoch > len(self.history):
                 self._epoch(epoch, end)
@@ -178,6 +189,7 @@ class _Run:
     def _save(self, state: dict[str, Any], name: str) -> None:
         with atomic_path(self.work / name) as temporary:
             save_checkpoint(state, temporary)
+        mirror.publish(self.work / name)
 
     def _on_record(self, record: TrainRecord) -> None:
         if self.world.rank == 0:
@@ -190,9 +202,13 @@ class _Run:
         line |= {"epochs": len(self.ends), "total_steps": self.loop.total_steps}
         with (self.work / PROGRESS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+        if line["kind"] == "epoch" or time.monotonic() - self.published > PUBLISH_SECONDS:
+            self.published = time.monotonic()
+            mirror.publish(self.work / PROGRESS)
 
     def _export(self) -> None:
         """Write the best epoch's weights as a Hugging Face folder, then the result."""
+        mirror.fetch(self.work / BEST)  # of an attempt on another node
         self.model.load_state_dict(load_checkpoint(self.work / BEST))
         best = self.history[self.best_epoch - 1]
         spec, parameters = self.job.spec, count_parameters(self.model)
@@ -216,6 +232,8 @@ class _Run:
                 "seconds": self.seconds,
             },
         )
+        mirror.publish(self.work / EXPORT)
+        mirror.publish(self.work / RESULT)
 
 
 def _distributed(model: PreTrainedModel, device: torch.device, world: World) -> nn.Module:

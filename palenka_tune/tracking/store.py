@@ -6,6 +6,7 @@ place of the artifacts, a quiet `MlflowClient`, and the command that shows the r
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import re
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 from filelock import FileLock
 
 from palenka_tune.errors import UserError
+from palenka_tune.storage.mirror import remote_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -108,7 +110,20 @@ def begin(tracking_uri: str | None, storage: Path) -> Place:
     _import()  # on the main thread, as above; the client itself opens the database
     opening = threading.Thread(target=_open, args=(uri, storage), name="mlflow-opening", daemon=True)
     opening.start()
-    return Place(uri, (storage / "mlartifacts").as_uri(), opening)
+    return Place(uri, _artifacts(storage), opening)
+
+
+def _artifacts(storage: Path) -> str:
+    """Where artifacts go: into a remote storage too, if the library with which MLflow writes there is installed."""
+    found = remote_of(storage)
+    if found is not None:
+        library = {"s3": "boto3", "gs": "google.cloud.storage"}.get(found[0].url.partition(":")[0])
+        try:
+            if library is None or importlib.util.find_spec(library) is not None:
+                return f"{found[0].url}/mlartifacts"
+        except ModuleNotFoundError:
+            pass
+    return (storage / "mlartifacts").as_uri()
 
 
 def initialise(tracking_uri: str | None, storage: Path) -> tuple[str, str | None]:

@@ -17,7 +17,8 @@ from palenka_tune.cache import build, encode, job, ray_writer, shards, writer
 from palenka_tune.cache.plan import candidates
 from palenka_tune.cache.settings import CacheSettings
 from palenka_tune.cache.store import TeacherCache
-from palenka_tune.config.files import MANIFEST, partial_folder, write_json
+from palenka_tune.config.artifacts import MANIFEST, partial_folder
+from palenka_tune.config.files import write_json
 from palenka_tune.errors import PalenkaError, UserError
 from tests.support.small_cache import SHARDS, Place, contents, interrupt_at, loss, shard_times
 
@@ -222,7 +223,7 @@ def test_a_full_disk_beside_the_shards_ends_the_build_too(place, tmp_path, monke
     if where == "statistics":
         monkeypatch.setattr(writer, "_save", full)
     else:
-        monkeypatch.setattr("palenka_tune.config.files.write_json", full)
+        monkeypatch.setattr("palenka_tune.config.artifacts.write_json", full)
     with pytest.raises(
         PalenkaError, match=r"could not be completed \(No space left on device\); . of 4 shards are kept"
     ):

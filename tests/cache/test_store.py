@@ -15,7 +15,8 @@ import torch
 
 from palenka_tune.cache.plan import gigabytes
 from palenka_tune.cache.store import CHECKED, TeacherCache
-from palenka_tune.config.files import MANIFEST, read_json, write_json
+from palenka_tune.config.artifacts import MANIFEST
+from palenka_tune.config.files import read_json, write_json
 from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.models.export import load_model
 from palenka_tune.teachers.spec import open_teacher

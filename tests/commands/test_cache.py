@@ -15,7 +15,7 @@ from palenka_tune.cache import job, writer
 from palenka_tune.cache.store import TeacherCache
 from palenka_tune.commands import cache as command
 from palenka_tune.commands import options
-from palenka_tune.config.files import MANIFEST, partial_folder
+from palenka_tune.config.artifacts import MANIFEST, partial_folder
 from tests.support.small_cache import Place, contents, in_this_process, shard_times, sharpen
 from tests.support.small_place import VOCABULARY, WINDOW
 

@@ -6,16 +6,8 @@ import threading
 
 import pytest
 
-from palenka_tune.config.files import (
-    MANIFEST,
-    atomic_path,
-    build_once,
-    check_writable,
-    fingerprint,
-    open_artifact,
-    read_json,
-    write_json,
-)
+from palenka_tune.config.artifacts import MANIFEST, build_once, open_artifact
+from palenka_tune.config.files import atomic_path, check_writable, fingerprint, read_json, write_json
 from palenka_tune.errors import PalenkaError, UserError
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from tokenizers import Tokenizer
 
-from palenka_tune.config.files import build_once
+from palenka_tune.config.artifacts import build_once
 from palenka_tune.data import store as store_module
 from palenka_tune.data.store import STORE_VERSION, TokenStore, subset, write_split
 from palenka_tune.data.tokenizer import BOS_ID, EOS_ID, PAD_ID, train_tokenizer

@@ -13,7 +13,7 @@ from palenka_tune.cache import build, job
 from palenka_tune.cache.plan import Need, candidates
 from palenka_tune.cluster.session import Resources
 from palenka_tune.commands import search as command
-from palenka_tune.config.files import partial_folder
+from palenka_tune.config.artifacts import partial_folder
 from palenka_tune.errors import UserError
 from palenka_tune.search import caching, teaching
 from palenka_tune.search.config import losses, resolve, restrict_rank

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from palenka_tune.search import run_folder
+from palenka_tune.search import searcher as searcher_module
 from palenka_tune.search.asha import RungScheduler
 from palenka_tune.search.ledger import Ledger, anchor_values
 from palenka_tune.search.pulse import SearchPulse, TrialPulse
@@ -86,6 +87,51 @@ def test_a_dead_process_fails_with_the_reason_that_it_left(make):
         searcher.on_trial_complete(f"tune-{number}", error=True)
     assert [row["reason"] for row in ledger.rows()] == ["RuntimeError: boom", "the trial's process died"]
     assert TrialPulse(folder, "trial-0000").last() is None
+
+
+def test_a_trial_is_proposed_again_as_often_as_it_may_fail(make):
+    searcher, ledger, told, folder = make(max_failures=1)
+    for number in (1, 2):
+        searcher.suggest(f"tune-{number}")
+        TrialPulse(folder, "trial-0000", "node-a").beat(number)
+        searcher.on_trial_complete(f"tune-{number}", error=True)
+    assert [(row["trial_id"], row["state"]) for row in ledger.rows()] == [("trial-0000", "FAILED")]
+    assert [event[0] for event in told.heard] == ["started", "started", "finished"]
+
+
+def test_a_node_that_goes_is_no_failure_of_its_trial(make):
+    nodes = {"node-a", "node-b"}
+    searcher, ledger, _, folder = make(max_failures=0, nodes=lambda: nodes)
+    searcher.suggest("tune-1")
+    TrialPulse(folder, "trial-0000", "node-a").beat(7)
+    nodes.remove("node-a")
+    searcher.on_trial_complete("tune-1", error=True)
+    assert ledger.rows() == []
+    assert searcher.suggest("tune-2") == {"trial_id": "trial-0000"}
+    TrialPulse(folder, "trial-0000", "node-b").beat(9)
+    searcher.on_trial_complete("tune-2", error=True)  # on a node that is up: its own fault
+    assert [row["state"] for row in ledger.rows()] == ["FAILED"]
+
+
+def test_a_trial_that_keeps_losing_its_node_ends_at_last(make):
+    searcher, ledger, _, folder = make(nodes=lambda: set())
+    for number in range(searcher_module.NODES_LOST + 1):
+        assert ledger.rows() == []
+        searcher.suggest(f"tune-{number}")
+        TrialPulse(folder, "trial-0000", "gone").beat(number)
+        searcher.on_trial_complete(f"tune-{number}", error=True)
+    assert [row["state"] for row in ledger.rows()] == ["FAILED"]
+
+
+def test_while_a_trial_runs_the_search_is_not_over(make):
+    searcher, _, _, _ = make()
+    ids = [f"tune-{number}" for number in range(6)]
+    for key in ids:
+        assert isinstance(searcher.suggest(key), dict)
+    assert searcher.suggest("tune-6") is None  # one of those six may fail and have to be run again
+    for key in ids:
+        searcher.on_trial_complete(key, result(5, **{"val/ce": 2.0}, done=True))
+    assert searcher.suggest("tune-7") == "FINISHED"
 
 
 def test_nothing_begins_once_the_search_is_to_stop(make):

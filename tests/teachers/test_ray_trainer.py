@@ -9,7 +9,7 @@ import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from palenka_tune.cluster.session import ray_session
-from palenka_tune.config.files import open_artifact
+from palenka_tune.config.artifacts import open_artifact
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.data.prepare import PreparedData
 from palenka_tune.errors import PalenkaError, UserError

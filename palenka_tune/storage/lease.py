@@ -1,0 +1,134 @@
+"""One holder at a time of a name in a remote storage, for stores that know nothing but put, get, list and delete.
+
+A process that wants the name writes a claim, then lists all claims: it holds the name if its own is the only one, and
+otherwise takes it back and waits. Of two that claim at once, whoever lists second sees the other, since object stores
+list what was written: at most one holds. A holder renews its claim. One that was not renewed for `LEASE_SECONDS` by the
+watching process's own clock belongs to a dead process and is removed; one of a dead process of this machine at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+
+from palenka_tune.storage.remote import Remote, StorageError
+
+LEASE_SECONDS = 60.0
+RENEWALS = 4  # in the time of a lease
+CLAIMS = ".claims"
+
+
+class HeldError(StorageError):
+    """Another process holds the name; `holder` says which."""
+
+    def __init__(self, name: str, holder: str) -> None:
+        super().__init__(f"{name} is held by {holder}; wait for it")
+        self.holder = holder
+
+
+@contextlib.contextmanager
+def held(
+    remote: Remote,
+    name: str,
+    *,
+    wait: bool = True,
+    lease_seconds: float = LEASE_SECONDS,
+    waiting: Callable[[str], None] = lambda holder: None,
+) -> Iterator[None]:
+    """Hold `name` in the storage; `waiting(holder)` is called once if another process has it. Unless `wait`, a living
+    holder raises `HeldError`, after the time in which a dead one is found out."""
+    folder, own = f"{CLAIMS}/{name}", uuid.uuid4().hex
+    key = f"{folder}/{own}"
+    _claim(remote, folder, own, wait, lease_seconds, waiting)
+    over = threading.Event()
+
+    def renew() -> None:
+        while not over.wait(lease_seconds / RENEWALS):
+            with contextlib.suppress(StorageError):  # away for now: tried again before anybody takes over
+                remote.write(key, _content(), patience=0.0)
+
+    thread = threading.Thread(target=renew, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        with contextlib.suppress(StorageError):  # it will be found dead
+            remote.delete(key, patience=10.0)
+
+
+def _content() -> bytes:
+    return json.dumps({"host": _here(), "pid": os.getpid(), "at": time.time_ns()}).encode()
+
+
+@lru_cache(maxsize=1)
+def _here() -> str:
+    """This machine, and the container of it whose process ids we see."""
+    try:
+        return f"{socket.gethostname()} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return socket.gethostname()
+
+
+def _claim(
+    remote: Remote, folder: str, own: str, wait: bool, lease_seconds: float, waiting: Callable[[str], None]
+) -> None:
+    """Return once the claim `own` is the only one."""
+    key = f"{folder}/{own}"
+    seen: dict[str, tuple[bytes | None, float]] = {}
+    told = False
+    while True:
+        remote.write(key, _content())
+        others = [other for other in remote.keys(folder) if other != key]
+        if not others:
+            return
+        remote.delete(key)
+        now, holder, alive = time.monotonic(), "another process", False
+        for other in others:
+            content = remote.read(other)
+            known = seen.setdefault(other, (content, now))
+            if content is None:
+                continue
+            if _ended_here(content) or (content == known[0] and now - known[1] > lease_seconds):
+                remote.delete(other)
+                continue
+            if content != known[0]:
+                seen[other], alive = (content, now), True
+            holder = _holder(content)
+        if not told:
+            told = True
+            waiting(holder)
+        if alive and not wait:
+            raise HeldError(folder.removeprefix(f"{CLAIMS}/"), holder)
+        time.sleep(random.uniform(0.5, 1.5) * lease_seconds / 30)
+
+
+def _holder(content: bytes) -> str:
+    try:
+        record = json.loads(content)
+        return f"process {record['pid']} on {record['host'].partition(' ')[0]}"
+    except (ValueError, KeyError, TypeError):
+        return "another process"
+
+
+def _ended_here(content: bytes) -> bool:
+    """Whether the claim is of a process of this machine that has ended."""
+    try:
+        record = json.loads(content)
+        if record["host"] != _here():
+            return False
+        os.kill(int(record["pid"]), 0)
+    except ProcessLookupError:
+        return True
+    except (ValueError, KeyError, TypeError, PermissionError):
+        return False
+    return False
