@@ -153,8 +153,11 @@ def storage(facts: Facts) -> Finding:
         return Finding(
             "fault",
             f"--storage {where} cannot be written by the driver: {facts.storage.error}",
-            "give a folder that you may write to, and that every node sees",
+            "give a folder that you may write to and every node sees, or a bucket whose credentials are in the "
+            "environment",
         )
+    if "://" in where:
+        return _bucket(facts)
     apart = [name for name, probe in facts.probes.items() if probe.marker != facts.marker]
     if apart:
         missing = facts.probes[apart[0]].storage.error
@@ -180,6 +183,33 @@ def storage(facts: Facts) -> Finding:
     return Finding("ok", f"{where}{kind} is written and read by {seen}")
 
 
+def _bucket(facts: Facts) -> Finding:
+    """The storage, where it is no folder."""
+    where = facts.storage.path
+    shut = {name: probe.storage.error for name, probe in facts.probes.items() if probe.storage.error}
+    if shut:
+        first = next(iter(shut))
+        return Finding(
+            "fault",
+            f"{listed(list(shut))} cannot read and write {where}: {shut[first]}",
+            "give that node the driver's credentials, endpoint and way there (a role of the machine, or AWS_PROFILE, "
+            "AWS_ENDPOINT_URL, ... in the environment in which Ray is started)",
+        )
+    apart = [name for name, probe in facts.probes.items() if probe.marker != facts.marker]
+    if apart:
+        return Finding(
+            "fault",
+            f"{listed(apart)} finds another {where}: it does not hold what the driver wrote",
+            "give every node the same endpoint (AWS_ENDPOINT_URL)",
+        )
+    seen = (
+        f"the driver and {len(facts.probes)} node{'s' if len(facts.probes) > 1 else ''}"
+        if facts.probes
+        else "the driver"
+    )
+    return Finding("ok", f"{where} is written and read by {seen}")
+
+
 def cache(facts: Facts) -> Finding:
     """Whether the teachers' cache finds room on every node."""
     plan = facts.plan
@@ -192,12 +222,12 @@ def cache(facts: Facts) -> Finding:
     if plan.cache_bytes is None:
         return Finding("ok", "the search keeps no teachers' outputs")
     budget = plan.config.experiment.cache.budget_gb
-    disks = {"the driver": facts.storage} | {name: probe.storage for name, probe in facts.probes.items()}
+    disks = {"the driver": facts.storage} | {name: probe.work for name, probe in facts.probes.items()}
     tightest = min(disks, key=lambda name: disks[name].free)
     room = FREE_SHARE * disks[tightest].free
     most = room if budget is None else min(room, 1e9 * budget)
     whole, least = plan.cache_bytes
-    where = f"{gigabytes(disks[tightest].free)} are free in {facts.storage.path} as {tightest} sees it"
+    where = f"{gigabytes(disks[tightest].free)} are free {_in_work(facts)} as {tightest} sees it"
     where += "" if budget is None else f", and the budget is {budget:g} GB"
     if least > most:
         return Finding(
@@ -213,6 +243,13 @@ def cache(facts: Facts) -> Finding:
             "free space, or be content with lower ranks of the hidden states",
         )
     return Finding("ok", f"the teachers' cache takes at most {gigabytes(whole)}, and {where}")
+
+
+def _in_work(facts: Facts) -> str:
+    """Where caches lie, in words."""
+    if "://" not in facts.storage.path:
+        return f"in {facts.storage.path}"
+    return f"for the copy of {facts.storage.path} (PALENKA_SCRATCH)"
 
 
 def study(facts: Facts) -> Finding:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from palenka_tune.cluster.session import protect
@@ -42,11 +41,13 @@ class Report:
     def count(self, state: str) -> int:
         return sum(finding.state == state for finding in self.findings.values())
 
-    def lines(self) -> list[str]:
-        """For a person: a mark, the check, what was found, and the fix below it."""
+    def lines(self, *, bad_only: bool = False) -> list[str]:
+        """For a person: a mark, the check, what was found, and the fix below it; `bad_only` leaves out what is good."""
         width = max(map(len, CHECKS))
-        lines = [f"doctor: {self.subject}"]
+        lines = [] if bad_only else [f"doctor: {self.subject}"]
         for name, finding in self.findings.items():
+            if bad_only and finding.state == "ok":
+                continue
             lines.append(f"{MARKS[finding.state]} {name:<{width}}  {finding.found}")
             if finding.fix:
                 lines.append(f"  {'':<{width}}  → {finding.fix}")
@@ -81,11 +82,10 @@ def examine(config: SearchConfig, options: SearchOptions) -> Report:
     data.check(config.experiment.data)
     plan = plan_of(config, options)
     protect(options.address)
-    storage = Path(options.storage).expanduser().absolute()
     with places.storage_probe(options.storage) as mark:
         way = access.reach(options.address)
-        asking = None if way.refused else nodes.ask(options.address, str(storage), mark.name)
-        study, mlflow = services.study(options.study_storage, storage), services.mlflow(storage)
+        asking = None if way.refused else nodes.ask(options.address, mark.storage.path, str(mark.work), mark.name)
+        study, mlflow = services.study(options.study_storage, mark.work), services.mlflow(mark.work)
         found, free, reason = asking() if asking else (None, None, "")
     if reason:
         way = dataclasses.replace(way, refused=reason)

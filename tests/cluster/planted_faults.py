@@ -8,6 +8,7 @@ them stands a cluster without a fault, on which the doctor ends 0. All of it hap
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import secrets
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster.sealed import ROOT, RayNodes, enter, mount_tmpfs
+from tests.support.s3 import s3_server
 
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 PASSWORD = "not-to-be-printed"  # in a URL; the doctor must not say it
@@ -75,6 +77,12 @@ class Fault:
     head_cpus: int = 1
     head_options: tuple[str, ...] = ("--include-dashboard=false",)
     worker: bool = True
+
+
+def wrong_endpoint(room: Room) -> None:
+    """The storage is a bucket, and the worker was given another endpoint, where nobody answers."""
+    room.arguments["--storage"] = "s3://palenka/runs"
+    room.cluster.worker("127.0.0.2", environment={"AWS_ENDPOINT_URL": "http://127.0.0.1:5997"})
 
 
 def wrong_port(room: Room) -> None:
@@ -148,6 +156,9 @@ FAULTS = {
     "a batch that fits no memory": Fault(large_batch, "memory", "are free there", "recipe.accumulate"),
     "storage read-only on a node": Fault(read_only, "storage", "127.0.0.2 can read", "mount it writable", worker=False),
     "storage not shared": Fault(own_folder, "storage", "the folder there is another one", "mount the", worker=False),
+    "a bucket that a node does not reach": Fault(
+        wrong_endpoint, "storage", "127.0.0.2 cannot read and write s3://", "credentials, endpoint", worker=False
+    ),
     "the study's database is away": Fault(database_away, "study", "refused", "start it, or correct"),
     "MLflow is away": Fault(mlflow_away, "mlflow", "refused", "start it, or correct"),
     "another release on a node": Fault(
@@ -168,7 +179,7 @@ FAULTS = {
     ),
 }
 # with these, other checks see a fault too, and they are right
-ALSO = {"a head without cores and no worker": {"places"}, "a node that is frozen": set()}
+ALSO = {"a head without cores and no worker": {"places"}}
 
 
 def planted(fault: Fault | None, folder: Path) -> tuple[int, dict[str, Any], str, float]:
@@ -176,7 +187,10 @@ def planted(fault: Fault | None, folder: Path) -> tuple[int, dict[str, Any], str
     token = secrets.token_hex(32) if fault is None or fault.token else None
     room = Room(folder, RayNodes(folder / "ray", 6379, token))
     room.storage.mkdir(parents=True)
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(room.cluster.stop_all)
+        if fault is not None and fault.plant is wrong_endpoint:
+            room.cluster.environment |= stack.enter_context(s3_server())
         if fault is None:
             room.cluster.head()
             room.cluster.worker("127.0.0.2")
@@ -186,8 +200,6 @@ def planted(fault: Fault | None, folder: Path) -> tuple[int, dict[str, Any], str
                 room.cluster.worker("127.0.0.2")
             fault.plant(room)
         return room.doctor()
-    finally:
-        room.cluster.stop_all()
 
 
 def experiment(folder: Path, only: Sequence[str]) -> dict[str, Any]:

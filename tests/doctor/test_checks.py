@@ -35,6 +35,7 @@ def lost(node, reason=""):
     return dataclasses.replace(node, alive=False, probe=None, died_of=reason)
 
 
+BUCKET = Disk("s3://lab/runs", free=10**12, total=10**12, kind="object store")
 EVERYWHERE = Listener("gcs_server", "0.0.0.0", 6379)
 AUTOSCALER = dataclasses.replace(PROBE, autoscaler=({"name": "gpu", "most": 8, "resources": {"GPU": 1}},))
 
@@ -151,9 +152,23 @@ CASES = {
         "can read /nfs/runs but not write to it: Read-only file system",
         "mount it writable",
     ),
+    "bucket": (
+        "storage",
+        {"storage": BUCKET, "nodes": spoilt(storage=dataclasses.replace(BUCKET, error="ACCESS_DENIED"))},
+        "fault",
+        "10.0.0.2 cannot read and write s3://lab/runs: ACCESS_DENIED",
+        "credentials",
+    ),
+    "another bucket": (
+        "storage",
+        {"storage": BUCKET, "nodes": spoilt(marker="another")},
+        "fault",
+        "10.0.0.2 finds another s3://lab/runs",
+        "AWS_ENDPOINT_URL",
+    ),
     "disk": (
         "cache",
-        {"nodes": spoilt(storage=dataclasses.replace(STORAGE, free=10**6))},
+        {"nodes": spoilt(work=dataclasses.replace(STORAGE, free=10**6))},
         "fault",
         "as 10.0.0.2 sees",
         "larger disk",
