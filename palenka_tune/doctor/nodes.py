@@ -21,7 +21,7 @@ from palenka_tune.doctor import probe
 from palenka_tune.doctor.facts import Node, Probe
 from palenka_tune.errors import PalenkaError
 
-NODE_SECONDS = 20.0  # for a node to answer
+NODE_SECONDS = 30.0  # for a node to answer
 ATTACH_SECONDS = 40.0  # for the driver to be let in, or for Ray to start here
 CLOCK_READINGS = 3
 

@@ -40,14 +40,15 @@ def places(facts: Facts) -> Finding | None:
     if placement is None:
         share = options.gpus_per_trial or 0.0
         each = f"{share:g} GPU" if share else "1 CPU core"
-        found = f"{plan.trials} trials × {each} asked, {has}"
+        asked = f"{plan.trials} trials × {each} asked"
         if share and not gpus:
             fix = "start workers with GPUs (ray start --num-gpus), or leave out --gpus-per-trial to train on CPU cores"
         elif share:
             fix = "start the nodes that have GPUs with CPU cores too (ray start --num-cpus): a trial needs one"
+            return Finding("fault", f"{asked}, and no node that has a GPU has a CPU core ({has})", fix)
         else:
             fix = "start workers with CPU cores (ray start --address HEAD:PORT --num-cpus N): all there are have none"
-        return Finding("fault", found + (f", none on a node with a free core: {has}" if share and gpus else ""), fix)
+        return Finding("fault", f"{asked}, {has}", fix)
     runs = f"{plan.trials} trials, {placement.describe()}"
     if options.concurrent and placement.concurrent < options.concurrent:
         return Finding(
@@ -56,7 +57,9 @@ def places(facts: Facts) -> Finding | None:
             f"start more workers, or give --concurrent {placement.concurrent}",
         )
     if placement.gpus_per_trial == 0 and gpus == 0 and plan.config.experiment.scale == "poster":
-        return Finding("warning", f"{runs}: the poster's models on CPU cores take months", "start workers with GPUs")
+        return Finding(
+            "warning", f"{runs}: the poster's scale is made for GPUs, and there are none", "start workers with GPUs"
+        )
     if facts.free is not None:
         free_cores, free_gpus = facts.free
         need = placement.gpus_per_trial

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from palenka_tune.cluster.session import protect
-from palenka_tune.data import prepare as data
+from palenka_tune.data import hub
+from palenka_tune.data.corpus import open_corpus
+from palenka_tune.data.prepare import BABYTALK
 from palenka_tune.doctor import access, nodes, places, probe, services
 from palenka_tune.doctor.checks import CHECKS
 from palenka_tune.doctor.facts import Facts, Finding
@@ -79,7 +81,11 @@ def examine(config: SearchConfig, options: SearchOptions) -> Report:
         raise UserError(f"--concurrent is {options.concurrent}; it must be 1 or more")
     access.check_address(options.address)
     services.study_url(options.study_storage)
-    data.check(config.experiment.data)
+    source = config.experiment.data.source
+    if hub.is_dataset_id(source):
+        hub.require_datasets(source)
+    elif source != BABYTALK:
+        open_corpus(source)  # the search reads every byte of it; that takes longer than all of this
     plan = plan_of(config, options)
     protect(options.address)
     with places.storage_probe(options.storage) as mark:

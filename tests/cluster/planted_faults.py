@@ -97,6 +97,12 @@ def gpus_asked(room: Room) -> None:
     room.arguments["--gpus-per-trial"] = "0.5"
 
 
+def gpu_in_name_only(room: Room) -> None:
+    """The worker is started with a GPU that it has not."""
+    room.cluster.worker("127.0.0.2", gpus=1)
+    room.arguments["--gpus-per-trial"] = "0.5"
+
+
 def read_only(room: Room) -> None:
     """The storage is mounted read-only on the worker."""
     mount = [f"mount --bind {room.storage} {room.storage}", f"mount -o remount,ro,bind {room.storage}"]
@@ -150,6 +156,9 @@ FAULTS = {
     "Ray does not answer at the address": Fault(wrong_port, "ray", "nothing answers there", "--address HOST:PORT"),
     "another token": Fault(wrong_token, "ray", "it refuses this token", "RAY_AUTH_TOKEN"),
     "GPUs where there are none": Fault(gpus_asked, "places", "× 0.5 GPU asked", "leave out --gpus-per-trial"),
+    "a GPU that Ray counts and is not there": Fault(
+        gpu_in_name_only, "memory", "Ray counts 1 GPUs on 127.0.0.2, and none answers", "nvidia-smi", worker=False
+    ),
     "a head without cores and no worker": Fault(
         nothing, "nodes", "no worker has joined", "ray start --address", head_cpus=0, worker=False
     ),
@@ -213,8 +222,10 @@ def experiment(folder: Path, only: Sequence[str]) -> dict[str, Any]:
     for number, (name, fault) in enumerate(FAULTS.items()):
         if only and name not in only:
             continue
-        if fault.plant is other_clock and not FAKETIME.exists():
-            print(f"left out, as libfaketime is not installed: {name}", flush=True)
+        if (fault.plant is other_clock and not FAKETIME.exists()) or (
+            fault.plant is gpu_in_name_only and shutil.which("nvidia-smi")
+        ):
+            print(f"left out, as it cannot be planted here (no libfaketime, or a real GPU): {name}", flush=True)
             continue
         code, report, said, seconds = planted(fault, folder / f"fault{number}")
         faults = {each["check"]: each for each in report.get("findings", []) if each["state"] == "fault"}

@@ -92,7 +92,7 @@ CASES = {
         "places",
         {"nodes": (HEAD, dataclasses.replace(WORKERS[0], cpus=0)), "options": {"gpus_per_trial": 0.5}},
         "fault",
-        "none on a node with a free core",
+        "no node that has a GPU has a CPU core",
         "with CPU cores too",
     ),
     "too many": (
