@@ -14,6 +14,7 @@ COMMANDS = {
     "cache": "keep the teachers' outputs: build, verify, info",
     "evaluate": "score a model on minimal pairs",
     "reproduce": "run the poster's ten systems, or its grid, at any scale",
+    "status": "show a search that runs or has ended, from any machine that sees its storage",
     "doctor": "before a search: look whether the cluster has all that it needs",
     "track": "send to MLflow what its server missed",
 }

@@ -131,6 +131,7 @@ OPTIONS = {
         "--json",
         "--device",
     ],
+    "status": ["RUN", "--storage", "--study-storage", "--watch", "--json"],
     "doctor": ["SPACE", "--address", "--storage", "--study-storage", "--gpus-per-trial", "--concurrent", "--json"],
     "track": ["replay", "RUN", "MLFLOW_TRACKING_URI"],
 }

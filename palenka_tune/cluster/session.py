@@ -57,14 +57,14 @@ def ray_session(address: str | None = None, *, cpus: int | None = None) -> Itera
     protect(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 starves a trial beside anything else that runs
-    # OpenMP's threads wait for each other in a busy loop: beside any other load a trial of two threads then stands still
+    # OpenMP threads wait for each other in a busy loop: beside any other load a trial of two then stands still
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # the search has its own display
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     import ray
 
     if ray.is_initialized():
-        yield _resources()
+        yield resources_now()
         return
     terminate = signal.getsignal(signal.SIGTERM)
     try:
@@ -86,7 +86,7 @@ def ray_session(address: str | None = None, *, cpus: int | None = None) -> Itera
     if threading.current_thread() is threading.main_thread() and terminate is not None:
         signal.signal(signal.SIGTERM, terminate)  # Ray takes it, and would end the process without a word
     try:
-        yield _resources()
+        yield resources_now()
     finally:
         # what still refers to Ray from within a cycle goes now: collected later, by whatever thread, it would end the
         # process without a word
@@ -94,7 +94,8 @@ def ray_session(address: str | None = None, *, cpus: int | None = None) -> Itera
         ray.shutdown()
 
 
-def _resources() -> Resources:
+def resources_now() -> Resources:
+    """What the nodes of the open session offer that are up at this moment."""
     import ray
 
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]

@@ -45,7 +45,11 @@ def add_experiment_options(parser: argparse.ArgumentParser) -> None:
         help="tiny (two cores, minutes), small (one GPU) or poster (default: tiny)",
     )
     parser.add_argument(
-        "--storage", default=None, metavar="DIR", help=f"where runs and artifacts are kept (default: {DEFAULT_STORAGE})"
+        "--storage",
+        default=None,
+        metavar="DIR|s3://...|gs://...",
+        help="where runs and artifacts are kept: a folder that all nodes see, or a URL (file:///folder too), of which "
+        f"each node keeps a copy in PALENKA_SCRATCH (default: {DEFAULT_STORAGE})",
     )
     parser.add_argument("--seed", type=int, default=None, help="seed of everything random (default: 0)")
     parser.add_argument(

@@ -28,7 +28,9 @@ EXAMPLES = """\
   python -m palenka_tune.search my_space.yaml --dry-run
       check a search space and print the plan
   python -m palenka_tune.search --resume
-      go on with the search that ran last, whatever ended it; --samples 40 asks for more trials than before"""
+      go on with the search that ran last, whatever ended it; --samples 40 asks for more trials than before
+  python -m palenka_tune.search dskd --name first --resume-or-start
+      start a search or go on with it, whichever it takes: the line for a batch job"""
 
 
 def cli(argv: Sequence[str]) -> int:
@@ -43,6 +45,12 @@ def cli(argv: Sequence[str]) -> int:
         "--resume",
         action="store_true",
         help="go on with the search --name (default: the one that ran last): what is finished is not run again",
+    )
+    parser.add_argument(
+        "--resume-or-start",
+        action="store_true",
+        help="go on with the search --name if it was begun, else start it: one command for a scheduler that may run it "
+        "again",
     )
     parser.add_argument("--name", default=None, help="the run's name (default: the space and the time)")
     parser.add_argument(
@@ -133,6 +141,7 @@ def cli(argv: Sequence[str]) -> int:
             minimal_pairs=args.minimal_pairs,
             study_storage=args.study_storage,
             resume=args.resume,
+            resume_or_start=args.resume_or_start,
             samples=args.samples,
             finalists=args.finalists,
             seeds=args.seeds,

@@ -24,6 +24,9 @@ from palenka_tune.search.space import Space, effective, label
 COMPLETE, PRUNED, FAILED = "COMPLETE", "PRUNED", "FAILED"
 STATES = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, FAILED: TrialState.FAIL}
 
+# attribute of the study: optimiser steps of a whole training
+TOTAL_STEPS = "total_steps"
+
 ANCHORS = ("no_distillation", "vanilla_kd")
 
 # what is measured of a trial at its end beside val/ce
@@ -100,8 +103,7 @@ class Ledger:
         return self.study.get_trials(deepcopy=False)
 
     def _own(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
-        """Trials that were or will be run: all but repetitions."""
-        return [trial for trial in trials if "duplicate_of" not in trial.user_attrs]
+        return own_trials(trials)
 
     def _draw(self, trials: list[FrozenTrial]) -> FrozenTrial:
         """The next trial, RUNNING, not yet in the study: drawn in a copy of it in memory."""
@@ -202,31 +204,41 @@ class Ledger:
 
     def rows(self) -> list[dict[str, Any]]:
         """A row per finished trial, in the order in which they were proposed."""
-        names = {state: name for name, state in STATES.items()}
-        rows = []
-        for trial in self._own(self._trials()):
-            if trial.state not in names:
-                continue
-            attrs, values = trial.user_attrs, trial.intermediate_values
-            progress = attrs.get("progress", {})
-            measured = progress.get("measured", {})
-            rows.append(
-                {
-                    "trial_id": attrs["trial_id"],
-                    "state": names[trial.state],
-                    "anchor": attrs.get(ANCHOR),
-                    "values": attrs["values"],
-                    "curve": {step: values[step] for step in sorted(values)},
-                    "val_ce": values[max(values)] if values else None,
-                    "val_ce_best": min(values.values()) if values else None,
-                    **{name: measured.get(name.replace("_", "/")) for name in TERMS},
-                    "steps": progress.get("steps", 0),
-                    "tokens": progress.get("tokens", 0),
-                    "seconds": progress.get("seconds", 0.0),
-                    "reason": attrs.get("reason"),
-                }
-            )
-        return rows
+        return rows_of(self._trials())
+
+
+def own_trials(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Trials that were or will be run: all but repetitions."""
+    return [trial for trial in trials if "duplicate_of" not in trial.user_attrs]
+
+
+def rows_of(trials: Iterable[FrozenTrial]) -> list[dict[str, Any]]:
+    """A row per finished trial of a study, in the order in which they were proposed."""
+    names = {state: name for name, state in STATES.items()}
+    rows = []
+    for trial in own_trials(trials):
+        if trial.state not in names:
+            continue
+        attrs, values = trial.user_attrs, trial.intermediate_values
+        progress = attrs.get("progress", {})
+        measured = progress.get("measured", {})
+        rows.append(
+            {
+                "trial_id": attrs["trial_id"],
+                "state": names[trial.state],
+                "anchor": attrs.get(ANCHOR),
+                "values": attrs["values"],
+                "curve": {step: values[step] for step in sorted(values)},
+                "val_ce": values[max(values)] if values else None,
+                "val_ce_best": min(values.values()) if values else None,
+                **{name: measured.get(name.replace("_", "/")) for name in TERMS},
+                "steps": progress.get("steps", 0),
+                "tokens": progress.get("tokens", 0),
+                "seconds": progress.get("seconds", 0.0),
+                "reason": attrs.get("reason"),
+            }
+        )
+    return rows
 
 
 def best_first(rows: Iterable[Mapping[str, Any]], objective: str = "val/ce") -> list[Mapping[str, Any]]:

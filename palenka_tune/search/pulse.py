@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -81,10 +82,11 @@ class TrialPulse:
 
     def beat(self, step: int, waits_for: int = 0) -> None:
         """The trial is at `step`; `waits_for` are the bytes of free space that it needs before it goes on."""
-        self._record.write({"step": step, "waits_for": waits_for, "pid": os.getpid(), "node": self._node})
+        where = {"pid": os.getpid(), "node": self._node, "host": socket.gethostname()}
+        self._record.write({"step": step, "waits_for": waits_for, **where})
 
     def read(self) -> dict[str, Any] | None:
-        """`step, waits_for, pid, node` as of the last beat."""
+        """`step, waits_for, pid, node, host` as of the last beat."""
         return self._record.read()
 
     def last(self) -> int | None:

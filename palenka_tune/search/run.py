@@ -7,8 +7,8 @@ the run's folder and study, without Ray. `work.carry_out` does the rest.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
-import shlex
 import shutil
 import time
 from collections.abc import Callable
@@ -29,9 +29,10 @@ from palenka_tune.models import hub
 from palenka_tune.search import caching, final, run_folder, teaching
 from palenka_tune.search.config import SearchConfig, check_name, check_space
 from palenka_tune.search.disk import FullDisk
+from palenka_tune.search.display import make_console
 from palenka_tune.search.finish import Place, own_pairs
 from palenka_tune.search.mlflow_observer import PARENT
-from palenka_tune.search.options import SearchOptions
+from palenka_tune.search.options import PLACE, SearchOptions, resume_command
 from palenka_tune.search.plan import default_name, plan, search_yaml, tree
 from palenka_tune.search.resume import Wanted, resumed
 from palenka_tune.search.work import carry_out
@@ -63,6 +64,8 @@ def main(config: SearchConfig | None, options: SearchOptions, console: Console |
     started = time.monotonic()
     if options.concurrent is not None and options.concurrent < 1:
         raise UserError(f"--concurrent is {options.concurrent}; it must be 1 or more")
+    if options.resume_or_start:
+        options = _begun_or_not(options)
     if options.resume and options.dry_run:
         raise UserError("--dry-run and --resume do not go together; give one of them")
     check_gpus(options.gpus_per_trial, options.address)
@@ -173,6 +176,14 @@ def _finished(folder: Path, options: SearchOptions, *, more: bool, log: Callable
     return SearchResult(folder, read_json(folder / "summary.json"))
 
 
+def _begun_or_not(options: SearchOptions) -> SearchOptions:
+    """With `resume` if there is a search of that name; what holds for --resume and for a new one is checked later."""
+    if options.name is None:
+        raise UserError("--resume-or-start needs the --name of the search that it starts or goes on with")
+    folder = Path(options.storage).expanduser() / check_name(options.name)
+    return dataclasses.replace(options, resume=options.resume or folder.is_dir(), resume_or_start=False)
+
+
 def _folder(config: SearchConfig | None, options: SearchOptions, storage: Path) -> Path:
     """The run's folder; raises `UserError` if it may not be, or has to be, there."""
     if options.resume and options.name is None:
@@ -192,35 +203,15 @@ def _tracked(config: SearchConfig, options: SearchOptions, place: Place, study: 
     patience = 60.0
     try:
         with run_folder.storage_errors():
+            if study.user_attrs.get(PLACE) != options.place:
+                study.set_user_attr(PLACE, options.place)  # for who looks at the search from outside
             return carry_out(config, options, place, study)
     except BaseException as error:
         place.tracker.end_run(PARENT, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         if isinstance(error, KeyboardInterrupt):
             patience = 5.0
         if isinstance(error, Interrupted):
-            error.hint = f"go on with: {_command(options, place)}"
+            error.hint = f"go on with: {resume_command(place.folder.name, options.storage, options.place)}"
         raise
     finally:
         place.tracker.close(patience)
-
-
-def _command(options: SearchOptions, place: Place) -> str:
-    """What a person types to go on with the search."""
-    parts = ["python", "-m", "palenka_tune.search", "--resume", "--name", place.folder.name]
-    parts += ["--storage", options.storage]
-    more = {
-        "--address": options.address,
-        "--study-storage": options.study_storage,
-        "--concurrent": options.concurrent,
-        "--gpus-per-trial": options.gpus_per_trial,
-        "--minimal-pairs": options.minimal_pairs,
-        "--push-to-hub": options.push_to_hub,
-    }
-    parts += [part for name, value in more.items() if value is not None for part in (name, str(value))]
-    return shlex.join(parts)
-
-
-def make_console() -> Console:
-    """Standard output; a file or pipe is as wide as the tables need."""
-    console = Console(highlight=False, soft_wrap=True)
-    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=120)

@@ -36,7 +36,8 @@ class LedgerSearcher(Searcher):
 
     A trial that ended with an error is proposed again `max_failures` times, and goes on from its checkpoint. Where its
     node is not among `nodes()` any more (a spot machine that was reclaimed), the trial is proposed again too, up to
-    `NODES_LOST` times, and that is no failure of its own.
+    `NODES_LOST` times, and that is no failure of its own. `room()` is how many trials may run at a time: on a
+    cluster it changes as nodes come and go.
     """
 
     def __init__(
@@ -53,12 +54,13 @@ class LedgerSearcher(Searcher):
         abort_after: int | None = None,
         max_failures: int = 0,
         nodes: Callable[[], set[str]] | None = None,
+        room: Callable[[], int] | None = None,
     ) -> None:
         super().__init__(metric="val/ce", mode="min")
         self.ledger, self.scheduler, self.trial_config = ledger, scheduler, trial_config
         self.folder, self.observers = folder, observers
         self.stopping, self.is_up, self.when_room, self.abort_after = stopping, is_up, when_room, abort_after
-        self.max_failures, self.nodes = max_failures, nodes
+        self.max_failures, self.nodes, self.room = max_failures, nodes, room
         self.aborted: str | None = None
         self._ids: dict[str, str] = {}
         self._failures: Counter[str] = Counter()
@@ -67,6 +69,8 @@ class LedgerSearcher(Searcher):
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         if self.stopping() or self.aborted:
             return str(Searcher.FINISHED)
+        if self.room is not None and self._ids and len(self._ids) >= self.room():
+            return None
         proposal = self.ledger.ask()
         if proposal is None:  # a trial that runs may yet have to be run again: then there is nothing for now only
             return None if self.ledger.running else str(Searcher.FINISHED)

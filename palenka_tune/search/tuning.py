@@ -9,12 +9,12 @@ import math
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from palenka_tune.cluster.processes import kill_process
-from palenka_tune.cluster.session import Resources, living_nodes, own_node_is_up
+from palenka_tune.cluster.session import Resources, living_nodes, own_node_is_up, resources_now
 from palenka_tune.cluster.stop import Fault, Patience, handled
 from palenka_tune.errors import PalenkaError
 from palenka_tune.models.memory import training_memory
@@ -37,10 +37,20 @@ class Placement:
     cpus_per_trial: int
     gpus_per_trial: float
     local: bool = True
+    limit: int | None = field(default=None, compare=False)
+    """Trials at a time that the user allows; `concurrent` is how many of them the cluster holds as it is now."""
 
     @property
     def device(self) -> str:
         return "cuda" if self.gpus_per_trial else "cpu"
+
+    def room(self, resources: Resources) -> int:
+        """Trials at a time on a cluster that may have changed since: at least one, which then waits for a node."""
+        places = 0
+        for cpus, gpus in resources.nodes:
+            trials = cpus // self.cpus_per_trial
+            places += min(trials, _shares(gpus, self.gpus_per_trial)) if self.gpus_per_trial else trials
+        return max(1, min(places, self.limit or places))
 
     def describe(self) -> str:
         gpu = f" and {self.gpus_per_trial:g} GPU" if self.gpus_per_trial else ""
@@ -53,8 +63,7 @@ def place(config: SearchConfig, options: Any, resources: Resources) -> Placement
     if share is None:
         share = gpu_share(config) if resources.gpus else 0.0
     if share:
-        # a share lies on one GPU: 4 GPUs hold 12 trials of 0.3, not 13
-        fits = [(cpus, gpus * math.floor(1 / share + 1e-9)) for cpus, gpus in resources.nodes]
+        fits = [(cpus, _shares(gpus, share)) for cpus, gpus in resources.nodes]
     else:
         fits = [(cpus, cpus) for cpus, _ in resources.nodes]
     fits = [(cpus, min(cpus, trials)) for cpus, trials in fits if min(cpus, trials) > 0]
@@ -69,7 +78,12 @@ def place(config: SearchConfig, options: Any, resources: Resources) -> Placement
     # with fewer trials than places each takes more cores, as many as the smallest node still gives to all its trials
     spread = -(-concurrent // len(fits))
     cpus = min(cpus // min(trials, spread) for cpus, trials in fits)
-    return Placement(concurrent, max(1, cpus), share, local=not options.address)
+    return Placement(concurrent, max(1, cpus), share, local=not options.address, limit=options.concurrent)
+
+
+def _shares(gpus: int, share: float) -> int:
+    """Trials on the GPUs of a node. A share lies on one GPU: 4 GPUs hold 12 trials of 0.3, not 13."""
+    return gpus * math.floor(1 / share + 1e-9)
 
 
 def trial_memory(config: SearchConfig) -> int:
@@ -181,6 +195,8 @@ def run(
     # it logs a traceback for every trial whose process died; the reason is in the ledger
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
+    # the searcher says how many trials there may be; Tune would start their processes one after another
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1000"
     # nobody reads the snapshots of Tune, and one that finds no room would end the search
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = str(10**9)
     os.environ["TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S"] = "0"
@@ -224,6 +240,7 @@ def run(
         abort_after=search.abort_after,
         max_failures=search.max_failures,
         nodes=living_nodes,
+        room=lambda: job.placement.room(resources_now()),
     )
     each = {"cpu": job.placement.cpus_per_trial, "gpu": job.placement.gpus_per_trial}
     watch = Watch(
@@ -252,7 +269,6 @@ def run(
                 search_alg=searcher,
                 scheduler=scheduler,
                 num_samples=-1,
-                max_concurrent_trials=job.placement.concurrent,
                 reuse_actors=True,
                 trial_dirname_creator=lambda trial: trial.config["trial_id"],
                 trial_name_creator=lambda trial: trial.config["trial_id"],

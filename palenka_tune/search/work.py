@@ -14,7 +14,7 @@ from palenka_tune.search.disk import FullDisk
 from palenka_tune.search.display import Display
 from palenka_tune.search.experiment import Experiment
 from palenka_tune.search.finish import Place
-from palenka_tune.search.ledger import ANCHORS, Ledger, anchor_values
+from palenka_tune.search.ledger import ANCHORS, TOTAL_STEPS, Ledger, anchor_values
 from palenka_tune.search.mlflow_observer import PARENT, MlflowObserver
 from palenka_tune.search.options import SearchOptions
 from palenka_tune.search.plan import flat, samples, tree
@@ -62,6 +62,8 @@ def carry_out(config: SearchConfig, options: SearchOptions, place: Place, study:
         job = tuning.Job(
             config, spec, folder, placement, bench.total_steps(experiment.recipe), place.prepared.store.vocabulary_size
         )
+        if study.user_attrs.get(TOTAL_STEPS) != job.total_steps:
+            study.set_user_attr(TOTAL_STEPS, job.total_steps)  # for who looks at the search from outside
         tags["palenka.teachers"] = " ".join(teacher.fingerprint for teacher in teachers)
         tracker.set_tags(PARENT, tags)
         observer = MlflowObserver(tracker, lambda proposal: flat(job.settings(proposal)), tags)

@@ -66,6 +66,12 @@ def held(
             remote.delete(key, patience=10.0)
 
 
+def is_held(remote: Remote, name: str) -> bool:
+    """Whether a process holds `name`, as far as one who only looks can tell: by the age of its claim."""
+    times = [changed for _, changed in remote.keys(f"{CLAIMS}/{name}").values()]
+    return bool(times) and time.time() - max(times) / 1e9 < 2 * LEASE_SECONDS
+
+
 def _content() -> bytes:
     return json.dumps({"host": _here(), "pid": os.getpid(), "at": time.time_ns()}).encode()
 

@@ -1,7 +1,7 @@
 """The copy of a remote storage on this node: the same paths below a scratch folder, kept in step file by file.
 
 Work always goes on in a local folder. With `--storage s3://bucket/folder` that folder is
-`$PALENKA_SCRATCH/s3%3A%2F%2Fbucket%2Ffolder`, whose name says where it belongs, so that a path alone tells any process
+`$PALENKA_SCRATCH/s3=3A=2F=2Fbucket=2Ffolder`, whose name says where it belongs, so that a path alone tells any process
 on any node what to publish and where to fetch it. Every function here does nothing for a path that is in no mirror.
 The scratch folder must be the same path on all nodes (on a cluster: a local disk).
 """
@@ -22,14 +22,15 @@ from palenka_tune.storage.remote import Remote
 
 SCRATCH = "PALENKA_SCRATCH"
 TRANSFERS = 8  # files in flight at a time
-_MIRROR = re.compile(r"(s3|gs|file)%3A%2F%2F.+")
+# `=` instead of `%`, which libraries decode when they meet it in a URL
+_MIRROR = re.compile(r"(s3|gs|file)=3A=2F=2F.+")
 
 
 def working_folder(storage: str | Path) -> Path:
     """The local folder of `storage`: itself, or the mirror of a URL. Raises `UserError` for a URL that cannot work."""
     if "://" not in str(storage):
         return Path(storage).expanduser().absolute()
-    return scratch() / quote(Remote.parse(str(storage)).url, safe="")
+    return scratch() / quote(Remote.parse(str(storage)).url, safe="").replace("%", "=")
 
 
 def scratch() -> Path:
@@ -50,7 +51,7 @@ def _split(path: str) -> tuple[Remote, str] | None:
     parts = Path(path).parts
     for number, part in enumerate(parts):
         if _MIRROR.fullmatch(part):
-            return Remote(unquote(part)), "/".join(parts[number + 1 :])
+            return Remote(unquote(part.replace("=", "%"))), "/".join(parts[number + 1 :])
     return None
 
 

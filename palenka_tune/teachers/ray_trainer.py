@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from palenka_tune.cluster.session import Resources, resources_now
 from palenka_tune.config.artifacts import build_once
 from palenka_tune.config.files import read_json
 from palenka_tune.config.recipe import Recipe
@@ -67,6 +68,16 @@ def plan(recipes: Sequence[Recipe], cpus: int, gpus: int, workers: int | None, u
     return Plan(at_once, count, max(1, share // count))
 
 
+def fitted(shared: Plan, resources: Resources, use_gpu: bool) -> Plan:
+    """The plan with no more cores for a worker than let all of them find a node: a worker lies on one of them, and of
+    three nodes of 5 cores none has 6."""
+    for cores in range(shared.cpus_per_worker, 1, -1):
+        places = sum(min(cpus // cores, gpus) if use_gpu else cpus // cores for cpus, gpus in resources.nodes)
+        if places >= shared.at_once * shared.workers:
+            return replace(shared, cpus_per_worker=cores)
+    return replace(shared, cpus_per_worker=1)
+
+
 def train_teachers(
     specs: Sequence[TeacherSpec],
     data: PreparedData,
@@ -87,16 +98,9 @@ def train_teachers(
     folders = [teacher_folder(storage, spec, data.fingerprint, dev_windows) for spec in specs]
     missing = {folder: spec for folder, spec in zip(folders, specs, strict=True) if not is_trained(folder)}
     if missing:
-        import ray
-
-        resources = ray.cluster_resources()
-        shared = plan(
-            [spec.recipe for spec in missing.values()],
-            int(resources.get("CPU", 1)),
-            int(resources.get("GPU", 0)),
-            workers,
-            use_gpu,
-        )
+        resources = resources_now()
+        recipes = [spec.recipe for spec in missing.values()]
+        shared = fitted(plan(recipes, resources.cpus, resources.gpus, workers, use_gpu), resources, use_gpu)
         trainings = [
             Training(folder, spec, _job(folder, spec, data, dev_windows), data.fingerprint, shared, use_gpu)
             for folder, spec in missing.items()
@@ -157,6 +161,8 @@ class Training:
         from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig, TrainingFailedError
         from ray.train.torch import TorchTrainer
 
+        from palenka_tune.teachers.ray_network import ClusterTorchConfig
+
         # Ray Train would restore its own record of an earlier run; the checkpoints beside it are the ones that count
         mirror.forget_folder(self.work / "ray")
         remote = mirror.remote_of(self.work)
@@ -164,6 +170,7 @@ class Training:
         trainer = TorchTrainer(
             _worker,
             train_loop_config={"job": self.job, "threads": self.shared.cpus_per_worker},
+            torch_config=ClusterTorchConfig(),
             scaling_config=ScalingConfig(
                 num_workers=self.shared.workers, use_gpu=self.use_gpu, resources_per_worker=resources
             ),

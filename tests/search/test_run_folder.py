@@ -196,6 +196,9 @@ def test_another_search_is_refused(begun):
         (["smoke", "--name", "used"], "add --resume to go on with that search"),
         (["--resume", "--name", "used", "--dry-run"], "do not go together"),
         (["--resume", "--name", "used"], "nothing was begun in"),
+        (["--resume-or-start"], "needs the --name of the search"),
+        (["--resume-or-start", "--name", "../up"], "cannot be a run's name"),
+        (["--resume-or-start", "--name", "used", "--dry-run"], "--resume do not go together"),  # it goes on with `used`
         (["smoke", "--study-storage", "postgresql://me:secret@host/db"], "was given with a password"),
         (["smoke", "--set", "search.stall_minutes=0"], "search.stall_minutes is 0"),
         (["smoke", "--set", "search.checkpoint_minutes=-1"], "search.checkpoint_minutes is -1"),
@@ -208,6 +211,12 @@ def test_mistakes_are_one_sentence_and_end_with_2(tmp_path, capsys, argv, messag
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1
     assert message in said[0]
+
+
+def test_resume_or_start_starts_what_was_not_begun(tmp_path, capsys):
+    argv = ["smoke", "--resume-or-start", "--name", "new", "--dry-run", "--storage", str(tmp_path)]
+    assert options.run(search.cli, argv) == 0
+    assert "trials" in capsys.readouterr().out
 
 
 def test_a_database_that_cannot_be_opened_leaves_the_name_free(tmp_path, capsys, monkeypatch):

@@ -70,6 +70,19 @@ def test_an_interrupted_trial_stays_open_for_the_next_process(make):
     assert make()[1].waiting == ["trial-0000"]
 
 
+def test_trials_begin_while_there_is_room(make):
+    room = [1]
+    searcher, ledger, _, _ = make(room=lambda: room[0])
+    assert isinstance(searcher.suggest("tune-1"), dict)
+    assert searcher.suggest("tune-2") is None
+    room[0] = 2  # a node has joined
+    assert isinstance(searcher.suggest("tune-2"), dict)
+    room[0] = 1  # and has left, with its trial
+    searcher.on_trial_complete("tune-2", result(7, interrupted=True, done=True))
+    assert searcher.suggest("tune-3") is None
+    assert ledger.running == ["trial-0000"]
+
+
 def test_a_trial_whose_ray_has_died_has_not_failed(make):
     searcher, ledger, _, _ = make(is_up=lambda: False)
     searcher.suggest("tune-1")

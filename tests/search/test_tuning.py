@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from palenka_tune.cluster.session import Resources
@@ -35,6 +37,24 @@ def test_a_cluster_without_a_place_is_refused():
     for nodes, gpus in (([(0, 0)], None), ([(8, 0)], 0.5)):
         with pytest.raises(PalenkaError, match="start workers"):
             place(resolve("smoke"), SearchOptions(gpus_per_trial=gpus), Resources(tuple(nodes)))
+
+
+@pytest.mark.parametrize(
+    ("now", "concurrent", "gpus", "expected"),
+    [
+        ([(0, 0), (2, 0)], None, None, 2),
+        ([(0, 0), (2, 0), (2, 0)], None, None, 4),  # a worker that joined late
+        ([(0, 0), (2, 0), (2, 0)], 3, None, 3),
+        ([(0, 0)], None, None, 1),  # all workers are gone: one trial waits for the next
+        ([(0, 0)], 3, None, 1),
+        ([(8, 1), (8, 4), (64, 0)], None, 0.5, 10),
+    ],
+)
+def test_nodes_that_come_and_go_change_how_many_trials_run(now, concurrent, gpus, expected):
+    start = [(0, 0), (2, 0)] if gpus is None else [(8, 1)]
+    options = SearchOptions(concurrent=concurrent, gpus_per_trial=gpus, address="auto")
+    placement = dataclasses.replace(place(resolve("smoke"), options, Resources(tuple(start))), cpus_per_trial=1)
+    assert placement.room(Resources(tuple(now))) == expected
 
 
 def test_a_gpu_is_shared_by_what_its_memory_holds():

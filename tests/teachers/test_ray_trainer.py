@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from palenka_tune.cluster.session import ray_session
+from palenka_tune.cluster.session import Resources, ray_session
 from palenka_tune.config.artifacts import open_artifact
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.data.prepare import PreparedData
 from palenka_tune.errors import PalenkaError, UserError
-from palenka_tune.teachers.ray_trainer import Plan, plan, train_teachers
+from palenka_tune.teachers.ray_trainer import Plan, fitted, plan, train_teachers
 from palenka_tune.teachers.spec import TeacherSpec, teacher_folder
 
 from .conftest import GPT2, LLAMA, RECIPE, train_here
@@ -44,6 +44,19 @@ def test_teachers_share_the_cluster(
     shared = plan(recipes, cpus, gpus, workers, use_gpu)
     assert shared == expected
     assert shared.at_once * shared.workers * shared.cpus_per_worker <= cpus
+
+
+@pytest.mark.parametrize(
+    ("nodes", "wanted", "use_gpu", "cores"),
+    [
+        ([(0, 0), (2, 0), (2, 0)], Plan(1, 2, 2), False, 2),
+        ([(5, 0)] * 3, Plan(1, 4, 3), False, 2),  # of 3 cores each, the fourth worker would wait for ever
+        ([(5, 0)] * 3, Plan(2, 4, 1), False, 1),
+        ([(64, 0), (8, 4)], Plan(1, 4, 18), True, 2),  # the cores of a node without a GPU serve no GPU
+    ],
+)
+def test_each_worker_fits_on_a_node(nodes: list[tuple[int, int]], wanted: Plan, use_gpu: bool, cores: int) -> None:
+    assert fitted(wanted, Resources(tuple(nodes)), use_gpu) == replace(wanted, cpus_per_worker=cores)
 
 
 @pytest.mark.parametrize(
