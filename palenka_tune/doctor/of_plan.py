@@ -205,6 +205,14 @@ def _bucket(facts: Facts) -> Finding:
             f"{listed(apart)} finds another {where}: it does not hold what the driver wrote",
             "give every node the same endpoint (AWS_ENDPOINT_URL)",
         )
+    closed = {name: probe.work for name, probe in facts.probes.items() if probe.work.error}
+    if closed:
+        disk = next(iter(closed.values()))
+        return Finding(
+            "fault",
+            f"{listed(list(closed))} cannot keep a copy of {where} in {disk.path}: {disk.error}",
+            "set PALENKA_SCRATCH to a folder that can be written on every node",
+        )
     seen = (
         f"the driver and {len(facts.probes)} node{'s' if len(facts.probes) > 1 else ''}"
         if facts.probes

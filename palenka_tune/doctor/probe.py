@@ -50,7 +50,12 @@ def examine(storage: str, work: str, marker: str) -> dict[str, Any]:
     session = _option(raylet, "session_dir") or _option(raylet, "session-dir") or _session(raylet)
     total, free = _memory()
     gpus, gpu_error = _gpus()
-    shared, mark = _bucket(storage, work, marker) if "://" in storage else _folder(storage, marker)
+    if "://" in storage:
+        with contextlib.suppress(OSError):  # the copy is made when it is needed
+            os.makedirs(work, mode=0o700, exist_ok=True)
+        shared, mark = _bucket(storage, work, marker)
+    else:
+        shared, mark = _folder(storage, marker)
     return {
         "versions": versions(),
         "memory_total": total,
@@ -58,7 +63,7 @@ def examine(storage: str, work: str, marker: str) -> dict[str, Any]:
         "gpus": gpus,
         "gpu_error": gpu_error,
         "storage": shared,
-        "work": _disk(work),
+        "work": _disk(work, try_it=True),
         "marker": mark,
         "temporary": _disk(session or tempfile.gettempdir()),
         "shared_memory": _disk("/dev/shm"),

@@ -20,6 +20,7 @@ def test_at_least_ten_faults_are_planted_over_many_checks():
     assert set(planted_faults.ALSO) <= set(planted_faults.FAULTS)
 
 
+@pytest.mark.cluster
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.entry

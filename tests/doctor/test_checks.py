@@ -159,6 +159,13 @@ CASES = {
         "10.0.0.2 cannot read and write s3://lab/runs: ACCESS_DENIED",
         "credentials",
     ),
+    "no scratch": (
+        "storage",
+        {"storage": BUCKET, "nodes": spoilt(work=Disk("scratch", error="Permission denied"))},
+        "fault",
+        "10.0.0.2 cannot keep a copy of s3://lab/runs in scratch: Permission denied",
+        "PALENKA_SCRATCH",
+    ),
     "another bucket": (
         "storage",
         {"storage": BUCKET, "nodes": spoilt(marker="another")},

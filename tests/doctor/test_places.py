@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from palenka_tune.doctor import probe
 from palenka_tune.doctor.places import storage_probe
 from palenka_tune.errors import UserError
 
@@ -45,6 +46,18 @@ def test_a_bucket_is_marked(tmp_path, monkeypatch):
         with storage_probe("s3://missing/runs") as mark:
             assert mark.storage.error
             assert mark.content is None
+
+
+def test_a_node_finds_the_mark_in_a_shared_file_system_given_by_url(tmp_path, monkeypatch):
+    monkeypatch.setenv("PALENKA_SCRATCH", str(tmp_path / "driver"))
+    shared = tmp_path / "shared"
+    with storage_probe(f"file://{shared}") as mark:
+        found = probe.examine(mark.storage.path, str(tmp_path / "node"), mark.name)
+        assert (found["marker"], found["storage"]["error"], found["work"]["error"]) == (mark.content, None, None)
+        elsewhere = probe.examine(f"file://{tmp_path}/other", str(tmp_path / "node"), mark.name)
+        assert elsewhere["marker"] is None
+        assert elsewhere["storage"]["error"]
+    assert [path for path in shared.rglob("*") if path.is_file()] == []
 
 
 def test_a_url_that_cannot_work_is_refused():
