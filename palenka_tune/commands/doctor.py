@@ -81,9 +81,7 @@ def cli(argv: Sequence[str]) -> int:
     report = main(config, options)
     if args.json:
         write_json(args.json, report.as_json())
-    lines = report.lines()
-    if args.quiet:
-        lines = [line for line in lines if line[0] in "✗!"] or lines[-1:]
+    lines = report.lines(bad_only=args.quiet)
     encoding = sys.stdout.encoding or "utf-8"  # a terminal of another age gets what it can show
     print("\n".join(lines).encode(encoding, "replace").decode(encoding))
     return 0 if report.healthy else 1

@@ -71,8 +71,12 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Probe:
-    """What a node says of itself. `clock` is how many seconds its clock is ahead of the driver's, known to within
-    `clock_error`. `marker` is what it read from the driver's file in the storage (None: it found none)."""
+    """What a node says of itself.
+
+    `clock` is how many seconds its clock is ahead of the driver's, known to within `clock_error`. `marker` is what it
+    read from the driver's file in the storage (None: it found none), `work` the folder where caches lie: the storage,
+    or this node's copy of a bucket.
+    """
 
     versions: Mapping[str, str | None] = field(default_factory=dict)
     memory_total: int = 0
@@ -80,6 +84,7 @@ class Probe:
     gpus: tuple[Gpu, ...] = ()
     gpu_error: str | None = None
     storage: Disk = field(default_factory=lambda: Disk("?"))
+    work: Disk = field(default_factory=lambda: Disk("?"))
     marker: str | None = None
     temporary: Disk = field(default_factory=lambda: Disk("?"))
     shared_memory: Disk = field(default_factory=lambda: Disk("/dev/shm"))
@@ -93,7 +98,7 @@ class Probe:
     def of(plain: Mapping[str, Any]) -> Probe:
         """From what `probe.examine` returned."""
         known = dict(plain)
-        for name in ("storage", "temporary", "shared_memory"):
+        for name in ("storage", "work", "temporary", "shared_memory"):
             known[name] = Disk(**known[name])
         known["gpus"] = tuple(Gpu(**gpu) for gpu in known["gpus"])
         known["listeners"] = tuple(Listener(**listener) for listener in known["listeners"])

@@ -21,19 +21,21 @@ from palenka_tune.doctor import probe
 from palenka_tune.doctor.facts import Node, Probe
 from palenka_tune.errors import PalenkaError
 
-NODE_SECONDS = 20.0  # for a node to answer
+NODE_SECONDS = 30.0  # for a node to answer
 ATTACH_SECONDS = 40.0  # for the driver to be let in, or for Ray to start here
 CLOCK_READINGS = 3
 
 Survey = tuple[tuple[Node, ...] | None, tuple[float, float] | None, str]
 
 
-def ask(address: str | None, storage: str, marker: str, *, node_seconds: float = NODE_SECONDS) -> Callable[[], Survey]:
+def ask(
+    address: str | None, storage: str, work: str, marker: str, *, node_seconds: float = NODE_SECONDS
+) -> Callable[[], Survey]:
     """Begin to ask every node of the cluster at `address` (None: a Ray that is started here).
 
     The function that is returned waits and gives (nodes, free CPU cores and GPUs, ""), or (None, None, the reason).
     """
-    task = {"address": address, "storage": storage, "marker": marker, "seconds": node_seconds}
+    task = {"address": address, "storage": storage, "work": work, "marker": marker, "seconds": node_seconds}
     folder = tempfile.TemporaryDirectory(prefix="palenka_doctor-")
     job, answer, errors = (Path(folder.name) / name for name in ("job.json", "answer.json", "errors"))
     job.write_text(json.dumps(task))
@@ -74,7 +76,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             process.wait()
 
 
-def survey(address: str | None, storage: str, marker: str, seconds: float) -> dict[str, Any]:
+def survey(address: str | None, storage: str, work: str, marker: str, seconds: float) -> dict[str, Any]:
     """In the process of its own: attach, ask all nodes at once, and return plain data."""
     with ray_session(address):
         import ray
@@ -89,7 +91,7 @@ def survey(address: str | None, storage: str, marker: str, seconds: float) -> di
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             prober = ray.remote(num_cpus=0, max_restarts=0, scheduling_strategy=there)(probe.Prober).remote()
             probers[node["NodeID"]] = prober
-            asked[node["NodeID"]] = prober.examine.remote(storage, marker)
+            asked[node["NodeID"]] = prober.examine.remote(storage, work, marker)
         ray.wait(list(asked.values()), num_returns=len(asked), timeout=seconds)
         names = _names(listed)
         found = []
@@ -145,7 +147,7 @@ def main(job: Path, answer: Path) -> int:
     """Do what `job` says and write what came of it to `answer`."""
     task = json.loads(job.read_text())
     try:
-        found = survey(task["address"], task["storage"], task["marker"], task["seconds"])
+        found = survey(**task)
     except PalenkaError as error:
         found = {"error": str(error)}
     except Exception as error:  # Ray says what is wrong by many exceptions

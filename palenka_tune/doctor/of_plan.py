@@ -15,7 +15,6 @@ from palenka_tune.doctor.of_cluster import listed
 from palenka_tune.errors import PalenkaError
 from palenka_tune.search import tuning
 from palenka_tune.search.tuning import Placement
-from palenka_tune.storage.mirror import shown
 
 PROCESS_BYTES = 0.8e9  # of a trial's process before it has a model: Python, torch, transformers, Ray
 NETWORK = ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "lustre", "glusterfs", "ceph", "fuse.ceph", "beegfs")
@@ -41,14 +40,15 @@ def places(facts: Facts) -> Finding | None:
     if placement is None:
         share = options.gpus_per_trial or 0.0
         each = f"{share:g} GPU" if share else "1 CPU core"
-        found = f"{plan.trials} trials × {each} asked, {has}"
+        asked = f"{plan.trials} trials × {each} asked"
         if share and not gpus:
             fix = "start workers with GPUs (ray start --num-gpus), or leave out --gpus-per-trial to train on CPU cores"
         elif share:
             fix = "start the nodes that have GPUs with CPU cores too (ray start --num-cpus): a trial needs one"
+            return Finding("fault", f"{asked}, and no node that has a GPU has a CPU core ({has})", fix)
         else:
             fix = "start workers with CPU cores (ray start --address HEAD:PORT --num-cpus N): all there are have none"
-        return Finding("fault", found + (f", none on a node with a free core: {has}" if share and gpus else ""), fix)
+        return Finding("fault", f"{asked}, {has}", fix)
     runs = f"{plan.trials} trials, {placement.describe()}"
     if options.concurrent and placement.concurrent < options.concurrent:
         return Finding(
@@ -57,7 +57,9 @@ def places(facts: Facts) -> Finding | None:
             f"start more workers, or give --concurrent {placement.concurrent}",
         )
     if placement.gpus_per_trial == 0 and gpus == 0 and plan.config.experiment.scale == "poster":
-        return Finding("warning", f"{runs}: the poster's models on CPU cores take months", "start workers with GPUs")
+        return Finding(
+            "warning", f"{runs}: the poster's scale is made for GPUs, and there are none", "start workers with GPUs"
+        )
     if facts.free is not None:
         free_cores, free_gpus = facts.free
         need = placement.gpus_per_trial
@@ -149,25 +151,20 @@ def _main_memory(facts: Facts, placement: Placement) -> Finding:
 
 def storage(facts: Facts) -> Finding:
     """Whether the driver and every node can write to the storage, and whether it is one and the same."""
-    where = shown(facts.storage.path)
-    remote = "://" in where
+    where = facts.storage.path
     if facts.storage.error:
         return Finding(
             "fault",
             f"--storage {where} cannot be written by the driver: {facts.storage.error}",
-            "give a folder that you may write to and that every node sees, or a bucket that your credentials open",
+            "give a folder that you may write to and every node sees, or a bucket whose credentials are in the "
+            "environment",
         )
+    if "://" in where:
+        return _bucket(facts)
     apart = [name for name, probe in facts.probes.items() if probe.marker != facts.marker]
     if apart:
         missing = facts.probes[apart[0]].storage.error
         how = f"there {missing}" if missing else "the folder there is another one"
-        if remote:
-            return Finding(
-                "fault",
-                f"{listed(apart)} does not find in {where} what the driver wrote",
-                "give that node the bucket's address and credentials in its environment, before Ray starts there "
-                "(AWS_PROFILE, AWS_ENDPOINT_URL, a role of the machine), and the network to it",
-            )
         return Finding(
             "fault",
             f"{listed(apart)} does not find in {where} what the driver wrote: {how}",
@@ -177,19 +174,51 @@ def storage(facts: Facts) -> Finding:
     if closed:
         return Finding(
             "fault",
-            f"{listed(closed)} can read {where} but not write to "
-            f"{facts.probes[closed[0]].storage.path if remote else 'it'}: {facts.probes[closed[0]].storage.error}",
-            "set PALENKA_SCRATCH to a folder that can be written on every node"
-            if remote
-            else "mount it writable there, for the user that runs Ray",
+            f"{listed(closed)} can read {where} but not write to it: {facts.probes[closed[0]].storage.error}",
+            "mount it writable there, for the user that runs Ray",
         )
-    kind = f" ({facts.storage.kind})" if facts.storage.kind and not remote else ""
+    kind = f" ({facts.storage.kind})" if facts.storage.kind else ""
     seen = (
         f"the driver and {len(facts.probes)} node{'s' if len(facts.probes) > 1 else ''}"
         if facts.probes
         else "the driver"
     )
     return Finding("ok", f"{where}{kind} is written and read by {seen}")
+
+
+def _bucket(facts: Facts) -> Finding:
+    """The storage, where it is no folder."""
+    where = facts.storage.path
+    shut = {name: probe.storage.error for name, probe in facts.probes.items() if probe.storage.error}
+    if shut:
+        first = next(iter(shut))
+        return Finding(
+            "fault",
+            f"{listed(list(shut))} cannot read and write {where}: {shut[first]}",
+            "give that node the driver's credentials, endpoint and way there (a role of the machine, or AWS_PROFILE, "
+            "AWS_ENDPOINT_URL, ... in the environment in which Ray is started)",
+        )
+    apart = [name for name, probe in facts.probes.items() if probe.marker != facts.marker]
+    if apart:
+        return Finding(
+            "fault",
+            f"{listed(apart)} finds another {where}: it does not hold what the driver wrote",
+            "give every node the same endpoint (AWS_ENDPOINT_URL)",
+        )
+    closed = {name: probe.work for name, probe in facts.probes.items() if probe.work.error}
+    if closed:
+        disk = next(iter(closed.values()))
+        return Finding(
+            "fault",
+            f"{listed(list(closed))} cannot keep a copy of {where} in {disk.path}: {disk.error}",
+            "set PALENKA_SCRATCH to a folder that can be written on every node",
+        )
+    seen = (
+        f"the driver and {len(facts.probes)} node{'s' if len(facts.probes) > 1 else ''}"
+        if facts.probes
+        else "the driver"
+    )
+    return Finding("ok", f"{where} is written and read by {seen}")
 
 
 def cache(facts: Facts) -> Finding:
@@ -204,12 +233,12 @@ def cache(facts: Facts) -> Finding:
     if plan.cache_bytes is None:
         return Finding("ok", "the search keeps no teachers' outputs")
     budget = plan.config.experiment.cache.budget_gb
-    disks = {"the driver": facts.storage} | {name: probe.storage for name, probe in facts.probes.items()}
+    disks = {"the driver": facts.storage} | {name: probe.work for name, probe in facts.probes.items()}
     tightest = min(disks, key=lambda name: disks[name].free)
     room = FREE_SHARE * disks[tightest].free
     most = room if budget is None else min(room, 1e9 * budget)
     whole, least = plan.cache_bytes
-    where = f"{gigabytes(disks[tightest].free)} are free in {facts.storage.path} as {tightest} sees it"
+    where = f"{gigabytes(disks[tightest].free)} are free {_in_work(facts)} as {tightest} sees it"
     where += "" if budget is None else f", and the budget is {budget:g} GB"
     if least > most:
         return Finding(
@@ -225,6 +254,13 @@ def cache(facts: Facts) -> Finding:
             "free space, or be content with lower ranks of the hidden states",
         )
     return Finding("ok", f"the teachers' cache takes at most {gigabytes(whole)}, and {where}")
+
+
+def _in_work(facts: Facts) -> str:
+    """Where caches lie, in words."""
+    if "://" not in facts.storage.path:
+        return f"in {facts.storage.path}"
+    return f"for the copy of {facts.storage.path} (PALENKA_SCRATCH)"
 
 
 def study(facts: Facts) -> Finding:

@@ -18,6 +18,7 @@ import socket
 import struct
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,39 +27,44 @@ from typing import Any
 PACKAGES = ("ray", "torch", "transformers", "tokenizers", "optuna", "mlflow", "pyarrow")
 OURS = "palenka_tune"
 GPU_SECONDS = 10.0
+STORE_SECONDS = 12.0
 
 
 class Prober:
     """The actor on a node; `clock` answers at once, once the process is there."""
 
-    def examine(self, storage: str, marker: str) -> dict[str, Any]:
+    def examine(self, storage: str, work: str, marker: str) -> dict[str, Any]:
         """Everything but the clock; the fields are those of `facts.Probe`."""
-        return examine(storage, marker)
+        return examine(storage, work, marker)
 
     def clock(self) -> float:
         """Seconds since 1970 by this node's clock."""
         return time.time()
 
 
-def examine(storage: str, marker: str) -> dict[str, Any]:
-    """Look around; `storage` is the folder that all nodes should share, or that of a node's copy, and `marker` the name
-    of the file that the driver left in it, or its URL."""
-    if "://" in marker:  # the copy is made when it is needed
-        with contextlib.suppress(OSError):
-            os.makedirs(storage, mode=0o700, exist_ok=True)
+def examine(storage: str, work: str, marker: str) -> dict[str, Any]:
+    """Look around; `storage` is the folder or the bucket that all nodes should share, `marker` the file that the driver
+    left in it, `work` the folder in which a node keeps what it needs of it."""
     processes = dict(_processes())
     raylet = processes.get(os.getppid(), [])
     session = _option(raylet, "session_dir") or _option(raylet, "session-dir") or _session(raylet)
     total, free = _memory()
     gpus, gpu_error = _gpus()
+    if "://" in storage:
+        with contextlib.suppress(OSError):  # the copy is made when it is needed
+            os.makedirs(work, mode=0o700, exist_ok=True)
+        shared, mark = _bucket(storage, work, marker)
+    else:
+        shared, mark = _folder(storage, marker)
     return {
         "versions": versions(),
         "memory_total": total,
         "memory_free": free,
         "gpus": gpus,
         "gpu_error": gpu_error,
-        "storage": _disk(storage, try_it=True),
-        "marker": _read(Path(storage) / marker, marker),
+        "storage": shared,
+        "work": _disk(work, try_it=True),
+        "marker": mark,
         "temporary": _disk(session or tempfile.gettempdir()),
         "shared_memory": _disk("/dev/shm"),
         "listeners": _listeners(processes, os.path.basename(session) if session else None, os.getppid()),
@@ -158,17 +164,39 @@ def file_system(path: Path) -> str:
     return kind
 
 
-def _read(path: Path, url: str = "") -> str | None:
-    """The mark at `path`, or at a URL with the means of this node."""
-    try:
-        if "://" not in url:
-            return path.read_text(encoding="utf-8")
-        from palenka_tune.storage.remote import Remote
+def _folder(storage: str, marker: str) -> tuple[dict[str, Any], str | None]:
+    """The folder, and what the driver's file in it says."""
+    mark = None
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        mark = (Path(storage) / marker).read_text(encoding="utf-8")
+    return _disk(storage, try_it=True), mark
 
-        folder, _, name = url.rpartition("/")
-        return (Remote(folder).read(name, patience=0.0) or b"").decode() or None
-    except Exception:  # whatever a store, or another version of ours, raises: this node does not see the mark
-        return None
+
+def _bucket(storage: str, work: str, marker: str) -> tuple[dict[str, Any], str | None]:
+    """The same of a bucket, into which a file of this node's own is put, and removed."""
+    found: dict[str, str] = {}
+
+    def ask() -> None:
+        try:
+            from pyarrow import fs
+
+            files, base = fs.FileSystem.from_uri(storage)
+            with files.open_input_stream(f"{base.rstrip('/')}/{marker}") as stream:
+                found["mark"] = bytes(stream.read()).decode()
+            own = f"{base.rstrip('/')}/{marker}-{os.getpid()}-{socket.gethostname()}"
+            with files.open_output_stream(own) as stream:
+                stream.write(b"doctor")
+            files.delete_file(own)
+            found["done"] = "yes"
+        except Exception as error:  # of a store, its client, or a pyarrow that is missing
+            found["error"] = str(error).strip().partition("\n")[0] or type(error).__name__
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(STORE_SECONDS)
+    late = None if "done" in found else f"it does not answer within {STORE_SECONDS:.0f} s"
+    disk = {**_disk(work), "path": storage, "error": found.get("error", late), "kind": "object store"}
+    return disk, found.get("mark")
 
 
 def _processes() -> Iterator[tuple[int, list[str]]]:

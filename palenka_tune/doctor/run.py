@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from palenka_tune.cluster.session import protect
-from palenka_tune.data import prepare as data
+from palenka_tune.data import hub
+from palenka_tune.data.corpus import open_corpus
+from palenka_tune.data.prepare import BABYTALK
 from palenka_tune.doctor import access, nodes, places, probe, services
 from palenka_tune.doctor.checks import CHECKS
 from palenka_tune.doctor.facts import Facts, Finding
@@ -20,7 +22,6 @@ from palenka_tune.doctor.plan import plan_of
 from palenka_tune.errors import UserError
 from palenka_tune.search.config import SearchConfig
 from palenka_tune.search.options import SearchOptions
-from palenka_tune.storage.mirror import working_folder
 from palenka_tune.tracking.store import redact
 
 MARKS = {"ok": "✓", "warning": "!", "fault": "✗"}
@@ -42,11 +43,13 @@ class Report:
     def count(self, state: str) -> int:
         return sum(finding.state == state for finding in self.findings.values())
 
-    def lines(self) -> list[str]:
-        """For a person: a mark, the check, what was found, and the fix below it."""
+    def lines(self, *, bad_only: bool = False) -> list[str]:
+        """For a person: a mark, the check, what was found, and the fix below it; `bad_only` leaves out what is good."""
         width = max(map(len, CHECKS))
-        lines = [f"doctor: {self.subject}"]
+        lines = [] if bad_only else [f"doctor: {self.subject}"]
         for name, finding in self.findings.items():
+            if bad_only and finding.state == "ok":
+                continue
             lines.append(f"{MARKS[finding.state]} {name:<{width}}  {finding.found}")
             if finding.fix:
                 lines.append(f"  {'':<{width}}  → {finding.fix}")
@@ -78,14 +81,17 @@ def examine(config: SearchConfig, options: SearchOptions) -> Report:
         raise UserError(f"--concurrent is {options.concurrent}; it must be 1 or more")
     access.check_address(options.address)
     services.study_url(options.study_storage)
-    data.check(config.experiment.data)
+    source = config.experiment.data.source
+    if hub.is_dataset_id(source):
+        hub.require_datasets(source)
+    elif source != BABYTALK:
+        open_corpus(source)  # the search reads every byte of it; that takes longer than all of this
     plan = plan_of(config, options)
     protect(options.address)
-    storage = working_folder(options.storage)
     with places.storage_probe(options.storage) as mark:
         way = access.reach(options.address)
-        asking = None if way.refused else nodes.ask(options.address, str(storage), mark.name)
-        study, mlflow = services.study(options.study_storage, storage), services.mlflow(storage)
+        asking = None if way.refused else nodes.ask(options.address, mark.storage.path, str(mark.work), mark.name)
+        study, mlflow = services.study(options.study_storage, mark.work), services.mlflow(mark.work)
         found, free, reason = asking() if asking else (None, None, "")
     if reason:
         way = dataclasses.replace(way, refused=reason)

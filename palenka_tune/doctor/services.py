@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from palenka_tune.doctor.facts import Service
+from palenka_tune.doctor.limits import within
 from palenka_tune.search.run_folder import STUDY_STORAGE, study_url
+from palenka_tune.storage.mirror import shown
 from palenka_tune.tracking.store import brief, connect, redact
 
 CONNECT_SECONDS = 5
@@ -29,7 +30,7 @@ def study(given: str | None, storage: Path) -> Service:
     """The database of the study, or its file; raises `UserError` for a URL that a search refuses."""
     url = study_url(given)
     if url is None:
-        return Service("the study", f"a file in the run's folder in {storage}")
+        return Service("the study", f"a file in the run's folder in {shown(storage)}")
     option = "--study-storage" if given else STUDY_STORAGE
     return _ask("the study's database", url, option, lambda: _database(url))
 
@@ -55,26 +56,15 @@ def _ask(name: str, url: str, option: str, action: Callable[[], Any]) -> Service
     """Run `action` within a time limit; what it raises is why the service cannot be used."""
     scheme = _scheme(url)
     file = url.partition(":///")[2].partition("?")[0] if scheme == "sqlite" else None
-    raised: list[BaseException] = []
-    done = threading.Event()
-
-    def run() -> None:
-        try:
-            action()
-        except Exception as error:  # a driver may raise anything
-            raised.append(error)
-        done.set()
-
-    threading.Thread(target=run, daemon=True).start()
     fix = f"{START} {option}"
     error = None
-    if not done.wait(SERVICE_SECONDS):
-        error = f"it does not answer within {SERVICE_SECONDS:.0f} s"
-    elif raised and isinstance(raised[0], ImportError):
-        error = f"its driver {raised[0].name or brief(raised[0])} is missing here"
+    try:
+        within(SERVICE_SECONDS, action)
+    except ImportError as missing:
+        error = f"its driver {missing.name or brief(missing)} is missing here"
         fix = f"run: pip install 'palenka-tune[{DRIVERS.get(scheme, scheme)}]'"
-    elif raised:
-        error = _reason(raised[0])
+    except Exception as problem:  # a driver may raise anything
+        error = _reason(problem)
         if any(word in error.lower() for word in ("password", "401", "403", "access denied", "role ", "authenti")):
             fix = f"give a user and password that it knows ({option}, PGPASSWORD or MLFLOW_TRACKING_PASSWORD)"
         elif "does not exist" in error:

@@ -8,7 +8,9 @@ them stands a cluster without a fault, on which the doctor ends 0. All of it hap
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -22,8 +24,34 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster.sealed import ROOT, RayNodes, enter, mount_tmpfs
+from tests.support.s3 import s3_server
 
-FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+CLOCK = """
+#define _GNU_SOURCE
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+#define AHEAD 3600
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    int failed = syscall(SYS_clock_gettime, clock, now);
+    if (!failed && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) now->tv_sec += AHEAD;
+    return failed;
+}
+int gettimeofday(struct timeval *restrict now, void *restrict zone) {
+    struct timespec known;
+    clock_gettime(CLOCK_REALTIME, &known);
+    now->tv_sec = known.tv_sec;
+    now->tv_usec = known.tv_nsec / 1000;
+    return 0;
+}
+time_t time(time_t *out) {
+    struct timespec known;
+    clock_gettime(CLOCK_REALTIME, &known);
+    if (out) *out = known.tv_sec;
+    return known.tv_sec;
+}
+"""
 PASSWORD = "not-to-be-printed"  # in a URL; the doctor must not say it
 
 
@@ -77,6 +105,12 @@ class Fault:
     worker: bool = True
 
 
+def wrong_endpoint(room: Room) -> None:
+    """The storage is a bucket, and the worker was given another endpoint, where nobody answers."""
+    room.arguments["--storage"] = "s3://palenka/runs"
+    room.cluster.worker("127.0.0.2", environment={"AWS_ENDPOINT_URL": "http://127.0.0.1:5997"})
+
+
 def wrong_port(room: Room) -> None:
     room.arguments["--address"] = "127.0.0.1:6399"
 
@@ -86,6 +120,12 @@ def wrong_token(room: Room) -> None:
 
 
 def gpus_asked(room: Room) -> None:
+    room.arguments["--gpus-per-trial"] = "0.5"
+
+
+def gpu_in_name_only(room: Room) -> None:
+    """The worker is started with a GPU that it has not."""
+    room.cluster.worker("127.0.0.2", gpus=1)
     room.arguments["--gpus-per-trial"] = "0.5"
 
 
@@ -117,9 +157,11 @@ def other_release(room: Room) -> None:
 
 
 def other_clock(room: Room) -> None:
-    """The worker's clock is an hour ahead."""
-    clock = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": "+3600s"}
-    room.cluster.worker("127.0.0.2", environment=clock)
+    """The worker's clock is an hour ahead: its processes are given another time of day by the C library."""
+    source, library = room.folder / "clock.c", room.folder / "clock.so"
+    source.write_text(CLOCK)
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(source)], check=True)
+    room.cluster.worker("127.0.0.2", environment={"LD_PRELOAD": str(library)})
 
 
 def small_disk(room: Room) -> None:
@@ -142,12 +184,18 @@ FAULTS = {
     "Ray does not answer at the address": Fault(wrong_port, "ray", "nothing answers there", "--address HOST:PORT"),
     "another token": Fault(wrong_token, "ray", "it refuses this token", "RAY_AUTH_TOKEN"),
     "GPUs where there are none": Fault(gpus_asked, "places", "× 0.5 GPU asked", "leave out --gpus-per-trial"),
+    "a GPU that Ray counts and is not there": Fault(
+        gpu_in_name_only, "memory", "Ray counts 1 GPUs on 127.0.0.2, and none answers", "nvidia-smi", worker=False
+    ),
     "a head without cores and no worker": Fault(
         nothing, "nodes", "no worker has joined", "ray start --address", head_cpus=0, worker=False
     ),
     "a batch that fits no memory": Fault(large_batch, "memory", "are free there", "recipe.accumulate"),
     "storage read-only on a node": Fault(read_only, "storage", "127.0.0.2 can read", "mount it writable", worker=False),
     "storage not shared": Fault(own_folder, "storage", "the folder there is another one", "mount the", worker=False),
+    "a bucket that a node does not reach": Fault(
+        wrong_endpoint, "storage", "127.0.0.2 cannot read and write s3://", "credentials, endpoint", worker=False
+    ),
     "the study's database is away": Fault(database_away, "study", "refused", "start it, or correct"),
     "MLflow is away": Fault(mlflow_away, "mlflow", "refused", "start it, or correct"),
     "another release on a node": Fault(
@@ -168,7 +216,7 @@ FAULTS = {
     ),
 }
 # with these, other checks see a fault too, and they are right
-ALSO = {"a head without cores and no worker": {"places"}, "a node that is frozen": set()}
+ALSO = {"a head without cores and no worker": {"places"}}
 
 
 def planted(fault: Fault | None, folder: Path) -> tuple[int, dict[str, Any], str, float]:
@@ -176,7 +224,11 @@ def planted(fault: Fault | None, folder: Path) -> tuple[int, dict[str, Any], str
     token = secrets.token_hex(32) if fault is None or fault.token else None
     room = Room(folder, RayNodes(folder / "ray", 6379, token))
     room.storage.mkdir(parents=True)
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(room.cluster.stop_all)
+        if fault is not None and fault.plant is wrong_endpoint:
+            logging.getLogger("werkzeug").setLevel(logging.ERROR)
+            room.cluster.environment |= stack.enter_context(s3_server())
         if fault is None:
             room.cluster.head()
             room.cluster.worker("127.0.0.2")
@@ -186,8 +238,6 @@ def planted(fault: Fault | None, folder: Path) -> tuple[int, dict[str, Any], str
                 room.cluster.worker("127.0.0.2")
             fault.plant(room)
         return room.doctor()
-    finally:
-        room.cluster.stop_all()
 
 
 def experiment(folder: Path, only: Sequence[str]) -> dict[str, Any]:
@@ -201,8 +251,10 @@ def experiment(folder: Path, only: Sequence[str]) -> dict[str, Any]:
     for number, (name, fault) in enumerate(FAULTS.items()):
         if only and name not in only:
             continue
-        if fault.plant is other_clock and not FAKETIME.exists():
-            print(f"left out, as libfaketime is not installed: {name}", flush=True)
+        if (fault.plant is other_clock and not shutil.which("cc")) or (
+            fault.plant is gpu_in_name_only and shutil.which("nvidia-smi")
+        ):
+            print(f"left out, as it cannot be planted here (no C compiler, or a real GPU): {name}", flush=True)
             continue
         code, report, said, seconds = planted(fault, folder / f"fault{number}")
         faults = {each["check"]: each for each in report.get("findings", []) if each["state"] == "fault"}

@@ -68,10 +68,16 @@ class RayNodes:
         self._start("127.0.0.1", cpus, argv, {}, ())
 
     def worker(
-        self, host: str, *, cpus: int = 1, environment: Mapping[str, str] | None = None, before: Sequence[str] = ()
+        self,
+        host: str,
+        *,
+        cpus: int = 1,
+        gpus: int = 0,
+        environment: Mapping[str, str] | None = None,
+        before: Sequence[str] = (),
     ) -> None:
         """Start a worker; the shell commands `before` come first, in a mount namespace of its own."""
-        self._start(host, cpus, [f"--address={self.address}"], environment or {}, before)
+        self._start(host, cpus, [f"--address={self.address}", f"--num-gpus={gpus}"], environment or {}, before)
 
     def _start(
         self, host: str, cpus: int, argv: Sequence[str], environment: Mapping[str, str], before: Sequence[str]

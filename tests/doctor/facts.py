@@ -18,6 +18,7 @@ PROBE = Probe(
     memory_free=60 * 10**9,
     gpus=(Gpu("A10G", 24 * 10**9),),
     storage=STORAGE,
+    work=STORAGE,
     marker="mark",
     temporary=Disk("session", free=10**11, total=2 * 10**11),
     shared_memory=Disk("/dev/shm", free=3 * 10**10, total=3 * 10**10),

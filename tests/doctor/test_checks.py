@@ -35,6 +35,7 @@ def lost(node, reason=""):
     return dataclasses.replace(node, alive=False, probe=None, died_of=reason)
 
 
+BUCKET = Disk("s3://lab/runs", free=10**12, total=10**12, kind="object store")
 EVERYWHERE = Listener("gcs_server", "0.0.0.0", 6379)
 AUTOSCALER = dataclasses.replace(PROBE, autoscaler=({"name": "gpu", "most": 8, "resources": {"GPU": 1}},))
 
@@ -91,7 +92,7 @@ CASES = {
         "places",
         {"nodes": (HEAD, dataclasses.replace(WORKERS[0], cpus=0)), "options": {"gpus_per_trial": 0.5}},
         "fault",
-        "none on a node with a free core",
+        "no node that has a GPU has a CPU core",
         "with CPU cores too",
     ),
     "too many": (
@@ -151,9 +152,30 @@ CASES = {
         "can read /nfs/runs but not write to it: Read-only file system",
         "mount it writable",
     ),
+    "bucket": (
+        "storage",
+        {"storage": BUCKET, "nodes": spoilt(storage=dataclasses.replace(BUCKET, error="ACCESS_DENIED"))},
+        "fault",
+        "10.0.0.2 cannot read and write s3://lab/runs: ACCESS_DENIED",
+        "credentials",
+    ),
+    "no scratch": (
+        "storage",
+        {"storage": BUCKET, "nodes": spoilt(work=Disk("scratch", error="Permission denied"))},
+        "fault",
+        "10.0.0.2 cannot keep a copy of s3://lab/runs in scratch: Permission denied",
+        "PALENKA_SCRATCH",
+    ),
+    "another bucket": (
+        "storage",
+        {"storage": BUCKET, "nodes": spoilt(marker="another")},
+        "fault",
+        "10.0.0.2 finds another s3://lab/runs",
+        "AWS_ENDPOINT_URL",
+    ),
     "disk": (
         "cache",
-        {"nodes": spoilt(storage=dataclasses.replace(STORAGE, free=10**6))},
+        {"nodes": spoilt(work=dataclasses.replace(STORAGE, free=10**6))},
         "fault",
         "as 10.0.0.2 sees",
         "larger disk",
