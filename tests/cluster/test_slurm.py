@@ -80,12 +80,7 @@ def trial():
         yield made
 
 
-SHORT = ("signalled",)  # stopped in mid-search, submitted again, finished
-long = pytest.mark.skipif("PALENKA_LONG" not in os.environ, reason="minutes more; set PALENKA_LONG=1 to run it")
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=on_slurm if name in SHORT else [*on_slurm, long]) for name in CASES]
-)
+@pytest.mark.skipif("PALENKA_LONG" not in os.environ, reason="minutes each; set PALENKA_LONG=1 to run them")
+@pytest.mark.parametrize("name", [pytest.param(name, marks=on_slurm) for name in CASES])
 def test_on_a_real_slurm(trial, name):
     assert CASES[name](trial) == {**ALWAYS, **EXPECTED[name]}
