@@ -96,7 +96,10 @@ def reading(url: str | None) -> Iterator[None]:
     except Exception as error:
         if url is None:
             raise
-        raise PalenkaError(f"the study storage {redact(url)} cannot be read: {brief(error)}") from None
+        # Optuna wraps what a database says in words of its own
+        raise PalenkaError(
+            f"the study storage {redact(url)} cannot be read: {brief(error.__cause__ or error)}"
+        ) from None
 
 
 def _load(name: str, storage: BaseStorage) -> optuna.Study | None:

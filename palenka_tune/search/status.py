@@ -277,6 +277,8 @@ def _state(
     said = {"stopped": "it was asked to stop", "failed": "it ended with an error"}
     if writer.holds is False:
         nobody = f"{writer.describe()} does not hold the lock of its folder any more"
+        if writer.pid is None:
+            nobody = "no process has the lock of its folder"
         return (ended, f"{said[ended]}; {nobody}, {moved}") if ended else ("killed", f"{nobody}, {moved}")
     unseen = f"whether {writer.describe()} still lives cannot be seen from here"
     if ended:
