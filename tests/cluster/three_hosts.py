@@ -37,7 +37,7 @@ SPACE = {
     "description": "a search on three hosts",
     "data": DATA,
     "student": {"train_windows": 128, "dev_windows": 32},
-    "recipe": {"batch_size": 8, "epochs": 60, "warmup_steps": 2},
+    "recipe": {"batch_size": 8, "epochs": 240, "warmup_steps": 2},
     "teachers": [{"preset": name, "recipe": RECIPE} for name in ("GPT2-tiny", "Llama-tiny")],
     "distill": {"alpha": 0.1},
     # nobody is stopped and nothing learnt from: the trials are the same in whatever order they end
