@@ -102,11 +102,22 @@ def resources_now() -> Resources:
     return Resources(tuple((int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in alive))
 
 
-def living_nodes() -> set[str]:
-    """Ids of the cluster's nodes that are up and were not told to go."""
+def node_is_gone(node_id: str) -> bool:
+    """Whether a node of the cluster is dead, cut off or reclaimed.
+
+    Ray learns of a machine that vanished only when its health checks have failed for a minute, but of its processes at
+    once; so the node is asked too: even a busy one accepts a connection.
+    """
     import ray
 
-    return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+    for node in ray.nodes():
+        if node["NodeID"] == node_id and node["Alive"]:
+            try:
+                with socket.create_connection((node["NodeManagerAddress"], node["NodeManagerPort"]), timeout=5.0):
+                    return False
+            except OSError:
+                return True
+    return True
 
 
 def own_node_is_up() -> Callable[[], bool]:

@@ -35,9 +35,9 @@ class LedgerSearcher(Searcher):
     room for it.
 
     A trial that ended with an error is proposed again `max_failures` times, and goes on from its checkpoint. Where its
-    node is not among `nodes()` any more (a spot machine that was reclaimed), the trial is proposed again too, up to
-    `NODES_LOST` times, and that is no failure of its own. `room()` is how many trials may run at a time: on a
-    cluster it changes as nodes come and go.
+    `node_is_gone` (a spot machine that was reclaimed), or its process never began, as on a node of which Ray does not
+    know yet that it is gone, the trial is proposed again too, up to `NODES_LOST` times, and that is no failure of its
+    own. `room()` is how many trials may run at a time: on a cluster it changes as nodes come and go.
     """
 
     def __init__(
@@ -53,14 +53,14 @@ class LedgerSearcher(Searcher):
         when_room: Callable[[Callable[[], None]], None] = lambda action: action(),
         abort_after: int | None = None,
         max_failures: int = 0,
-        nodes: Callable[[], set[str]] | None = None,
+        node_is_gone: Callable[[str], bool] | None = None,
         room: Callable[[], int] | None = None,
     ) -> None:
         super().__init__(metric="val/ce", mode="min")
         self.ledger, self.scheduler, self.trial_config = ledger, scheduler, trial_config
         self.folder, self.observers = folder, observers
         self.stopping, self.is_up, self.when_room, self.abort_after = stopping, is_up, when_room, abort_after
-        self.max_failures, self.nodes, self.room = max_failures, nodes, room
+        self.max_failures, self.node_is_gone, self.room = max_failures, node_is_gone, room
         self.aborted: str | None = None
         self._ids: dict[str, str] = {}
         self._failures: Counter[str] = Counter()
@@ -124,8 +124,9 @@ class LedgerSearcher(Searcher):
 
     def _once_more(self, trial_id: str) -> bool:
         """Whether a trial that ended with an error gets another try."""
-        node = (TrialPulse(self.folder, trial_id).read() or {}).get("node")
-        if self.nodes is not None and node and node not in self.nodes():
+        state = TrialPulse(self.folder, trial_id).read() or {}
+        began = state.get("pid") or mirror.exists(self.folder / f"{trial_id}.error")
+        if self.node_is_gone is not None and (not began or (state.get("node") and self.node_is_gone(state["node"]))):
             self._nodes_lost[trial_id] += 1
             logger.warning("the node of %s is gone; the trial goes on elsewhere from its last checkpoint", trial_id)
             return self._nodes_lost[trial_id] <= NODES_LOST

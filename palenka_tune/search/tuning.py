@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from palenka_tune.cluster.processes import kill_process
-from palenka_tune.cluster.session import Resources, living_nodes, own_node_is_up, resources_now
+from palenka_tune.cluster.session import Resources, node_is_gone, own_node_is_up, resources_now
 from palenka_tune.cluster.stop import Fault, Patience, handled
 from palenka_tune.errors import PalenkaError
 from palenka_tune.models.memory import training_memory
@@ -239,7 +239,7 @@ def run(
         when_room=when_room,
         abort_after=search.abort_after,
         max_failures=search.max_failures,
-        nodes=living_nodes,
+        node_is_gone=node_is_gone,
         room=lambda: job.placement.room(resources_now()),
     )
     each = {"cpu": job.placement.cpus_per_trial, "gpu": job.placement.gpus_per_trial}

@@ -122,7 +122,7 @@ class Search:
         rows = outcome(self.folder)
         for trial, (state, val_ce, steps) in sorted(rows.items()):
             where = ", ".join(sorted(self.seen.get(trial, ())))
-            self.cluster.log(f"{trial}  {state}  val/ce {val_ce:.6f}  {steps} steps  on {where}")
+            self.cluster.log(f"{trial}  {state}  val/ce {val_ce}  {steps} steps  on {where}")
         return {"hosts": self.hosts(), "on_head": sorted(self.on_head), "trials": {k: list(v) for k, v in rows.items()}}
 
 

@@ -114,7 +114,7 @@ def test_a_trial_is_proposed_again_as_often_as_it_may_fail(make):
 
 def test_a_node_that_goes_is_no_failure_of_its_trial(make):
     nodes = {"node-a", "node-b"}
-    searcher, ledger, _, folder = make(max_failures=0, nodes=lambda: nodes)
+    searcher, ledger, _, folder = make(max_failures=0, node_is_gone=lambda node: node not in nodes)
     searcher.suggest("tune-1")
     TrialPulse(folder, "trial-0000", "node-a").beat(7)
     nodes.remove("node-a")
@@ -126,8 +126,19 @@ def test_a_node_that_goes_is_no_failure_of_its_trial(make):
     assert [row["state"] for row in ledger.rows()] == ["FAILED"]
 
 
+def test_a_trial_that_never_began_was_sent_to_a_node_that_is_gone(make):
+    searcher, ledger, _, folder = make(node_is_gone=lambda node: False)
+    searcher.suggest("tune-1")  # announced, and no word of a process
+    searcher.on_trial_complete("tune-1", error=True)
+    assert ledger.rows() == []
+    searcher.suggest("tune-2")
+    (folder / "trial-0000.error").write_text("ImportError: it did begin")
+    searcher.on_trial_complete("tune-2", error=True)
+    assert [row["reason"] for row in ledger.rows()] == ["ImportError: it did begin"]
+
+
 def test_a_trial_that_keeps_losing_its_node_ends_at_last(make):
-    searcher, ledger, _, folder = make(nodes=lambda: set())
+    searcher, ledger, _, folder = make(node_is_gone=lambda node: True)
     for number in range(searcher_module.NODES_LOST + 1):
         assert ledger.rows() == []
         searcher.suggest(f"tune-{number}")
