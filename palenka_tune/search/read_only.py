@@ -8,7 +8,6 @@ is asked in transactions that cannot write.
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from optuna.storages.journal import BaseJournalBackend
 
 from palenka_tune.config.sealed import Slate, crc_of, unseal
 from palenka_tune.errors import PalenkaError, UserError
-from palenka_tune.search.run_folder import IDENTITY, JOURNAL, SEARCH_YAML
+from palenka_tune.search.run_folder import IDENTITY, JOURNAL, SEARCH_YAML, quietly
 from palenka_tune.tracking.store import brief, redact
 
 
@@ -73,9 +72,9 @@ def read_study(folder: Path, url: str | None) -> tuple[optuna.Study | None, Jour
                 )
             return None, None
         reader = JournalReader(folder / JOURNAL)
-        with _quietly():
+        with quietly():
             return _load(folder.name, JournalStorage(reader)), reader
-    with _quietly(), reading(url):
+    with quietly(), reading(url):
         study = _load(folder.name, _database(url))
     own = (Slate(folder / IDENTITY).read() or {}).get("id")
     if study is None or own != study.user_attrs.get("id"):
@@ -122,11 +121,3 @@ def _database(url: str) -> RDBStorage:
         path, _, query = path.partition("?")
         url = f"{scheme}:///file:{path}?mode=ro&uri=true{'&' if query else ''}{query}"
     return RDBStorage(url, engine_kwargs={"connect_args": arguments}, skip_table_creation=True)
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        yield

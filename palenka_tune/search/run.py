@@ -36,7 +36,7 @@ from palenka_tune.search.options import PLACE, SearchOptions, resume_command
 from palenka_tune.search.plan import default_name, plan, search_yaml, tree
 from palenka_tune.search.resume import Wanted, resumed
 from palenka_tune.search.work import carry_out
-from palenka_tune.storage.mirror import exists, shown, working_folder
+from palenka_tune.storage.mirror import shown, working_folder
 from palenka_tune.tracking.ship import replay
 from palenka_tune.tracking.store import begin, redact, ui_command
 from palenka_tune.tracking.tracker import Tracker
@@ -180,8 +180,8 @@ def _begun_or_not(options: SearchOptions) -> SearchOptions:
     """With `resume` if there is a search of that name; what holds for --resume and for a new one is checked later."""
     if options.name is None:
         raise UserError("--resume-or-start needs the --name of the search that it starts or goes on with")
-    folder = Path(options.storage).expanduser() / check_name(options.name)
-    return dataclasses.replace(options, resume=options.resume or folder.is_dir(), resume_or_start=False)
+    folder = working_folder(options.storage) / check_name(options.name)
+    return dataclasses.replace(options, resume=options.resume or run_folder.begun(folder), resume_or_start=False)
 
 
 def _folder(config: SearchConfig | None, options: SearchOptions, storage: Path) -> Path:
@@ -191,7 +191,7 @@ def _folder(config: SearchConfig | None, options: SearchOptions, storage: Path) 
     folder = storage / check_name(options.name or (default_name(config) if config else ""))
     if not options.resume:
         run_folder.check_new(folder)
-    elif not (folder.is_dir() or exists(folder / run_folder.OWNER)):
+    elif not run_folder.begun(folder):
         raise UserError(
             f"--resume: there is no search {folder.name} in {options.storage}; leave --resume out to start it"
         )

@@ -86,9 +86,14 @@ def _catch_up(folder: Path) -> None:
             mirror.fetch_folder(folder, but=FETCHED_LATER)
 
 
+def begun(folder: Path) -> bool:
+    """Whether a search has that folder, here or in the remote storage."""
+    return folder.is_dir() or mirror.exists(folder / OWNER)
+
+
 def check_new(folder: Path) -> None:
     """Refuse a name that is in use, and say how to go on with the search that has it."""
-    if folder.exists() or mirror.exists(folder / OWNER):
+    if folder.exists() or begun(folder):
         raise UserError(
             f"--name {folder.name} is in use ({mirror.shown(folder)} exists); add --resume to go on with that search, "
             "give another name or delete the folder"
@@ -155,7 +160,7 @@ def open_study(folder: Path, url: str | None, wait_for_space: Callable[[], None]
                 "was started with, otherwise put the file back"
             )
         return None
-    with _quietly():
+    with quietly():
         try:
             study = optuna.load_study(study_name=folder.name, storage=_storage(folder, url, wait_for_space))
         except KeyError:
@@ -177,7 +182,7 @@ def open_study(folder: Path, url: str | None, wait_for_space: Callable[[], None]
 def new_study(folder: Path, url: str | None, wait_for_space: Callable[[], None]) -> optuna.Study:
     """An empty study for the search in `folder`; raises `UserError` if the database has one of that name."""
     identity = {"id": uuid.uuid4().hex}
-    with _quietly():
+    with quietly():
         try:
             storage = _storage(folder, url, wait_for_space)
             study = optuna.create_study(storage=storage, study_name=folder.name, direction="minimize")
@@ -203,7 +208,8 @@ def storage_errors() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
+    """Optuna without its log lines and its warnings about experimental parts."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

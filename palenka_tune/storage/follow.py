@@ -29,7 +29,6 @@ class Follower:
 
     def __enter__(self) -> Follower:
         if mirror.remote_of(self.folder) is not None:
-            self._sent = self._files()
             self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
             self._thread.start()
         return self
@@ -50,7 +49,7 @@ class Follower:
     def follow(self) -> None:
         """Bring the storage up to date; raises `StorageError` if it does not answer for long."""
         now = self._files()
-        for path in now.keys() - self._sent.keys() | {p for p in now if self._sent.get(p) != now[p]}:
+        for path in [path for path in now if self._sent.get(path) != now[path]]:
             try:
                 mirror.publish(path)
             except FileNotFoundError:  # replaced or deleted meanwhile

@@ -17,6 +17,8 @@ from palenka_tune.search import run_folder
 from palenka_tune.search.config import resolve
 from palenka_tune.search.plan import search_yaml, tree
 from palenka_tune.search.resume import Wanted, check_teachers, pin_form, resumed
+from palenka_tune.storage.mirror import working_folder
+from tests.support.s3 import another_node
 from tests.support.small_place import VOCABULARY, WINDOW, make_place
 
 
@@ -217,6 +219,19 @@ def test_resume_or_start_starts_what_was_not_begun(tmp_path, capsys):
     argv = ["smoke", "--resume-or-start", "--name", "new", "--dry-run", "--storage", str(tmp_path)]
     assert options.run(search.cli, argv) == 0
     assert "trials" in capsys.readouterr().out
+
+
+def test_resume_or_start_goes_on_with_what_was_begun_on_another_node(tmp_path, capsys, monkeypatch):
+    url = f"file://{tmp_path}/shared"
+    with another_node(tmp_path / "node1"):
+        folder = working_folder(url) / "far"
+        folder.mkdir(parents=True)
+        with run_folder.locked(folder):
+            pass
+    monkeypatch.setenv("PALENKA_SCRATCH", str(tmp_path / "node2"))
+    argv = ["smoke", "--resume-or-start", "--name", "far", "--storage", url, "--dry-run"]
+    assert options.run(search.cli, argv) == 2
+    assert "--dry-run and --resume do not go together" in capsys.readouterr().err  # so it is to be resumed
 
 
 def test_a_database_that_cannot_be_opened_leaves_the_name_free(tmp_path, capsys, monkeypatch):

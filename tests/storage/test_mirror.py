@@ -66,6 +66,15 @@ def test_a_followed_folder_is_in_step_at_the_end(url, tmp_path):
         assert (there / "summary.json").read_text() == "second"
 
 
+def test_what_a_killed_process_had_not_sent_is_sent_by_the_next(url, tmp_path):
+    run = mirror.working_folder(url) / "run"
+    run.mkdir(parents=True)
+    (run / "spool").write_text("not sent yet")
+    with Follower(run, seconds=3600):
+        pass
+    assert mirror.remote_of(run)[0].read("run/spool") == b"not sent yet"
+
+
 def test_scratch_is_the_users_own(monkeypatch):
     monkeypatch.delenv("PALENKA_SCRATCH", raising=False)
     assert Path(mirror.scratch()).stat().st_mode & 0o077 == 0
