@@ -76,7 +76,6 @@ def measure(job: CacheJob) -> bool:
             heads[f"weight{number}"] = head.weight.detach().float()
             if head.bias is not None:
                 heads[f"bias{number}"] = head.bias.detach().float()
-    work.mkdir(parents=True, exist_ok=True)
     for name, tensors in ((STATISTICS, statistics), (HEADS, heads if job.plan.form == "final_hidden" else {})):
         _save(work / name, tensors)
         job.publish(work / name)

@@ -12,7 +12,6 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +86,7 @@ def _publish(temporary: Path, folder: Path, manifest: dict[str, Any], names: Ite
     if found is None:
         return
     remote, key = found
-    with ThreadPoolExecutor(mirror.TRANSFERS) as pool:
-        list(pool.map(lambda name: remote.upload(temporary / name, f"{key}/{name}"), names))
+    mirror.side_by_side(lambda name: remote.upload(temporary / name, f"{key}/{name}"), names)
     remote.write_json(f"{key}/{MANIFEST}", manifest)
     _bring(remote, key, manifest, temporary)
 
@@ -134,8 +132,7 @@ def _bring(remote: Remote, key: str, manifest: dict[str, Any], folder: Path) -> 
                 f"{remote.url}/{key}/{name} is missing or damaged; delete {remote.url}/{key} and run the command again"
             )
 
-    with ThreadPoolExecutor(mirror.TRANSFERS) as pool:
-        list(pool.map(bring, manifest["files"]))
+    mirror.side_by_side(bring, manifest["files"])
 
 
 def _is_whole(path: Path, expected: dict[str, Any]) -> bool:
@@ -148,10 +145,7 @@ def manifests(parent: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     names = {path.parent.name for path in parent.glob(f"[!.]*/{MANIFEST}")}
     found = mirror.remote_of(parent)
     if found is not None:
-        remote, key = found
-        names |= {
-            name.removeprefix(f"{key}/").partition("/")[0] for name in remote.keys(key) if name.endswith(MANIFEST)
-        }
+        names |= set(found[0].folders(found[1]))  # not every file of every artifact
     for name in sorted(names):
         try:
             manifest = None

@@ -178,12 +178,12 @@ def storage(facts: Facts) -> Finding:
             "mount it writable there, for the user that runs Ray",
         )
     kind = f" ({facts.storage.kind})" if facts.storage.kind else ""
-    seen = (
-        f"the driver and {len(facts.probes)} node{'s' if len(facts.probes) > 1 else ''}"
-        if facts.probes
-        else "the driver"
-    )
-    return Finding("ok", f"{where}{kind} is written and read by {seen}")
+    return Finding("ok", f"{where}{kind} is written and read by {_those_who_see(facts)}")
+
+
+def _those_who_see(facts: Facts) -> str:
+    nodes = len(facts.probes)
+    return f"the driver and {nodes} node{'s' if nodes > 1 else ''}" if nodes else "the driver"
 
 
 def _bucket(facts: Facts) -> Finding:
@@ -213,12 +213,7 @@ def _bucket(facts: Facts) -> Finding:
             f"{listed(list(closed))} cannot keep a copy of {where} in {disk.path}: {disk.error}",
             "set PALENKA_SCRATCH to a folder that can be written on every node",
         )
-    seen = (
-        f"the driver and {len(facts.probes)} node{'s' if len(facts.probes) > 1 else ''}"
-        if facts.probes
-        else "the driver"
-    )
-    return Finding("ok", f"{where} is written and read by {seen}")
+    return Finding("ok", f"{where} is written and read by {_those_who_see(facts)}")
 
 
 def cache(facts: Facts) -> Finding:

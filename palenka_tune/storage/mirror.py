@@ -13,13 +13,16 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote, unquote
 
 from palenka_tune.storage.remote import Remote
 
+T = TypeVar("T")
 SCRATCH = "PALENKA_SCRATCH"
 TRANSFERS = 8  # files in flight at a time
 # `=` instead of `%`, which libraries decode when they meet it in a URL
@@ -66,6 +69,12 @@ def shown(path: str | Path) -> str:
     return str(path) if found is None else f"{found[0].url}/{found[1]}".rstrip("/")
 
 
+def side_by_side(transfer: Callable[[T], object], items: Iterable[T]) -> None:
+    """Run `transfer` for all items, several at a time; raises what one of them raised."""
+    with ThreadPoolExecutor(TRANSFERS) as pool:
+        list(pool.map(transfer, items))
+
+
 def publish(path: Path) -> None:
     """Upload a file, or all files of a folder."""
     found = remote_of(path)
@@ -76,8 +85,7 @@ def publish(path: Path) -> None:
         remote.upload(path, key)
         return
     files = [file for file in sorted(path.rglob("*")) if file.is_file()]
-    with ThreadPoolExecutor(TRANSFERS) as pool:
-        list(pool.map(lambda file: remote.upload(file, f"{key}/{file.relative_to(path).as_posix()}"), files))
+    side_by_side(lambda file: remote.upload(file, f"{key}/{file.relative_to(path).as_posix()}"), files)
 
 
 def fetch(path: Path) -> bool:
@@ -96,8 +104,7 @@ def fetch_folder(path: Path, *, but: tuple[str, ...] = ()) -> None:
     remote, key = found
     names = [name.removeprefix(f"{key}/") for name in remote.keys(key)]
     wanted = [name for name in names if name.partition("/")[0] not in but]
-    with ThreadPoolExecutor(TRANSFERS) as pool:
-        list(pool.map(lambda name: remote.download(f"{key}/{name}", path / name), wanted))
+    side_by_side(lambda name: remote.download(f"{key}/{name}", path / name), wanted)
 
 
 def read(path: Path) -> bytes | None:
