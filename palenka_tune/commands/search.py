@@ -33,8 +33,8 @@ EXAMPLES = """\
       start a search or go on with it, whichever it takes: the line for a batch job"""
 
 
-def cli(argv: Sequence[str]) -> int:
-    """Parse, run, return the exit code."""
+def parser() -> Parser:
+    """The options of the command."""
     parser = Parser("search", DESCRIPTION, EXAMPLES)
     names = ", ".join(path.stem for path in shipped_spaces())
     parser.add_argument(
@@ -109,7 +109,12 @@ def cli(argv: Sequence[str]) -> int:
         help="at the end, send the best student to the Hugging Face hub (needs HF_TOKEN or a saved login)",
     )
     parser.add_argument("--dry-run", action="store_true", help="check everything and print the plan")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def cli(argv: Sequence[str]) -> int:
+    """Parse, run, return the exit code."""
+    args = parser().parse_args(argv)
     options = {
         "scale": args.scale,
         "data.source": args.data,

@@ -51,8 +51,8 @@ class StatusOptions:
     json: str | None = None
 
 
-def cli(argv: Sequence[str]) -> int:
-    """Parse, run, return the exit code."""
+def parser() -> Parser:
+    """The options of the command."""
     parser = Parser("status", DESCRIPTION, EXAMPLES)
     parser.add_argument(
         "run",
@@ -77,7 +77,12 @@ def cli(argv: Sequence[str]) -> int:
         help=f"look again until the search ends, every {WATCH_SECONDS:g} s or as given (it goes after RUN)",
     )
     parser.add_argument("--json", default=None, metavar="FILE", help="write the status to FILE too")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def cli(argv: Sequence[str]) -> int:
+    """Parse, run, return the exit code."""
+    args = parser().parse_args(argv)
     main(StatusOptions(**vars(args)))
     return 0
 
