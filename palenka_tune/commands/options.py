@@ -23,7 +23,7 @@ class Parser(argparse.ArgumentParser):
             prog=f"python -m palenka_tune.{command}",
             description=description,
             epilog=f"examples:\n{examples.rstrip()}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Formatter,
             allow_abbrev=False,
         )
         self.examples = examples
@@ -52,6 +52,13 @@ class Parser(argparse.ArgumentParser):
             name, given, known = choice[1], choice[2].strip("'"), [each.strip(" '") for each in choice[3].split(",")]
             message = f"{name} is '{given}'{nearest(given, known)}"
         raise UserError(f"{message}; see {self.prog} --help")
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Paragraphs as written, and most options with what they do on one line."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30)
 
 
 def _is_number(word: str) -> bool:
@@ -83,7 +90,7 @@ def add_experiment_options(parser: argparse.ArgumentParser) -> None:
         help="where runs and artifacts are kept: a folder that all nodes see, or a URL (file:///folder too), of which "
         f"each node keeps a copy in PALENKA_SCRATCH (default: {DEFAULT_STORAGE})",
     )
-    parser.add_argument("--seed", type=int, default=None, help="seed of everything random (default: 0)")
+    parser.add_argument("--seed", type=int, default=None, metavar="N", help="seed of everything random (default: 0)")
     parser.add_argument(
         "--set",
         dest="overrides",

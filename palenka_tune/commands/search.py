@@ -54,7 +54,11 @@ def parser() -> Parser:
     )
     parser.add_argument("--name", default=None, help="the run's name (default: the space and the time)")
     parser.add_argument(
-        "--samples", type=int, default=None, help="trials to propose besides the two anchors (default: the space's)"
+        "--samples",
+        type=int,
+        default=None,
+        metavar="N",
+        help="trials to propose besides the two anchors (default: the space's)",
     )
     parser.add_argument(
         "--finalists",
@@ -68,10 +72,18 @@ def parser() -> Parser:
         "--seeds", type=int, default=None, metavar="S", help="seeds of each finalist (default: the space's, 3)"
     )
     parser.add_argument(
-        "--concurrent", type=int, default=None, help="trials at a time (default: one per CPU core, or what GPUs hold)"
+        "--concurrent",
+        type=int,
+        default=None,
+        metavar="N",
+        help="trials at a time (default: one per CPU core, or what GPUs hold)",
     )
     parser.add_argument(
-        "--gpus-per-trial", type=float, default=None, help="share of a GPU for each trial (default: from its memory)"
+        "--gpus-per-trial",
+        type=float,
+        default=None,
+        metavar="X",
+        help="share of a GPU for each trial (default: from its memory)",
     )
     parser.add_argument(
         "--method",
@@ -94,7 +106,12 @@ def parser() -> Parser:
         action="store_true",
         help="run the teachers on every batch instead of keeping their outputs",
     )
-    parser.add_argument("--address", default=None, help="a running Ray cluster (default: start Ray on this machine)")
+    parser.add_argument(
+        "--address",
+        default=None,
+        metavar="HOST:PORT",
+        help="a running Ray cluster (default: start Ray on this machine)",
+    )
     parser.add_argument(
         "--study-storage",
         default=None,

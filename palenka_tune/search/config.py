@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
 from palenka_tune.config.build import build, full_path, leaf_paths, load_yaml
+from palenka_tune.config.files import is_path
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.distill.shapes import ModelShape
@@ -132,7 +133,7 @@ class SearchConfig:
 def find_space(space: str) -> Path:
     """The file of a search space given by path or by name (`dskd`)."""
     path = Path(space).expanduser()
-    if path.suffix in (".yaml", ".yml") or "/" in space:
+    if path.suffix in (".yaml", ".yml") or is_path(space):
         return path
     known = {file.stem: file for file in shipped_spaces()}
     if space not in known:
@@ -158,7 +159,7 @@ def resolve(
     """Read, override and check. `options` are dotted paths from the command line (None: not given); `assignments` are
     `--set` pairs: a searched parameter that is set to a value is fixed, one set to {kind: [...]} is searched so."""
     path = find_space(space or DEFAULT_SPACE)
-    where = str(path) if "/" in (space or "") else path.stem
+    where = str(path) if is_path(space or "") else path.stem
     file = load_yaml(path)
     for key in file:
         if key not in TOP_LEVEL:

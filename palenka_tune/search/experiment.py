@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from palenka_tune.cache.settings import CacheSettings
 from palenka_tune.config.build import build, full_path, set_path
+from palenka_tune.config.files import is_path
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.data.prepare import DataSettings
 from palenka_tune.distill.settings import DistillSettings
@@ -82,7 +83,7 @@ class TeacherSettings:
 
     @property
     def is_folder(self) -> bool:
-        return "/" in self.preset or self.preset.startswith((".", "~"))
+        return is_path(self.preset)
 
 
 @dataclass(frozen=True)

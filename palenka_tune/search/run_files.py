@@ -12,6 +12,7 @@ import os
 import shutil
 import socket
 import struct
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,11 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from palenka_tune.config.artifacts import MANIFEST
-from palenka_tune.config.files import read_json
+from palenka_tune.config.files import is_path, read_json
 from palenka_tune.config.sealed import Slate
 from palenka_tune.errors import PalenkaError, UserError, nearest
 from palenka_tune.search.pulse import TrialPulse
 from palenka_tune.search.run_folder import JOURNAL, LOCK, OWNER, REPRODUCE
+from palenka_tune.storage.lease import is_alive
 from palenka_tune.storage.snapshot import Snapshot
 
 CHECKPOINTS, FINALISTS = "checkpoints", "finalists"
@@ -70,7 +72,7 @@ def find_run(run: str | None, storage: Path | None) -> Path:
 
     Raises `UserError` if there is none.
     """
-    if run is not None and (folder := Path(run).expanduser()).is_dir() and (storage is None or os.sep in run):
+    if run is not None and (folder := Path(run).expanduser()).is_dir() and (storage is None or is_path(run)):
         found = folder.absolute()
     elif storage is None or not storage.is_dir():
         raise UserError(f"there is no folder {run or storage}; give --storage, where the searches are kept")
@@ -176,7 +178,7 @@ def lock_holder(path: Path, pid: int, host: str) -> bool | None:
     carries locks over the network (NFS does).
     """
     if host == socket.gethostname():
-        if not _is_alive(pid):
+        if not is_alive(pid):
             return False
         listed = _listed(path, pid)
         return _has_open(path, pid) if listed is None else listed
@@ -201,25 +203,17 @@ def _has_open(path: Path, pid: int) -> bool | None:
         return None
 
 
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
-
-
 def _locked_over_network(path: Path) -> bool | None:
     """True if the file system knows of a lock of another machine; where it knows none it may not be told of any."""
-    try:
-        import fcntl
+    if sys.platform != "linux":  # the record of a lock is laid out otherwise, or there is none
+        return None
+    import fcntl
 
+    try:
         with path.open("rb") as file:
             asked = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
             answer = fcntl.fcntl(file, fcntl.F_GETLK, asked)
-    except (ImportError, OSError):
+    except OSError:
         return None
     return True if struct.unpack("hhqqi", answer)[0] != fcntl.F_UNLCK else None
 
