@@ -125,6 +125,9 @@ def parser() -> Parser:
         metavar="OWNER/NAME",
         help="at the end, send the best student to the Hugging Face hub (needs HF_TOKEN or a saved login)",
     )
+    parser.add_argument(
+        "--plain", action="store_true", help="a line per finished trial on a terminal too, no live view"
+    )
     parser.add_argument("--dry-run", action="store_true", help="check everything and print the plan")
     return parser
 
@@ -169,6 +172,7 @@ def cli(argv: Sequence[str]) -> int:
             seeds=args.seeds,
             push_to_hub=args.push_to_hub,
             quiet=args.quiet,
+            plain=args.plain,
             dry_run=args.dry_run,
         ),
     )

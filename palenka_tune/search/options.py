@@ -18,7 +18,7 @@ class SearchOptions:
     `concurrent` and `gpus_per_trial` None: chosen from the cluster. `minimal_pairs` None: the corpus' own, if any.
     With `resume` the search `name` goes on (None: the one that ran last); `samples` then asks for more trials,
     `finalists` and `seeds` for other finalists. `resume_or_start` is `resume` if the search `name` was begun.
-    `push_to_hub` is the repository, OWNER/NAME, that `best/` is sent to.
+    `push_to_hub` is the repository, OWNER/NAME, that `best/` is sent to. `plain` writes lines to a terminal too.
     """
 
     name: str | None = None
@@ -35,6 +35,7 @@ class SearchOptions:
     seeds: int | None = None
     push_to_hub: str | None = None
     quiet: bool = False
+    plain: bool = False
     dry_run: bool = False
 
     @property

@@ -25,6 +25,7 @@ from palenka_tune.config.sealed import Slate
 from palenka_tune.errors import PalenkaError, UserError, nearest
 from palenka_tune.search.pulse import TrialPulse
 from palenka_tune.search.run_folder import JOURNAL, LOCK, OWNER, REPRODUCE
+from palenka_tune.storage import mirror
 from palenka_tune.storage.lease import is_alive
 from palenka_tune.storage.snapshot import Snapshot
 
@@ -47,7 +48,8 @@ class Writer:
 
 @dataclass(frozen=True)
 class Pulse:
-    """How far a trial is and where; `age` is seconds since it said so."""
+    """How far a trial is, how fast and where; `age` is seconds since it said so. `gpu_bytes` are what its process has
+    taken of its GPU at most, `gpu_total` what that has."""
 
     step: int
     waits_for: int
@@ -56,6 +58,9 @@ class Pulse:
     host: str
     age: float
     time: float
+    tokens_per_second: float | None = None
+    gpu_bytes: int | None = None
+    gpu_total: int | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,7 @@ class RunFiles:
 
     def __init__(self, folder: Path, storage: Path, snapshot: Snapshot | None = None) -> None:
         self.folder, self.storage, self.snapshot = folder, storage, snapshot
+        self._pulses: dict[str, TrialPulse] = {}
 
     def writer(self) -> Writer:
         """Who works here, or did last."""
@@ -125,12 +131,23 @@ class RunFiles:
 
     def pulse(self, trial_id: str) -> Pulse | None:
         """The last word of a running trial."""
-        state = TrialPulse(self.folder / CHECKPOINTS, trial_id).read()
-        at = _changed(self.folder / CHECKPOINTS / f"{trial_id}.pulse")
+        pulse = self._pulses.setdefault(trial_id, TrialPulse(self.folder / CHECKPOINTS, trial_id))
+        state, at = pulse.read(), _changed(self.folder / CHECKPOINTS / f"{trial_id}.pulse")
         if state is None or at is None:
             return None
-        names = {name: state.get(name) or "" for name in ("node", "host")}
-        return Pulse(state["step"], state["waits_for"], state["pid"], age=_age(at), time=at, **names)
+        if mirror.remote_of(self.folder) is not None:  # a trial of another node writes no file here
+            at = max(at, state["at"] / 1e9)
+        more = {name: state.get(name) for name in ("tokens_per_second", "gpu_bytes", "gpu_total")}
+        return Pulse(
+            state["step"],
+            state["waits_for"],
+            state["pid"],
+            node=state.get("node") or "",
+            host=state.get("host") or "",
+            age=_age(at),
+            time=at,
+            **more,
+        )
 
     def json(self, name: str) -> Any:
         """A JSON file of the run, or None."""
