@@ -45,10 +45,10 @@ TOP_LEVEL = (
 class SearchSettings:
     """How a space is searched.
 
-    `samples` trials are proposed besides the two anchors. ASHA compares trials at `rungs` points before the end, each
-    `reduction` times later than the one before, and keeps the best 1/`reduction`; 0 rungs stop nobody. At a rung
-    `val/ce` is measured on the same `rung_windows` dev windows for all (null: all), at the end on all of them. A trial
-    whose `val/ce` exceeds `divergence` times that of a uniform guess is failed.
+    `samples` trials are proposed by `sampler` besides the two anchors. ASHA compares trials at `rungs` points before
+    the end, each `reduction` times later than the one before, and keeps the best 1/`reduction`; 0 rungs stop nobody. At
+    a rung `val/ce` is measured on the same `rung_windows` dev windows for all (null: all), at the end on all of them. A
+    trial whose `val/ce` exceeds `divergence` times that of a uniform guess is failed.
 
     A trial keeps a checkpoint at rungs and every `checkpoint_minutes` between them: what a killed machine costs at
     most. One that fails is tried again from there `max_failures` times, and so is one that did not move for
