@@ -41,7 +41,11 @@ def parser() -> Parser:
     """The options of the command."""
     parser = Parser("doctor", DESCRIPTION, EXAMPLES)
     parser.add_argument(
-        "space", nargs="?", default=None, help=f"the search's YAML file or name (default: {DEFAULT_SPACE})"
+        "space",
+        nargs="?",
+        default=None,
+        metavar="SPACE",
+        help=f"the search's YAML file or name (default: {DEFAULT_SPACE})",
     )
     add_experiment_options(parser)
     parser.add_argument("--address", default=None, help="a running Ray cluster (default: start Ray on this machine)")

@@ -38,7 +38,11 @@ def parser() -> Parser:
     parser = Parser("search", DESCRIPTION, EXAMPLES)
     names = ", ".join(path.stem for path in shipped_spaces())
     parser.add_argument(
-        "space", nargs="?", default=None, help=f"a YAML file, or one of {names} (default: {DEFAULT_SPACE})"
+        "space",
+        nargs="?",
+        default=None,
+        metavar="SPACE",
+        help=f"a YAML file, or one of {names} (default: {DEFAULT_SPACE})",
     )
     add_experiment_options(parser)
     parser.add_argument(

@@ -169,6 +169,8 @@ def resolve(
     description = str(file.pop("description", "") or "").strip()
     for key in ("data", "student", "recipe", "distill", "cache"):
         file[key] = _section(file.get(key), key, where)
+    if file["distill"].get("projection", {}) is None:
+        del file["distill"]["projection"]
     parse_space(parameters, where)  # as written, so that its errors name the file and not an override
     overrides = _sort_assignments(assignments, parameters, search_tree, where)
     for key, value in (options or {}).items():

@@ -173,8 +173,8 @@ def _group(cls: type) -> Node:
         node = {key: value for key, value in node.items() if key != "title"}
         if name in FROM_SCALE.get(cls, ()):
             node.pop("default", None)
-        if name == "recipe":  # of a teacher: what it leaves out is the scale's
-            node = {"anyOf": [{"$ref": "#/$defs/Recipe"}, {"type": "null"}]}
+        if "$ref" in node:  # what a group of settings leaves out has its default
+            node = {"anyOf": [node, {"type": "null"}]}
         _limit(node, LIMITS.get(cls, {}).get(name, {}))
         properties[name] = _describe(cls, name, node)
     return {
