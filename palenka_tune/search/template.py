@@ -50,9 +50,10 @@ def space_text(config: SearchConfig, base: str, command: str) -> str:
             lines += _teachers(tree, top["teachers"])
     lines += ["", *_prose("What is searched: a setting by its name, with its values or its range,"), f"#   {KINDS}"]
     lines += _prose(
-        "and, where it means something only beside certain values of another one, when: {other: value} or "
-        f"when: {{other: [value, value]}}. A setting that is not here keeps its value from above. Not {', '.join(BUDGET)}: trials are "
-        f"compared at the same step of the same batches. Names: {', '.join(searchable_paths())}."
+        "and, where it means something only beside certain values of another one, when: {other: value} or when: "
+        "{other: [value, value]}. A setting that is not here keeps its value from above. Not "
+        f"{', '.join(BUDGET)}: trials are compared at the same step of the same batches. Names: "
+        f"{', '.join(searchable_paths())}."
     )
     lines.append("parameters:")
     for name, entry in config.raw_parameters.items():
