@@ -197,8 +197,8 @@ def _as_json(scores: Sequence[ModelScores]) -> dict[str, Any]:
     return everything
 
 
-def cli(argv: Sequence[str]) -> int:
-    """Parse, run, return the exit code."""
+def parser() -> Parser:
+    """The options of the command."""
     parser = Parser("evaluate", DESCRIPTION, EXAMPLES)
     parser.add_argument("models", nargs="+", metavar="MODEL", help="a folder with a Hugging Face model and tokenizer")
     parser.add_argument("--suite", default=None, metavar="NAME[,NAME...]", help="blimp, blimp_supplement, ewok")
@@ -233,7 +233,12 @@ def cli(argv: Sequence[str]) -> int:
         "--device", default="auto", choices=["auto", "cpu", "cuda"], help="default: a GPU if there is one"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    args = vars(parser.parse_args(argv))
+    return parser
+
+
+def cli(argv: Sequence[str]) -> int:
+    """Parse, run, return the exit code."""
+    args = vars(parser().parse_args(argv))
     suites = args.pop("suite")
     names = tuple(dict.fromkeys(name.strip() for name in suites.split(",") if name.strip())) if suites else ()
     main(EvaluateConfig(models=tuple(args.pop("models")), suites=names, **args))
