@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 
 from palenka_tune.cluster import stop
+from palenka_tune.config.environment import calm_libraries
 from palenka_tune.errors import PalenkaError
 
 DEFAULT_STORAGE = "./palenka_runs"
@@ -71,9 +71,7 @@ def line_logger(quiet: bool) -> Callable[[str], None]:
 def run(cli: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> int:
     """Run a command: 0, 2 for a mistake of the user, 1 for a foreseen fault, 130 for Ctrl-C, 143 for SIGTERM and
     SIGUSR1, with which a scheduler announces its end."""
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    calm_libraries()
     try:
         with stop.handled(stop.interrupt):
             return cli(sys.argv[1:] if argv is None else argv) or 0
