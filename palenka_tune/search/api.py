@@ -115,13 +115,11 @@ def run(
 ) -> SearchResult:
     """Search for the best way to distil a student, and return what was found.
 
-    What is trained: `space`, `data`, `scale`, `seed`, `method`, `cache_budget`, `teachers_online`, `settings` and the
-    settings in `more` are those of [`configure`][palenka_tune.search.api.configure], whose result may be given as
-    `space` instead of them.
+    What is trained is said as to `configure`, by `space`, `data`, `scale`, `seed`, `method`, `cache_budget`,
+    `teachers_online`, `settings` and `more`; or `space` is what `configure` gave.
 
     Args:
-        space: What to search: see above.
-        data: See above; so `scale`, `seed`, `method`, `cache_budget`, `teachers_online`, `settings` and `more`.
+        space: See `configure`; so `data`, `scale`, `seed`, `method`, `cache_budget`, `teachers_online`, `settings`.
         samples: Trials to propose besides the two anchors; a search that goes on may be given more than before.
         finalists: Best configurations to train again on all windows; a finished search may have them later.
         seeds: Seeds of each finalist.
