@@ -13,7 +13,6 @@ import re
 import shlex
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -103,7 +102,7 @@ class Cluster:
                 **export("PALENKA_VENV", f"{VENV} PYTHONPATH={pythonpath()}", ">"),
                 **export("PALENKA_CHECKOUT", str(REPOSITORY)),
                 **export("PALENKA_STORAGE", str(self.storage)),
-                **export("PALENKA_SCRATCH", str(Path(tempfile.gettempdir()) / "scratch")),
+                **export("PALENKA_SCRATCH", "/root/scratch"),
             },
         )
         path = self.storage.parent / "local.yaml"
