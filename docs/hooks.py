@@ -1,14 +1,11 @@
-"""Pages of the site that are not written but made: from the commands' parsers, the settings' dataclasses, the notebook,
-and files of the repository that lie outside `docs/`. mkdocs calls `on_files` before it reads any page."""
+"""Pages of the site that are not written but made: from the commands' parsers, the schema of search spaces, the
+notebook, and files of the repository that lie outside `docs/`. mkdocs calls `on_files` before it reads any page."""
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import io
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -16,17 +13,17 @@ from unittest import mock
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
-from pydantic import TypeAdapter
 
 from palenka_tune.__main__ import COMMANDS
-from palenka_tune.search.config import SearchSettings, shipped_spaces
-from palenka_tune.search.experiment import Experiment
+from palenka_tune.search.config import shipped_spaces
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOK = ROOT / "docs" / "first_search.ipynb"
+SCHEMA = ROOT / "search_spaces" / "schema.json"
 
 # where a file of the repository stands in the site
 COPIED = {
+    SCHEMA.name: SCHEMA,
     "changes.md": ROOT / "CHANGELOG.md",
     "contributing.md": ROOT / "CONTRIBUTING.md",
     **{
@@ -63,74 +60,100 @@ def commands() -> str:
     parts = ["# Commands\n\nWhat `--help` says. `palenka-tune NAME` is the same as `python -m palenka_tune.NAME`.\n"]
     for name, what in COMMANDS.items():
         module = importlib.import_module(f"palenka_tune.commands.{name}")
-        said = io.StringIO()
-        wide = mock.patch.dict(os.environ, {"COLUMNS": "100", "NO_COLOR": "1"})
-        with wide, contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
-            module.cli(["--help"])
-        parts.append(f"## {name}\n\n{what[0].upper()}{what[1:]}.\n\n```text\n{said.getvalue().rstrip()}\n```\n")
+        with mock.patch.dict(os.environ, {"COLUMNS": "100", "NO_COLOR": "1"}):
+            said = module.parser().format_help()
+        parts.append(f"## {name}\n\n{what[0].upper()}{what[1:]}.\n\n```text\n{said.rstrip()}\n```\n")
     return "\n".join(parts)
 
 
 def settings() -> str:
-    """Every setting of a search space with its type and default, group by group, and the spaces that come with us."""
+    """Every setting of a search space, what it may be and its default, group by group, and the spaces that we ship."""
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     parts = [
         "# Settings and search spaces\n",
         "A search space is a YAML file with these groups, and `parameters`, which says what is searched. `--set` and "
         "the keywords of the Python functions take each setting by its dotted name, or by its last part where that is "
-        "unique. Scales give other defaults than those below: `--dry-run` shows what a search would use.\n",
-        "## parameters\n\n"
-        "| kind | what is drawn |\n|---|---|\n"
-        "| `{choice: [a, b]}` | one of the values |\n"
-        "| `{uniform: [low, high]}` | a number of that range |\n"
-        "| `{log_uniform: [low, high]}` | the same, evenly in its logarithm |\n"
-        "| `{int: [low, high]}` | a whole number of that range, both ends included |\n\n"
-        "`when: {other: [values]}` beside a kind searches a setting only where another one has one of the values. "
-        "Settings of `distill` and `recipe` can be searched.\n",
+        "unique. A scale has defaults of its own: `--dry-run` shows what a search would use. The same as a "
+        f"[JSON Schema]({SCHEMA.name}), by which editors complete and check a file.\n",
     ]
-    for prefix, schema in (("", schema_of(Experiment)), ("search", schema_of(SearchSettings))):
-        for group, description, rows in groups(prefix, schema, schema.get("$defs", {})):
-            parts.append(f"## {group or 'Top level'}\n\n{description}\n")
-            if rows:
-                table = [f"| `{name}` | {kind} | {default} |" for name, kind, default in rows]
-                parts.append("\n".join(["| setting | type | default |", "|---|---|---|", *table]) + "\n")
+    top = {name: entry for name, entry in schema["properties"].items() if name not in ("description", "parameters")}
+    said = "At the top of the file, beside a `description` in a line."
+    for group, node in groups("", {"description": said, "properties": top}, schema).items():
+        parts.append(f"## {group or 'Top level'}\n\n{node['description']}\n")
+        rows = [
+            f"| `{f'{group}.{name}'.lstrip('.')}` | {allowed(entry, schema)} | {default(entry)} |"
+            for name, entry in node["properties"].items()
+            if group_of(entry, schema) is None
+        ]
+        parts.append("\n".join(["| setting | may be | default |", "|---|---|---|", *rows]) + "\n")
+    parameters = schema["properties"]["parameters"]
+    kinds = resolved(next(iter(parameters["properties"].values())), schema)["properties"]
+    rows = [f"| `{kind}` | {entry['description']} |" for kind, entry in kinds.items() if "description" in entry]
+    table = "\n".join(["| kind | what is drawn |", "|---|---|", *rows])
+    names = ", ".join(f"`{name}`" for name in parameters["properties"])
+    parts.append(
+        f"## parameters\n\n{parameters['description']} Such as `beta: {{log_uniform: [1, 30]}}`.\n\n{table}\n\n"
+        "`when: {other: [values]}` beside a kind searches a setting only where another has one of the values.\n\n"
+        f"These can be searched: {names}.\n"
+    )
     parts.append("## The spaces that come with palenka_tune\n")
     parts += [f"### {path.stem}\n\n```yaml\n{path.read_text('utf-8').rstrip()}\n```\n" for path in shipped_spaces()]
     return "\n".join(parts)
 
 
-def schema_of(settings: type) -> dict[str, Any]:
-    """The JSON Schema of a dataclass, with its docstrings."""
-    return TypeAdapter(settings).json_schema()
+def resolved(entry: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """What a reference such as `#/$defs/Recipe` stands for; anything else as it is."""
+    while "$ref" in entry:
+        found = schema
+        for part in entry["$ref"].removeprefix("#/").split("/"):
+            found = found[part]
+        entry = found
+    return entry
 
 
-def groups(
-    prefix: str, schema: dict[str, Any], known: dict[str, Any]
-) -> Iterator[tuple[str, str, list[tuple[str, str, str]]]]:
-    """(dotted name, description, [(setting, type, default)]) of a group of settings and of those within it."""
-    rows, inner = [], []
-    for name, entry in schema["properties"].items():
-        path = f"{prefix}.{name}".lstrip(".")
-        reference = entry.get("$ref") or entry.get("items", {}).get("$ref")
-        if reference:
-            inner.append((path, known[reference.rpartition("/")[2]]))
-        else:
-            rows.append((path, kind_of(entry), json.dumps(entry["default"]) if "default" in entry else "of the scale"))
-    yield prefix, schema["description"], rows
-    for path, found in inner:
-        yield from groups(path, found, known)
+def group_of(entry: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any] | None:
+    """The group of settings that an entry is, with or without null; None for a single setting."""
+    options = [resolved(option, schema) for option in entry.get("anyOf", [entry])]
+    return next((option for option in options if "properties" in option), None)
 
 
-def kind_of(entry: dict[str, Any]) -> str:
-    """A type in words, such as `integer or null`."""
-    if "enum" in entry:
-        return ", ".join(f"`{value}`" for value in entry["enum"])
+def groups(path: str, node: dict[str, Any], schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """{dotted name: node} of a group of settings and of those within it, each kind of group once."""
+    found = {path: node}
+    for name, entry in node["properties"].items():
+        inner = group_of(entry, schema) or group_of(entry.get("items", {}), schema)
+        if inner is not None:
+            found |= {
+                key: each
+                for key, each in groups(f"{path}.{name}".lstrip("."), inner, schema).items()
+                if all(each is not known for known in found.values())
+            }
+    return found
+
+
+def allowed(entry: dict[str, Any], schema: dict[str, Any]) -> str:
+    """What a setting may be, in words, such as `integer, at least 1, or null`."""
+    entry = resolved(entry, schema)
     if "anyOf" in entry:
-        return " or ".join(kind_of(each) for each in entry["anyOf"])
+        return ", or ".join(dict.fromkeys(allowed(option, schema) for option in entry["anyOf"]))
+    if "enum" in entry:
+        names = [f"`{json.dumps(value).strip(chr(34))}`" for value in entry["enum"]]
+        return ", ".join(names[:8]) + (f", … ({len(names)} names)" if len(names) > 8 else "")
     if entry.get("type") == "array":
-        return f"list of {kind_of(entry['items'])}s"
-    if entry.get("type") == "object":
-        return "map"
-    return str(entry["type"])
+        return f"list of: {allowed(entry['items'], schema)}"
+    if "pattern" in entry and ":" in entry["pattern"]:
+        return "`every:N`"
+    kinds = entry["type"] if isinstance(entry["type"], list) else [entry["type"]]
+    words = {"string": "text", "object": "map", "boolean": "`true`, `false`"}
+    bounds = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+    said = [" or ".join(words.get(kind, kind) for kind in kinds)]
+    said += [f"{what} {entry[bound]:,}" for bound, what in bounds.items() if bound in entry]
+    return ", ".join(said)
+
+
+def default(entry: dict[str, Any]) -> str:
+    """A default as YAML writes it."""
+    return f"`{json.dumps(entry['default'])}`" if "default" in entry else "the scale's"
 
 
 def notebook() -> str:

@@ -21,7 +21,6 @@ from palenka_tune.search.outcome import SearchResult
 from palenka_tune.search.results import write_summary, write_trials
 from palenka_tune.search.space import parse_space
 from tests.search.test_results import ROWS
-from tests.support.parsing import parsed
 from tests.support.small_place import VOCABULARY, WINDOW, make_place
 
 # what a command has beyond its function, and a function beyond its command
@@ -39,7 +38,7 @@ PYTHON_ONLY = {"more", "console", "experiment"}
     ],
 )
 def test_each_option_of_a_command_is_a_keyword_of_its_function(function, command, argv):
-    options = {OWN.get(name, name) for name in vars(parsed(command.cli, argv))} - SHOWN_BY_THE_COMMAND
+    options = {OWN.get(name, name) for name in vars(command.parser().parse_args(argv))} - SHOWN_BY_THE_COMMAND
     assert set(inspect.signature(function).parameters) - PYTHON_ONLY == options
 
 

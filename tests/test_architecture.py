@@ -101,6 +101,7 @@ def test_importing_is_cheap(module: str) -> None:
 
 
 OPTIONS = {
+    "init": ["DIR", "--data", "--scale"],
     "search": [
         "--data",
         "--scale",
@@ -117,6 +118,7 @@ OPTIONS = {
         "--seeds",
         "--method",
         "--push-to-hub",
+        "--plain",
     ],
     "distill": ["--out", "--data", "--scale", "--set", "--device"],
     "train": ["PRESET", "--data", "--scale", "--set", "--list", "--workers", "--address"],
@@ -136,7 +138,8 @@ OPTIONS = {
         "--json",
         "--device",
     ],
-    "status": ["RUN", "--storage", "--study-storage", "--watch", "--json"],
+    "status": ["RUN", "--storage", "--study-storage", "--watch", "--plain", "--json"],
+    "completion": ["bash|zsh"],
     "doctor": ["SPACE", "--address", "--storage", "--study-storage", "--gpus-per-trial", "--concurrent", "--json"],
     "track": ["replay", "RUN", "MLFLOW_TRACKING_URI"],
 }

@@ -110,8 +110,8 @@ def _folders(given: Sequence[str], storage: Path) -> list[Path]:
     return found
 
 
-def cli(argv: Sequence[str]) -> int:
-    """Parse, run, return the exit code: 1 if a cache is bad."""
+def parser() -> Parser:
+    """The options of the command."""
     parser = Parser("cache", DESCRIPTION, EXAMPLES)
     parser.add_argument("action", choices=["build", "verify", "info"], metavar="build|verify|info", help="what to do")
     parser.add_argument(
@@ -129,7 +129,12 @@ def cli(argv: Sequence[str]) -> int:
         help="disk that the cache may take (default: what is free)",
     )
     parser.add_argument("--address", default=None, help="a running Ray cluster (default: start Ray on this machine)")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def cli(argv: Sequence[str]) -> int:
+    """Parse, run, return the exit code: 1 if a cache is bad."""
+    args = parser().parse_args(argv)
     storage = args.storage or DEFAULT_STORAGE
     if args.action == "build":
         return _build(args, storage)

@@ -206,8 +206,8 @@ def _signals(
     return teachers, None if cache is None else str(cache.folder)
 
 
-def cli(argv: Sequence[str]) -> int:
-    """Parse, run, return the exit code."""
+def parser() -> Parser:
+    """The options of the command."""
     parser = Parser("distill", DESCRIPTION, EXAMPLES)
     add_experiment_options(parser)
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for metrics.json and the student")
@@ -215,7 +215,12 @@ def cli(argv: Sequence[str]) -> int:
         "--device", default="auto", choices=["auto", "cpu", "cuda"], help="default: a GPU if there is one"
     )
     parser.add_argument("--cached", action="store_true", help="run the teachers once and train from their cache")
-    args = vars(parser.parse_args(argv))
+    return parser
+
+
+def cli(argv: Sequence[str]) -> int:
+    """Parse, run, return the exit code."""
+    args = vars(parser().parse_args(argv))
     settings = dict(parse_assignment(text) for text in args.pop("overrides"))
     result = run(**args, settings=settings)
     print(f"val/ce {result.val_ce:.4f} nats per token; {result.folder / 'metrics.json'}, {result.student}")

@@ -216,8 +216,8 @@ def _names(models: Sequence[str]) -> list[str]:
     return ["/".join(path[-depth:]) for path in parts]
 
 
-def cli(argv: Sequence[str]) -> int:
-    """Parse, run, return the exit code."""
+def parser() -> Parser:
+    """The options of the command."""
     parser = Parser("evaluate", DESCRIPTION, EXAMPLES)
     parser.add_argument("models", nargs="+", metavar="MODEL", help="a folder with a Hugging Face model and tokenizer")
     parser.add_argument("--suite", default=None, metavar="NAME[,NAME...]", help="blimp, blimp_supplement, ewok")
@@ -252,7 +252,12 @@ def cli(argv: Sequence[str]) -> int:
         "--device", default="auto", choices=["auto", "cpu", "cuda"], help="default: a GPU if there is one"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    args = vars(parser.parse_args(argv))
+    return parser
+
+
+def cli(argv: Sequence[str]) -> int:
+    """Parse, run, return the exit code."""
+    args = vars(parser().parse_args(argv))
     per_set, file = args.pop("per_set"), args.pop("json")
     scores = run(suites=args.pop("suite") or (), **args)
     scores.show(Console(highlight=False, soft_wrap=True), per_set=per_set)

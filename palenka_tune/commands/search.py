@@ -33,12 +33,16 @@ EXAMPLES = """\
       start a search or go on with it, whichever it takes: the line for a batch job"""
 
 
-def cli(argv: Sequence[str]) -> int:
-    """Parse, run, return the exit code."""
+def parser() -> Parser:
+    """The options of the command."""
     parser = Parser("search", DESCRIPTION, EXAMPLES)
     names = ", ".join(path.stem for path in shipped_spaces())
     parser.add_argument(
-        "space", nargs="?", default=None, help=f"a YAML file, or one of {names} (default: {DEFAULT_SPACE})"
+        "space",
+        nargs="?",
+        default=None,
+        metavar="SPACE",
+        help=f"a YAML file, or one of {names} (default: {DEFAULT_SPACE})",
     )
     add_experiment_options(parser)
     parser.add_argument(
@@ -54,7 +58,11 @@ def cli(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--name", default=None, help="the run's name (default: the space and the time)")
     parser.add_argument(
-        "--samples", type=int, default=None, help="trials to propose besides the two anchors (default: the space's)"
+        "--samples",
+        type=int,
+        default=None,
+        metavar="N",
+        help="trials to propose besides the two anchors (default: the space's)",
     )
     parser.add_argument(
         "--finalists",
@@ -68,10 +76,18 @@ def cli(argv: Sequence[str]) -> int:
         "--seeds", type=int, default=None, metavar="S", help="seeds of each finalist (default: the space's, 3)"
     )
     parser.add_argument(
-        "--concurrent", type=int, default=None, help="trials at a time (default: one per CPU core, or what GPUs hold)"
+        "--concurrent",
+        type=int,
+        default=None,
+        metavar="N",
+        help="trials at a time (default: one per CPU core, or what GPUs hold)",
     )
     parser.add_argument(
-        "--gpus-per-trial", type=float, default=None, help="share of a GPU for each trial (default: from its memory)"
+        "--gpus-per-trial",
+        type=float,
+        default=None,
+        metavar="X",
+        help="share of a GPU for each trial (default: from its memory)",
     )
     parser.add_argument(
         "--method",
@@ -94,7 +110,12 @@ def cli(argv: Sequence[str]) -> int:
         action="store_true",
         help="run the teachers on every batch instead of keeping their outputs",
     )
-    parser.add_argument("--address", default=None, help="a running Ray cluster (default: start Ray on this machine)")
+    parser.add_argument(
+        "--address",
+        default=None,
+        metavar="HOST:PORT",
+        help="a running Ray cluster (default: start Ray on this machine)",
+    )
     parser.add_argument(
         "--study-storage",
         default=None,
@@ -108,8 +129,16 @@ def cli(argv: Sequence[str]) -> int:
         metavar="OWNER/NAME",
         help="at the end, send the best student to the Hugging Face hub (needs HF_TOKEN or a saved login)",
     )
+    parser.add_argument(
+        "--plain", action="store_true", help="a line per finished trial on a terminal too, no live view"
+    )
     parser.add_argument("--dry-run", action="store_true", help="check everything and print the plan")
-    args = vars(parser.parse_args(argv))
+    return parser
+
+
+def cli(argv: Sequence[str]) -> int:
+    """Parse, run, return the exit code."""
+    args = vars(parser().parse_args(argv))
     settings = dict(parse_assignment(text) for text in args.pop("overrides"))
     from palenka_tune.search.display import make_console  # with Optuna: only once the options are known
 

@@ -42,17 +42,19 @@ WATCH_SECONDS = 5.0
 @dataclass(frozen=True)
 class StatusOptions:
     """Which search, and how to show it. `run` is a name in `storage`, a folder, or None: the one worked in last;
-    `watch` the seconds between two looks (None: one look); `json` a file that gets the status too."""
+    `watch` the seconds between two looks (None: one look), `plain` for lines on a terminal too; `json` a file that gets
+    the status too."""
 
     run: str | None = None
     storage: str | None = None
     study_storage: str | None = None
     watch: float | None = None
+    plain: bool = False
     json: str | None = None
 
 
-def cli(argv: Sequence[str]) -> int:
-    """Parse, run, return the exit code."""
+def parser() -> Parser:
+    """The options of the command."""
     parser = Parser("status", DESCRIPTION, EXAMPLES)
     parser.add_argument(
         "run",
@@ -76,8 +78,14 @@ def cli(argv: Sequence[str]) -> int:
         metavar="SECONDS",
         help=f"look again until the search ends, every {WATCH_SECONDS:g} s or as given (it goes after RUN)",
     )
+    parser.add_argument("--plain", action="store_true", help="with --watch: lines on a terminal too, no live view")
     parser.add_argument("--json", default=None, metavar="FILE", help="write the status to FILE too")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def cli(argv: Sequence[str]) -> int:
+    """Parse, run, return the exit code."""
+    args = parser().parse_args(argv)
     main(StatusOptions(**vars(args)))
     return 0
 
@@ -149,11 +157,12 @@ def _watch(reader: StatusReader, config: StatusOptions, console: Console) -> Sta
     """Look again and again until the search does not run any more, or a person has seen enough."""
     from rich.live import Live
 
+    from palenka_tune.search.display import shows_live
     from palenka_tune.search.status_view import line, view
 
     status = _look(reader, config)
     try:
-        if console.is_terminal:
+        if shows_live(console, config.plain):
             with Live(view(status), console=console, auto_refresh=False) as live:
                 while status.is_running:
                     time.sleep(config.watch or WATCH_SECONDS)

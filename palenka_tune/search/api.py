@@ -109,6 +109,7 @@ def run(
     push_to_hub: str | None = None,
     dry_run: bool = False,
     quiet: bool = True,
+    plain: bool = False,
     console: Console | None = None,
     settings: Mapping[str, Any] | None = None,
     **more: Any,
@@ -135,6 +136,7 @@ def run(
         push_to_hub: OWNER/NAME on the Hugging Face hub to send the best student to.
         dry_run: Check everything, show the plan (unless `quiet`) and train nothing.
         quiet: Show nothing; False shows the progress and the tables of the command.
+        plain: With `quiet=False`, a line per finished trial on a terminal too, no live view.
         console: Where to show tables, and the progress unless `quiet`; None is standard output, or nowhere if `quiet`.
 
     Raises:
@@ -166,6 +168,7 @@ def run(
         seeds=seeds,
         push_to_hub=push_to_hub,
         quiet=quiet,
+        plain=plain,
         dry_run=dry_run,
     )
     config: SearchConfig | None

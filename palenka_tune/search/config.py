@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
 from palenka_tune.config.build import build, full_path, leaf_paths, load_yaml
+from palenka_tune.config.files import is_path
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.distill.shapes import ModelShape
@@ -46,10 +47,10 @@ TOP_LEVEL = (
 class SearchSettings:
     """How a space is searched.
 
-    `samples` trials are proposed besides the two anchors. ASHA compares trials at `rungs` points before the end, each
-    `reduction` times later than the one before, and keeps the best 1/`reduction`; 0 rungs stop nobody. At a rung
-    `val/ce` is measured on the same `rung_windows` dev windows for all (null: all), at the end on all of them. A trial
-    whose `val/ce` exceeds `divergence` times that of a uniform guess is failed.
+    `samples` trials are proposed by `sampler` besides the two anchors. ASHA compares trials at `rungs` points before
+    the end, each `reduction` times later than the one before, and keeps the best 1/`reduction`; 0 rungs stop nobody. At
+    a rung `val/ce` is measured on the same `rung_windows` dev windows for all (null: all), at the end on all of them. A
+    trial whose `val/ce` exceeds `divergence` times that of a uniform guess is failed.
 
     A trial keeps a checkpoint at rungs and every `checkpoint_minutes` between them: what a killed machine costs at
     most. One that fails is tried again from there `max_failures` times, and so is one that did not move for
@@ -135,7 +136,7 @@ class SearchConfig:
 def find_space(space: str) -> Path:
     """The file of a search space given by path or by name (`dskd`)."""
     path = Path(space).expanduser()
-    if path.suffix in (".yaml", ".yml") or "/" in space:
+    if path.suffix in (".yaml", ".yml") or is_path(space):
         return path
     known = {file.stem: file for file in shipped_spaces()}
     if space not in known:
@@ -166,7 +167,7 @@ def resolve(
         file = {str(key): copy.deepcopy(value) for key, value in space.items()}
     else:
         path = find_space(str(space or DEFAULT_SPACE))
-        name, where = path.stem, str(path) if "/" in str(space or "") else path.stem
+        name, where = path.stem, str(path) if is_path(str(space or "")) else path.stem
         file = load_yaml(path)
     for key in file:
         if key not in TOP_LEVEL:
@@ -176,6 +177,8 @@ def resolve(
     description = str(file.pop("description", "") or "").strip()
     for key in ("data", "student", "recipe", "distill", "cache"):
         file[key] = _section(file.get(key), key, where)
+    if file["distill"].get("projection", {}) is None:
+        del file["distill"]["projection"]
     parse_space(parameters, where)  # as written, so that its errors name the file and not an override
     overrides = _sort_assignments(assignments, parameters, search_tree, where)
     for key, value in (options or {}).items():

@@ -234,7 +234,7 @@ def _storage(folder: Path, url: str | None, wait_for_space: Callable[[], None]) 
 def close(study: optuna.Study, folder: Path, *, but: Iterable[str] = ()) -> None:
     """Mark the search as finished, with the digests of what it leaves behind, `but` what is being replaced."""
     digests = {
-        str(path.relative_to(folder)): file_sha256(path)
+        path.relative_to(folder).as_posix(): file_sha256(path)
         for name in OUTPUTS
         if name not in but
         for path in sorted([folder / name, *(folder / name).rglob("*")])

@@ -19,7 +19,6 @@ from palenka_tune.commands import options
 from palenka_tune.commands.distill import DistillResult
 from tests.docs.blocks import Command, all_commands, all_snippets, commands_in
 from tests.docs.rules import MEASURED, NEEDS, NOT_RUN, REPLACED, Rule, rule_for, smaller, within
-from tests.support.parsing import parsed
 from tests.support.small_place import make_place
 
 
@@ -96,7 +95,7 @@ END
 def test_the_arguments_are_right(rule: Rule, monkeypatch: pytest.MonkeyPatch) -> None:
     """They parse; of a search every setting and every corner of its space is checked too."""
     module = importlib.import_module(f"palenka_tune.commands.{rule.name}")
-    assert vars(parsed(module.cli, rule.arguments))
+    assert vars(module.parser().parse_args(rule.arguments))
     if rule.name == "search":
         reached = []
         monkeypatch.setattr("palenka_tune.search.main.main", lambda *args: reached.append(args))
