@@ -90,7 +90,8 @@ def settings() -> str:
     kinds = resolved(next(iter(parameters["properties"].values())), schema)["properties"]
     rows = [f"| `{kind}` | {entry['description']} |" for kind, entry in kinds.items() if "description" in entry]
     table = "\n".join(["| kind | what is drawn |", "|---|---|", *rows])
-    names = ", ".join(f"`{name}`" for name in parameters["properties"])
+    known = list(parameters["properties"])  # with short names such as `rank` too
+    names = ", ".join(f"`{name}`" for name in known if not any(other.endswith(f".{name}") for other in known))
     parts.append(
         f"## parameters\n\n{parameters['description']} Such as `beta: {{log_uniform: [1, 30]}}`.\n\n{table}\n\n"
         "`when: {other: [values]}` beside a kind searches a setting only where another has one of the values.\n\n"

@@ -48,7 +48,6 @@ NEEDS = {
     "gs://": "a bucket",
     "--scale small": "a GPU, or hours",
     "--scale poster": "GPUs",
-    "--push-to-hub": "an account",
     "--watch": "a search that runs",
     "palenka_tune.doctor": "half a minute; tests/doctor runs it",
     "palenka_tune.reproduce": "half an hour; tests/reproduce runs it",
