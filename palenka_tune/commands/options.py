@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from palenka_tune.cluster import stop
+from palenka_tune.config.environment import calm_libraries
 from palenka_tune.errors import PalenkaError, UserError, closest, nearest
 
 DEFAULT_STORAGE = "./palenka_runs"
@@ -115,9 +115,7 @@ def line_logger(quiet: bool) -> Callable[[str], None]:
 def run(cli: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> int:
     """Run a command: 0, 2 for a mistake of the user, 1 for a foreseen fault, 130 for Ctrl-C, 143 for SIGTERM and
     SIGUSR1, with which a scheduler announces its end."""
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    calm_libraries()
     for stream in (sys.stdout, sys.stderr):  # a terminal of another age, or a pipe on Windows, gets what it can show
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")

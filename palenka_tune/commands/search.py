@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from palenka_tune.cluster.session import protect
-from palenka_tune.commands.options import DEFAULT_STORAGE, Parser, add_experiment_options
+from palenka_tune.commands.options import Parser, add_experiment_options
 from palenka_tune.config.build import parse_assignment
-from palenka_tune.search.config import DEFAULT_SPACE, resolve, shipped_spaces
-from palenka_tune.search.method import METHODS, method_settings
+from palenka_tune.search import run
+from palenka_tune.search.config import DEFAULT_SPACE, shipped_spaces
+from palenka_tune.search.method import METHODS
 
 DESCRIPTION = """\
 Search alpha, beta, temperature and the projection of hidden states for the student with the lowest dev cross-entropy.
@@ -138,46 +138,9 @@ def parser() -> Parser:
 
 def cli(argv: Sequence[str]) -> int:
     """Parse, run, return the exit code."""
-    args = parser().parse_args(argv)
-    options = {
-        "scale": args.scale,
-        "data.source": args.data,
-        "seed": args.seed,
-        "search.samples": args.samples,
-        "search.finalists": args.finalists,
-        "search.seeds": args.seeds,
-        "cache.budget_gb": args.cache_budget,
-        "cache.form": "online" if args.teachers_online else None,
-        **(method_settings(args.method) if args.method else {}),
-    }
-    assignments = [parse_assignment(text) for text in args.overrides]
-    more = ("search.samples", "search.finalists", "search.seeds")
-    asked = [args.space, *assignments, *(value for key, value in options.items() if key not in more)]
-    config = None  # of a search that goes on, unless the command says more: as it was
-    if not args.resume or any(value is not None for value in asked):
-        config = resolve(args.space, options=options, assignments=assignments)
-    protect(args.address)
-    from palenka_tune.search.run import SearchOptions, main  # ray and mlflow: only once the input is known to be good
+    args = vars(parser().parse_args(argv))
+    settings = dict(parse_assignment(text) for text in args.pop("overrides"))
+    from palenka_tune.search.display import make_console  # with Optuna: only once the options are known
 
-    main(
-        config,
-        SearchOptions(
-            name=args.name,
-            storage=args.storage or DEFAULT_STORAGE,
-            concurrent=args.concurrent,
-            gpus_per_trial=args.gpus_per_trial,
-            address=args.address,
-            minimal_pairs=args.minimal_pairs,
-            study_storage=args.study_storage,
-            resume=args.resume,
-            resume_or_start=args.resume_or_start,
-            samples=args.samples,
-            finalists=args.finalists,
-            seeds=args.seeds,
-            push_to_hub=args.push_to_hub,
-            quiet=args.quiet,
-            plain=args.plain,
-            dry_run=args.dry_run,
-        ),
-    )
+    run(**args, settings=settings, console=make_console())
     return 0

@@ -61,7 +61,7 @@ class TrainConfig:
     """One teacher: `settings` say what, the rest where; `workers` None shares the machine's GPUs or cores by itself."""
 
     settings: TrainSettings
-    storage: Path = Path(DEFAULT_STORAGE)
+    storage: str | Path = DEFAULT_STORAGE
     workers: int | None = None
     address: str | None = None
     quiet: bool = False
@@ -190,5 +190,5 @@ def cli(argv: Sequence[str]) -> int:
         seed=args.seed,
         overrides=[parse_assignment(text) for text in args.overrides],
     )
-    main(TrainConfig(settings, Path(args.storage or DEFAULT_STORAGE), args.workers, args.address, args.quiet))
+    main(TrainConfig(settings, args.storage or DEFAULT_STORAGE, args.workers, args.address, args.quiet))
     return 0

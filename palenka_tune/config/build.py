@@ -97,6 +97,13 @@ def full_path(key: str, paths: Iterable[str], where: str) -> str:
     raise UserError(f"{where}: unknown setting '{key}'{hint}")
 
 
+def check_keywords(given: Iterable[str], known: Iterable[str], where: str) -> None:
+    """Refuse keywords of a Python function that are no settings; `known` has its own parameters too, to name them."""
+    names = list(known)
+    for name in given:
+        full_path(name, names, where)
+
+
 def set_path(tree: dict[str, Any], path: str, value: Any) -> None:
     """Put `value` at a dotted path of nested dicts."""
     *parents, last = path.split(".")

@@ -60,7 +60,7 @@ def main(
     config: ReproduceConfig, methods: Sequence[str], console: Console, *, command: str, quiet: bool = False
 ) -> dict[str, Any]:
     """Run the searches that are not there yet and write the page; returns what `results.json` holds."""
-    from palenka_tune.search.run import main as search  # ray and mlflow: only once the input is known to be good
+    from palenka_tune.search.main import main as search  # ray and mlflow: only once the input is known to be good
 
     searches = {method: configure(config, method) for method in methods}
     storage = Path(config.storage).expanduser().absolute()

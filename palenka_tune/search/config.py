@@ -6,6 +6,7 @@ in which every corner of the space is a loss that the models at hand can have.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import re
@@ -25,6 +26,7 @@ from palenka_tune.search.samplers import check_sampler
 from palenka_tune.search.space import KINDS, Space, apply, parse_space, searchable_paths
 
 DEFAULT_SPACE = "dskd"
+UNNAMED = "space"  # one that was given as a mapping
 Objective = Literal["val/ce", "val/total"]
 TOP_LEVEL = (
     "description",
@@ -105,7 +107,8 @@ class SearchSettings:
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """A resolved search. `space_name` is the file's stem; `raw_parameters` the space as written, for `search.yaml`."""
+    """A resolved search. `space_name` is the file's stem, or `space` without a file; `raw_parameters` is the space as
+    written, for `search.yaml`."""
 
     space_name: str
     description: str
@@ -151,16 +154,21 @@ def shipped_spaces() -> list[Path]:
 
 
 def resolve(
-    space: str | None = None,
+    space: str | Path | Mapping[str, Any] | None = None,
     *,
     options: Mapping[str, Any] | None = None,
     assignments: Sequence[tuple[str, Any]] = (),
 ) -> SearchConfig:
-    """Read, override and check. `options` are dotted paths from the command line (None: not given); `assignments` are
-    `--set` pairs: a searched parameter that is set to a value is fixed, one set to {kind: [...]} is searched so."""
-    path = find_space(space or DEFAULT_SPACE)
-    where = str(path) if is_path(space or "") else path.stem
-    file = load_yaml(path)
+    """Read, override and check a space: a name, a file, or what a file would hold. `options` are dotted paths from the
+    command line (None: not given); `assignments` are `--set` pairs: a searched parameter that is set to a value is
+    fixed, one set to {kind: [...]} is searched so."""
+    if isinstance(space, Mapping):
+        name = where = UNNAMED
+        file = {str(key): copy.deepcopy(value) for key, value in space.items()}
+    else:
+        path = find_space(str(space or DEFAULT_SPACE))
+        name, where = path.stem, str(path) if is_path(str(space or "")) else path.stem
+        file = load_yaml(path)
     for key in file:
         if key not in TOP_LEVEL:
             raise UserError(f"{where}: unknown key '{key}'{nearest(key, TOP_LEVEL)}")
@@ -179,7 +187,7 @@ def resolve(
     plain = {key: value for key, value in (options or {}).items() if not key.startswith("search.")}
     tree = resolve_tree(file, plain, overrides, where)
     config = SearchConfig(
-        path.stem,
+        name,
         description,
         experiment_from(tree, where),
         build(SearchSettings, search_tree, where),
