@@ -108,6 +108,13 @@ def cli(argv: Sequence[str]) -> int:
         metavar="OWNER/NAME",
         help="at the end, send the best student to the Hugging Face hub (needs HF_TOKEN or a saved login)",
     )
+    parser.add_argument(
+        "--register",
+        default=None,
+        metavar="NAME",
+        help="at the end, make the best student a version of that model in MLflow's registry, as its champion if it is "
+        "better on the same data, else as a challenger; with --resume, of a finished search too",
+    )
     parser.add_argument("--dry-run", action="store_true", help="check everything and print the plan")
     args = parser.parse_args(argv)
     options = {
@@ -146,6 +153,7 @@ def cli(argv: Sequence[str]) -> int:
             finalists=args.finalists,
             seeds=args.seeds,
             push_to_hub=args.push_to_hub,
+            register=args.register,
             quiet=args.quiet,
             dry_run=args.dry_run,
         ),
