@@ -112,6 +112,7 @@ OPTIONS = {
         "--seeds",
         "--method",
         "--push-to-hub",
+        "--register",
     ],
     "distill": ["--out", "--data", "--scale", "--set", "--device"],
     "train": ["PRESET", "--data", "--scale", "--set", "--list", "--workers", "--address"],

@@ -66,7 +66,7 @@ def measured_on(prepared: PreparedData, student: StudentSettings) -> str:
 
 def register(tracker: Tracker, folder: Path, summary: Mapping[str, Any], name: str) -> None:
     """Have the student in `folder/best` registered as a version of the model `name`; `summary` is the search's."""
-    best = summary["best"]
+    best = {**summary["best"], "measured_on": summary["measured_on"]}
     chosen, settings = best["trial_id"], anchor_name(best["anchor"]) if best["anchor"] else short_name(best["params"])
     if "finalists" in summary:
         best = summary["finalists"]["best"]
