@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from palenka_tune.errors import UserError
@@ -11,33 +9,7 @@ from palenka_tune.tracking.models import check_model_name
 from palenka_tune.tracking.ship import replay
 from palenka_tune.tracking.spool import RUNS, Shipped
 from palenka_tune.tracking.tracker import Tracker
-
-DEV = ("story dev", "0123456789abcdef")
-
-
-def student(folder, weights: str):
-    """A model folder that MLflow takes; nobody loads it here."""
-    folder.mkdir(exist_ok=True)
-    (folder / "config.json").write_text(json.dumps({"architectures": ["LlamaForCausalLM"], "model_type": "llama"}))
-    (folder / "tokenizer_config.json").write_text("{}")
-    (folder / "model.safetensors").write_text(weights)
-    return folder
-
-
-def log(tracker, folder, val_ce: float, registered: str | None = None, measured_on="story, 8 dev windows"):
-    metrics = {"val/ce": val_ce, "eval/order": 0.75}
-    settings = {"alpha": 1.5, "projection.rank": None}
-    tracker.log_model("search", folder, "best_student", settings=settings, metrics=metrics, step=512, measured_on=DEV)
-    if registered:
-        tracker.register_model(
-            "search",
-            folder,
-            "best_student",
-            registered=registered,
-            val_ce=val_ce,
-            measured_on=measured_on,
-            description=f"val/ce {val_ce}: α=1.5",
-        )
+from tests.support.logged_student import DEV, log, student
 
 
 def search(run_dir, target, folder, val_ce: float, **options) -> Tracker:
