@@ -20,7 +20,7 @@ from palenka_tune.models.export import export_student, load_model
 from palenka_tune.search import checkpoints, notes, tracked
 from palenka_tune.search.ledger import ANCHORS, Ledger
 from palenka_tune.search.mlflow_observer import NOTE, PARENT, RUN_NAME
-from palenka_tune.search.names import anchor_name, short_name
+from palenka_tune.search.names import settings_name
 from palenka_tune.search.options import SearchOptions
 from palenka_tune.search.plots import plot_search
 from palenka_tune.search.results import anchor_row, best_row, describe_values, write_summary
@@ -222,8 +222,8 @@ def _log_to_mlflow(
     }
     tracker.log_metrics(PARENT, apart, step=int(best["tokens"]))
     tracker.set_tags(PARENT, {"palenka.best_trial": trial})
-    name = anchor_name(best["anchor"]) if best["anchor"] else short_name(best["values"])
-    tracker.set_tags(trial, {"palenka.best": "true", RUN_NAME: f"best: {name}"})
+    name = f"best: {settings_name(best['anchor'], best['values'])}"
+    tracker.set_tags(trial, {"palenka.best": "true", RUN_NAME: name})
     for file in ("trials.parquet", "summary.json", "evaluation.json"):
         tracker.log_artifact(PARENT, folder / file)
     tracker.log_artifact(PARENT, folder / "plots")

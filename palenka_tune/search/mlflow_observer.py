@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from palenka_tune.search.ledger import COMPLETE, FAILED, PRUNED, Proposal
-from palenka_tune.search.names import run_name
+from palenka_tune.search.names import settings_name
 from palenka_tune.tracking.tracker import Status, Tracker
 
 PARENT = "search"
@@ -47,7 +47,7 @@ class MlflowObserver:
             tags[NOTE] = ANCHOR_NOTES[proposal.anchor]
         self.tracker.start_run(
             proposal.trial_id,
-            name=run_name(proposal),
+            name=settings_name(proposal.anchor, proposal.values),
             parent=PARENT,
             tags=tags,
             params=dict(self.params_of(proposal)),

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from palenka_tune.search.ledger import Proposal
 from palenka_tune.search.space import effective, label
 from palenka_tune.search.verdict import ANCHORS
 
@@ -28,9 +27,9 @@ BARE = ("projection.direction", "projection.kind", "projection.distance", "proje
 LONGEST = 40
 
 
-def run_name(proposal: Proposal) -> str:
-    """The name of a trial's run."""
-    return anchor_name(proposal.anchor) if proposal.anchor else short_name(proposal.values)
+def settings_name(anchor: str | None, values: Mapping[str, Any]) -> str:
+    """The name of a trial's run: an anchor's own, or its settings."""
+    return anchor_name(anchor) if anchor else short_name(values)
 
 
 def anchor_name(anchor: str) -> str:
@@ -40,7 +39,7 @@ def anchor_name(anchor: str) -> str:
 
 def student_name(role: str, config: str, values: Mapping[str, Any], seed: int) -> str:
     """The name of a run that trains a finalist, an anchor or an ablation again: `all data, seed 1: α=1.2 β=3`."""
-    settings = anchor_name(config) if role == "anchor" else short_name(values)
+    settings = settings_name(config if role == "anchor" else None, values)
     return f"all data, seed {seed}: {settings}{' (without hidden states)' if role == 'ablation' else ''}"
 
 

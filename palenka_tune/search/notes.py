@@ -13,7 +13,7 @@ from typing import Any
 
 from palenka_tune.search import provenance
 from palenka_tune.search.config import SearchConfig
-from palenka_tune.search.names import short_name
+from palenka_tune.search.names import settings_name
 from palenka_tune.search.options import SearchOptions, resume_command
 from palenka_tune.search.plan import samples
 from palenka_tune.search.results import perplexity
@@ -84,7 +84,7 @@ def finished(
         said = f"{comparison(best['val_ce'], baselines)}."
     else:
         said = f"Chosen by {summary['objective']['metric']}, as the poster chose."
-    settings = ANCHORS[best["anchor"]] if best["anchor"] else short_name(best["params"])
+    settings = settings_name(best["anchor"], best["params"])
     return _note(
         f"**{found['verdict']}**" if found else f"**{said[0].upper()}{said[1:]}**",
         said if found else "",
@@ -104,7 +104,7 @@ def teacher(known: Teacher, *, trained_here: bool) -> str:
     if trained_here or known.val_ce is None:
         return known.describe()
     run = link_to(f"{{teacher:{known.fingerprint}}}")
-    return f"{known.describe()}. It was there when this search began: [the first run that has it]({run})."
+    return f"{known.describe()}. Its [first run]({run}) here has its training, if a search trained it."
 
 
 def teacher_runs(teachers: Sequence[Teacher]) -> str:

@@ -150,7 +150,7 @@ def main(config: SearchConfig | None, options: SearchOptions, console: Console |
         summary = _tracked(config, options, place, study)
     _push(folder, options, log)
     if options.register:
-        log(f"best student: registered in MLflow as {options.register}")
+        log(f"best student: goes into MLflow's registry as {options.register}")
     log(f"run folder: {shown(folder)}")
     log(f"compare the trials: {ui_command(store.uri, storage, tracker.experiment_id)}")
     return SearchResult(folder, summary)
@@ -186,7 +186,7 @@ def _finished(
         tracker = _tracker(folder, begin(None, storage))
         register(tracker, folder, summary, options.register)
         tracker.close()
-        log(f"best student: registered in MLflow as {options.register}")
+        log(f"best student: goes into MLflow's registry as {options.register}")
     else:
         try:
             replay(folder)

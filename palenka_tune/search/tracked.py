@@ -13,7 +13,7 @@ from palenka_tune.data import hub
 from palenka_tune.data.prepare import PreparedData
 from palenka_tune.search.experiment import StudentSettings
 from palenka_tune.search.mlflow_observer import PARENT
-from palenka_tune.search.names import anchor_name, short_name
+from palenka_tune.search.names import settings_name
 from palenka_tune.search.student import select_windows
 from palenka_tune.search.verdict import ANCHORS
 from palenka_tune.tracking.entities import DatasetRecord
@@ -66,19 +66,21 @@ def measured_on(prepared: PreparedData, student: StudentSettings) -> str:
 
 def register(tracker: Tracker, folder: Path, summary: Mapping[str, Any], name: str) -> None:
     """Have the student in `folder/best` registered as a version of the model `name`; `summary` is the search's."""
-    best = {**summary["best"], "measured_on": summary["measured_on"]}
-    chosen, settings = best["trial_id"], anchor_name(best["anchor"]) if best["anchor"] else short_name(best["params"])
     if "finalists" in summary:
         best = summary["finalists"]["best"]
-        settings = anchor_name(best["config"]) if best["config"] in ANCHORS else short_name(best["values"])
-        chosen = f"{best['config']}, trained on all windows with seed {best['seed']}"
+        settings = settings_name(best["config"] if best["config"] in ANCHORS else None, best["values"])
+        chosen, data = f"{best['config']}, trained on all windows with seed {best['seed']}", best["measured_on"]
+    else:
+        best = summary["best"]
+        settings, chosen = settings_name(best["anchor"], best["params"]), best["trial_id"]
+        data = summary["measured_on"]
     tracker.register_model(
         PARENT,
         folder / "best",
         BEST_STUDENT,
         registered=name,
         val_ce=best["val_ce"],
-        measured_on=best["measured_on"],
-        description=f"val/ce {best['val_ce']:.4f} nats per token on {best['measured_on']}: {settings}. Search "
-        f"{folder.name}, {chosen}.",
+        measured_on=data,
+        description=f"val/ce {best['val_ce']:.4f} nats per token on {data}: {settings}. Search {folder.name}, "
+        f"{chosen}.",
     )

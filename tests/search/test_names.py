@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from palenka_tune.search.config import resolve, shipped_spaces
-from palenka_tune.search.ledger import ANCHORS, Proposal
-from palenka_tune.search.names import run_name, short_name, student_name
+from palenka_tune.search.ledger import ANCHORS
+from palenka_tune.search.names import settings_name, short_name, student_name
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_trials_that_differ_have_names_that_differ(space):
 
 @pytest.mark.parametrize("anchor", ANCHORS)
 def test_every_anchor_has_a_name(anchor):
-    name = run_name(Proposal("trial-0000", 0, {"alpha": 0.0, "beta": 0.0}, anchor))
+    name = settings_name(anchor, {"alpha": 0.0, "beta": 0.0})
     assert name == {"no_distillation": "anchor: no distillation", "vanilla_kd": "anchor: vanilla KD"}[anchor]
     assert student_name("anchor", anchor, {}, 2) == f"all data, seed 2: {name}"
 

@@ -128,6 +128,6 @@ def test_a_teacher_that_was_there_already_points_to_its_first_run():
     here, elsewhere = (notes.teacher(TEACHERS[0], trained_here=trained) for trained in (True, False))
     assert "dev CE 4.3820" in here
     assert "](" not in here
-    assert "[the first run that has it](#/experiments/{experiment}/runs/{teacher:aaaa})" in elsewhere
+    assert "[first run](#/experiments/{experiment}/runs/{teacher:aaaa})" in elsewhere
     assert "](" not in notes.teacher(TEACHERS[1], trained_here=False)  # given as a folder: no training is known
     assert notes.teacher_runs(TEACHERS) == "{teacher:aaaa} {teacher:bbbb}"
