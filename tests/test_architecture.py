@@ -119,6 +119,7 @@ OPTIONS = {
         "--method",
         "--push-to-hub",
         "--plain",
+        "--register",
     ],
     "distill": ["--out", "--data", "--scale", "--set", "--device"],
     "train": ["PRESET", "--data", "--scale", "--set", "--list", "--workers", "--address"],

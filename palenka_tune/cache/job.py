@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from palenka_tune.cache.plan import Plan
-from palenka_tune.config.files import file_sha256
+from palenka_tune.config.files import file_sha256, weights_digest
 from palenka_tune.config.files import fingerprint as digest
 from palenka_tune.data.store import TokenStore
 from palenka_tune.storage.mirror import remote_of
-from palenka_tune.teachers.spec import Teacher, weights_digest
+from palenka_tune.teachers.spec import Teacher
 
 CACHE_VERSION = 1
 SHARD_BYTES = 64e6

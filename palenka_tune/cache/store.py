@@ -23,13 +23,13 @@ from palenka_tune.cache.plan import gigabytes
 from palenka_tune.cache.shards import ShardedColumn, map_columns
 from palenka_tune.cache.writer import FIELDS, HEADS, STATISTICS
 from palenka_tune.config.artifacts import MANIFEST, is_complete, open_artifact
-from palenka_tune.config.files import file_sha256, read_json, write_json
+from palenka_tune.config.files import file_sha256, read_json, weights_digest, write_json
 from palenka_tune.data.store import TokenStore
 from palenka_tune.distill.heads import OutputHead
 from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.distill.statistics import LayerStatistics
 from palenka_tune.errors import PalenkaError, UserError
-from palenka_tune.teachers.spec import Teacher, weights_digest
+from palenka_tune.teachers.spec import Teacher
 
 CHECKED = ".checked.json"
 REBUILD = "delete that folder and run the command again, which builds it anew"

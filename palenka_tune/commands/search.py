@@ -130,6 +130,13 @@ def parser() -> Parser:
         help="at the end, send the best student to the Hugging Face hub (needs HF_TOKEN or a saved login)",
     )
     parser.add_argument(
+        "--register",
+        default=None,
+        metavar="NAME",
+        help="at the end, make the best student a version of that model in MLflow's registry, as its champion if it is "
+        "better on the same data, else as a challenger; with --resume, of a finished search too",
+    )
+    parser.add_argument(
         "--plain", action="store_true", help="a line per finished trial on a terminal too, no live view"
     )
     parser.add_argument("--dry-run", action="store_true", help="check everything and print the plan")

@@ -92,6 +92,12 @@ def file_sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def weights_digest(folder: str | Path) -> str:
+    """16 hex digits over the contents of a model folder's configuration and weights."""
+    paths = (Path(folder) / "config.json", *sorted(Path(folder).glob("*.safetensors")))
+    return fingerprint({path.name: file_sha256(path) for path in paths})
+
+
 def check_writable(storage: str | Path) -> Path:
     """The local folder of a storage, created if needed: the folder itself, or this node's copy of a remote one. Raises
     `UserError` if nothing can be written there."""

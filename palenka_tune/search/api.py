@@ -107,6 +107,7 @@ def run(
     resume: bool = False,
     resume_or_start: bool = False,
     push_to_hub: str | None = None,
+    register: str | None = None,
     dry_run: bool = False,
     quiet: bool = True,
     plain: bool = False,
@@ -134,6 +135,8 @@ def run(
         resume: Go on with the search `name`: what is finished is not run again.
         resume_or_start: Go on with the search `name` if it was begun, else start it.
         push_to_hub: OWNER/NAME on the Hugging Face hub to send the best student to.
+        register: The model in MLflow's registry that gets the best student as a version: its champion if it is better
+            on the same data, else a challenger.
         dry_run: Check everything, show the plan (unless `quiet`) and train nothing.
         quiet: Show nothing; False shows the progress and the tables of the command.
         plain: With `quiet=False`, a line per finished trial on a terminal too, no live view.
@@ -167,6 +170,7 @@ def run(
         finalists=finalists,
         seeds=seeds,
         push_to_hub=push_to_hub,
+        register=register,
         quiet=quiet,
         plain=plain,
         dry_run=dry_run,

@@ -17,12 +17,12 @@ from palenka_tune.config.files import read_json, write_json, write_text
 from palenka_tune.errors import PalenkaError
 from palenka_tune.models.card import model_card
 from palenka_tune.models.export import copy_export, load_model
-from palenka_tune.search import finalists, run_folder, teaching, tuning, verdict
+from palenka_tune.search import finalists, notes, run_folder, teaching, tracked, tuning, verdict
 from palenka_tune.search.config import SearchConfig
-from palenka_tune.search.finish import Place
+from palenka_tune.search.finish import Place, suite_metrics
 from palenka_tune.search.judging import ScoreJob, score_models
 from palenka_tune.search.ledger import Ledger, anchor_values
-from palenka_tune.search.mlflow_observer import PARENT
+from palenka_tune.search.mlflow_observer import NOTE, PARENT, RUN_NAME
 from palenka_tune.search.options import SearchOptions
 from palenka_tune.search.plan import flat
 from palenka_tune.search.resume import check_teachers_are
@@ -90,8 +90,13 @@ def carry_out(
             mirror.publish(path)
     copy_export(place.folder / best["folder"] / STUDENT, place.folder / "best")
     _write_evaluation(place, rows, scores)
-    summary = _write_summary(config, place, summaries, best, said)
-    _log_to_mlflow(place, summary, summaries)
+    summary = _write_summary(config, place, summaries, best, settings[best["config"]], said)
+    _log_to_mlflow(place, summary, rows, chosen, best, scores)
+    note = notes.finished(
+        summary, read_json(place.folder / "evaluation.json"), place.about(teachers, options), finalists=comparison
+    )
+    place.tracker.set_linked_tags(PARENT, {NOTE: note})
+    place.tracker.end_run(PARENT, "FINISHED")
     run_folder.close(study, place.folder)
     study.set_user_attr(DONE, _asked(config))
     return summary
@@ -199,28 +204,65 @@ def _write_evaluation(place: Place, rows: Sequence[Mapping[str, Any]], scores: M
 
 
 def _write_summary(
-    config: SearchConfig, place: Place, summaries: Sequence[verdict.Summary], best: Mapping[str, Any], said: str
+    config: SearchConfig,
+    place: Place,
+    summaries: Sequence[verdict.Summary],
+    best: Mapping[str, Any],
+    values: Mapping[str, Any],
+    said: str,
 ) -> dict[str, Any]:
     path = place.folder / "summary.json"
     summary: dict[str, Any] = read_json(path)
     summary["finalists"] = {
         **_asked(config),
         "verdict": said,
-        "best": {name: best[name] for name in ("config", "seed", "val_ce", "folder")},
+        "best": {
+            **{name: best[name] for name in ("config", "seed", "val_ce", "folder")},
+            "values": dict(values),
+            "measured_on": tracked.measured_on(place.prepared, finalists.whole(config.experiment.student)),
+        },
         "configurations": [each.to_dict() for each in summaries],
     }
     write_json(path, summary)
     return summary
 
 
-def _log_to_mlflow(place: Place, summary: Mapping[str, Any], summaries: Sequence[verdict.Summary]) -> None:
+def _log_to_mlflow(
+    place: Place,
+    summary: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    chosen: Sequence[finalists.Configuration],
+    best: Mapping[str, Any],
+    scores: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Scores and names of the students' runs; tables and the best student at the search's."""
     tracker = place.tracker
-    for each in summaries:
-        for name, spread in each.metrics.items():
-            # a later choice of finalists with more seeds has a step of its own
-            tracker.log_metrics(PARENT, {f"finalists/{each.config}/{name}": spread.mean}, step=spread.n)
+    by_name = {each.name: each for each in chosen}
+    for each in chosen:
+        if each.role == "finalist":
+            tracker.set_tags(each.name, {"palenka.finalist": "true"})
+    for row in rows:
+        key = finalists.run_key(row["config"], row["seed"])
+        name = by_name[row["config"]].run_name(row["seed"])
+        is_best = row is best
+        tracker.set_tags(
+            key, {RUN_NAME: f"best student, {name}" if is_best else name, "palenka.best": str(is_best).lower()}
+        )
+        if row["val_ce"] is not None:
+            tracker.log_metrics(key, _accuracies(scores[row["folder"]]), step=row["tokens"])
     tracker.set_tags(PARENT, {"palenka.verdict": summary["finalists"]["verdict"]})
     for name in ("summary.json", "evaluation.json", finalists.TABLE):
         tracker.log_artifact(PARENT, place.folder / name)
-    tracker.log_model(PARENT, place.folder / "best", "best_student")
-    tracker.end_run(PARENT, "FINISHED")
+    tracker.log_model(
+        PARENT,
+        place.folder / "best",
+        tracked.BEST_STUDENT,
+        settings={"configuration": best["config"], "seed": best["seed"], **by_name[best["config"]].values},
+        metrics={"val/ce": best["val_ce"], **_accuracies(scores[best["folder"]])},
+        step=best["tokens"],
+        measured_on=tracked.dev_dataset(place.prepared),
+    )
+
+
+def _accuracies(suites: Mapping[str, Any]) -> dict[str, float]:
+    return suite_metrics({suite: found["accuracy"] for suite, found in suites.items()})

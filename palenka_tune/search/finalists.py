@@ -28,6 +28,7 @@ from palenka_tune.search.experiment import StudentSettings
 from palenka_tune.search.finish import Place
 from palenka_tune.search.ledger import anchor_values, best_first
 from palenka_tune.search.mlflow_observer import PARENT
+from palenka_tune.search.names import student_name
 from palenka_tune.search.plan import flat
 from palenka_tune.search.student import BenchSpec
 from palenka_tune.search.students import StudentJob, train_students
@@ -47,6 +48,15 @@ class Configuration:
     name: str
     role: str
     values: Mapping[str, Any]
+
+    def run_name(self, seed: int) -> str:
+        """The name in MLflow of the run with that seed."""
+        return student_name(self.role, self.name, self.values, seed)
+
+
+def run_key(config: str, seed: int) -> str:
+    """Our key of the MLflow run of a configuration with a seed."""
+    return f"finalist-{config}-seed{seed}"
 
 
 def configurations(config: SearchConfig, rows: Sequence[Mapping[str, Any]]) -> list[Configuration]:
@@ -143,13 +153,14 @@ def train(
         f"finalists: {len(chosen)} configurations with {config.search.seeds} seeds each, on all windows; "
         f"{placement.describe()}"
     )
+    of_job = dict(zip((job.name for job in jobs), itertools.cycle(chosen)))
     results = train_students(
         jobs,
         concurrent=placement.concurrent,
         cpus=placement.cpus_per_trial,
         gpus=placement.gpus_per_trial,
         log=place.log,
-        on_result=lambda job, result: _track(place, job, result),
+        on_result=lambda job, result: _track(place, job, of_job[job.name], result),
     )
     for result in results:
         if "failed" in result:
@@ -159,8 +170,8 @@ def train(
             )
     return [
         {
-            "config": each.name,
-            "role": each.role,
+            "config": of_job[job.name].name,
+            "role": of_job[job.name].role,
             "seed": job.seed,
             "alpha": job.distill.alpha,
             "beta": job.distill.beta,
@@ -168,16 +179,20 @@ def train(
             **{name: result.get(name) for name in ("steps", "tokens", "seconds", "weights_sha256", "diverged")},
             "folder": Path(job.folder).relative_to(place.folder).as_posix(),
         }
-        for job, result, each in zip(jobs, results, itertools.cycle(chosen))
+        for job, result in zip(jobs, results, strict=True)
     ]
 
 
-def _track(place: Place, job: StudentJob, result: Mapping[str, Any]) -> None:
+def _track(place: Place, job: StudentJob, each: Configuration, result: Mapping[str, Any]) -> None:
     """A run of its own in MLflow."""
-    key = f"finalist-{job.name}"
-    tags = {"palenka.role": "finalist", "palenka.configuration": job.name.rsplit("-seed", 1)[0]}
+    key = run_key(each.name, job.seed)
+    tags = {"palenka.role": each.role, "palenka.configuration": each.name}
+    if each.role == "finalist":
+        tags["palenka.finalist"] = "true"
     params = {**flat(dataclasses.asdict(job.distill)), **flat({"recipe": dataclasses.asdict(job.recipe)})}
-    place.tracker.start_run(key, name=key, parent=PARENT, tags=tags, params={**params, "seed": job.seed})
+    place.tracker.start_run(
+        key, name=each.run_name(job.seed), parent=PARENT, tags=tags, params={**params, "seed": job.seed}
+    )
     if result.get("val_ce") is not None:
         measured = {name.replace("_", "/", 1): result.get(name) for name in TERMS}
         place.tracker.log_metrics(key, measured, step=result["tokens"])

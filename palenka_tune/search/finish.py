@@ -11,18 +11,22 @@ from rich.console import Console
 from transformers import AutoTokenizer, PreTrainedModel
 
 from palenka_tune.cluster.session import resolve_device
+from palenka_tune.config.files import read_json
 from palenka_tune.data.prepare import PreparedData
 from palenka_tune.distill.loop import DamagedError, load_checkpoint
 from palenka_tune.evaluation.choice import SuiteChoice
 from palenka_tune.models.card import model_card
 from palenka_tune.models.export import export_student, load_model
-from palenka_tune.search import checkpoints
+from palenka_tune.search import checkpoints, notes, tracked
 from palenka_tune.search.ledger import ANCHORS, Ledger
-from palenka_tune.search.mlflow_observer import PARENT
+from palenka_tune.search.mlflow_observer import NOTE, PARENT, RUN_NAME
+from palenka_tune.search.names import settings_name
+from palenka_tune.search.options import SearchOptions
 from palenka_tune.search.plots import plot_search
 from palenka_tune.search.results import anchor_row, best_row, describe_values, write_summary
 from palenka_tune.search.scores import Score, comparison, score_all, table, write_evaluation
 from palenka_tune.search.student import Bench
+from palenka_tune.search.teaching import run_key
 from palenka_tune.search.tuning import Job
 from palenka_tune.storage import mirror
 from palenka_tune.teachers.spec import Teacher
@@ -42,11 +46,18 @@ class Place:
     log: Callable[[str], None]
     started: float
 
+    def about(self, teachers: Sequence[Teacher], options: SearchOptions) -> notes.About:
+        """What the search's note in MLflow says of its origin."""
+        return notes.about(self.folder.name, self.prepared.describe(), teachers, options)
 
-def report(job: Job, bench: Bench, ledger: Ledger, teachers: Sequence[Teacher], place: Place) -> dict[str, Any]:
+
+def report(
+    job: Job, bench: Bench, ledger: Ledger, teachers: Sequence[Teacher], place: Place, about: notes.About, *, more: bool
+) -> dict[str, Any]:
     """Write `best/`, `summary.json`, `evaluation.json` and the plot, log them, print the table; returns the summary.
 
-    The student and the summary come first: whatever fails in scoring, the search's result is there.
+    The student and the summary come first: whatever fails in scoring, the search's result is there. `more`: finalists
+    are trained next.
     """
     rows = job.rows(ledger)
     folder, best, tracker = job.folder, best_row(rows, ledger.objective), place.tracker
@@ -60,7 +71,12 @@ def report(job: Job, bench: Bench, ledger: Ledger, teachers: Sequence[Teacher], 
     _export(job, bench, best, teachers, place, scores[0])
     tracker.flush(60.0)  # the run's id goes into the summary
     summary = write(job, ledger, place, state="finished")
-    _log_to_mlflow(job, summary, scores, tracker)
+    runs = _runs(best, rows, teachers)
+    _log_to_mlflow(place, summary, best, list(zip(scores, runs, strict=True)))
+    tracker.set_linked_tags(
+        PARENT, {NOTE: notes.finished(summary, read_json(folder / "evaluation.json"), about, more=more)}
+    )
+    tracker.end_run(PARENT, "FINISHED")
     _print(summary, best, scores, place.console)
     return summary
 
@@ -81,7 +97,12 @@ def write(job: Job, ledger: Ledger, place: Place, *, state: str) -> dict[str, An
         total_steps=job.total_steps,
         wall_seconds=ledger.seconds,
         mlflow={"experiment_id": tracker.experiment_id, "parent_run_id": tracker.run_id(PARENT)},
-        extra={"state": state, "seed": job.config.experiment.seed, "data": place.prepared.describe()},
+        extra={
+            "state": state,
+            "seed": job.config.experiment.seed,
+            "data": place.prepared.describe(),
+            "measured_on": tracked.measured_on(place.prepared, job.config.experiment.student),
+        },
     )
 
 
@@ -104,14 +125,25 @@ def _score(
 
     role = f"anchor {best['anchor']}" if best["anchor"] else "student"
     models = [("best student", role, student(best))]
-    for anchor in ANCHORS:
-        row = anchor_row(rows, anchor)
-        if row is not None and row is not best:
-            models.append((anchor, "anchor", student(row)))
+    models += [(str(row["anchor"]), "anchor", student(row)) for row in _anchors(best, rows)]
     models += [(teacher.name, "teacher", teacher_model(teacher)) for teacher in teachers]
     tokenizer = AutoTokenizer.from_pretrained(place.prepared.tokenizer_dir)
     suites = [choice.read() for choice in place.suites]
     return score_all(models, tokenizer, store=bench.store, dev=bench.dev, suites=suites, log=place.log)
+
+
+def _anchors(best: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The rows of the anchors with which the best student is compared."""
+    found = [anchor_row(rows, anchor) for anchor in ANCHORS]
+    return [row for row in found if row is not None and row is not best]
+
+
+def _runs(
+    best: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], teachers: Sequence[Teacher]
+) -> list[tuple[str, int]]:
+    """Run and trained tokens of each model that is scored, in the order of the scores."""
+    students = [(str(row["trial_id"]), int(row["tokens"])) for row in (best, *_anchors(best, rows))]
+    return students + [(run_key(teacher.folder.name), teacher.tokens) for teacher in teachers]
 
 
 def _print(summary: Mapping[str, Any], best: Mapping[str, Any], scores: Sequence[Score], console: Console) -> None:
@@ -173,19 +205,43 @@ def _export(
     export_student(model, prepared.tokenizer_dir, job.folder / "best", card=card)
 
 
-def _log_to_mlflow(job: Job, summary: Mapping[str, Any], scores: Sequence[Score], tracker: Tracker) -> None:
-    best = summary["best"]
-    metrics: dict[str, float | None] = {"best/val_ce": best["val_ce"]}
-    for name, entry in summary["baselines"].items():
-        metrics[f"baseline/{name}_val_ce"] = entry["val_ce"]
-    for score in scores:
-        for suite, results in score.suites.items():
-            metrics[f"{suite.replace(' ', '_')}/{score.name.replace(' ', '_')}"] = results.accuracy
-    tracker.log_metrics(PARENT, metrics, step=0)
-    tracker.set_tags(PARENT, {"palenka.best_trial": best["trial_id"]})
-    tracker.set_tags(str(best["trial_id"]), {"palenka.best": "true"})
-    for name in ("trials.parquet", "summary.json", "evaluation.json"):
-        tracker.log_artifact(PARENT, job.folder / name)
-    tracker.log_artifact(PARENT, job.folder / "plots")
-    tracker.log_model(PARENT, job.folder / "best", "best_student")
-    tracker.end_run(PARENT, "FINISHED")
+def _log_to_mlflow(
+    place: Place,
+    summary: Mapping[str, Any],
+    best: Mapping[str, Any],
+    scores: Sequence[tuple[Score, tuple[str, int]]],
+) -> None:
+    """The results: scores at the runs of the models that have them, tables and the best student at the search's."""
+    tracker, folder, trial = place.tracker, place.folder, str(best["trial_id"])
+    for score, (key, tokens) in scores:
+        tracker.log_metrics(key, _accuracies(score), step=tokens)
+    apart = {
+        f"best/minus_{name}": best["val_ce"] - entry["val_ce"]
+        for name, entry in summary["baselines"].items()
+        if entry["val_ce"] is not None
+    }
+    tracker.log_metrics(PARENT, apart, step=int(best["tokens"]))
+    tracker.set_tags(PARENT, {"palenka.best_trial": trial})
+    name = f"best: {settings_name(best['anchor'], best['values'])}"
+    tracker.set_tags(trial, {"palenka.best": "true", RUN_NAME: name})
+    for file in ("trials.parquet", "summary.json", "evaluation.json"):
+        tracker.log_artifact(PARENT, folder / file)
+    tracker.log_artifact(PARENT, folder / "plots")
+    tracker.log_model(
+        PARENT,
+        folder / "best",
+        tracked.BEST_STUDENT,
+        settings={"trial": trial, **best["values"]},
+        metrics={"val/ce": best["val_ce"], **_accuracies(scores[0][0])},
+        step=int(best["tokens"]),
+        measured_on=tracked.dev_dataset(place.prepared),
+    )
+
+
+def suite_metrics(accuracies: Mapping[str, float]) -> dict[str, float]:
+    """Accuracies (0 to 1) by suite as metrics of a run."""
+    return {f"eval/{suite.replace(' ', '_')}": accuracy for suite, accuracy in accuracies.items()}
+
+
+def _accuracies(score: Score) -> dict[str, float]:
+    return suite_metrics({suite: results.accuracy for suite, results in score.suites.items()})

@@ -35,9 +35,12 @@ from palenka_tune.search.options import PLACE, SearchOptions, resume_command
 from palenka_tune.search.outcome import SearchResult
 from palenka_tune.search.plan import default_name, plan, search_yaml, tree
 from palenka_tune.search.resume import Wanted, resumed
+from palenka_tune.search.tracked import register
 from palenka_tune.search.work import carry_out
 from palenka_tune.storage.mirror import shown, working_folder
+from palenka_tune.tracking.models import check_model_name
 from palenka_tune.tracking.ship import replay
+from palenka_tune.tracking.store import Place as Store
 from palenka_tune.tracking.store import begin, redact, ui_command
 from palenka_tune.tracking.tracker import Tracker
 
@@ -70,6 +73,8 @@ def main(config: SearchConfig | None, options: SearchOptions, console: Console |
             f"--study-storage and MLFLOW_TRACKING_URI are both {redact(url)}, and Optuna and MLflow cannot share a "
             "database; give each its own"
         )
+    if options.register is not None:
+        check_model_name(options.register)
     if options.push_to_hub and not options.dry_run:
         hub.check_push(options.push_to_hub)
     storage = working_folder(options.storage)
@@ -92,7 +97,7 @@ def main(config: SearchConfig | None, options: SearchOptions, console: Console |
             config, changed = resumed(wanted, folder, config, options.again, log)
             more = wanted.samples != config.search.samples
             if run_folder.is_finished(study, folder) and (more or not final.wanted(config, study)):
-                return _finished(folder, options, more=more, log=log)
+                return _finished(folder, storage, options, more=more, log=log)
             log(f"going on with {shown(folder)}")
             wanted = changed
         elif config is None:
@@ -123,13 +128,7 @@ def main(config: SearchConfig | None, options: SearchOptions, console: Console |
         wanted.keep(study)
         write_text(folder / "search.yaml", wanted.yaml)
         suite = options.minimal_pairs or wanted.minimal_pairs
-        tracker = Tracker(
-            folder,
-            tracking_uri=store.uri,
-            experiment=EXPERIMENT,
-            artifact_location=store.artifacts,
-            opening=store.opening,
-        )
+        tracker = _tracker(folder, store)
         place = Place(
             folder,
             storage,
@@ -142,6 +141,8 @@ def main(config: SearchConfig | None, options: SearchOptions, console: Console |
         )
         summary = _tracked(config, options, place, study)
     _push(folder, options, log)
+    if options.register:
+        log(f"best student: goes into MLflow's registry as {options.register}")
     log(f"run folder: {shown(folder)}")
     log(f"compare the trials: {ui_command(store.uri, storage, tracker.experiment_id)}")
     return SearchResult(folder, summary)
@@ -152,7 +153,19 @@ def _push(folder: Path, options: SearchOptions, log: Callable[[str], None]) -> N
         log(f"best student: {hub.push(folder / 'best', options.push_to_hub)}")
 
 
-def _finished(folder: Path, options: SearchOptions, *, more: bool, log: Callable[[str], None]) -> SearchResult:
+def _tracker(folder: Path, store: Store) -> Tracker:
+    return Tracker(
+        folder,
+        tracking_uri=store.uri,
+        experiment=EXPERIMENT,
+        artifact_location=store.artifacts,
+        opening=store.opening,
+    )
+
+
+def _finished(
+    folder: Path, storage: Path, options: SearchOptions, *, more: bool, log: Callable[[str], None]
+) -> SearchResult:
     """A search that has ended already: whatever MLflow, or the hub, has not got of it is sent."""
     if more:
         raise UserError(
@@ -160,12 +173,19 @@ def _finished(folder: Path, options: SearchOptions, *, more: bool, log: Callable
             "new search under another --name"
         )
     log(f"{shown(folder)} is finished; nothing is left to do")
-    try:
-        replay(folder)
-    except PalenkaError as error:
-        log(str(error))
+    summary = read_json(folder / "summary.json")
+    if options.register:
+        tracker = _tracker(folder, begin(None, storage))
+        register(tracker, folder, summary, options.register)
+        tracker.close()
+        log(f"best student: goes into MLflow's registry as {options.register}")
+    else:
+        try:
+            replay(folder)
+        except PalenkaError as error:
+            log(str(error))
     _push(folder, options, log)
-    return SearchResult(folder, read_json(folder / "summary.json"))
+    return SearchResult(folder, summary)
 
 
 def _begun_or_not(options: SearchOptions) -> SearchOptions:
@@ -197,7 +217,10 @@ def _tracked(config: SearchConfig, options: SearchOptions, place: Place, study: 
         with run_folder.storage_errors():
             if study.user_attrs.get(PLACE) != options.place:
                 study.set_user_attr(PLACE, options.place)  # for who looks at the search from outside
-            return carry_out(config, options, place, study)
+            summary = carry_out(config, options, place, study)
+            if options.register:
+                register(place.tracker, place.folder, summary, options.register)
+            return summary
     except BaseException as error:
         place.tracker.end_run(PARENT, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         if isinstance(error, KeyboardInterrupt):

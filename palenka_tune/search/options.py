@@ -18,7 +18,8 @@ class SearchOptions:
     `concurrent` and `gpus_per_trial` None: chosen from the cluster. `minimal_pairs` None: the corpus' own, if any.
     With `resume` the search `name` goes on (None: the one that ran last); `samples` then asks for more trials,
     `finalists` and `seeds` for other finalists. `resume_or_start` is `resume` if the search `name` was begun.
-    `push_to_hub` is the repository, OWNER/NAME, that `best/` is sent to. `plain` writes lines to a terminal too.
+    `push_to_hub` is the repository, OWNER/NAME, that `best/` is sent to, `register` the model in MLflow's registry that
+    gets it as a version. `plain` writes lines to a terminal too.
     """
 
     name: str | None = None
@@ -34,6 +35,7 @@ class SearchOptions:
     finalists: int | None = None
     seeds: int | None = None
     push_to_hub: str | None = None
+    register: str | None = None
     quiet: bool = False
     plain: bool = False
     dry_run: bool = False
@@ -54,6 +56,7 @@ class SearchOptions:
             "--gpus-per-trial": self.gpus_per_trial,
             "--minimal-pairs": self.minimal_pairs,
             "--push-to-hub": self.push_to_hub,
+            "--register": self.register,
         }
         return {name: value for name, value in more.items() if value is not None}
 

@@ -10,11 +10,13 @@ from palenka_tune.data.prepare import PreparedData
 from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.models.presets import get_preset
 from palenka_tune.models.scales import get_scale
+from palenka_tune.search import notes
 from palenka_tune.search.experiment import Experiment, shape_of
-from palenka_tune.search.mlflow_observer import PARENT
+from palenka_tune.search.mlflow_observer import NOTE, PARENT
 from palenka_tune.teachers.online import check_teacher
 from palenka_tune.teachers.spec import Teacher, TeacherSpec, is_trained, open_teacher, teacher_folder
 from palenka_tune.tracking.tracker import Tracker
+from palenka_tune.tracking.writer import TEACHER_TAG
 
 OnMetrics = Callable[[str, Mapping[str, float], int], None]
 
@@ -105,24 +107,30 @@ class TeacherRuns:
         self.started: set[str] = set()
 
     def __call__(self, name: str, metrics: Mapping[str, float], step: int) -> None:
-        key = f"teacher-{name}"
+        key = run_key(name)
         if key not in self.started:
-            self.started.add(key)
-            self.tracker.start_run(
-                key, name=key, parent=PARENT, tags=self.tags, params=self.recipes.get(name.rsplit("-", 1)[0], {})
-            )
+            self._start(key, name.rsplit("-", 1)[0])
         self.tracker.log_metrics(key, metrics, step=step)
+
+    def _start(self, key: str, teacher: str) -> None:
+        self.started.add(key)
+        params = self.recipes.get(teacher, {})
+        self.tracker.start_run(key, name=f"teacher {teacher}", parent=PARENT, tags=self.tags, params=params)
 
     def end(self, teachers: Sequence[Teacher] = ()) -> None:
         """End all runs; a teacher that was there already has a run too, with what is known of it."""
         for teacher in teachers:
-            key = f"teacher-{teacher.folder.name}"
-            if key not in self.started:
-                self.started.add(key)
-                self.tracker.start_run(
-                    key, name=key, parent=PARENT, tags=self.tags, params=self.recipes.get(teacher.name, {})
-                )
+            key = run_key(teacher.folder.name)
+            trained_here = key in self.started
+            if not trained_here:
+                self._start(key, teacher.name)
                 self.tracker.log_metrics(key, {"val/ce": teacher.val_ce}, step=teacher.tokens)
-            self.tracker.set_tags(key, {"palenka.teacher": teacher.fingerprint, "palenka.role": "teacher"})
+            self.tracker.set_tags(key, {TEACHER_TAG: teacher.fingerprint, "palenka.role": "teacher"})
+            self.tracker.set_linked_tags(key, {NOTE: notes.teacher(teacher, trained_here=trained_here)})
         for key in self.started:
             self.tracker.end_run(key, "FINISHED" if teachers else "KILLED")
+
+
+def run_key(folder: str) -> str:
+    """Our key of the run of the teacher whose folder has that name."""
+    return f"teacher-{folder}"

@@ -125,6 +125,12 @@ class Job:
     def checkpoints(self) -> Path:
         return self.folder / "checkpoints"
 
+    @property
+    def rungs(self) -> list[int]:
+        """The steps at which trials report; the last is the end."""
+        search = self.config.search
+        return rung_steps(self.total_steps, search.rungs, search.reduction)
+
     def settings(self, proposal: Proposal) -> dict[str, Any]:
         """All settings of a trial, searched and fixed, as plain data."""
         distill, recipe = self.config.settings_of(proposal.values)
@@ -141,7 +147,7 @@ class Job:
             "distill": distill,
             "recipe": recipe,
             "seed": self.config.experiment.seed,
-            "rungs": rung_steps(self.total_steps, search.rungs, search.reduction),
+            "rungs": self.rungs,
             "rung_windows": search.rung_windows,
             "threads": self.placement.cpus_per_trial,
             "folder": str(self.checkpoints),
@@ -224,7 +230,7 @@ def run(
 
     rungs = None
     if search.rungs:
-        rungs = Rungs(rung_steps(job.total_steps, search.rungs, search.reduction), search.reduction)
+        rungs = Rungs(job.rungs, search.reduction)
         rungs.restore(ledger.curves())
     scheduler = RungScheduler(rungs)
     is_up = own_node_is_up()

@@ -8,14 +8,25 @@ from typing import Any
 import optuna
 
 from palenka_tune.cluster.session import ray_session
-from palenka_tune.search import caching, final, finish, provenance, run_folder, teaching, tuning
+from palenka_tune.search import (
+    caching,
+    final,
+    finalists,
+    finish,
+    notes,
+    provenance,
+    run_folder,
+    teaching,
+    tracked,
+    tuning,
+)
 from palenka_tune.search.config import SearchConfig
 from palenka_tune.search.disk import FullDisk
 from palenka_tune.search.display import Display
 from palenka_tune.search.experiment import Experiment
 from palenka_tune.search.finish import Place
 from palenka_tune.search.ledger import ANCHORS, TOTAL_STEPS, Ledger, anchor_values
-from palenka_tune.search.mlflow_observer import PARENT, MlflowObserver
+from palenka_tune.search.mlflow_observer import NOTE, PARENT, MlflowObserver
 from palenka_tune.search.options import SearchOptions
 from palenka_tune.search.plan import flat, samples, tree
 from palenka_tune.search.results import write_trials
@@ -23,6 +34,8 @@ from palenka_tune.search.resume import check_teachers, pin_form
 from palenka_tune.search.status import StatusReader
 from palenka_tune.search.student import Bench, BenchSpec
 from palenka_tune.teachers.spec import Teacher
+
+TEACHER_RUNS = "palenka.teacher_runs"
 
 
 def carry_out(config: SearchConfig, options: SearchOptions, place: Place, study: optuna.Study) -> dict[str, Any]:
@@ -36,6 +49,8 @@ def carry_out(config: SearchConfig, options: SearchOptions, place: Place, study:
     ledger = open_ledger(config, place, study)
     if run_folder.is_finished(study, folder):
         return final.carry_out(asked, options, place, study, ledger)
+    tracker.log_inputs(PARENT, tracked.datasets(place.prepared, experiment.student))
+    tracker.set_linked_tags(PARENT, {NOTE: notes.begun(config, place.about((), options))})
     with ray_session(options.address) as resources:
         placement = tuning.place(config, options, resources)
         teachers = _teachers(experiment, place, tags, use_gpu=resources.gpus > 0)
@@ -51,7 +66,7 @@ def carry_out(config: SearchConfig, options: SearchOptions, place: Place, study:
         check_teachers(study, teachers, cache)
         if cache is not None:
             tags["palenka.cache"] = cache.folder.name
-            tracker.log_metrics(PARENT, cache.metrics(), step=0)
+            tracker.log_params(PARENT, {name.replace("/", "."): value for name, value in cache.metrics().items()})
         spec = BenchSpec(
             store=str(place.prepared.store.folder),
             student=experiment.student,
@@ -67,7 +82,10 @@ def carry_out(config: SearchConfig, options: SearchOptions, place: Place, study:
             study.set_user_attr(TOTAL_STEPS, job.total_steps)  # for who looks at the search from outside
         tags["palenka.teachers"] = " ".join(teacher.fingerprint for teacher in teachers)
         tracker.set_tags(PARENT, tags)
-        observer = MlflowObserver(tracker, lambda proposal: flat(job.settings(proposal)), tags)
+        about = place.about(teachers, options)
+        runs = {TEACHER_RUNS: notes.teacher_runs(teachers), NOTE: notes.begun(config, about)}
+        tracker.set_linked_tags(PARENT, runs)
+        observer = MlflowObserver(tracker, lambda proposal: flat(job.settings(proposal)), tags, job.rungs)
         trials = samples(config) + len(ANCHORS)
         observer.settle(ledger.rows())
         url = run_folder.study_url(options.study_storage)
@@ -90,10 +108,13 @@ def carry_out(config: SearchConfig, options: SearchOptions, place: Place, study:
             with contextlib.suppress(OSError, optuna.exceptions.StorageInternalError):
                 write_trials(folder / "trials.parquet", job.rows(ledger), config.space)
                 finish.write(job, ledger, place, state="searching")
-    summary = finish.report(job, bench, ledger, teachers, place)
+    more = final.wanted(asked, study)
+    summary = finish.report(
+        job, bench, ledger, teachers, place, about, more=more and bool(finalists.configurations(asked, ledger.rows()))
+    )
     run_folder.close(study, folder)
     finish.clean(job)
-    if final.wanted(asked, study):
+    if more:
         return final.carry_out(asked, options, place, study, ledger)
     return summary
 

@@ -68,11 +68,7 @@ class ProgressFollower:
 def _metrics(line: dict[str, Any]) -> dict[str, float]:
     if line["kind"] == "epoch":
         return {"val/ce": line["val/ce"], "val/ppl": line["val/ppl"]}
-    return {
-        "train/loss": line["loss"],
-        "train/lr": line["lr"],
-        "train/tokens_per_second": line["tokens_per_second"],
-    }
+    return {"train/loss": line["loss"], "train/tokens_per_second": line["tokens_per_second"]}
 
 
 def duration(seconds: float) -> str:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from palenka_tune.config.artifacts import is_complete, open_artifact
-from palenka_tune.config.files import file_sha256, read_json
 from palenka_tune.config.files import fingerprint as digest
+from palenka_tune.config.files import read_json, weights_digest
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.errors import PalenkaError, UserError
@@ -132,12 +132,6 @@ def _open_plain(folder: Path) -> Teacher:
     shape = ModelShape(folder.name, str(config.get("model_type")), width, depth)
     parameters = sum(_parameters(path) for path in weights)
     return Teacher(folder.name, folder, shape, parameters, None, weights_digest(folder), tokens=0, seconds=0.0)
-
-
-def weights_digest(folder: str | Path) -> str:
-    """16 hex digits over the contents of a model folder's configuration and weights."""
-    paths = (Path(folder) / "config.json", *sorted(Path(folder).glob("*.safetensors")))
-    return digest({path.name: file_sha256(path) for path in paths})
 
 
 def _size(config: Mapping[str, Any], *names: str) -> int | None:

@@ -1,24 +1,28 @@
 """From events of the spool to MLflow's entities, cut to what MLflow accepts.
 
-Goes in: events of one run (`metrics`, `params`, `tags`, and the params and tags of a `start_run`). Comes out: a list of
-`Metric`, `Param` and `RunTag` in batches that one `log_batch` call takes.
+Goes in: events of one run (`metrics`, `params`, `tags`, the params and tags of a `start_run`, the metrics of a
+`model`), or datasets. Comes out: a list of `Metric`, `Param` and `RunTag` in batches that one `log_batch` call takes,
+or inputs.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from palenka_tune.tracking.spool import Event
 
 if TYPE_CHECKING:
-    from mlflow.entities import Metric, Param, RunTag
+    from mlflow.entities import DatasetInput, Metric, Param, RunTag
 
 # MLflow's limits for one log_batch call (1,000 entities in all) and for one key or value.
 _BATCH, _PARAMS, _TAGS = 1000, 100, 100
 _NAME, _PARAM_VALUE, _TAG_VALUE = 250, 6000, 8000
+CONTEXT_TAG = "mlflow.data.context"  # as the UI shows it beside a dataset
 
 
 def clean_name(name: str) -> str:
@@ -68,6 +72,42 @@ def batches(items: list[Metric | Param | RunTag]) -> Iterator[list[Metric | Para
             counts[type(item)] += 1
     if batch:
         yield batch
+
+
+@dataclass(frozen=True)
+class DatasetRecord:
+    """A dataset that a run read: what it is called, the `digest` of its contents, where it is from, and its size.
+
+    `source_type` and `source` are those of an MLflow dataset source (`local`: {"uri": folder}), `context` is what it
+    was used for (training, validation), `tags` say more of this use.
+    """
+
+    name: str
+    digest: str
+    source_type: str
+    source: dict[str, Any]
+    context: str
+    profile: dict[str, Any] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+def dataset_inputs(records: Iterable[dict[str, Any]]) -> list[DatasetInput]:
+    """MLflow's inputs of `DatasetRecord`s as the spool keeps them."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    return [
+        DatasetInput(
+            Dataset(
+                record["name"],
+                record["digest"],
+                record["source_type"],
+                json.dumps(record["source"]),
+                profile=json.dumps(record["profile"]),
+            ),
+            [InputTag(key, value) for key, value in {**record["tags"], CONTEXT_TAG: record["context"]}.items()],
+        )
+        for record in records
+    ]
 
 
 def _cut(value: Any, length: int) -> str:

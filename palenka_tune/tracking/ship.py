@@ -19,12 +19,17 @@ from filelock import FileLock, Timeout
 
 from palenka_tune.errors import PalenkaError
 from palenka_tune.tracking.spool import SPOOL, Event, Shipped, Spool, load_runs, read_events, spool_name, spool_path
-from palenka_tune.tracking.store import brief, connect, redact
-from palenka_tune.tracking.writer import Writer, code, refused
+from palenka_tune.tracking.store import brief, code, connect, redact, refused
+from palenka_tune.tracking.writer import Writer
 
 logger = logging.getLogger(__name__)
 
 _BATCHED = {"metrics", "params", "tags"}
+_EXPERIMENT_TAGS = {
+    "mlflow.experimentKind": "custom_model_development",  # the UI opens the runs, and asks nobody what this is
+    "mlflow.note.content": "Searches of palenka_tune. Each is a run with its trials and teachers nested under it; its "
+    "description says what came out.",
+}
 _WINDOW = 1000  # events dealt with between two writes of how far we are
 _ATTEMPTS = 5  # of an event that fails although the store answers
 
@@ -79,7 +84,9 @@ class Shipper:
             client = connect(self.tracking_uri)
             experiment = client.get_experiment_by_name(shipped.experiment)
             if experiment is None:
-                experiment_id = client.create_experiment(shipped.experiment, shipped.artifact_location)
+                experiment_id = client.create_experiment(
+                    shipped.experiment, shipped.artifact_location, _EXPERIMENT_TAGS
+                )
             else:
                 experiment_id = experiment.experiment_id
                 if experiment.lifecycle_stage == "deleted":

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 from filelock import FileLock
 
 from palenka_tune.config.shell import command_line
-from palenka_tune.errors import UserError
+from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.storage.mirror import remote_of
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ _DEFAULTS = {
     # A search talks to its tracking server and to nobody else.
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
+_REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"}
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
@@ -164,3 +165,13 @@ def brief(error: BaseException) -> str:
     if text.startswith("API request to ") and " failed with " in text:
         return "the server does not answer"
     return text.partition("\n")[0][:300] or type(error).__name__
+
+
+def code(error: BaseException) -> str:
+    """MLflow's name of an error, or its class."""
+    return str(getattr(error, "error_code", type(error).__name__))
+
+
+def refused(error: BaseException) -> bool:
+    """Whether trying again cannot help."""
+    return isinstance(error, PalenkaError | FileNotFoundError) or code(error) in _REFUSALS

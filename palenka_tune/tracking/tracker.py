@@ -1,7 +1,7 @@
 """The tracker of a search: logging calls that only append to a spool, and a thread that ships it to MLflow.
 
-Goes in: runs, params, metrics, tags, artifacts and models under keys of our own ("search", "trial-0003"). Comes out:
-the same in MLflow, now or when its server is back. No call waits for MLflow or raises because of it.
+Goes in: runs, params, metrics, tags, inputs, artifacts and models under keys of our own ("search", "trial-0003").
+Comes out: the same in MLflow, now or when its server is back. No call waits for MLflow or raises because of it.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
+from palenka_tune.config.files import weights_digest
 from palenka_tune.errors import PalenkaError
+from palenka_tune.tracking.entities import DatasetRecord
 from palenka_tune.tracking.ship import OutageError, Shipper
 from palenka_tune.tracking.spool import RUNS, Event, Shipped, Spool
 from palenka_tune.tracking.store import brief, redact
@@ -94,13 +97,72 @@ class Tracker:
         """Set tags; a later value replaces an earlier one."""
         self._put("tags", key, tags=_texts(tags))
 
+    def set_linked_tags(self, key: str, tags: Mapping[str, str]) -> None:
+        """Set tags, notes among them, that point to runs: in their text `{experiment}`, `{run:KEY}` and
+        `{teacher:FINGERPRINT}` become MLflow's ids once it has them (see `link_to`)."""
+        self._put("linked", key, tags=_texts(tags))
+
+    def log_inputs(self, key: str, datasets: Sequence[DatasetRecord]) -> None:
+        """Log what the run reads as MLflow datasets."""
+        self._put("inputs", key, datasets=[asdict(dataset) for dataset in datasets])
+
     def log_artifact(self, key: str, path: str | Path, artifact_path: str | None = None) -> None:
         """Log a file or folder, into the folder `artifact_path` of the run; read when shipped, so leave it in place."""
         self._put("artifact", key, path=str(Path(path).absolute()), artifact_path=artifact_path)
 
-    def log_model(self, key: str, folder: str | Path, name: str) -> None:
-        """Log a Hugging Face model folder as an MLflow model of the run; read when shipped, so leave it in place."""
-        self._put("model", key, path=str(Path(folder).absolute()), name=name)
+    def log_model(
+        self,
+        key: str,
+        folder: str | Path,
+        name: str,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        step: int = 0,
+        measured_on: tuple[str, str] | None = None,
+    ) -> None:
+        """Log a Hugging Face model folder as an MLflow model of the run; read when shipped, so leave it in place.
+
+        `metrics`, at `step`, become the model's and the run's; `measured_on` is the name and digest of their dataset.
+        The folder is hashed, so that a model that replaces another one is told from it.
+        """
+        self._put(
+            "model",
+            key,
+            path=str(Path(folder).absolute()),
+            name=name,
+            digest=_digest(folder),
+            settings=_texts(settings),
+            metrics=dict(metrics or {}),
+            step=step,
+            measured_on=measured_on,
+        )
+
+    def register_model(
+        self,
+        key: str,
+        folder: str | Path,
+        name: str,
+        *,
+        registered: str,
+        val_ce: float,
+        measured_on: str,
+        description: str,
+    ) -> None:
+        """Register the logged model `name` of what `folder` holds now as a version of the model `registered`.
+
+        `measured_on` says on which data `val_ce` was measured: only versions that share it are compared.
+        """
+        self._put(
+            "register",
+            key,
+            name=name,
+            digest=_digest(folder),
+            registered=registered,
+            val_ce=val_ce,
+            measured_on=measured_on,
+            description=description,
+        )
 
     def end_run(self, key: str, status: Status = "FINISHED") -> None:
         """End the run of `key`."""
@@ -200,6 +262,19 @@ def _aim(run_dir: Path, target: Shipped) -> None:
         pass  # a first run, or a damaged file: shipping again from the start changes nothing in the store
     (run_dir / RUNS).unlink(missing_ok=True)
     target.save(run_dir)
+
+
+def link_to(run: str) -> str:
+    """Where MLflow's UI shows a run, `run` being `{run:KEY}` or `{teacher:FINGERPRINT}`; for `set_linked_tags`."""
+    return f"#/experiments/{{experiment}}/runs/{run}"
+
+
+def _digest(folder: str | Path) -> str | None:
+    """None for what is no model folder, which the store will be told."""
+    try:
+        return weights_digest(folder)
+    except OSError:
+        return None
 
 
 def _texts(values: Mapping[str, Any] | None) -> dict[str, str]:

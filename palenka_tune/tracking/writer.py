@@ -1,29 +1,30 @@
 """What each event of a spool means in MLflow, written so that doing it twice is the same as doing it once.
 
-Goes in: events, a connected client and the experiment. Comes out: runs, params, metrics, tags, artifacts and models in
-the store. Metrics keep the time at which they were logged, params and tags are values, and a run is found again by its
-tags `palenka.run` (the spool) and `palenka.key` (our name of the run).
+Goes in: events, a connected client and the experiment. Comes out: runs, params, metrics, tags, inputs, artifacts and
+models in the store. Metrics keep the time at which they were logged, params and tags are values, and a run is found
+again by its tags `palenka.run` (the spool) and `palenka.key` (our name of the run).
 """
 
 from __future__ import annotations
 
-import tempfile
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from palenka_tune.config.sealed import write_sealed
 from palenka_tune.errors import PalenkaError
-from palenka_tune.tracking.entities import batches, entities
-from palenka_tune.tracking.hf_model import write_mlflow_model
+from palenka_tune.tracking import models
+from palenka_tune.tracking.entities import batches, dataset_inputs, entities
 from palenka_tune.tracking.spool import RUNS, Event
-from palenka_tune.tracking.store import brief
+from palenka_tune.tracking.store import brief, code, refused
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 KEY_TAG, RUN_TAG, PARENT_TAG = "palenka.key", "palenka.run", "mlflow.parentRunId"
-_REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"}
+TEACHER_TAG = "palenka.teacher"
+_LINK = re.compile(r"\{(?:(experiment)|(run|teacher):([\w.-]+))\}")
 
 
 class Writer:
@@ -65,16 +66,37 @@ class Writer:
             self._start_run(event)
             return
         run_id = self._run_id(event["key"])
-        if event["op"] == "end_run":
-            self.client.set_terminated(run_id, event["status"], event["time"])
-            return
-        path = Path(event["path"])
-        if not path.exists():
-            raise PalenkaError(f"{path} is gone")
-        if event["op"] == "artifact":
-            self.client.log_artifact(run_id, str(path), event["artifact_path"])
-        else:
-            self._log_model(run_id, path, event["name"])
+        match event["op"]:
+            case "end_run":
+                self.client.set_terminated(run_id, event["status"], event["time"])
+            case "linked":
+                tags = {name: _LINK.sub(self._linked, value) for name, value in event["tags"].items()}
+                self.write_batch([{**event, "tags": tags}])
+            case "inputs":
+                self.client.log_inputs(run_id, dataset_inputs(event["datasets"]))
+            case "artifact":
+                self.client.log_artifact(run_id, str(_there(event)), event["artifact_path"])
+            case "model":
+                self.write_batch([event])  # the run has its metrics, whatever becomes of the model
+                models.log_model(self.client, self.experiment_id, run_id, _there(event), event)
+            case "register":
+                models.register(self.client, self.experiment_id, run_id, event)
+            case unknown:
+                raise PalenkaError(f"this version of palenka_tune knows no event '{unknown}'")
+
+    def _linked(self, found: re.Match[str]) -> str:
+        """What stands for `{experiment}`, `{run:KEY}`, or `{teacher:FINGERPRINT}`, the oldest run of that teacher."""
+        experiment, kind, name = found.groups()
+        if experiment:
+            return self.experiment_id
+        if kind == "run":
+            try:
+                return self._run_id(name)
+            except PalenkaError:
+                return "unknown"
+        query = f"tags.`{TEACHER_TAG}` = '{name}'"
+        runs = self.client.search_runs([self.experiment_id], query, max_results=1, order_by=["attributes.start_time"])
+        return str(runs[0].info.run_id) if runs else "unknown"
 
     def write_batch(self, events: list[Event]) -> None:
         """Write metrics, params and tags of one run."""
@@ -131,22 +153,6 @@ class Writer:
         write_sealed(self.run_dir / RUNS, self.runs)
         self.looked_up = True
 
-    def _log_model(self, run_id: str, folder: Path, name: str) -> None:
-        """A logged model of the run (MLflow 3); one that an earlier attempt finished is left alone."""
-        from mlflow.entities import LoggedModelOutput, LoggedModelStatus
-
-        query = f"source_run_id = '{run_id}' AND name = '{name}'"
-        for model in self.client.search_logged_models([self.experiment_id], query):
-            if model.status == LoggedModelStatus.READY:
-                return
-            self.client.delete_logged_model(model.model_id)
-        with tempfile.TemporaryDirectory() as temporary:
-            model = self.client.create_logged_model(self.experiment_id, name, run_id, model_type="causal-lm")
-            write_mlflow_model(folder, Path(temporary), run_id=run_id, model_id=model.model_id)
-            self.client.log_model_artifacts(model.model_id, temporary)
-        self.client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
-        self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
-
     def _log_batch(self, run_id: str, batch: list[Any]) -> None:
         """One call; if the store refuses it, halves, down to the entity that is the reason, which is skipped."""
         from mlflow.entities import Metric, Param, RunTag
@@ -164,11 +170,9 @@ class Writer:
             self._log_batch(run_id, batch[len(batch) // 2 :])
 
 
-def code(error: BaseException) -> str:
-    """MLflow's name of an error, or its class."""
-    return str(getattr(error, "error_code", type(error).__name__))
-
-
-def refused(error: BaseException) -> bool:
-    """Whether trying again cannot help."""
-    return isinstance(error, PalenkaError | FileNotFoundError) or code(error) in _REFUSALS
+def _there(event: Event) -> Path:
+    """The file or folder of an event; raises `PalenkaError` if it is gone."""
+    path = Path(event["path"])
+    if not path.exists():
+        raise PalenkaError(f"{path} is gone")
+    return path

@@ -2,9 +2,9 @@
 
 `Network(folder, shared)` is a context manager that yields hosts `laptop`, `host1`, `host2`, ... Each has its own
 network interface, name, processes, /tmp, /run, /dev/shm, /etc/hosts and a disk, /root; the folders of `shared` are what
-they have in common, as hosts of a cluster share an NFS. They see each other through a bridge that is in a namespace of its
-own, so that nothing outside can reach them and they reach nothing outside. A host is one process and its children: to
-kill it is to pull its plug. Needs root, `ip`, `unshare`, `nsenter`, `setpriv`, `sshd` and `rsync`.
+they have in common, as hosts of a cluster share an NFS. They see each other through a bridge that is in a namespace of
+its own, so that nothing outside can reach them and they reach nothing outside. A host is one process and its children:
+to kill it is to pull its plug. Needs root, `ip`, `unshare`, `nsenter`, `setpriv`, `sshd` and `rsync`.
 """
 
 from __future__ import annotations

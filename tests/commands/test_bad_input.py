@@ -61,6 +61,8 @@ def refused(capsys, command, argv) -> str:
         (["--name", "../x"], "cannot be a run's name"),
         (["--minimal-pairs", "./no_pairs"], "no_pairs"),
         (["--seed", "-4"], "seed is -4"),
+        (["--register", "babylm/58m"], "cannot be a registered model's name"),
+        (["--register", ""], "cannot be a registered model's name"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

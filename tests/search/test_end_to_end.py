@@ -50,7 +50,7 @@ def run(place, name: str, *more: str, storage: str = "runs"):
 
 @pytest.fixture(scope="module")
 def finished(place):
-    return run(place, "first")
+    return run(place, "first", "--register", "student")
 
 
 def test_the_run_folder_holds_what_is_promised(finished):
@@ -83,7 +83,7 @@ def test_the_trials_read_one_cache_that_the_search_built(place, finished):
     client = MlflowClient(tracking_uri=f"sqlite:///{place / 'runs' / 'mlflow.db'}")
     parent = client.get_run(json.loads((finished / "summary.json").read_text())["mlflow"]["parent_run_id"])
     assert parent.data.tags["palenka.cache"] == folder.name
-    assert parent.data.metrics["cache/bytes"] == cache.bytes
+    assert float(parent.data.params["cache.bytes"]) == cache.bytes
 
 
 def test_with_online_teachers_there_is_no_cache_and_the_anchors_end_where_they_did(place, finished):
@@ -148,8 +148,57 @@ def test_mlflow_has_one_parent_and_a_child_per_trial(place, finished):
             assert [point.step for point in history] == [6 * 16 * 16, 16 * 16 * 16]
             assert history[-1].value == row["val_ce"]
             assert client.get_metric_history(child.info.run_id, "train/loss")
+        assert child.data.tags["palenka.rung"] == {"COMPLETE": "2 of 2", "PRUNED": "1 of 2"}.get(row["state"])
     names = {artifact.path for artifact in client.list_artifacts(summary["parent_run_id"])}
     assert {"search.yaml", "trials.parquet", "summary.json", "evaluation.json"} <= names
+
+
+def test_the_run_list_needs_no_editing(place, finished):
+    """Names and marks of the children, the parent's note and metrics, its data, the links to its teachers."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{place / 'runs' / 'mlflow.db'}")
+    summary = json.loads((finished / "summary.json").read_text())
+    ids = summary["mlflow"]
+    parent = client.get_run(ids["parent_run_id"])
+    children = client.search_runs(
+        [ids["experiment_id"]], f"tags.mlflow.parentRunId = '{ids['parent_run_id']}'", max_results=100
+    )
+    names = {child.data.tags.get("palenka.trial_id"): child.info.run_name for child in children}
+    assert [names["trial-0000"], names["trial-0001"]] == ["anchor: no distillation", "anchor: vanilla KD"]
+    proposed = [name for trial, name in names.items() if trial and trial > "trial-0001"]
+    assert all(name.removeprefix("best: ").startswith("β=") for name in proposed)
+    assert names[summary["best"]["trial_id"]].startswith("best: ")
+    assert parent.data.tags["mlflow.note.content"].startswith("**Best val/ce ")
+    assert set(parent.data.metrics) == {
+        "val/ce",
+        "eval/pairs",
+        "best/minus_vanilla_kd",
+        "best/minus_no_distillation",
+    }
+    assert parent.data.metrics["val/ce"] == summary["best"]["val_ce"]
+    teachers = [child.info.run_id for child in children if child.info.run_name.startswith("teacher ")]
+    assert sorted(parent.data.tags["palenka.teacher_runs"].split()) == sorted(teachers)
+    assert all(f"/runs/{run_id})" in parent.data.tags["mlflow.note.content"] for run_id in teachers)
+    contexts = {each.dataset.name: each.tags for each in parent.inputs.dataset_inputs}
+    assert sorted(contexts) == ["data dev", "data train"]
+    scored = [child for child in children if "eval/pairs" in child.data.metrics]
+    assert len(scored) == len(json.loads((finished / "evaluation.json").read_text())["models"])
+
+
+def test_the_best_student_is_registered_and_one_more_search_is_compared_with_it(place, finished):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{place / 'runs' / 'mlflow.db'}")
+    summary = json.loads((finished / "summary.json").read_text())
+    version = client.get_model_version_by_alias("student", "champion")
+    assert version.run_id == summary["mlflow"]["parent_run_id"]
+    assert f"{summary['best']['val_ce']:.4f} nats per token on data " in version.description
+    # a finished search is registered too, once
+    again = ["--resume", "--name", "first", "--storage", str(place / "runs"), "--register", "student"]
+    for _ in range(2):
+        assert options.run(search.cli, again) == 0
+    assert [found.version for found in client.search_model_versions("name = 'student'")] == [version.version]
 
 
 def test_the_best_student_loads_with_transformers_alone_and_generates(finished):
@@ -209,7 +258,33 @@ def test_finalists_are_trained_over_paired_seeds_and_what_is_there_is_not_traine
     assert f"{summary['finalists']['best']['val_ce']:.4f} nats per token" in card
     assert summary["finalists"]["best"]["seed"] == 1  # the search's own seed chose the finalists
     evaluation = json.loads((folder / "evaluation.json").read_text())
+    check_the_finalists_in_mlflow(place, summary, verdict)
     assert len(evaluation["finalists"]) == 8
     assert all(next(iter(each["suites"].values()))["pairs"] == 6 for each in evaluation["finalists"])
     assert options.run(search.cli, [*again, "--seeds", "2"]) == 0
     assert "nothing is left to do" in capsys.readouterr().out
+
+
+def check_the_finalists_in_mlflow(place, summary, verdict):
+    """Students and trials are marked, the note has the verdict, and the model is that of `best/`."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{place / 'runs' / 'mlflow.db'}")
+    ids, best = summary["mlflow"], summary["finalists"]["best"]
+    parent = client.get_run(ids["parent_run_id"])
+    assert parent.info.status == "FINISHED"
+    note = parent.data.tags["mlflow.note.content"]
+    assert note.startswith(f"**{verdict}**")
+    assert "| configuration | measure | seeds |" in note
+    assert parent.data.metrics["val/ce"] == best["val_ce"]
+    runs = client.search_runs([ids["experiment_id"]], f"tags.mlflow.parentRunId = '{parent.info.run_id}'")
+    by_key = {run.data.tags["palenka.key"]: run for run in runs}
+    names = {key: run.info.run_name for key, run in by_key.items() if key.startswith("finalist-")}
+    assert len(names) == 8
+    winner = f"finalist-{best['config']}-seed{best['seed']}"
+    assert [key for key, name in names.items() if name.startswith("best student, ")] == [winner]
+    assert names["finalist-vanilla_kd-seed2"].endswith("all data, seed 2: anchor: vanilla KD")
+    assert by_key["trial-0002"].data.tags["palenka.finalist"] == "true"
+    models = [client.get_logged_model(m.model_id) for m in client.search_logged_models([ids["experiment_id"]])]
+    newest = next(model for model in models if model.source_run_id == parent.info.run_id)
+    assert [metric.value for metric in newest.metrics if metric.key == "val/ce"] == [best["val_ce"]]

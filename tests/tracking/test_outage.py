@@ -1,57 +1,38 @@
 """Against a real MLflow server that is stopped and started again."""
 
-import os
-import socket
-import subprocess
+import contextlib
 import sys
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
+import mlflow
 import pytest
 
 from palenka_tune.tracking import store
 from palenka_tune.tracking.ship import replay
 from palenka_tune.tracking.tracker import Tracker
+from tests.support.logged_student import log, student
+from tests.support.web import free_port, serving
 
 pytestmark = pytest.mark.slow
 
 
 class Server:
-    """`mlflow server` on a free port of this machine, with its artifacts behind it."""
+    """`mlflow server` on a port of this machine, with its artifacts behind it; it can be stopped and started again."""
 
     def __init__(self, folder):
         self.folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
-        self.process = None
+        self.running = contextlib.ExitStack()
 
     def start(self):
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
         command += ["--backend-store-uri", f"sqlite:///{self.folder}/server.db", "--workers", "1"]
         command += ["--artifacts-destination", str(self.folder / "artifacts")]
-        environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
-        environment.pop("MLFLOW_TRACKING_URI", None)
-        with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, env=environment, cwd=self.folder, start_new_session=True
-            )
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"{self.uri}/health", timeout=1).close()
-                return
-            except (OSError, urllib.error.URLError):
-                time.sleep(0.25)
-        raise AssertionError((self.folder / "server.log").read_text())
+        self.running.enter_context(serving(command, f"{self.uri}/health", self.folder / "server.log"))
 
     def stop(self):
-        if self.process is not None:
-            os.killpg(self.process.pid, 15)  # its own session: the server and the worker it started
-            self.process.wait(30)
-            self.process = None
+        self.running.close()
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +55,7 @@ def test_a_search_on_a_server_arrives_with_artifacts(server, run_dir, tmp_path):
     tracker.start_run("trial", name="t", parent="search")
     tracker.log_metrics("trial", {"val/ce": 2.5, "train/loss": float("nan")}, 100)
     tracker.log_artifact("search", tmp_path / "report.html")
+    log(tracker, student(tmp_path / "best", "a"), 2.5, registered="student")
     tracker.end_run("trial", "KILLED")
     tracker.end_run("search")
     assert tracker.close(60)
@@ -84,6 +66,10 @@ def test_a_search_on_a_server_arrives_with_artifacts(server, run_dir, tmp_path):
     assert trial.data.metrics["train/loss"] != trial.data.metrics["train/loss"]
     local = Path(client.download_artifacts(tracker.run_id("search"), "report.html", str(tmp_path / "down")))
     assert local.read_text() == "<p>best</p>"
+    champion = client.get_model_version_by_alias("student", "champion")
+    assert champion.run_id == tracker.run_id("search")
+    stored = client.get_model_version_download_uri("student", champion.version)
+    assert "MLmodel" in [file.path for file in mlflow.artifacts.list_artifacts(stored, tracking_uri=server.uri)]
     assert store.ui_command(uri, tmp_path, tracker.experiment_id).startswith(f"{server.uri}/#/experiments/")
 
 

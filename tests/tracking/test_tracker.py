@@ -3,11 +3,13 @@ import subprocess
 import sys
 import textwrap
 
+import mlflow
 import pytest
 
+from palenka_tune.tracking.entities import DatasetRecord
 from palenka_tune.tracking.ship import replay
 from palenka_tune.tracking.spool import RUNS, SPOOL, Shipped
-from palenka_tune.tracking.tracker import Tracker
+from palenka_tune.tracking.tracker import Tracker, link_to
 
 
 def history(client, run, metric):
@@ -92,7 +94,7 @@ def test_a_killed_process_loses_nothing_and_is_continued(client, run_dir, target
     script = textwrap.dedent(f"""
         import os, signal
         from pathlib import Path
-        from palenka_tune.tracking.tracker import Tracker
+        from palenka_tune.tracking.tracker import Tracker, link_to
         tracker = Tracker(Path({str(run_dir)!r}), **{target!r})
         tracker.start_run("trial", name="t")
         tracker.log_metrics("trial", {{"val/ce": 1.0}}, 0)
@@ -205,3 +207,43 @@ def test_a_dead_server_stops_nothing_and_the_way_to_replay_is_said(run_dir, capl
     assert done.returncode == 1
     assert "error: MLflow at http://127.0.0.1:9 did not take everything" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_links_and_inputs_arrive_once(client, run_dir, target, runs_of):
+    tracker = Tracker(run_dir, **target)
+    tracker.start_run("search", name="s")
+    tracker.start_run("trial-0001", name="t", parent="search")
+    tracker.start_run("teacher", name="GPT2", parent="search", tags={"palenka.teacher": "fe0123456789abcd"})
+    note = f"[t]({link_to('{run:trial-0001}')}) [T]({link_to('{teacher:fe0123456789abcd}')}) {{run:gone}} {{0: 1}}"
+    tracker.set_linked_tags("search", {"mlflow.note.content": note})
+    train = DatasetRecord("story train", "0123", "local", {"uri": "data"}, "training", {"num_rows": 3}, {"seen": "2"})
+    dev = DatasetRecord("story dev", "0123", "hugging_face", {"path": "anna/story"}, "validation")
+    tracker.log_inputs("search", [train, dev])
+    assert tracker.flush(60)
+    tracker.log_inputs("search", [train, dev])  # as a resumed search does
+    assert tracker.close(60)
+    runs = runs_of()
+    ids = {key: run.info.run_id for key, run in runs.items()}
+    where = f"#/experiments/{tracker.experiment_id}/runs"
+    assert runs["search"].data.tags["mlflow.note.content"] == (
+        f"[t]({where}/{ids['trial-0001']}) [T]({where}/{ids['teacher']}) unknown {{0: 1}}"
+    )
+    inputs = {each.dataset.name: each for each in runs["search"].inputs.dataset_inputs}
+    assert sorted(inputs) == ["story dev", "story train"]
+    assert len(runs["search"].inputs.dataset_inputs) == 2
+    assert {tag.key: tag.value for tag in inputs["story train"].tags} == {
+        "mlflow.data.context": "training",
+        "seen": "2",
+    }
+    assert inputs["story train"].dataset.digest == "0123"
+    sources = [mlflow.data.get_source(inputs[name].dataset) for name in ("story train", "story dev")]
+    assert [source.to_dict().get("uri") or source.to_dict()["path"] for source in sources] == ["data", "anna/story"]
+
+
+def test_the_experiment_says_what_it_is(client, run_dir, target):
+    tracker = Tracker(run_dir, **target)
+    tracker.start_run("search", name="s")
+    assert tracker.close(60)
+    tags = client.get_experiment(tracker.experiment_id).tags
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
+    assert tags["mlflow.note.content"].startswith("Searches of palenka_tune.")

@@ -1,0 +1,92 @@
+"""Debian's Chromium, driven by Playwright, and a finished search for it to look at.
+
+    pytest tests/browser
+    PALENKA_SEARCH=palenka_runs/first PALENKA_SCREENSHOTS=docs/img pytest tests/browser     # the pictures of the docs
+
+`PALENKA_SEARCH` names the run folder of a search that has ended and was registered (default: a small one is run),
+`PALENKA_SCREENSHOTS` a folder for pictures of what was looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.small_place import VOCABULARY, WINDOW, make_place
+
+LOOPBACK = re.compile(r"https?://127\.0\.0\.1[:/]")
+SPACE = {
+    "description": "a search to look at",
+    "data": {"vocabulary": VOCABULARY, "window": WINDOW},
+    "student": {"train_windows": 128, "dev_windows": 32},
+    "recipe": {"batch_size": 16, "epochs": 2, "warmup_steps": 2},
+    "search": {"samples": 6, "rungs": 1, "reduction": 3, "sampler": "random", "finalists": 0},
+    "parameters": {
+        "alpha": {"log_uniform": [0.3, 10]},
+        "beta": {"log_uniform": [0.3, 30]},
+        "temperature": {"choice": [1, 2]},
+        "projection.rank": {"choice": [8, None]},
+    },
+}
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    driver = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install 'palenka-tune[browser]'")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("needs Chromium: apt install chromium")
+    with driver.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox"] if os.geteuid() == 0 else []
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """An empty page of a fresh profile that reaches nothing but this machine."""
+    context = browser.new_context(viewport={"width": 1400, "height": 860})
+    context.route(lambda url: not LOOPBACK.match(url), lambda route: route.abort())
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    yield page
+    context.close()
+
+
+@pytest.fixture
+def shoot() -> Callable[[Any, str], None]:
+    """Keeps a picture of what a page, or a part of it, shows, if anybody asked for pictures."""
+    folder = os.environ.get("PALENKA_SCREENSHOTS")
+
+    def take(what: Any, name: str) -> None:
+        if folder:
+            what.screenshot(path=Path(folder) / f"{name}.png")
+
+    return take
+
+
+@pytest.fixture(scope="session")
+def finished_search(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str | None]:
+    """The run folder of a search that has ended, and what its command printed (None: it was given)."""
+    if given := os.environ.get("PALENKA_SEARCH"):
+        return Path(given).absolute(), None
+    folder = tmp_path_factory.mktemp("place")
+    (folder / "space.yaml").write_text(yaml.safe_dump({**SPACE, "teachers": make_place(folder)}))
+    argv = [sys.executable, "-m", "palenka_tune.search", str(folder / "space.yaml"), "--data", str(folder / "data")]
+    argv += ["--storage", str(folder / "runs"), "--name", "first", "--register", "student", "--concurrent", "1"]
+    argv += ["--minimal-pairs", str(folder / "pairs")]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "RAY_"))}
+    done = subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=600, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "runs" / "first", done.stdout
