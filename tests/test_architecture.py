@@ -132,6 +132,7 @@ OPTIONS = {
         "--device",
     ],
     "status": ["RUN", "--storage", "--study-storage", "--watch", "--json"],
+    "report": ["RUN", "--storage", "--study-storage", "--out"],
     "doctor": ["SPACE", "--address", "--storage", "--study-storage", "--gpus-per-trial", "--concurrent", "--json"],
     "track": ["replay", "RUN", "MLFLOW_TRACKING_URI"],
 }

@@ -98,7 +98,7 @@ def _beside_anchors(runs: Sequence[RunData]) -> Figure | None:
         return None
     series = []
     for label, colour, shape, chosen in (
-        ("best proposed trial", "blue", "circle", [(run.complete() or [None])[0] for run in rows]),
+        ("best proposed trial", "blue", "circle", [next(iter(run.complete()), None) for run in rows]),
         (ANCHOR_NAMES["vanilla_kd"], "gold", "square", [run.anchors().get("vanilla_kd") for run in rows]),
         (ANCHOR_NAMES["no_distillation"], "red", "diamond", [run.anchors().get("no_distillation") for run in rows]),
     ):

@@ -102,9 +102,11 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Finalists:
-    """The verdict in words, the table behind it, and the contrasts by measure ("val_ce", then accuracies)."""
+    """The verdict in words, the table behind it, and the contrasts by measure ("val_ce", then accuracies); `count`
+    finalists were trained, among which the best was chosen."""
 
     verdict: str
+    count: int
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     contrasts: tuple[Contrast, ...]

@@ -53,7 +53,11 @@ def _plot(plot: Plot) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         ends = {"xref": "x", "x0": rule.at, "x1": rule.at, "yref": "paper", "y0": 0, "y1": 1}
         if not rule.upright:
             ends = {"yref": "y", "y0": rule.at, "y1": rule.at, "xref": "paper", "x0": 0, "x1": 1}
-        line = {"color": f"--{rule.colour}", "width": 2, "dash": "dash" if rule.dashed else "solid"}
+        line = {
+            "color": f"--{rule.colour}",
+            "width": 2 if rule.dashed else 1,
+            "dash": "dash" if rule.dashed else "solid",
+        }
         legend = {"showlegend": True, "name": _text(rule.name)} if rule.name else {}
         shapes.append({"type": "line", "layer": "below", "line": line, **ends, **legend})
     annotations = [
@@ -84,7 +88,7 @@ def _trace(series: Series, plot: Plot, low: float, high: float) -> dict[str, Any
         "mode": mode,
         "x": _numbers(series.x),
         "y": _numbers(series.y),
-        "opacity": 0.4 if series.faded else 1.0,
+        "opacity": 0.5 if series.faded else 1.0,
         "showlegend": bool(series.name),
         "name": _text(series.name),
         "connectgaps": False,
@@ -265,6 +269,7 @@ def _decades(axis: Axis) -> float:
 def _legend(shown: bool) -> dict[str, Any]:
     """Below the plot, where it takes no width."""
     place = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0, "font": {"size": 11}}
+    place["traceorder"] = "normal"
     return {"showlegend": True, "legend": place} if shown else {"showlegend": False}
 
 

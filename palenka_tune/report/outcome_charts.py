@@ -215,7 +215,7 @@ def budget_figure(run: RunData) -> Figure | None:
         ),
     ]
     caption = (
-        "Left: of the trials that were validated at a rung, how many went on. Right: where the steps went; what was "
+        "Trials: of those that were validated at a rung, how many went on. Steps: where they went; what was "
         "not run is what early stopping saved."
     )
     return Figure("budget", charts, caption)

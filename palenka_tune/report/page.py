@@ -107,10 +107,11 @@ def _table(table: Table) -> str:
     for row in rows:
         line = "".join(f"<td{kind}>{html.escape(cell)}</td>" for kind, cell in zip(kinds, row, strict=True))
         body += f"<tr>{line}</tr>\n"
-    caption = f"<caption>{html.escape(table.caption)}</caption>" if table.caption else ""
-    return _wide(
+    caption = f'<p class="caption">{html.escape(table.caption)}</p>\n' if table.caption else ""
+    facts = ' class="facts"' if len(header) == 2 else ""  # a name and what is to be said of it, which may be long
+    return caption + _wide(
         table.caption or header[0],
-        f"<table>{caption}\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>",
+        f"<table{facts}>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>",
     )
 
 

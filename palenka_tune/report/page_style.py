@@ -22,7 +22,8 @@ nav { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; margin: 1rem 0; }
 nav a { display: inline-block; padding: .3rem 0; }
 .wide { overflow-x: auto; max-width: 100%; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; color: var(--soft); padding: .4rem 0; }
+.caption { color: var(--soft); font-size: .9rem; margin: 1.1rem 0 .2rem; }
+.facts td { white-space: normal; }
 th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--line); text-align: left; white-space: nowrap; }
 th:first-child, td:first-child { padding-left: .2rem; }
 .number { text-align: right; }

@@ -15,7 +15,7 @@ from palenka_tune.report.charts import Axis, Bars, Chart, Figure, HeatMap, Plot,
 
 SHAPES = {"circle": "o", "cross": "x", "diamond": "D", "square": "s"}
 WIDTH, PIXELS_PER_INCH = 5.2, 90.0
-SETTINGS = {
+SETTINGS: Any = {
     "svg.hashsalt": "palenka",
     "font.size": 9,
     "axes.spines.top": False,
@@ -39,7 +39,8 @@ def write_pictures(folder: Path, figure: Figure, title: str) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     with mpl.rc_context(SETTINGS):
-        canvas = Canvas(figsize=(WIDTH * columns, sum(heights) + 0.4), layout="constrained", facecolor="white")
+        width = max(WIDTH, *(chart.min_width / PIXELS_PER_INCH for chart in figure.charts))
+        canvas = Canvas(figsize=(width * columns, sum(heights) + 0.4), layout="constrained", facecolor="white")
         FigureCanvasAgg(canvas)
         axes = canvas.subplots(rows, columns, squeeze=False, height_ratios=heights)
         for place, each in enumerate(axes.flat):
@@ -77,7 +78,14 @@ def _plot(canvas: Any, axes: Any, plot: Plot) -> None:
     for rule in plot.rules:
         draw = axes.axvline if rule.upright else axes.axhline
         style = "--" if rule.dashed else "-"
-        draw(rule.at, color=_colour(rule.colour), lw=1.6, ls=style, label=rule.name or None, zorder=1.5)
+        draw(
+            rule.at,
+            color=_colour(rule.colour),
+            lw=1.6 if rule.dashed else 0.8,
+            ls=style,
+            label=rule.name or None,
+            zorder=1.5,
+        )
     for label in plot.labels:
         patch = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.8}
         axes.text(
@@ -94,7 +102,7 @@ def _series(axes: Any, series: Series, low: float, high: float) -> Any:
     """Draw a series; returns what a colour bar is made from, if it has shades."""
     x, y = np.asarray(series.x, dtype=float), np.asarray(series.y, dtype=float)
     colour = _colour(series.colour)
-    style: dict[str, Any] = {"alpha": 0.4 if series.faded else 1.0, "label": series.name or None}
+    style: dict[str, Any] = {"alpha": 0.5 if series.faded else 1.0, "label": series.name or None}
     size = series.marker * 0.6
     if series.low:
         sides = [x - np.asarray(series.low, dtype=float), np.asarray(series.high, dtype=float) - x]
@@ -166,6 +174,8 @@ def _axis(axes: Any, side: str, axis: Axis) -> None:
     ends: Callable[..., Any] = getattr(axes, f"set_{side}lim")
     if axis.log:
         getattr(axes, f"set_{side}scale")("log")
+        scale = getattr(axes, f"{side}axis")
+        scale.set_major_formatter(lambda value, _: f"{value:g}")
     getattr(axes, f"set_{side}label")(axis.title)
     if axis.low is not None and axis.high is not None and all(map(math.isfinite, (axis.low, axis.high))):
         ends(axis.low, axis.high)

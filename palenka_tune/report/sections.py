@@ -16,6 +16,7 @@ from palenka_tune.report.data import (
     PRUNED,
     Model,
     RunData,
+    Setting,
     Trial,
     described,
     shown,
@@ -73,7 +74,7 @@ def found_sentences(run: RunData) -> list[str]:
     """The result in words, whichever way it went, and what is not known."""
     if run.finalists is not None:
         said = [run.finalists.verdict]
-        if len(run.finalists.contrasts) > 1:
+        if run.finalists.count > 1:
             said.append(
                 "The best finalist was chosen by the same seeds that its interval is from, which flatters it a little."
             )
@@ -209,12 +210,22 @@ def _weights(run: RunData) -> list[Section]:
 def _settings(run: RunData) -> Section:
     found = importances(run)
     paragraphs = [found] if isinstance(found, str) else []
+    space = [Table(("setting", "searched over"), [_range(setting) for setting in run.settings])] if run.settings else []
     figures = [
         None if isinstance(found, str) else importance_figure(run, found),
         parallel_figure(run),
         slices_figure(run),
     ]
-    return Section("The settings", paragraphs, figures=_there(figures))
+    return Section("The settings", paragraphs, space, _there(figures))
+
+
+def _range(setting: Setting) -> tuple[str, str]:
+    if setting.kind == "choice":
+        values = ", ".join(shown(choice, setting.name) for choice in setting.choices)
+    else:
+        scale = {"log_uniform": ", evenly on a logarithmic scale", "int": ", whole numbers"}.get(setting.kind, "")
+        values = f"{setting.low:g} to {setting.high:g}{scale}"
+    return setting.name, values + (", in some trials only" if setting.conditional else "")
 
 
 def _budget(run: RunData) -> Section:

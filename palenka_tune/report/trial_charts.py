@@ -26,13 +26,15 @@ def search_figure(run: RunData) -> Figure | None:
     if setting is not None and any(_ended(trial) for trial in run.proposed()):
         charts.append(Chart(f"val/ce at the end, over {setting.short}", slice_of(run, setting), 420))
     caption = (
-        "Left: a point is a validation at one of ASHA's rungs, which may use fewer dev windows than the last one; "
-        "trials that were stopped early are faded. "
-        if len(charts) > 1
-        else "A point is a validation at one of ASHA's rungs; trials that were stopped early are faded. "
+        "A curve has a point at each of ASHA's rungs, where fewer dev windows may be used than at the end; those of "
+        "trials that were stopped early are faded, the anchors' are dashed."
     )
-    more = "Right: where each trial ended; crosses are trials that were stopped, at the rung that stopped them. "
-    return Figure("search", charts, caption + (more if len(charts) > 1 else "") + "Lines across are the anchors.")
+    if len(charts) > 1:
+        caption += (
+            f" Over {charts[1].title.rpartition(' ')[2]}: where each trial ended; crosses are trials that were "
+            "stopped, at the rung that stopped them, and lines across the anchors."
+        )
+    return Figure("search", charts, caption)
 
 
 def main_setting(run: RunData) -> Setting | None:
@@ -59,7 +61,7 @@ def curves(run: RunData) -> Plot:
     ]
     for anchor, trial in run.anchors().items():
         series.append(_joined([trial], name=ANCHOR_NAMES[anchor], colour=ANCHOR_COLOURS[anchor], line=2.4, dashed=True))
-    series += [_joined([trial], name=f"best, {trial.trial_id}", colour="blue", line=3.2) for trial in best]
+    series += [_joined([trial], name=f"best, {trial.trial_id}", colour="green", line=3.2) for trial in best]
     return Plot(Axis("optimiser step"), Axis(CE), series)
 
 
@@ -87,10 +89,11 @@ def history_figure(run: RunData) -> Figure | None:
     steps: tuple[list[float], list[float]] = ([], [])
     for number, trial in enumerate(trials, 1):
         if trial.is_complete and finite(trial.val_ce) < best:
+            if math.isfinite(best):  # a stair, not a slope
+                steps[0].append(float(number))
+                steps[1].append(best)
             best = finite(trial.val_ce)
-            steps[0].append(float(number))
-            steps[1].append(best)
-        elif math.isfinite(best):
+        if math.isfinite(best):
             steps[0].append(float(number))
             steps[1].append(best)
     for name, shape, colour, chosen in (

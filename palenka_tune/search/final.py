@@ -17,7 +17,7 @@ from palenka_tune.config.files import read_json, write_json, write_text
 from palenka_tune.errors import PalenkaError
 from palenka_tune.models.card import model_card
 from palenka_tune.models.export import copy_export, load_model
-from palenka_tune.search import finalists, run_folder, teaching, tuning, verdict
+from palenka_tune.search import finalists, report, run_folder, teaching, tuning, verdict
 from palenka_tune.search.config import SearchConfig
 from palenka_tune.search.finish import Place
 from palenka_tune.search.judging import ScoreJob, score_models
@@ -94,6 +94,7 @@ def carry_out(
     _log_to_mlflow(place, summary, summaries)
     run_folder.close(study, place.folder)
     study.set_user_attr(DONE, _asked(config))
+    report.publish(place, study)
     return summary
 
 

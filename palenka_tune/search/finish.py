@@ -19,7 +19,6 @@ from palenka_tune.models.export import export_student, load_model
 from palenka_tune.search import checkpoints
 from palenka_tune.search.ledger import ANCHORS, Ledger
 from palenka_tune.search.mlflow_observer import PARENT
-from palenka_tune.search.plots import plot_search
 from palenka_tune.search.results import anchor_row, best_row, describe_values, write_summary
 from palenka_tune.search.scores import Score, comparison, score_all, table, write_evaluation
 from palenka_tune.search.student import Bench
@@ -44,7 +43,7 @@ class Place:
 
 
 def report(job: Job, bench: Bench, ledger: Ledger, teachers: Sequence[Teacher], place: Place) -> dict[str, Any]:
-    """Write `best/`, `summary.json`, `evaluation.json` and the plot, log them, print the table; returns the summary.
+    """Write `best/`, `summary.json` and `evaluation.json`, log them, print the table; returns the summary.
 
     The student and the summary come first: whatever fails in scoring, the search's result is there.
     """
@@ -52,9 +51,6 @@ def report(job: Job, bench: Bench, ledger: Ledger, teachers: Sequence[Teacher], 
     folder, best, tracker = job.folder, best_row(rows, ledger.objective), place.tracker
     _export(job, bench, best, teachers, place, None)
     write(job, ledger, place, state="scoring")
-    plot_search(
-        folder / "plots" / "search.png", rows, job.config.space, f"{folder.name}, trained on {place.prepared.name}"
-    )
     scores = _score(job, bench, best, rows, teachers, place)
     write_evaluation(folder / "evaluation.json", scores)
     _export(job, bench, best, teachers, place, scores[0])
@@ -186,6 +182,5 @@ def _log_to_mlflow(job: Job, summary: Mapping[str, Any], scores: Sequence[Score]
     tracker.set_tags(str(best["trial_id"]), {"palenka.best": "true"})
     for name in ("trials.parquet", "summary.json", "evaluation.json"):
         tracker.log_artifact(PARENT, job.folder / name)
-    tracker.log_artifact(PARENT, job.folder / "plots")
     tracker.log_model(PARENT, job.folder / "best", "best_student")
     tracker.end_run(PARENT, "FINISHED")

@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 
 from palenka_tune.cluster.session import ray_session
-from palenka_tune.search import caching, final, finish, provenance, run_folder, teaching, tuning
+from palenka_tune.search import caching, final, finish, provenance, report, run_folder, teaching, tuning
 from palenka_tune.search.config import SearchConfig
 from palenka_tune.search.disk import FullDisk
 from palenka_tune.search.display import Display
@@ -90,6 +90,7 @@ def carry_out(config: SearchConfig, options: SearchOptions, place: Place, study:
     summary = finish.report(job, bench, ledger, teachers, place)
     run_folder.close(study, folder)
     finish.clean(job)
+    report.publish(place, study)
     if final.wanted(asked, study):
         return final.carry_out(asked, options, place, study, ledger)
     return summary

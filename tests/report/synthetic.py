@@ -105,6 +105,7 @@ def finalists() -> Finalists:
     return Finalists(
         "Best of 2 finalists: deep supervision (trial-0007, β 3.12) lowered dev CE by 0.040 ± 0.002 nats per token "
         "against vanilla KD (3 seeds, 95 % interval).",
+        2,
         header,
         rows,
         (
