@@ -99,7 +99,9 @@ def write_report(folder: Path, results: Mapping[str, Any], command: str) -> Path
         page.Section("Made once, shared by the rows", shared),
         page.Section(
             "Rows",
-            tables=[page.Table(("row", "model", "teachers", "loss", "tokens"), [_recipe(row) for row in results["rows"]])],
+            tables=[
+                page.Table(("row", "model", "teachers", "loss", "tokens"), [_recipe(row) for row in results["rows"]])
+            ],
         ),
     ]
     title = f"The poster's systems at scale {results['scale']}, {results['method'].replace('_', ' ')}"
