@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from palenka_tune.cache.job import caches_folder
 from palenka_tune.config.artifacts import build_once
 from palenka_tune.config.files import write_json
+from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.search import finalists, report, run_folder, verdict
 from palenka_tune.search.config import resolve
 from palenka_tune.search.ledger import COMPLETE, FAILED, PRUNED, TOTAL_STEPS
@@ -209,7 +210,7 @@ def make_cache(ledger):
     def build(folder):
         variances = {f"teacher0_state{n}.variances": torch.tensor([6.0, 3.0, 1.0]) for n in (0, 2)}
         save_file(variances, folder / "statistics.safetensors")
-        shape = {"name": "GPT2-tiny", "architecture": "gpt2", "width": 3, "layers": 2}
+        shape = dataclasses.asdict(ModelShape("GPT2-tiny", "gpt2", 3, 2))
         plan = {"layers": [{"0": None, "2": 2}], "form": "sampled"}
         manifest = {"kind": "teacher cache", "teachers": [shape], "plan": plan, "windows": {"train": 8}}
         return {**manifest, "description": "whole states", "bytes_per_token": 12}
@@ -217,10 +218,8 @@ def make_cache(ledger):
     build_once(caches_folder(ledger.folder.parent) / "cache-1", build)
 
 
-def test_the_layers_of_the_cache_are_explained(ledger, monkeypatch):
+def test_the_layers_of_the_cache_are_explained(ledger):
     make_cache(ledger)
-    shapes = [dataclasses.make_dataclass("Shape", ["name"])("GPT2-tiny")]
-    monkeypatch.setattr("palenka_tune.cache.store.TeacherCache.teachers", shapes)
     ledger.study.set_user_attr("teachers", {"teachers": ["fingerprint-1"], "cache": "cache-1", "form": "sampled"})
     run = read(ledger)
     assert [(layer.teacher, layer.state) for layer in run.layers] == [("GPT2-tiny", 0), ("GPT2-tiny", 2)]
