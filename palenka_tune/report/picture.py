@@ -17,6 +17,7 @@ SHAPES = {"circle": "o", "cross": "x", "diamond": "D", "square": "s"}
 WIDTH, PIXELS_PER_INCH = 5.2, 90.0
 SETTINGS: Any = {
     "svg.hashsalt": "palenka",
+    "svg.fonttype": "none",  # words stay words: they can be found, copied and read out
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -52,7 +53,7 @@ def write_pictures(folder: Path, figure: Figure, title: str) -> list[Path]:
         for suffix, metadata in (("svg", {"Date": None}), ("png", None)):
             path = folder / f"{figure.name}.{suffix}"
             with atomic_path(path) as temporary:
-                canvas.savefig(temporary, format=suffix, dpi=150, metadata=metadata)
+                canvas.savefig(temporary, format=suffix, dpi=120, metadata=metadata)
             canvas.set_layout_engine("none")  # all has its place now, and finding it takes most of the time
             paths.append(path)
     return paths

@@ -17,7 +17,14 @@ REPORT, PLOTS = "report.html", "plots"
 
 
 def write_report(path: Path, runs: Sequence[RunData]) -> list[Path]:
-    """Write the page to `path` and the pictures to `plots/` in its folder; returns all paths, the page first.
+    """Write the page to `path` and the pictures to `plots/` in its folder; returns all paths, the page first."""
+    heading, figures = write_html(path, runs)
+    plots = path.parent / PLOTS
+    return [path, *(file for figure in figures for file in write_pictures(plots, figure, heading))]
+
+
+def write_html(path: Path, runs: Sequence[RunData]) -> tuple[str, list[Figure]]:
+    """Write the page alone; returns its title and the figures on it.
 
     Of one run the page is that run's; of several it begins with the comparison, and has the parts of each after it.
     """
@@ -30,16 +37,11 @@ def write_report(path: Path, runs: Sequence[RunData]) -> list[Path]:
         for run in runs:
             parts.append(Section(title(run), lead(run)))
             parts += [_of(run, part) for part in sections(run)]
-    page = write_page(path, heading, opening, parts)
-    plots = path.parent / PLOTS
-    return [page, *(file for figure in _figures(parts) for file in write_pictures(plots, figure, heading))]
+    write_page(path, heading, opening, parts)
+    return heading, [figure for part in parts for figure in part.figures]
 
 
 def _of(run: RunData, part: Section) -> Section:
     """A part of one run among several: its heading and the names of its files say whose it is."""
     figures = [dataclasses.replace(figure, name=f"{run.name}_{figure.name}") for figure in part.figures]
     return dataclasses.replace(part, heading=f"{run.name}: {part.heading.lower()}", figures=figures)
-
-
-def _figures(parts: Sequence[Section]) -> list[Figure]:
-    return [figure for part in parts for figure in part.figures]

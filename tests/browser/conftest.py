@@ -1,4 +1,4 @@
-"""Pages as a person sees them: Debian's Chromium, driven by Playwright, with the network off."""
+"""Pages as a person sees them: Debian's Chromium, driven by Playwright."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import pytest
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """A browser without a window; skips the test where there is none."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[test]'")
+    driver = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install 'palenka-tune[browser]'")
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("needs Chromium on the path (Debian: apt-get install chromium)")
-    with sync_api.sync_playwright() as playwright:
+    with driver.sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield opened
         opened.close()
@@ -27,7 +27,8 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def browser_page(browser: Any) -> Iterator[Callable[..., Any]]:
-    """`browser_page(width, scheme, offline)`: a fresh page, whose `complaints` are the console's and the page's errors."""
+    """`browser_page(width, scheme, offline)`: a fresh page. Its `complaints` are what its console warns of, what its
+    scripts raise, and what it wanted and did not get."""
     contexts = []
 
     def opened(width: int = 1280, scheme: str = "light", *, offline: bool = True) -> Any:
@@ -37,9 +38,7 @@ def browser_page(browser: Any) -> Iterator[Callable[..., Any]]:
         contexts.append(context)
         page = context.new_page()
         page.complaints = []
-        page.on(
-            "console", lambda said: page.complaints.append(said.text) if said.type in ("error", "warning") else None
-        )
+        page.on("console", lambda said: said.type in ("error", "warning") and page.complaints.append(said.text))
         page.on("pageerror", lambda error: page.complaints.append(str(error)))
         page.on("requestfailed", lambda request: page.complaints.append(f"wanted {request.url}"))
         return page

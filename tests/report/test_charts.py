@@ -14,7 +14,6 @@ from palenka_tune.report.interactive import figure as interactive
 from palenka_tune.report.page_style import colour_names
 from palenka_tune.report.picture import write_pictures
 from palenka_tune.report.sections import sections
-from palenka_tune.report.write import _figures
 from tests.report import synthetic
 
 RUNS = {
@@ -22,7 +21,9 @@ RUNS = {
     "grid": synthetic.grid_run(),
     "no finalists": synthetic.run(finalists=None),
 }
-FIGURES = {f"{name}: {figure.name}": figure for name, run in RUNS.items() for figure in _figures(sections(run))}
+FIGURES = {
+    f"{name}: {figure.name}": figure for name, run in RUNS.items() for part in sections(run) for figure in part.figures
+}
 
 
 def known_to_plotly(value):
