@@ -141,6 +141,7 @@ OPTIONS = {
     ],
     "status": ["RUN", "--storage", "--study-storage", "--watch", "--plain", "--json"],
     "completion": ["bash|zsh"],
+    "report": ["RUN", "--storage", "--study-storage", "--out"],
     "doctor": ["SPACE", "--address", "--storage", "--study-storage", "--gpus-per-trial", "--concurrent", "--json"],
     "track": ["replay", "RUN", "MLFLOW_TRACKING_URI"],
 }

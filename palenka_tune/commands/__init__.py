@@ -17,6 +17,7 @@ COMMANDS = {
     "evaluate": "score a model on minimal pairs",
     "reproduce": "run the poster's ten systems, or its grid, at any scale",
     "status": "show a search that runs or has ended, from any machine that sees its storage",
+    "report": "write what a search found to one page with plots, or compare several",
     "doctor": "before a search: look whether the cluster has all that it needs",
     "track": "send to MLflow what its server missed",
     "completion": "print the script with which a shell completes these commands",

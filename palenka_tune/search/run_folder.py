@@ -34,7 +34,7 @@ REPRODUCE = "reproduce.json"  # marks a folder of `reproduce`, which is no searc
 # what a finished search leaves behind; its digests are kept in the study (which has all of search.yaml itself)
 NOT_FOLLOWED = ("checkpoints", "tune", "finalists", JOURNAL, f"{JOURNAL}.lines")  # who writes them uploads them
 FETCHED_LATER = ("checkpoints", "tune", "finalists")
-OUTPUTS = ("trials.parquet", "summary.json", "evaluation.json", "finalists.parquet", "best", "plots")
+OUTPUTS = ("trials.parquet", "summary.json", "evaluation.json", "finalists.parquet", "best")
 
 
 @contextlib.contextmanager
@@ -247,6 +247,8 @@ def is_finished(study: optuna.Study, folder: Path) -> bool:
     """Whether the search has ended; raises `PalenkaError` if a file that it left behind is damaged or missing."""
     digests: dict[str, str] | None = study.user_attrs.get("finished")
     for name, digest in (digests or {}).items():
+        if name.split("/")[0] not in OUTPUTS:  # pictures, of which older versions kept digests, can be drawn again
+            continue
         path = folder / name
         if not path.is_file() or file_sha256(path) != digest:
             raise PalenkaError(

@@ -33,6 +33,7 @@ from palenka_tune.search.standing import (
     ended_of,
     running_of,
 )
+from palenka_tune.storage import mirror
 from palenka_tune.storage.snapshot import Snapshot
 from palenka_tune.tracking.glance import SpoolGlance, Tracking
 
@@ -89,17 +90,29 @@ class Status:
 
 class StatusReader:
     """Looks at the search in `folder`; `url` is where its study is, if that is in a database, and `snapshot` what
-    copies the folder from a remote storage."""
+    copies the folder from a remote storage. `study` is the study itself, for who has it open."""
 
-    def __init__(self, folder: Path, storage: Path, url: str | None = None, snapshot: Snapshot | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        storage: Path,
+        url: str | None = None,
+        snapshot: Snapshot | None = None,
+        study: optuna.Study | None = None,
+    ) -> None:
         self.folder, self.storage, self.url, self.snapshot = folder, storage, url, snapshot
-        self.shown = (str(folder), str(storage))
+        self.shown = (mirror.shown(folder), mirror.shown(storage))
         if snapshot is not None:
             self.shown = (f"{snapshot.remote.url}/{snapshot.key}", snapshot.remote.url)
         self.files = RunFiles(folder, storage, snapshot)
-        self._study: optuna.Study | None = None
+        self._study = study
         self._journal: Any = None
         self._spool = SpoolGlance(folder, PARENT)
+
+    @property
+    def study(self) -> optuna.Study | None:
+        """The study that was last looked at; None if there is none yet."""
+        return self._study
 
     def look(self) -> Status:
         """The search as it stands now; raises `UserError` or `PalenkaError` if its study cannot be found or read."""

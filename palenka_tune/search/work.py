@@ -15,6 +15,7 @@ from palenka_tune.search import (
     finish,
     notes,
     provenance,
+    report,
     run_folder,
     teaching,
     tracked,
@@ -114,6 +115,7 @@ def carry_out(config: SearchConfig, options: SearchOptions, place: Place, study:
     )
     run_folder.close(study, folder)
     finish.clean(job)
+    report.publish(place, study)
     if more:
         return final.carry_out(asked, options, place, study, ledger)
     return summary
