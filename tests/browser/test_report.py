@@ -59,7 +59,7 @@ def show(page, written: tuple[Path, list[Figure]]) -> int:
     """Open a page and wait until all is drawn; returns how many charts it should have."""
     path, figures = written
     page.goto(path.as_uri())
-    page.wait_for_selector("html[data-drawn]", timeout=120_000)
+    page.wait_for_selector("html[data-drawn]")
     return sum(len(figure.charts) for figure in figures)
 
 
