@@ -1,43 +1,47 @@
-"""How large a report is and how long it takes to write and to open: `python -m benchmarks.report_size --trials 500`.
+"""How large a search's report is, and how long it takes to write and to open.
 
-In: a number of trials, drawn from a search that nobody ran. Out: megabytes and seconds to write the page and its
-pictures; and, where Playwright and Chromium are there, seconds until its text and until its last chart can be seen.
+    python -m benchmarks.report_size [--trials 500] [--rounds 3] [--json FILE]
+
+The search is drawn and not run (`tests.report.synthetic`). Opening is timed in Chromium at a phone's width with the
+network off, from its start until the text and until the last chart can be seen; without Playwright and Chromium that
+part is left out.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
+import os
 import shutil
+import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from benchmarks.harness import Report, parser
+from palenka_tune.commands.options import run
 from palenka_tune.report.write import write_html, write_report
 from tests.report import synthetic
 
-REPEATS = 3
 
-
-def measure(trials: int) -> dict[str, Any]:
-    """The figures of a report of so many trials."""
-    run = synthetic.run(trials)
+def measure(trials: int, rounds: int) -> dict[str, float]:
+    """Megabytes of the page and seconds, medians of `rounds`."""
+    search = synthetic.run(trials)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "report.html"
-        seconds = []
-        for write in (write_html, write_html, write_report):  # the first one also loads what it needs
-            started = time.perf_counter()
-            write(path, [run])
-            seconds.append(time.perf_counter() - started)
-        found: dict[str, Any] = {"trials": trials, "megabytes": path.stat().st_size / 1e6}
-        found |= {"page_seconds": seconds[1], "page_and_pictures_seconds": seconds[2]}
-        return found | opening(path)
+        write_html(path, [search])  # loads what it needs
+        found = {"page (MB)": path.stat().st_size / 1e6}
+        for name, write in (("write the page (s)", write_html), ("write page and pictures (s)", write_report)):
+            seconds = []
+            for _ in range(rounds):
+                started = time.perf_counter()
+                write(path, [search])
+                seconds.append(time.perf_counter() - started)
+            found[name] = statistics.median(seconds)
+        return found | opening(path, rounds)
 
 
-def opening(path: Path) -> dict[str, float]:
-    """Seconds from opening the page until its text is there and until its last chart is drawn, the median of three;
-    nothing without a browser."""
+def opening(path: Path, rounds: int) -> dict[str, float]:
+    """Seconds until the page's text and its last chart can be seen; nothing without a browser."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
@@ -45,33 +49,43 @@ def opening(path: Path) -> dict[str, float]:
     chromium = shutil.which("chromium")
     if chromium is None:
         return {}
-    readable, drawn = [], []
+    text, charts = [], []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        for _ in range(REPEATS):
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox"] if os.geteuid() == 0 else []
+        )
+        for _ in range(rounds):
             page = browser.new_context(viewport={"width": 390, "height": 850}, offline=True).new_page()
             page.set_default_timeout(300_000)
             page.goto(path.as_uri())
             page.wait_for_selector("html[data-drawn]")
-            drawn.append(page.evaluate("Number(document.documentElement.dataset.drawn)") / 1000)
+            charts.append(page.evaluate("Number(document.documentElement.dataset.drawn)") / 1000)
             paints = page.evaluate("performance.getEntriesByType('paint').map((entry) => entry.startTime)")
-            readable.append(min(paints, default=float("nan")) / 1000)
+            text.append(min(paints, default=float("nan")) / 1000)
         browser.close()
-    return {"readable_seconds": sorted(readable)[REPEATS // 2], "drawn_seconds": sorted(drawn)[REPEATS // 2]}
+    return {
+        "open, until its text (s)": statistics.median(text),
+        "open, until all charts (s)": statistics.median(charts),
+    }
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=500)
-    parser.add_argument("--json", default=None, metavar="FILE")
-    args = parser.parse_args()
-    found = measure(args.trials)
-    for name, value in found.items():
-        print(f"{name.replace('_', ' '):<28} {value:.2f}" if isinstance(value, float) else f"{name:<28} {value}")
-    if args.json:
-        Path(args.json).write_text(json.dumps(found, indent=2), encoding="utf-8")
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print, write."""
+    options = parser("report_size", str(__doc__))
+    options.add_argument("--trials", type=int, default=500)
+    options.add_argument("--rounds", type=int, default=3)
+    given = options.parse_args(argv)
+    found = measure(given.trials, given.rounds)
+    Report(
+        name="report_size",
+        title=f"a report of {given.trials} trials",
+        settings={"trials": given.trials, "rounds": given.rounds},
+        columns=("what", "median"),
+        rows=[(name, f"{value:.2f}") for name, value in found.items()],
+        details={"medians": found},
+    ).publish(given.json)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run(main))
