@@ -56,7 +56,7 @@ def script(shell: str) -> str:
   _alternative 'spaces:search space:({spaces})' 'files:file:_files -g "*.(yaml|yml)(-.)"'
 }}""",
     }
-    return str(shtab.complete(every_command(), shell=shell, preamble=functions))
+    return str(shtab.complete(every_command(), shell=shell, preamble=functions[shell]))
 
 
 def every_command() -> argparse.ArgumentParser:

@@ -60,6 +60,11 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=30)
 
+    def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: Any = None) -> None:
+        """What has to be there and what has a place; all options follow with what they do."""
+        shown = [action for action in actions if action.required or not action.option_strings]
+        super().add_usage(usage, shown, [], prefix)
+
 
 def _is_number(word: str) -> bool:
     try:

@@ -166,7 +166,7 @@ def train(
             "beta": job.distill.beta,
             **{name: result.get(name) for name in TERMS},
             **{name: result.get(name) for name in ("steps", "tokens", "seconds", "weights_sha256", "diverged")},
-            "folder": str(Path(job.folder).relative_to(place.folder)),
+            "folder": Path(job.folder).relative_to(place.folder).as_posix(),
         }
         for job, result, each in zip(jobs, results, itertools.cycle(chosen))
     ]
@@ -195,5 +195,5 @@ def clean(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Delete students of an earlier choice of finalists."""
     kept = {str(row["folder"]) for row in rows}
     for path in (folder / FOLDER).iterdir():
-        if str(path.relative_to(folder)) not in kept:
+        if path.relative_to(folder).as_posix() not in kept:
             mirror.forget_folder(path)

@@ -19,12 +19,10 @@ from palenka_tune.search.status import Status, clock
 from palenka_tune.tracking.store import ui_command
 
 STYLES = {"finished": "green", "failed": "red", "killed": "red", "silent": "yellow", "stopped": "yellow"}
-
-
 BARS = "▁▂▃▄▅▆▇█"
 WIDEST = 60  # characters of a sparkline
-LEADERS = 5
 BAR = 10
+LEADERS, RUNNING = 5, 16  # trials that a live view lists: what does not fit on a terminal is not drawn
 
 
 def view(status: Status, *, within: bool = False) -> RenderableType:
@@ -38,6 +36,7 @@ def view(status: Status, *, within: bool = False) -> RenderableType:
     parts += [Text(f"  {name:<11}{value}") for name, value in facts(status, within=within)]
     if len(best_so_far(status)) > 1:
         parts.append(Descent(best_so_far(status)))
+    parts += [Text(f"  warning: {warning}", style="yellow") for warning in status.warnings]
     if status.running:
         parts.append(_running(status, within))
     if len(_leaders(status)) > 1:
@@ -46,7 +45,6 @@ def view(status: Status, *, within: bool = False) -> RenderableType:
         Text(f"  {work.name}: {f'{work.progress}, ' if work.progress else ''}moved {clock(work.age)} ago")
         for work in status.under_way
     ]
-    parts += [Text(f"  warning: {warning}", style="yellow") for warning in status.warnings]
     if status.resume:
         parts.append(Text(f"  go on with it:  {status.resume}"))
     return Group(*parts)
@@ -191,7 +189,7 @@ def _running(status: Status, one_line: bool) -> Table:
     on_gpu = any(trial.gpu_bytes for trial in status.running)
     more = [*(["GPU GB"] if on_gpu else []), *([] if one_line else ["moved"])]  # one that stands still is warned of
     table = _table(one_line, "running", "rung", "to next", "step", "val/ce", "tokens/s", *more, "node")
-    for trial in status.running:
+    for trial in status.running[:RUNNING] if one_line else status.running:
         table.add_row(
             f"  {trial.trial_id}",
             f"{trial.rung}/{len(status.rungs)}" if status.rungs else "",
@@ -204,6 +202,8 @@ def _running(status: Status, one_line: bool) -> Table:
             trial.node,
             Text(trial.settings),
         )
+    if one_line and len(status.running) > RUNNING:
+        table.add_row(f"  and {len(status.running) - RUNNING} more")
     return table
 
 

@@ -69,7 +69,7 @@ def test_blocks_are_read_as_bash_reads_them() -> None:
 X=1 && python -m palenka_tune.search dskd --set beta='{choice: [1, 2]}' # a comment
 for seed in 0 1; do MLFLOW_TRACKING_URI=http://h python -m x --seed $seed \\
   --quiet; done
-(ray dashboard x.yaml &) && python - <<'END'
+(ray dashboard x.yaml &) && palenka-tune status first && python - <<'END'
 print("hello")
 END
 """
@@ -79,6 +79,7 @@ END
         ("python", "-m", "x", "--seed", "0", "--quiet"),
         ("python", "-m", "x", "--seed", "1", "--quiet"),
         ("ray", "dashboard", "x.yaml"),
+        ("python", "-m", "palenka_tune.status", "first"),
         ("python", "-"),
     }
     assert [command.body for command in found if command.body] == ['print("hello")\n']
@@ -195,7 +196,7 @@ class TestRun:
         line = " ".join(rule.command.argv)
         if "first" in line or "--resume" in rule.arguments:
             world.first()
-        if "my_search" in line:
+        if "--name my_search" in line:
             world.stopped("my_search")
         if rule.command.body:
             exec(compile(rule.command.body, str(rule.command), "exec"), {"__name__": "__main__"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 
@@ -61,6 +62,15 @@ def test_the_view_within_a_search_leaves_out_what_its_terminal_has(running):
         assert (text in outside, text in within) == (True, False)
     for text in ("best       trial-0002", "so far     █▅▁  best val/ce 5.2000 to 4.8000 over 3 trials", "the best"):
         assert text in within
+
+
+def test_a_live_view_of_many_trials_fits_a_terminal(running):
+    status = look(running)
+    many = dataclasses.replace(status, running=status.running * 500)
+    within, whole = shown(many, within=True), shown(many)
+    assert len(within.splitlines()) < 40
+    assert "and 484 more" in within
+    assert whole.count("12,345  ") == 500
 
 
 def test_the_best_trials_are_listed_in_order(running):

@@ -17,6 +17,7 @@ from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.errors import UserError
 from palenka_tune.search import schema
 from palenka_tune.search.config import resolve, shipped_spaces
+from palenka_tune.search.space import KINDS
 from tests.search.test_config import BAD_FILES
 from tests.search.test_space import BAD_SPACES, CONDITIONAL
 
@@ -215,6 +216,18 @@ def test_infinity_is_refused_as_an_end_of_a_range_alone():
     assert VALIDATOR.is_valid({"recipe": {"lr": math.inf}})
     with pytest.raises(UserError, match="and finite"):
         Recipe(lr=math.inf)
+
+
+def test_the_page_on_search_spaces_shows_what_works(tmp_path):
+    page = (FOLDER.parent / "docs" / "search_space.md").read_text(encoding="utf-8")
+    blocks = [block.partition("```")[0] for block in page.split("```yaml\n")[1:]]
+    (space,) = [block for block in blocks if block.startswith("parameters:")]
+    file = tmp_path / "space.yaml"
+    file.write_text(space, encoding="utf-8")
+    VALIDATOR.validate(as_an_editor_reads(load_yaml(file)))
+    assert {parameter.kind for parameter in resolve(str(file)).space.parameters} == set(KINDS)
+    sections = {line.split("`")[1] for line in page.splitlines() if line.startswith("| `")}
+    assert sections == set(SCHEMA["properties"])
 
 
 def test_no_reason_is_left_over():
