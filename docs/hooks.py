@@ -14,7 +14,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from palenka_tune.__main__ import COMMANDS
+from palenka_tune.commands import COMMANDS
 from palenka_tune.search.config import shipped_spaces
 
 ROOT = Path(__file__).resolve().parents[1]

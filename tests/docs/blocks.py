@@ -74,8 +74,16 @@ def commands_in(block: str, page: str) -> list[Command]:
         words, body, variables = entry.split("\x1d")
         pairs = (pair.partition("=") for pair in variables.split("\x1f")[:-1])
         given = tuple((name, value) for name, _, value in pairs if value)
-        found.append(Command(page, tuple(words.split("\x1f")[:-1]), body, given))
+        found.append(Command(page, one_spelling(tuple(words.split("\x1f")[:-1])), body, given))
     return found
+
+
+def one_spelling(argv: tuple[str, ...]) -> tuple[str, ...]:
+    """`palenka-tune NAME` and `python -m palenka_tune NAME` as `python -m palenka_tune.NAME`."""
+    for start in (("palenka-tune",), ("python", "-m", "palenka_tune")):
+        if argv[: len(start)] == start and len(argv) > len(start):
+            return ("python", "-m", f"palenka_tune.{argv[len(start)]}", *argv[len(start) + 1 :])
+    return argv
 
 
 def blocks(page: Path, language: str) -> list[str]:

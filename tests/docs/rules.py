@@ -52,6 +52,8 @@ NEEDS = {
     "palenka_tune.doctor": "half a minute; tests/doctor runs it",
     "palenka_tune.reproduce": "half an hour; tests/reproduce runs it",
 }
+# what trains nothing, whatever it is given
+QUICK = ("palenka_tune.init",)
 # pages whose commands made the figures on them, minutes or hours each
 MEASURED = ("docs/storybook.md", "docs/poster.md")
 
@@ -107,7 +109,8 @@ def rule_for(command: Command) -> Rule:
     if words[:2] == ("python", "-") and command.body:
         return Rule("run", command)
     if words[:2] == ("python", "-m") and words[2].startswith("palenka_tune."):
-        needs = next((what for word, what in NEEDS.items() if word in line and "--dry-run" not in words), None)
+        quick = words[2] in QUICK or "--dry-run" in words
+        needs = None if quick else next((what for word, what in NEEDS.items() if word in line), None)
         if needs is None and command.page in MEASURED:
             needs = "the time that its page says"
         return Rule("run", smaller(command)) if needs is None else Rule("check", command, f"needs {needs}")

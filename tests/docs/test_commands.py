@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,8 @@ from palenka_tune.cluster.session import ray_session
 from palenka_tune.cluster.stop import Interrupted
 from palenka_tune.commands import options
 from palenka_tune.commands.distill import DistillResult
+from palenka_tune.config.build import parse_assignment
+from palenka_tune.search.config import DEFAULT_SPACE
 from tests.docs.blocks import Command, all_commands, all_snippets, commands_in
 from tests.docs.rules import MEASURED, NEEDS, NOT_RUN, REPLACED, Rule, rule_for, smaller, within
 from tests.support.small_place import make_place
@@ -69,7 +72,7 @@ def test_blocks_are_read_as_bash_reads_them() -> None:
 X=1 && python -m palenka_tune.search dskd --set beta='{choice: [1, 2]}' # a comment
 for seed in 0 1; do MLFLOW_TRACKING_URI=http://h python -m x --seed $seed \\
   --quiet; done
-(ray dashboard x.yaml &) && python - <<'END'
+(ray dashboard x.yaml &) && palenka-tune status first && python - <<'END'
 print("hello")
 END
 """
@@ -79,6 +82,7 @@ END
         ("python", "-m", "x", "--seed", "0", "--quiet"),
         ("python", "-m", "x", "--seed", "1", "--quiet"),
         ("ray", "dashboard", "x.yaml"),
+        ("python", "-m", "palenka_tune.status", "first"),
         ("python", "-"),
     }
     assert [command.body for command in found if command.body] == ['print("hello")\n']
@@ -109,16 +113,16 @@ class World:
     """A working folder in which commands find what their pages speak of."""
 
     folder: Path
-    done: set[tuple[str, ...]] = field(default_factory=set)
+    done: set[str] = field(default_factory=set)
 
     def run(self, rule: Rule) -> str:
         """Run a command of palenka_tune here, unless the same was run for another page; returns what it printed."""
-        known = _unnamed(rule.command.argv)
-        if known in self.done and "--resume" not in known:
-            return ""
-        self.done.add(known)
-        said = io.StringIO()
         module = importlib.import_module(f"palenka_tune.commands.{rule.name}")
+        asked = meaning(rule.name, vars(module.parser().parse_args(rule.arguments)))
+        if asked in self.done:
+            return ""
+        self.done.add(asked)
+        said = io.StringIO()
         with contextlib.redirect_stdout(said):
             code = options.run(module.cli, rule.arguments)
         assert code == 0, f"{rule.command}\n{said.getvalue()}"
@@ -147,12 +151,12 @@ class World:
                 assert options.run(module.cli, smaller(command).argv[3:]) == 143
 
 
-def _unnamed(argv: tuple[str, ...]) -> tuple[str, ...]:
-    """The command without the name that it gives its run."""
-    if "--name" not in argv:
-        return argv
-    position = argv.index("--name")
-    return argv[:position] + argv[position + 2 :]
+def meaning(command: str, arguments: dict[str, Any]) -> str:
+    """What a command asks for, however it is written; a new search is the same under another name."""
+    asked = {**arguments, "overrides": dict(parse_assignment(text) for text in arguments.get("overrides", []))}
+    if command == "search" and not asked["resume"]:
+        asked |= {"name": None, "space": asked["space"] or DEFAULT_SPACE}
+    return f"{command} {sorted(asked.items())}"
 
 
 def _makes(command: Command, name: str) -> bool:
@@ -195,7 +199,7 @@ class TestRun:
         line = " ".join(rule.command.argv)
         if "first" in line or "--resume" in rule.arguments:
             world.first()
-        if "my_search" in line:
+        if "--name my_search" in line:
             world.stopped("my_search")
         if rule.command.body:
             exec(compile(rule.command.body, str(rule.command), "exec"), {"__name__": "__main__"})

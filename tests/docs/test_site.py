@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from palenka_tune.__main__ import COMMANDS
+from palenka_tune.commands import COMMANDS
 from palenka_tune.config.build import leaf_paths
 from palenka_tune.search.config import SearchSettings, shipped_spaces
 from palenka_tune.search.experiment import Experiment
