@@ -125,7 +125,12 @@ def test_charts_change_with_the_readers_setting(browser_page, pages) -> None:
     ink = "getComputedStyle(document.querySelector('.xtick text')).fill"
     assert page.evaluate(ink) == "rgb(27, 31, 36)"
     page.emulate_media(color_scheme="dark")
-    page.wait_for_function(f"{ink} === 'rgb(230, 233, 237)' && document.documentElement.dataset.drawn")
+    for _ in range(600):  # the page's policy lets nothing wait inside it
+        if page.evaluate(ink) == "rgb(230, 233, 237)":
+            break
+        page.wait_for_timeout(100)
+    page.wait_for_selector("html[data-drawn]")
+    assert page.evaluate(ink) == "rgb(230, 233, 237)"
     assert page.complaints == []
 
 
