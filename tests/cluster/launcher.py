@@ -204,6 +204,7 @@ def cluster(folder: Path, log_path: Path | None, *, count: int = 3, late: int = 
     storage.mkdir(parents=True)
     hide = {str(shared): "/nfs", str(REPOSITORY): "/nfs/palenka_tune", str(VENV): "/nfs/venv"}
     hide |= dict.fromkeys(pythonpath().split(":")[1:], "/nfs/more")
+    hide |= {"/root/": "~/", "/tmp/": "…/"}
     log = Log(log_path, hide)
     paths = [shared, REPOSITORY, VENV, Path(sys.base_prefix), *map(Path, pythonpath().split(":")[1:])]
     laptop = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": pythonpath()}
