@@ -42,7 +42,7 @@ def bash(tmp_path_factory):
 
 def test_commands_options_and_choices(bash):
     assert bash("") >= set(COMMANDS)
-    assert bash("re") == {"reproduce"}
+    assert bash("re") == {"report", "reproduce"}
     assert bash("search", "--sc") == {"--scale"}
     assert bash("search", "--method", "") == {"corrected", "as_published"}
     assert bash("cache", "") == {"build", "verify", "info"}
