@@ -74,7 +74,8 @@ def settings() -> str:
         "A search space is a YAML file with these groups, and `parameters`, which says what is searched. `--set` and "
         "the keywords of the Python functions take each setting by its dotted name, or by its last part where that is "
         "unique. A scale has defaults of its own: `--dry-run` shows what a search would use. The same as a "
-        f"[JSON Schema]({SCHEMA.name}), by which editors complete and check a file.\n",
+        f"[JSON Schema]({SCHEMA.name}), by which editors complete and check a file. How to write one is in "
+        "[write a search space](search_space.md).\n",
     ]
     top = {name: entry for name, entry in schema["properties"].items() if name not in ("description", "parameters")}
     said = "At the top of the file, beside a `description` in a line."
