@@ -30,6 +30,8 @@ NOT_RUN = {
     ("pre-commit",): "changes the checkout's git hooks; it runs the linters of .ci/run",
     ("mkdocs", "serve"): "serves until it is ended; tests/docs/test_site.py builds the site",
     ("mlflow", "ui"): "serves until it is ended",
+    ("python", "-m", "benchmarks.report_size"): "a benchmark; tests/report holds the size of the page",
+    ("optuna-dashboard",): "serves until it is ended; tests/browser/test_optuna_dashboard.py looks at it",
     ("docker",): "needs Docker and a registry",
     ("gcloud",): "needs an account",
     ("kubectl",): "needs a cluster; tests/cluster_files holds the manifest against its schemas",
@@ -66,7 +68,6 @@ REPLACED = {
     "palenka_runs/NAME/best": "palenka_runs/first/best",
     "runs/my_search/best": "palenka_runs/first/best",
     "runs/my_search/finalists/vanilla_kd-seed1/student": "palenka_runs/first/finalists/vanilla_kd-seed1/student",
-    "RUN_FOLDER": "palenka_runs/first",
     "search_spaces/dskd.yaml": str(ROOT / "search_spaces" / "dskd.yaml"),
 }
 
