@@ -148,7 +148,7 @@ def test_mlflow_has_one_parent_and_a_child_per_trial(place, finished):
             assert [point.step for point in history] == [6 * 16 * 16, 16 * 16 * 16]
             assert history[-1].value == row["val_ce"]
             assert client.get_metric_history(child.info.run_id, "train/loss")
-        assert child.data.tags["palenka.rung"] == {"COMPLETE": "2 of 2", "PRUNED": "1 of 2"}.get(row["state"])
+        assert child.data.tags.get("palenka.rung") == {"COMPLETE": "2 of 2", "PRUNED": "1 of 2"}.get(row["state"])
     names = {artifact.path for artifact in client.list_artifacts(summary["parent_run_id"])}
     assert {"search.yaml", "trials.parquet", "summary.json", "evaluation.json"} <= names
 
@@ -164,11 +164,11 @@ def test_the_run_list_needs_no_editing(place, finished):
     children = client.search_runs(
         [ids["experiment_id"]], f"tags.mlflow.parentRunId = '{ids['parent_run_id']}'", max_results=100
     )
-    names = {child.data.tags.get("palenka.trial_id"): child.info.run_name for child in children}
+    marked = {child.data.tags.get("palenka.trial_id"): child.info.run_name for child in children}
+    assert [trial for trial, name in marked.items() if name.startswith("best: ")] == [summary["best"]["trial_id"]]
+    names = {trial: name.removeprefix("best: ") for trial, name in marked.items()}
     assert [names["trial-0000"], names["trial-0001"]] == ["anchor: no distillation", "anchor: vanilla KD"]
-    proposed = [name for trial, name in names.items() if trial and trial > "trial-0001"]
-    assert all(name.removeprefix("best: ").startswith("β=") for name in proposed)
-    assert names[summary["best"]["trial_id"]].startswith("best: ")
+    assert all(name.startswith("β=") for trial, name in names.items() if trial and trial > "trial-0001")
     assert parent.data.tags["mlflow.note.content"].startswith("**Best val/ce ")
     assert set(parent.data.metrics) == {
         "val/ce",
