@@ -8,5 +8,5 @@ from setuptools import find_packages, setup
 setup(
     packages=[*find_packages(include=["palenka_tune*"]), "palenka_tune.search_spaces"],
     package_dir={"palenka_tune.search_spaces": "search_spaces"},
-    package_data={"palenka_tune.search_spaces": ["*.yaml"]},
+    package_data={"palenka_tune": ["py.typed"], "palenka_tune.search_spaces": ["*.yaml", "schema.json"]},
 )

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 
 from palenka_tune import __version__
-
-COMMANDS = {
-    "search": "search for the best way to distil a student, and keep it",
-    "distill": "train one student with fixed settings",
-    "train": "train one teacher",
-    "cache": "keep the teachers' outputs: build, verify, info",
-    "evaluate": "score a model on minimal pairs",
-    "reproduce": "run the poster's ten systems, or its grid, at any scale",
-    "status": "show a search that runs or has ended, from any machine that sees its storage",
-    "doctor": "before a search: look whether the cluster has all that it needs",
-    "track": "send to MLflow what its server missed",
-}
+from palenka_tune.commands import COMMANDS, module_of
 
 
 def usage() -> str:
     """The list of commands."""
+    width = max(len(name) for name in COMMANDS)
     lines = [f"palenka-tune {__version__}: find the best way to distil a small language model", ""]
-    lines += [f"  palenka-tune {name:<9} {what}" for name, what in COMMANDS.items()]
-    lines += ["", "Each is also `python -m palenka_tune.NAME`; `--help` explains it. To begin: palenka-tune search"]
+    lines += [f"  palenka-tune {name:<{width}}  {what}" for name, what in COMMANDS.items()]
+    lines += ["", "Each is also `python -m palenka_tune.NAME`; `--help` explains it. To begin: palenka-tune search, or"]
+    lines += ["palenka-tune init DIR for a search space of your own. palenka-tune --version prints the version."]
     return "\n".join(lines)
 
 
@@ -44,8 +34,8 @@ def main() -> int:
 
     def cli(argv: object) -> int:
         if name not in COMMANDS:
-            raise UserError(f"there is no command '{name}'{nearest(name, COMMANDS)}")
-        return int(importlib.import_module(f"palenka_tune.commands.{name}").cli(rest) or 0)
+            raise UserError(f"there is no command '{name}'{nearest(name, COMMANDS)}; see palenka-tune --help")
+        return int(module_of(name).cli(rest) or 0)
 
     return options.run(cli, rest)
 

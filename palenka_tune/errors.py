@@ -25,7 +25,10 @@ class UserError(PalenkaError, ValueError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """`" (did you mean 'beta'?)"` for the closest known name, or the list of the known ones if none is close."""
     names = [str(item) for item in known]
-    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.55)
-    if close:
-        return f" (did you mean '{close[0]}'?)"
-    return f" (known: {', '.join(names)})" if names else ""
+    return closest(name, names) or (f" (known: {', '.join(names)})" if names else "")
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """`" (did you mean 'beta'?)"` for the closest known name, or nothing if none is close."""
+    close = difflib.get_close_matches(str(name), [str(item) for item in known], n=1, cutoff=0.55)
+    return f" (did you mean '{close[0]}'?)" if close else ""

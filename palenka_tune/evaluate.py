@@ -1,8 +1,11 @@
-"""`python -m palenka_tune.evaluate`; see `palenka_tune.commands.evaluate`."""
+"""`python -m palenka_tune.evaluate`, and `evaluate.run` for Python; see `palenka_tune.commands.evaluate`."""
 
 import sys
 
-from palenka_tune.commands import evaluate, options
+from palenka_tune.commands import options
+from palenka_tune.commands.evaluate import cli, run
+
+__all__ = ["run"]
 
 if __name__ == "__main__":
-    sys.exit(options.run(evaluate.cli))
+    sys.exit(options.run(cli))

@@ -52,8 +52,8 @@ def test_wheel_holds_the_product_and_nothing_else(wheel: Path) -> None:
     info = f"palenka_tune-{palenka_tune.__version__}.dist-info"
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "palenka_tune").rglob("*.py")}
     spaces = {f"palenka_tune/search_spaces/{path.name}" for path in SPACES}
-    assert modules <= names
-    assert spaces <= names
+    assert modules | {"palenka_tune/py.typed"} <= names
+    assert spaces | {"palenka_tune/search_spaces/schema.json"} <= names
     assert f"{info}/licenses/LICENSE" in names
     assert {name.split("/")[0] for name in names} == {"palenka_tune", info}
 

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -104,6 +104,16 @@ class TeacherCache:
         if any(value is None for value in fields.values()):
             raise PalenkaError(f"the teacher cache {self.folder} has no state {layer} of teacher {teacher}; {REBUILD}")
         return LayerStatistics(**fields)  # type: ignore[arg-type]
+
+    def variances(self, teacher: int, layer: int) -> Tensor:
+        """Variance of each principal component of a hidden state over train (E,), the largest first; nothing else of
+        the statistics is read."""
+        name = f"teacher{teacher}_state{layer}.variances"
+        try:
+            with safe_open(self.folder / STATISTICS, framework="pt") as file:
+                return file.get_tensor(name)
+        except (OSError, SafetensorError) as error:
+            raise PalenkaError(f"{self.folder / STATISTICS} has no {name} ({error}); {REBUILD}") from None
 
     def heads(self) -> list[OutputHead]:
         """The teachers' output heads in float32."""

@@ -30,7 +30,7 @@ EXAMPLES = """\
   python -m palenka_tune.cache info --storage runs"""
 
 
-def build(config: SearchConfig, storage: Path, *, address: str | None, quiet: bool) -> Path | None:
+def build(config: SearchConfig, storage: str | Path, *, address: str | None, quiet: bool) -> Path | None:
     """Build, or find, the cache of a search; returns its folder (None if the space needs nothing of its teachers)."""
     from palenka_tune.search import caching, teaching
 
@@ -110,8 +110,8 @@ def _folders(given: Sequence[str], storage: Path) -> list[Path]:
     return found
 
 
-def cli(argv: Sequence[str]) -> int:
-    """Parse, run, return the exit code: 1 if a cache is bad."""
+def parser() -> Parser:
+    """The options of the command."""
     parser = Parser("cache", DESCRIPTION, EXAMPLES)
     parser.add_argument("action", choices=["build", "verify", "info"], metavar="build|verify|info", help="what to do")
     parser.add_argument(
@@ -129,18 +129,23 @@ def cli(argv: Sequence[str]) -> int:
         help="disk that the cache may take (default: what is free)",
     )
     parser.add_argument("--address", default=None, help="a running Ray cluster (default: start Ray on this machine)")
-    args = parser.parse_args(argv)
-    storage = Path(args.storage or DEFAULT_STORAGE).expanduser()
+    return parser
+
+
+def cli(argv: Sequence[str]) -> int:
+    """Parse, run, return the exit code: 1 if a cache is bad."""
+    args = parser().parse_args(argv)
+    storage = args.storage or DEFAULT_STORAGE
     if args.action == "build":
         return _build(args, storage)
-    folders = _folders(args.target, storage)
+    folders = _folders(args.target, Path(storage).expanduser())
     if args.action == "info":
         info(folders)
         return 0
     return 1 if verify(folders) else 0
 
 
-def _build(args: argparse.Namespace, storage: Path) -> int:
+def _build(args: argparse.Namespace, storage: str) -> int:
     if len(args.target) > 1:
         raise UserError(f"cache build takes one search space, not {len(args.target)} ({', '.join(args.target)})")
     options = {

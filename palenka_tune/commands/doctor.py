@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,11 +37,15 @@ def main(config: SearchConfig, options: SearchOptions) -> Report:
     return examine(config, options)
 
 
-def cli(argv: Sequence[str]) -> int:
-    """Parse, examine, print, return the exit code: 1 if a fault was found."""
+def parser() -> Parser:
+    """The options of the command."""
     parser = Parser("doctor", DESCRIPTION, EXAMPLES)
     parser.add_argument(
-        "space", nargs="?", default=None, help=f"the search's YAML file or name (default: {DEFAULT_SPACE})"
+        "space",
+        nargs="?",
+        default=None,
+        metavar="SPACE",
+        help=f"the search's YAML file or name (default: {DEFAULT_SPACE})",
     )
     add_experiment_options(parser)
     parser.add_argument("--address", default=None, help="a running Ray cluster (default: start Ray on this machine)")
@@ -61,7 +64,12 @@ def cli(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--teachers-online", action="store_true", help="as for the search: no outputs are kept")
     parser.add_argument("--json", type=Path, default=None, metavar="FILE", help="write the findings there too")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def cli(argv: Sequence[str]) -> int:
+    """Parse, examine, print, return the exit code: 1 if a fault was found."""
+    args = parser().parse_args(argv)
     given = {
         "scale": args.scale,
         "data.source": args.data,
@@ -81,7 +89,5 @@ def cli(argv: Sequence[str]) -> int:
     report = main(config, options)
     if args.json:
         write_json(args.json, report.as_json())
-    lines = report.lines(bad_only=args.quiet)
-    encoding = sys.stdout.encoding or "utf-8"  # a terminal of another age gets what it can show
-    print("\n".join(lines).encode(encoding, "replace").decode(encoding))
+    print("\n".join(report.lines(bad_only=args.quiet)))
     return 0 if report.healthy else 1

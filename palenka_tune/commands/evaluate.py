@@ -1,4 +1,4 @@
-"""`python -m palenka_tune.evaluate MODEL...`: score models on suites of minimal pairs and on text."""
+"""`python -m palenka_tune.evaluate MODEL...`, and `evaluate.run(models)`: scores on minimal pairs and on text."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from palenka_tune.cluster.session import resolve_device
 from palenka_tune.commands.options import Parser
+from palenka_tune.config.environment import calm_libraries
 from palenka_tune.config.files import check_writable, write_json
 from palenka_tune.data.corpus import Corpus, open_corpus
 from palenka_tune.errors import UserError
+from palenka_tune.evaluation.model_scores import EvaluationResult, ModelScores
 from palenka_tune.evaluation.suite import Suite
 from palenka_tune.evaluation.suites import filter_suite, read_suites
 from palenka_tune.evaluation.vocabulary import MIN_COUNT, read_vocabulary
@@ -24,8 +26,7 @@ from palenka_tune.models.folder import check_model_folder, tokenizer_digest
 
 if TYPE_CHECKING:
     from palenka_tune.evaluation.minimal_pairs import TokenisedSuite
-    from palenka_tune.evaluation.suites import SuiteResults
-    from palenka_tune.evaluation.text import TextResult, TokenisedText
+    from palenka_tune.evaluation.text import TokenisedText
 
 DESCRIPTION = """\
 Score causal language models on the suites of the BabyLM challenge (blimp, blimp_supplement, ewok) and on text.
@@ -50,7 +51,7 @@ class EvaluateConfig:
     holds a folder a suite, or `hub`), `minimal_pairs` (a folder in BLiMP's format), `data` (a corpus folder).
 
     `filter_vocabulary` (a corpus folder or a list of words, with `filter_min_count` for a corpus) keeps the pairs whose
-    words are known. `output` gets the harness's files, with `log_samples` a line a pair too; `json` everything in one.
+    words are known. `output` gets the harness's files, with `log_samples` a line a pair too.
     """
 
     models: tuple[str, ...]
@@ -60,53 +61,80 @@ class EvaluateConfig:
     filter_vocabulary: str | None = None
     filter_min_count: int = MIN_COUNT
     data: str | None = None
-    per_set: bool = False
     output: str | None = None
     log_samples: bool = False
-    json: str | None = None
     device: str = "auto"
     quiet: bool = False
 
 
-@dataclass(frozen=True)
-class ModelScores:
-    """What one model scored: `suites` by name, `text` by split; `name` is what tables call it, `path` its folder."""
+def run(
+    models: str | Path | Sequence[str | Path],
+    *,
+    suites: str | Sequence[str] = (),
+    source: str | Path | None = None,
+    minimal_pairs: str | Path | None = None,
+    filter_vocabulary: str | Path | None = None,
+    filter_min_count: int = MIN_COUNT,
+    data: str | Path | None = None,
+    output: str | Path | None = None,
+    log_samples: bool = False,
+    device: str = "auto",
+    quiet: bool = True,
+) -> EvaluationResult:
+    """Score causal language models on minimal pairs and on text.
 
-    name: str
-    path: str
-    suites: SuiteResults
-    text: dict[str, TextResult]
+        scores = evaluate.run("palenka_runs/my_search/best", suites=["blimp"], source="evaluation_data")
+        print(scores["best"].suites["blimp"].accuracy)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        text = {split: result.to_dict() for split, result in self.text.items()}
-        return {"name": self.name, "model": self.path, "suites": self.suites.to_dict(), "text": text}
+    Args:
+        models: Hugging Face model folders, or one.
+        suites: `blimp`, `blimp_supplement`, `ewok`, `blimp_filtered`, `ewok_filtered`, from `source`.
+        source: A folder that holds a folder a suite, or `hub`.
+        minimal_pairs: A folder of `.jsonl` files in BLiMP's format, as one suite more.
+        filter_vocabulary: A corpus folder or a list of words: only pairs whose every word is there are kept.
+        filter_min_count: How often a corpus must have a word.
+        data: A corpus folder in BabyLM layout: nats per token on dev and test.
+        output: A folder for lm-evaluation-harness's result files.
+        log_samples: Write a line for each pair there too.
+        device: `cpu`, `cuda`, or `auto`: a GPU if there is one.
+        quiet: Show nothing; False shows a progress bar.
+
+    Raises:
+        UserError: for a model, a suite or a corpus that cannot be read or do not go together.
+    """
+    names = suites.split(",") if isinstance(suites, str) else suites
+    return main(
+        EvaluateConfig(
+            models=tuple(str(each) for each in ([models] if isinstance(models, str | Path) else models)),
+            suites=tuple(dict.fromkeys(name.strip() for name in names if name.strip())),
+            source=_text(source),
+            minimal_pairs=_text(minimal_pairs),
+            filter_vocabulary=_text(filter_vocabulary),
+            filter_min_count=filter_min_count,
+            data=_text(data),
+            output=_text(output),
+            log_samples=log_samples,
+            device=device,
+            quiet=quiet,
+        )
+    )
 
 
-def main(config: EvaluateConfig) -> list[ModelScores]:
-    """Score, print and write; returns the scores in the order of `config.models`.
+def _text(path: str | Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def main(config: EvaluateConfig) -> EvaluationResult:
+    """Score and write; the models are in the order of `config.models`.
 
     Raises:
         UserError: for a model, a suite or a corpus that cannot be read or do not go together.
     """
     _check(config)
+    calm_libraries()
     suites, corpus = _read(config)  # before torch is loaded
-    from palenka_tune.evaluation.tables import accuracy_table, suite_lines, text_table
-
-    console = Console(highlight=False, soft_wrap=True)
-    scores = _score(config, suites, corpus, console)
-    by_name = {each.name: each for each in scores}
-    found = {name: each.suites for name, each in by_name.items()}
-    for line in suite_lines(suites, found):
-        console.print(line, markup=False)
-    if suites:
-        per_set = config.per_set or len(suites) == len(scores) == 1
-        console.print(accuracy_table(suites, found, per_set=per_set))
-    if corpus:
-        console.print(text_table({name: each.text for name, each in by_name.items()}))
-    if config.json:
-        write_json(config.json, _as_json(scores))
-    return scores
+    scores = _score(config, suites, corpus, Console(highlight=False, soft_wrap=True))
+    return EvaluationResult(tuple(scores), tuple(suites))
 
 
 def _check(config: EvaluateConfig) -> None:
@@ -188,17 +216,8 @@ def _names(models: Sequence[str]) -> list[str]:
     return ["/".join(path[-depth:]) for path in parts]
 
 
-def _as_json(scores: Sequence[ModelScores]) -> dict[str, Any]:
-    """All models; for one model and one suite its figures also stand at the top."""
-    everything: dict[str, Any] = {"models": [each.to_dict() for each in scores]}
-    if len(scores) == 1 and len(scores[0].suites) == 1:
-        name, figures = next(iter(scores[0].suites.to_dict().items()))
-        return {"model": scores[0].path, "suite": name, **figures, **everything}
-    return everything
-
-
-def cli(argv: Sequence[str]) -> int:
-    """Parse, run, return the exit code."""
+def parser() -> Parser:
+    """The options of the command."""
     parser = Parser("evaluate", DESCRIPTION, EXAMPLES)
     parser.add_argument("models", nargs="+", metavar="MODEL", help="a folder with a Hugging Face model and tokenizer")
     parser.add_argument("--suite", default=None, metavar="NAME[,NAME...]", help="blimp, blimp_supplement, ewok")
@@ -233,8 +252,15 @@ def cli(argv: Sequence[str]) -> int:
         "--device", default="auto", choices=["auto", "cpu", "cuda"], help="default: a GPU if there is one"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    args = vars(parser.parse_args(argv))
-    suites = args.pop("suite")
-    names = tuple(dict.fromkeys(name.strip() for name in suites.split(",") if name.strip())) if suites else ()
-    main(EvaluateConfig(models=tuple(args.pop("models")), suites=names, **args))
+    return parser
+
+
+def cli(argv: Sequence[str]) -> int:
+    """Parse, run, return the exit code."""
+    args = vars(parser().parse_args(argv))
+    per_set, file = args.pop("per_set"), args.pop("json")
+    scores = run(suites=args.pop("suite") or (), **args)
+    scores.show(Console(highlight=False, soft_wrap=True), per_set=per_set)
+    if file:
+        write_json(file, scores.to_dict())
     return 0

@@ -3,31 +3,75 @@
 from __future__ import annotations
 
 import argparse
-import os
+import re
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from palenka_tune.cluster import stop
-from palenka_tune.errors import PalenkaError
+from palenka_tune.config.environment import calm_libraries
+from palenka_tune.errors import PalenkaError, UserError, closest, nearest
 
 DEFAULT_STORAGE = "./palenka_runs"
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse whose help keeps examples as written and whose errors read like all others (exit code 2)."""
+    """argparse whose help keeps `examples` as written, and whose errors are `UserError`s with the nearest option."""
 
     def __init__(self, command: str, description: str, examples: str) -> None:
         super().__init__(
             prog=f"python -m palenka_tune.{command}",
             description=description,
             epilog=f"examples:\n{examples.rstrip()}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Formatter,
             allow_abbrev=False,
         )
+        self.examples = examples
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> argparse.Namespace:  # type: ignore[override]
+        """The options of a command line; raises `UserError` for one that cannot be."""
+        words = sys.argv[1:] if args is None else list(args)
+        self._check_options(words)  # first, as a misspelt option may be one that argparse would miss
+        found, rest = self.parse_known_args(words, namespace)
+        if rest:
+            self.error(f"'{rest[0]}' is more than the command takes")
+        return found
+
+    def _check_options(self, words: Sequence[str]) -> None:
+        known = [option for action in self._actions for option in action.option_strings]
+        for word in words:
+            name = word.partition("=")[0]
+            if word == "--":
+                return
+            if len(word) > 1 and word[0] == "-" and not _is_number(word) and name not in known:
+                self.error(f"there is no option {name}{closest(name, known)}")
 
     def error(self, message: str) -> None:  # type: ignore[override]
-        print(f"error: {message}; see {self.prog} --help", file=sys.stderr)
-        raise SystemExit(2)
+        choice = re.fullmatch(r"argument (.+): invalid choice: (.*) \(choose from (.*)\)", message)
+        if choice:
+            name, given, known = choice[1], choice[2].strip("'"), [each.strip(" '") for each in choice[3].split(",")]
+            message = f"{name} is '{given}'{nearest(given, known)}"
+        raise UserError(f"{message}; see {self.prog} --help")
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Paragraphs as written, and most options with what they do on one line."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30)
+
+    def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: Any = None) -> None:
+        """What has to be there and what has a place; all options follow with what they do."""
+        shown = [action for action in actions if action.required or not action.option_strings]
+        super().add_usage(usage, shown, [], prefix)
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def add_experiment_options(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +95,7 @@ def add_experiment_options(parser: argparse.ArgumentParser) -> None:
         help="where runs and artifacts are kept: a folder that all nodes see, or a URL (file:///folder too), of which "
         f"each node keeps a copy in PALENKA_SCRATCH (default: {DEFAULT_STORAGE})",
     )
-    parser.add_argument("--seed", type=int, default=None, help="seed of everything random (default: 0)")
+    parser.add_argument("--seed", type=int, default=None, metavar="N", help="seed of everything random (default: 0)")
     parser.add_argument(
         "--set",
         dest="overrides",
@@ -71,20 +115,19 @@ def line_logger(quiet: bool) -> Callable[[str], None]:
 def run(cli: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> int:
     """Run a command: 0, 2 for a mistake of the user, 1 for a foreseen fault, 130 for Ctrl-C, 143 for SIGTERM and
     SIGUSR1, with which a scheduler announces its end."""
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    calm_libraries()
+    for stream in (sys.stdout, sys.stderr):  # a terminal of another age, or a pipe on Windows, gets what it can show
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     try:
         with stop.handled(stop.interrupt):
             return cli(sys.argv[1:] if argv is None else argv) or 0
     except PalenkaError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(str(error))
         return error.exit_code
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        print(
-            f"error: {error.strerror or error}{where}; free space or fix the permission, and run again", file=sys.stderr
-        )
+        complain(f"{error.strerror or error}{where}; free space or fix the permission, and run again")
         return 1
     except stop.Interrupted as error:
         print(f"stopped by {error.signal}{'; ' if error.hint else ''}{error.hint}", file=sys.stderr)
@@ -92,3 +135,19 @@ def run(cli: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None =
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def complain(message: str) -> None:
+    """Print an error on standard error. On a terminal that may have colours, what to do (after the last semicolon) and
+    the nearest name stand out."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    if not console.is_terminal or console.no_color:
+        print(f"error: {message}", file=sys.stderr)
+        return
+    what, semicolon, fix = message.rpartition("; ")
+    text = Text.assemble(("error:", "bold red"), " ", what or fix, (f"{semicolon}{fix}" if what else "", "bold"))
+    text.highlight_regex(r"(?<=did you mean )'[^']*'", "bold green")
+    console.print(text)

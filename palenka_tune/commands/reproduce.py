@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from rich.console import Console
 from palenka_tune.cluster.session import protect
 from palenka_tune.commands.options import DEFAULT_STORAGE, Parser, line_logger
 from palenka_tune.config.files import write_json
+from palenka_tune.config.shell import command_line
 from palenka_tune.data.prepare import BABYTALK
 from palenka_tune.errors import UserError
 from palenka_tune.evaluation.choice import choices_in
@@ -40,8 +40,8 @@ EXAMPLES = """\
   python -m palenka_tune.reproduce grid --scale tiny --data ../babylm_10M"""
 
 
-def cli(argv: Sequence[str]) -> int:
-    """Parse, run, return the exit code: 1 if a row failed."""
+def parser() -> Parser:
+    """The options of the command."""
     parser = Parser("reproduce", DESCRIPTION, EXAMPLES)
     parser.add_argument("what", choices=["poster", "grid"], metavar="poster|grid", help="the ten rows, or the grid")
     parser.add_argument(
@@ -81,8 +81,13 @@ def cli(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--json", default=None, metavar="FILE", help="write the results, or the dry run, there")
     parser.add_argument("--quiet", action="store_true", help="print the result only")
-    args = parser.parse_args(argv)
-    args.command = shlex.join(["python", "-m", "palenka_tune.reproduce", *argv])
+    return parser
+
+
+def cli(argv: Sequence[str]) -> int:
+    """Parse, run, return the exit code: 1 if a row failed."""
+    args = parser().parse_args(argv)
+    args.command = command_line(["python", "-m", "palenka_tune.reproduce", *argv])
     get_scale(args.scale)
     names = None if args.rows is None else [name.strip() for name in args.rows.split(",") if name.strip()]
     chosen_rows(names)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from palenka_tune.cluster.session import protect
-from palenka_tune.commands.options import DEFAULT_STORAGE, Parser, add_experiment_options
+from palenka_tune.commands.options import Parser, add_experiment_options
 from palenka_tune.config.build import parse_assignment
-from palenka_tune.search.config import DEFAULT_SPACE, resolve, shipped_spaces
-from palenka_tune.search.method import METHODS, method_settings
+from palenka_tune.search import run
+from palenka_tune.search.config import DEFAULT_SPACE, shipped_spaces
+from palenka_tune.search.method import METHODS
 
 DESCRIPTION = """\
 Search alpha, beta, temperature and the projection of hidden states for the student with the lowest dev cross-entropy.
@@ -33,12 +33,16 @@ EXAMPLES = """\
       start a search or go on with it, whichever it takes: the line for a batch job"""
 
 
-def cli(argv: Sequence[str]) -> int:
-    """Parse, run, return the exit code."""
+def parser() -> Parser:
+    """The options of the command."""
     parser = Parser("search", DESCRIPTION, EXAMPLES)
     names = ", ".join(path.stem for path in shipped_spaces())
     parser.add_argument(
-        "space", nargs="?", default=None, help=f"a YAML file, or one of {names} (default: {DEFAULT_SPACE})"
+        "space",
+        nargs="?",
+        default=None,
+        metavar="SPACE",
+        help=f"a YAML file, or one of {names} (default: {DEFAULT_SPACE})",
     )
     add_experiment_options(parser)
     parser.add_argument(
@@ -54,7 +58,11 @@ def cli(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--name", default=None, help="the run's name (default: the space and the time)")
     parser.add_argument(
-        "--samples", type=int, default=None, help="trials to propose besides the two anchors (default: the space's)"
+        "--samples",
+        type=int,
+        default=None,
+        metavar="N",
+        help="trials to propose besides the two anchors (default: the space's)",
     )
     parser.add_argument(
         "--finalists",
@@ -68,10 +76,18 @@ def cli(argv: Sequence[str]) -> int:
         "--seeds", type=int, default=None, metavar="S", help="seeds of each finalist (default: the space's, 3)"
     )
     parser.add_argument(
-        "--concurrent", type=int, default=None, help="trials at a time (default: one per CPU core, or what GPUs hold)"
+        "--concurrent",
+        type=int,
+        default=None,
+        metavar="N",
+        help="trials at a time (default: one per CPU core, or what GPUs hold)",
     )
     parser.add_argument(
-        "--gpus-per-trial", type=float, default=None, help="share of a GPU for each trial (default: from its memory)"
+        "--gpus-per-trial",
+        type=float,
+        default=None,
+        metavar="X",
+        help="share of a GPU for each trial (default: from its memory)",
     )
     parser.add_argument(
         "--method",
@@ -94,7 +110,12 @@ def cli(argv: Sequence[str]) -> int:
         action="store_true",
         help="run the teachers on every batch instead of keeping their outputs",
     )
-    parser.add_argument("--address", default=None, help="a running Ray cluster (default: start Ray on this machine)")
+    parser.add_argument(
+        "--address",
+        default=None,
+        metavar="HOST:PORT",
+        help="a running Ray cluster (default: start Ray on this machine)",
+    )
     parser.add_argument(
         "--study-storage",
         default=None,
@@ -115,47 +136,18 @@ def cli(argv: Sequence[str]) -> int:
         help="at the end, make the best student a version of that model in MLflow's registry, as its champion if it is "
         "better on the same data, else as a challenger; with --resume, of a finished search too",
     )
-    parser.add_argument("--dry-run", action="store_true", help="check everything and print the plan")
-    args = parser.parse_args(argv)
-    options = {
-        "scale": args.scale,
-        "data.source": args.data,
-        "seed": args.seed,
-        "search.samples": args.samples,
-        "search.finalists": args.finalists,
-        "search.seeds": args.seeds,
-        "cache.budget_gb": args.cache_budget,
-        "cache.form": "online" if args.teachers_online else None,
-        **(method_settings(args.method) if args.method else {}),
-    }
-    assignments = [parse_assignment(text) for text in args.overrides]
-    more = ("search.samples", "search.finalists", "search.seeds")
-    asked = [args.space, *assignments, *(value for key, value in options.items() if key not in more)]
-    config = None  # of a search that goes on, unless the command says more: as it was
-    if not args.resume or any(value is not None for value in asked):
-        config = resolve(args.space, options=options, assignments=assignments)
-    protect(args.address)
-    from palenka_tune.search.run import SearchOptions, main  # ray and mlflow: only once the input is known to be good
-
-    main(
-        config,
-        SearchOptions(
-            name=args.name,
-            storage=args.storage or DEFAULT_STORAGE,
-            concurrent=args.concurrent,
-            gpus_per_trial=args.gpus_per_trial,
-            address=args.address,
-            minimal_pairs=args.minimal_pairs,
-            study_storage=args.study_storage,
-            resume=args.resume,
-            resume_or_start=args.resume_or_start,
-            samples=args.samples,
-            finalists=args.finalists,
-            seeds=args.seeds,
-            push_to_hub=args.push_to_hub,
-            register=args.register,
-            quiet=args.quiet,
-            dry_run=args.dry_run,
-        ),
+    parser.add_argument(
+        "--plain", action="store_true", help="a line per finished trial on a terminal too, no live view"
     )
+    parser.add_argument("--dry-run", action="store_true", help="check everything and print the plan")
+    return parser
+
+
+def cli(argv: Sequence[str]) -> int:
+    """Parse, run, return the exit code."""
+    args = vars(parser().parse_args(argv))
+    settings = dict(parse_assignment(text) for text in args.pop("overrides"))
+    from palenka_tune.search.display import make_console  # with Optuna: only once the options are known
+
+    run(**args, settings=settings, console=make_console())
     return 0

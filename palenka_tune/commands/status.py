@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import tempfile
 import time
@@ -42,17 +41,19 @@ WATCH_SECONDS = 5.0
 @dataclass(frozen=True)
 class StatusOptions:
     """Which search, and how to show it. `run` is a name in `storage`, a folder, or None: the one worked in last;
-    `watch` the seconds between two looks (None: one look); `json` a file that gets the status too."""
+    `watch` the seconds between two looks (None: one look), `plain` for lines on a terminal too; `json` a file that gets
+    the status too."""
 
     run: str | None = None
     storage: str | None = None
     study_storage: str | None = None
     watch: float | None = None
+    plain: bool = False
     json: str | None = None
 
 
-def cli(argv: Sequence[str]) -> int:
-    """Parse, run, return the exit code."""
+def parser() -> Parser:
+    """The options of the command."""
     parser = Parser("status", DESCRIPTION, EXAMPLES)
     parser.add_argument(
         "run",
@@ -76,8 +77,14 @@ def cli(argv: Sequence[str]) -> int:
         metavar="SECONDS",
         help=f"look again until the search ends, every {WATCH_SECONDS:g} s or as given (it goes after RUN)",
     )
+    parser.add_argument("--plain", action="store_true", help="with --watch: lines on a terminal too, no live view")
     parser.add_argument("--json", default=None, metavar="FILE", help="write the status to FILE too")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def cli(argv: Sequence[str]) -> int:
+    """Parse, run, return the exit code."""
+    args = parser().parse_args(argv)
     main(StatusOptions(**vars(args)))
     return 0
 
@@ -88,38 +95,47 @@ def main(config: StatusOptions, console: Console | None = None) -> Status:
     Raises `UserError` if there is no such search or its study is not where it should be.
     """
     from palenka_tune.search.display import make_console
+
+    console = console or make_console()
+    with tempfile.TemporaryDirectory(prefix="palenka-") as below:
+        return _show(located(config.run, config.storage, config.study_storage, Path(below)), config, console)
+
+
+def located(run: str | None, storage: str | None, study_storage: str | None, below: Path) -> StatusReader:
+    """Who looks at the search `run` (a name in `storage`, a folder, or None: the one worked in last). One in a remote
+    storage is copied to a folder in `below`.
+
+    Raises `UserError` if there is no such search or `study_storage` cannot be used.
+    """
     from palenka_tune.search.run_files import find_run
     from palenka_tune.search.run_folder import JOURNAL, study_url
     from palenka_tune.search.status import StatusReader
 
-    console = console or make_console()
-    with contextlib.ExitStack() as stack:
-        snapshot = None
-        if config.storage is not None and "://" in config.storage:
-            snapshot = _snapshot(config, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="palenka-"))))
-            snapshot.refresh()
-            folder = find_run(None, snapshot.folder.parent)
-        else:
-            given = config.run is None or config.storage is not None or not Path(config.run).expanduser().is_dir()
-            storage = Path(config.storage or DEFAULT_STORAGE).expanduser().absolute() if given else None
-            folder = find_run(config.run, storage)
-        # the environment may name a database for another search: a study that lies in the folder is this one's
-        url = study_url(config.study_storage) if config.study_storage or not (folder / JOURNAL).exists() else None
-        return _show(StatusReader(folder, folder.parent, url, snapshot), config, console)
+    snapshot = None
+    if storage is not None and "://" in storage:
+        snapshot = _snapshot(run, storage, below)
+        snapshot.refresh()
+        folder = find_run(None, snapshot.folder.parent)
+    else:
+        given = run is None or storage is not None or not Path(run).expanduser().is_dir()
+        folder = find_run(run, Path(storage or DEFAULT_STORAGE).expanduser().absolute() if given else None)
+    # the environment may name a database for another search: a study that lies in the folder is this one's
+    url = study_url(study_storage) if study_storage or not (folder / JOURNAL).exists() else None
+    return StatusReader(folder, folder.parent, url, snapshot)
 
 
-def _snapshot(config: StatusOptions, folder: Path) -> Snapshot:
-    """The run of a remote storage, to be copied below `folder`; raises `UserError` if there is none."""
+def _snapshot(run: str | None, storage: str, below: Path) -> Snapshot:
+    """The run of a remote storage, to be copied to a folder in `below`; raises `UserError` if there is none."""
     from palenka_tune.search.run_folder import OWNER, latest
     from palenka_tune.storage.mirror import working_folder
     from palenka_tune.storage.remote import Remote
     from palenka_tune.storage.snapshot import Snapshot
 
-    remote = Remote.parse(config.storage or "")
-    name = config.run or latest(working_folder(remote.url)).name
+    remote = Remote.parse(storage)
+    name = run or latest(working_folder(remote.url)).name
     if remote.stamp(f"{name}/{OWNER}") is None:
         raise UserError(f"there is no search '{name}' in {remote.url}; give the name of one")
-    return Snapshot(remote, name, folder / name)
+    return Snapshot(remote, name, below / name)
 
 
 def _show(reader: StatusReader, config: StatusOptions, console: Console) -> Status:
@@ -149,11 +165,12 @@ def _watch(reader: StatusReader, config: StatusOptions, console: Console) -> Sta
     """Look again and again until the search does not run any more, or a person has seen enough."""
     from rich.live import Live
 
+    from palenka_tune.search.display import shows_live
     from palenka_tune.search.status_view import line, view
 
     status = _look(reader, config)
     try:
-        if console.is_terminal:
+        if shows_live(console, config.plain):
             with Live(view(status), console=console, auto_refresh=False) as live:
                 while status.is_running:
                     time.sleep(config.watch or WATCH_SECONDS)

@@ -23,12 +23,17 @@ EXAMPLES = """\
       the same, where the address needs a password (a search keeps none on disk)"""
 
 
-def cli(argv: Sequence[str]) -> int:
-    """Parse, run, return the exit code."""
+def parser() -> Parser:
+    """The options of the command."""
     parser = Parser("track", DESCRIPTION, EXAMPLES)
     parser.add_argument("action", choices=["replay"], metavar="replay", help="what to do")
     parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a run, which holds mlflow.spool.jsonl")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def cli(argv: Sequence[str]) -> int:
+    """Parse, run, return the exit code."""
+    args = parser().parse_args(argv)
 
     from palenka_tune.search.run_folder import locked
     from palenka_tune.tracking.ship import end_open_runs, replay

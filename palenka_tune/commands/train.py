@@ -61,7 +61,7 @@ class TrainConfig:
     """One teacher: `settings` say what, the rest where; `workers` None shares the machine's GPUs or cores by itself."""
 
     settings: TrainSettings
-    storage: Path = Path(DEFAULT_STORAGE)
+    storage: str | Path = DEFAULT_STORAGE
     workers: int | None = None
     address: str | None = None
     quiet: bool = False
@@ -162,8 +162,8 @@ def settings_from(
     return build(TrainSettings, tree, "train")
 
 
-def cli(argv: Sequence[str]) -> int:
-    """Parse, run, return the exit code."""
+def parser() -> Parser:
+    """The options of the command."""
     parser = Parser("train", DESCRIPTION, EXAMPLES)
     parser.add_argument("preset", nargs="?", metavar="PRESET", help="an architecture by name")
     add_experiment_options(parser)
@@ -172,7 +172,12 @@ def cli(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--address", default=None, help="a running Ray cluster (default: start Ray on this machine)")
     parser.add_argument("--list", action="store_true", help="print the presets with their true sizes")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def cli(argv: Sequence[str]) -> int:
+    """Parse, run, return the exit code."""
+    args = parser().parse_args(argv)
     if args.list:
         print(describe_presets())
         return 0
@@ -185,5 +190,5 @@ def cli(argv: Sequence[str]) -> int:
         seed=args.seed,
         overrides=[parse_assignment(text) for text in args.overrides],
     )
-    main(TrainConfig(settings, Path(args.storage or DEFAULT_STORAGE), args.workers, args.address, args.quiet))
+    main(TrainConfig(settings, args.storage or DEFAULT_STORAGE, args.workers, args.address, args.quiet))
     return 0

@@ -53,7 +53,7 @@ def build_once(
             here = {
                 name: {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
                 for path in sorted(temporary.rglob("*"))
-                if path.is_file() and (name := str(path.relative_to(temporary))) not in published
+                if path.is_file() and (name := path.relative_to(temporary).as_posix()) not in published
             }
             manifest["files"] = {**here, **published}
             _publish(temporary, folder, manifest, here)

@@ -68,13 +68,15 @@ def _unknown_key(cls: Any, values: Mapping[str, Any], prefix: str) -> tuple[str,
 
 def leaf_paths(cls: Any, prefix: str = "") -> list[str]:
     """Dotted paths of all settings of a dataclass, such as `projection.kind`."""
-    paths: list[str] = []
+    return list(leaf_types(cls, prefix))
+
+
+def leaf_types(cls: Any, prefix: str = "") -> dict[str, Any]:
+    """The type of each setting of a dataclass by its dotted path."""
+    types: dict[str, Any] = {}
     for name, kind in _nested(cls).items():
-        if dataclasses.is_dataclass(kind):
-            paths += leaf_paths(kind, f"{prefix}{name}.")
-        else:
-            paths.append(prefix + name)
-    return paths
+        types |= leaf_types(kind, f"{prefix}{name}.") if dataclasses.is_dataclass(kind) else {prefix + name: kind}
+    return types
 
 
 def full_path(key: str, paths: Iterable[str], where: str) -> str:
@@ -93,6 +95,13 @@ def full_path(key: str, paths: Iterable[str], where: str) -> str:
     leaves = {path.rsplit(".", 1)[-1]: path for path in known}
     hint = nearest(key, [*known, *leaves])
     raise UserError(f"{where}: unknown setting '{key}'{hint}")
+
+
+def check_keywords(given: Iterable[str], known: Iterable[str], where: str) -> None:
+    """Refuse keywords of a Python function that are no settings; `known` has its own parameters too, to name them."""
+    names = list(known)
+    for name in given:
+        full_path(name, names, where)
 
 
 def set_path(tree: dict[str, Any], path: str, value: Any) -> None:

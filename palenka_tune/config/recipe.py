@@ -15,8 +15,10 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 class Recipe:
     """AdamW with linear warm-up and cosine decay to zero.
 
-    `batch_size` counts windows per optimiser step over all workers; `accumulate` splits it into micro-batches.
-    `precision` `auto` is bfloat16 autocast on a GPU that has it and float32 elsewhere.
+    `lr` is the highest learning rate, reached after `warmup_steps`; `weight_decay`, `beta1` and `beta2` are AdamW's.
+    `epochs` may be a fraction. `grad_clip` is the largest norm of a step's gradient. `batch_size` counts windows per
+    optimiser step over all workers; `accumulate` splits it into micro-batches. `precision` `auto` is bfloat16 autocast
+    on a GPU that has it and float32 elsewhere.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}

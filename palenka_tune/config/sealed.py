@@ -17,6 +17,7 @@ from typing import Any
 from palenka_tune.config.files import write_text
 from palenka_tune.errors import PalenkaError
 
+BINARY: int = getattr(os, "O_BINARY", 0)  # without it Windows would end lines in its own way
 _SEAL = re.compile(rb',"crc":"([0-9a-f]{8})"\}$')
 
 
@@ -75,9 +76,9 @@ class Slate:
     def write(self, record: Mapping[str, Any]) -> None:
         """Replace the record; raises `OSError` if the file has to be made first and the disk is full."""
         line = seal(record)
-        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
+        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | BINARY, 0o644)
         try:
-            os.pwrite(handle, line[: self.SIZE - 1].ljust(self.SIZE - 1) + b"\n", 0)
+            os.write(handle, line[: self.SIZE - 1].ljust(self.SIZE - 1) + b"\n")
         finally:
             os.close(handle)
 

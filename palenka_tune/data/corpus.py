@@ -16,7 +16,7 @@ from pathlib import Path
 
 from palenka_tune.config.files import file_sha256
 from palenka_tune.data.cleaning import cleaner
-from palenka_tune.errors import UserError, nearest
+from palenka_tune.errors import UserError, closest
 
 SPLITS = ("train", "dev", "test")
 NAMES = {"train": ("train",), "dev": ("dev", "validation", "valid"), "test": ("test",)}
@@ -93,8 +93,8 @@ def open_corpus(folder: str | Path) -> Corpus:
     root = Path(folder).expanduser()
     if not root.exists():
         siblings = [item.name for item in root.parent.iterdir() if item.is_dir()] if root.parent.is_dir() else []
-        hint = nearest(root.name, [*siblings, "babytalk"])
-        raise UserError(f"the data folder {folder} does not exist{hint if 'did you mean' in hint else ''}; {LAYOUTS}")
+        hint = closest(root.name, [*siblings, "babytalk"])
+        raise UserError(f"the data folder {folder} does not exist{hint}; {LAYOUTS}")
     if not root.is_dir():
         raise UserError(f"the data folder {folder} is a file; give the folder that holds it: {LAYOUTS}")
     entries = sorted(item for item in root.iterdir() if not item.name.startswith("."))

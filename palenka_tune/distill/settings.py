@@ -34,11 +34,14 @@ def _one_of(where: str, value: Any, allowed: Any) -> None:
 
 @dataclass(frozen=True)
 class ProjectionSettings:
-    """How hidden states of teacher and student are compared (CONTRACT: projection settings).
+    """How hidden states of teacher and student are compared.
 
+    `direction` says whose states are projected to the other's width, `kind` by what; `identity` needs equal widths.
     `rank` r keeps the r leading principal components of a teacher's layer (None: full width) and implies centring;
-    `center` subtracts the layer's mean over train. `layer_map` is `poster`, `uniform`, `last`, `every:N`, one
-    {teacher: student} map for all teachers, or a list with one map per teacher.
+    `center` subtracts the layer's mean over train. `normalize` and `distance` say what is compared and how. `layer_map`
+    is `poster`, `uniform`, `last`, `every:N`, one {teacher: student} map for all teachers, or a list with one map per
+    teacher. `sharing` gives each pair of layers its own projection, or each teacher one. `lr_multiplier` times the
+    recipe's learning rate is the projections'.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -69,7 +72,9 @@ class ProjectionSettings:
 class DistillSettings:
     """The loss. `alpha` weighs the KL to the teachers' average, `beta` the hidden states, per token unless
     `kl_reduction` is `sequence` (the poster's units: the KL is summed over a window's positions). `ce_weight` weighs
-    the student's own cross-entropy where there are teachers.
+    the student's own cross-entropy where there are teachers. `temperature` divides the logits of teachers and student
+    before they are compared. `alpha_schedule` and `beta_schedule` say how the weights change over the training.
+    `ensemble` averages the teachers' logits or their probabilities.
 
     `hidden_gradient` false keeps the poster's fault for comparison: the hidden term is evaluated without a gradient
     and nobody trains its projections, so that beta adds to the loss and changes no student.

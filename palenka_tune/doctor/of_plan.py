@@ -124,7 +124,7 @@ def _main_memory(facts: Facts, placement: Placement) -> Finding:
     needs = f"{plan.student} takes about {gigabytes(each)} with its process"
     least = 0
     for node in facts.alive:
-        if node.probe is None or not node.cpus:
+        if node.probe is None or not node.probe.memory_total or not node.cpus:
             continue
         trials = min(node.cpus // placement.cpus_per_trial, placement.concurrent)
         free = node.probe.memory_free

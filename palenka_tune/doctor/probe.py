@@ -17,6 +17,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -66,7 +67,7 @@ def examine(storage: str, work: str, marker: str) -> dict[str, Any]:
         "work": _disk(work, try_it=True),
         "marker": mark,
         "temporary": _disk(session or tempfile.gettempdir()),
-        "shared_memory": _disk("/dev/shm"),
+        "shared_memory": _disk("/dev/shm" if sys.platform == "linux" else tempfile.gettempdir()),
         "listeners": _listeners(processes, os.path.basename(session) if session else None, os.getppid()),
         "kubernetes": "KUBERNETES_SERVICE_HOST" in os.environ,
         "autoscaler": _autoscaler(processes, session),
@@ -100,8 +101,11 @@ def _own_version() -> str | None:
 
 
 def _memory() -> tuple[int, int]:
-    """Bytes of main memory, all and what is free for a new process; those of the container, if it has fewer."""
+    """Bytes of main memory, all and what is free for a new process; those of the container, if it has fewer. What is
+    free is told by Linux alone, and nothing by Windows (0)."""
     total = free = 0
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        total = free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     with contextlib.suppress(OSError, ValueError):
         lines = Path("/proc/meminfo").read_text().splitlines()
         known = {name: 1024 * int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}

@@ -17,9 +17,10 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from palenka_tune.config.files import write_json
-from palenka_tune.reproduce.figures import write_figures
-from palenka_tune.reproduce.grid import Grid, grid_of, linear_in_beta, picks, published_lines
-from palenka_tune.reproduce.page import Section, write_page
+from palenka_tune.report.grid import Grid, grid_of, linear_in_beta, picks, published_lines
+from palenka_tune.report.grid_charts import grid_lines, grid_maps
+from palenka_tune.report.page import Section, write_page
+from palenka_tune.report.picture import write_pictures
 from palenka_tune.reproduce.recipes import ROWS, get_scale, preset_name, row_recipe, teacher_recipe
 from palenka_tune.reproduce.settings import ReproduceConfig
 from palenka_tune.search.config import SearchConfig, resolve
@@ -60,7 +61,7 @@ def main(
     config: ReproduceConfig, methods: Sequence[str], console: Console, *, command: str, quiet: bool = False
 ) -> dict[str, Any]:
     """Run the searches that are not there yet and write the page; returns what `results.json` holds."""
-    from palenka_tune.search.run import main as search  # ray and mlflow: only once the input is known to be good
+    from palenka_tune.search.main import main as search  # ray and mlflow: only once the input is known to be good
 
     searches = {method: configure(config, method) for method in methods}
     storage = Path(config.storage).expanduser().absolute()
@@ -153,13 +154,11 @@ def sentences(method: str, grid: Grid) -> list[str]:
 def _write_report(folder: Path, config: ReproduceConfig, grids: Mapping[str, Grid], command: str) -> None:
     sections = []
     for method, grid in grids.items():
-        figures = write_figures(folder / "plots" / method, grid, f"{method.replace('_', ' ')}, scale {config.scale}")
-        captions = {
-            "grid_heat": "Each objective over the 25 points, the cell that it picks framed.",
-            "grid_lines": "Both over beta, a line per alpha.",
-        }
-        pictures = [(path, captions[path.stem]) for path in figures if path.suffix == ".svg"]
-        sections.append(Section(f"{method.replace('_', ' ')}".capitalize(), sentences(method, grid), figures=pictures))
+        words = method.replace("_", " ")
+        figures = [grid_maps(grid, "grid_heat"), grid_lines(grid, "grid_lines")]
+        for figure in figures:
+            write_pictures(folder / "plots" / method, figure, f"{words}, scale {config.scale}")
+        sections.append(Section(words.capitalize(), sentences(method, grid), figures=figures))
     slope = published_lines()[0].slope
     lead = [
         "The poster chose the weights of its loss by the sum CE + alpha KL + beta hidden, in which those very weights "

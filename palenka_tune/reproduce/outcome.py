@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.table import Table
 
-from palenka_tune.reproduce.page import Section, write_page
+from palenka_tune.report import page
 from palenka_tune.reproduce.recipes import NOT_PUBLISHED
 from palenka_tune.search.method import AS_PUBLISHED
 
@@ -95,14 +95,17 @@ def write_report(folder: Path, results: Mapping[str, Any], command: str) -> Path
     lead = [*sentences(results), f"Data: {results['data']}. Seed {results['seed']}. Command: {command}"]
     shared = [f"{kind}: {', '.join(names) or 'none'}" for kind, names in results["artifacts"].items()]
     sections = [
-        Section("Published beside measured", table=(header(results), cells(results))),
-        Section("Made once, shared by the rows", shared),
-        Section(
-            "Rows", table=(("row", "model", "teachers", "loss", "tokens"), [_recipe(row) for row in results["rows"]])
+        page.Section("Published beside measured", tables=[page.Table(header(results), cells(results))]),
+        page.Section("Made once, shared by the rows", shared),
+        page.Section(
+            "Rows",
+            tables=[
+                page.Table(("row", "model", "teachers", "loss", "tokens"), [_recipe(row) for row in results["rows"]])
+            ],
         ),
     ]
     title = f"The poster's systems at scale {results['scale']}, {results['method'].replace('_', ' ')}"
-    return write_page(folder / REPORT, title, lead, sections)
+    return page.write_page(folder / REPORT, title, lead, sections)
 
 
 def _recipe(row: Mapping[str, Any]) -> Sequence[str]:

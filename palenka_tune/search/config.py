@@ -6,6 +6,7 @@ in which every corner of the space is a loss that the models at hand can have.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import re
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
 from palenka_tune.config.build import build, full_path, leaf_paths, load_yaml
+from palenka_tune.config.files import is_path
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.distill.shapes import ModelShape
@@ -24,6 +26,7 @@ from palenka_tune.search.samplers import check_sampler
 from palenka_tune.search.space import KINDS, Space, apply, parse_space, searchable_paths
 
 DEFAULT_SPACE = "dskd"
+UNNAMED = "space"  # one that was given as a mapping
 Objective = Literal["val/ce", "val/total"]
 TOP_LEVEL = (
     "description",
@@ -44,10 +47,10 @@ TOP_LEVEL = (
 class SearchSettings:
     """How a space is searched.
 
-    `samples` trials are proposed besides the two anchors. ASHA compares trials at `rungs` points before the end, each
-    `reduction` times later than the one before, and keeps the best 1/`reduction`; 0 rungs stop nobody. At a rung
-    `val/ce` is measured on the same `rung_windows` dev windows for all (null: all), at the end on all of them. A trial
-    whose `val/ce` exceeds `divergence` times that of a uniform guess is failed.
+    `samples` trials are proposed by `sampler` besides the two anchors. ASHA compares trials at `rungs` points before
+    the end, each `reduction` times later than the one before, and keeps the best 1/`reduction`; 0 rungs stop nobody. At
+    a rung `val/ce` is measured on the same `rung_windows` dev windows for all (null: all), at the end on all of them. A
+    trial whose `val/ce` exceeds `divergence` times that of a uniform guess is failed.
 
     A trial keeps a checkpoint at rungs and every `checkpoint_minutes` between them: what a killed machine costs at
     most. One that fails is tried again from there `max_failures` times, and so is one that did not move for
@@ -104,7 +107,8 @@ class SearchSettings:
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """A resolved search. `space_name` is the file's stem; `raw_parameters` the space as written, for `search.yaml`."""
+    """A resolved search. `space_name` is the file's stem, or `space` without a file; `raw_parameters` is the space as
+    written, for `search.yaml`."""
 
     space_name: str
     description: str
@@ -132,7 +136,7 @@ class SearchConfig:
 def find_space(space: str) -> Path:
     """The file of a search space given by path or by name (`dskd`)."""
     path = Path(space).expanduser()
-    if path.suffix in (".yaml", ".yml") or "/" in space:
+    if path.suffix in (".yaml", ".yml") or is_path(space):
         return path
     known = {file.stem: file for file in shipped_spaces()}
     if space not in known:
@@ -150,16 +154,21 @@ def shipped_spaces() -> list[Path]:
 
 
 def resolve(
-    space: str | None = None,
+    space: str | Path | Mapping[str, Any] | None = None,
     *,
     options: Mapping[str, Any] | None = None,
     assignments: Sequence[tuple[str, Any]] = (),
 ) -> SearchConfig:
-    """Read, override and check. `options` are dotted paths from the command line (None: not given); `assignments` are
-    `--set` pairs: a searched parameter that is set to a value is fixed, one set to {kind: [...]} is searched so."""
-    path = find_space(space or DEFAULT_SPACE)
-    where = str(path) if "/" in (space or "") else path.stem
-    file = load_yaml(path)
+    """Read, override and check a space: a name, a file, or what a file would hold. `options` are dotted paths from the
+    command line (None: not given); `assignments` are `--set` pairs: a searched parameter that is set to a value is
+    fixed, one set to {kind: [...]} is searched so."""
+    if isinstance(space, Mapping):
+        name = where = UNNAMED
+        file = {str(key): copy.deepcopy(value) for key, value in space.items()}
+    else:
+        path = find_space(str(space or DEFAULT_SPACE))
+        name, where = path.stem, str(path) if is_path(str(space or "")) else path.stem
+        file = load_yaml(path)
     for key in file:
         if key not in TOP_LEVEL:
             raise UserError(f"{where}: unknown key '{key}'{nearest(key, TOP_LEVEL)}")
@@ -168,6 +177,8 @@ def resolve(
     description = str(file.pop("description", "") or "").strip()
     for key in ("data", "student", "recipe", "distill", "cache"):
         file[key] = _section(file.get(key), key, where)
+    if file["distill"].get("projection", {}) is None:
+        del file["distill"]["projection"]
     parse_space(parameters, where)  # as written, so that its errors name the file and not an override
     overrides = _sort_assignments(assignments, parameters, search_tree, where)
     for key, value in (options or {}).items():
@@ -176,7 +187,7 @@ def resolve(
     plain = {key: value for key, value in (options or {}).items() if not key.startswith("search.")}
     tree = resolve_tree(file, plain, overrides, where)
     config = SearchConfig(
-        path.stem,
+        name,
         description,
         experiment_from(tree, where),
         build(SearchSettings, search_tree, where),

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from palenka_tune.cache.settings import CacheSettings
 from palenka_tune.config.build import build, full_path, set_path
+from palenka_tune.config.files import is_path
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.data.prepare import DataSettings
 from palenka_tune.distill.settings import DistillSettings
@@ -38,9 +39,10 @@ def check_seed(seed: int) -> None:
 class StudentSettings:
     """The student's architecture and which windows it sees.
 
-    `train_fraction` keeps that share of the train windows (a fixed, nested choice), `train_windows` caps their number
-    after that; `dev_windows` caps the dev windows on which `val/ce` is measured. With `offsets` E above 1 each epoch
-    cuts the text into windows a further T/E tokens later, E times before the first cut returns.
+    `preset` is an architecture by name. `train_fraction` keeps that share of the train windows (a fixed, nested
+    choice), `train_windows` caps their number after that; `dev_windows` caps the dev windows on which `val/ce` is
+    measured. With `offsets` E above 1 each epoch cuts the text into windows a further T/E tokens later, E times before
+    the first cut returns.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -66,7 +68,8 @@ class StudentSettings:
 class TeacherSettings:
     """A teacher to train (a preset's name and a recipe), or a trained one (the folder of a Hugging Face model).
 
-    Its `seed` is its own: students of several seeds learn from the same teachers.
+    `preset` is the name or the folder. `recipe` changes settings of the recipe that the scale has for it. Its `seed` is
+    its own: students of several seeds learn from the same teachers.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -82,7 +85,7 @@ class TeacherSettings:
 
     @property
     def is_folder(self) -> bool:
-        return "/" in self.preset or self.preset.startswith((".", "~"))
+        return is_path(self.preset)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from palenka_tune.config.files import read_json, write_json, write_text
 from palenka_tune.errors import PalenkaError
 from palenka_tune.models.card import model_card
 from palenka_tune.models.export import copy_export, load_model
-from palenka_tune.search import finalists, notes, run_folder, teaching, tracked, tuning, verdict
+from palenka_tune.search import finalists, notes, report, run_folder, teaching, tracked, tuning, verdict
 from palenka_tune.search.config import SearchConfig
 from palenka_tune.search.finish import Place, suite_metrics
 from palenka_tune.search.judging import ScoreJob, score_models
@@ -99,6 +99,7 @@ def carry_out(
     place.tracker.end_run(PARENT, "FINISHED")
     run_folder.close(study, place.folder)
     study.set_user_attr(DONE, _asked(config))
+    report.publish(place, study)
     return summary
 
 

@@ -177,7 +177,7 @@ def train(
             "beta": job.distill.beta,
             **{name: result.get(name) for name in TERMS},
             **{name: result.get(name) for name in ("steps", "tokens", "seconds", "weights_sha256", "diverged")},
-            "folder": str(Path(job.folder).relative_to(place.folder)),
+            "folder": Path(job.folder).relative_to(place.folder).as_posix(),
         }
         for job, result in zip(jobs, results, strict=True)
     ]
@@ -210,5 +210,5 @@ def clean(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Delete students of an earlier choice of finalists."""
     kept = {str(row["folder"]) for row in rows}
     for path in (folder / FOLDER).iterdir():
-        if str(path.relative_to(folder)) not in kept:
+        if path.relative_to(folder).as_posix() not in kept:
             mirror.forget_folder(path)

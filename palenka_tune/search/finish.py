@@ -22,7 +22,6 @@ from palenka_tune.search.ledger import ANCHORS, Ledger
 from palenka_tune.search.mlflow_observer import NOTE, PARENT, RUN_NAME
 from palenka_tune.search.names import settings_name
 from palenka_tune.search.options import SearchOptions
-from palenka_tune.search.plots import plot_search
 from palenka_tune.search.results import anchor_row, best_row, describe_values, write_summary
 from palenka_tune.search.scores import Score, comparison, score_all, table, write_evaluation
 from palenka_tune.search.student import Bench
@@ -54,7 +53,7 @@ class Place:
 def report(
     job: Job, bench: Bench, ledger: Ledger, teachers: Sequence[Teacher], place: Place, about: notes.About, *, more: bool
 ) -> dict[str, Any]:
-    """Write `best/`, `summary.json`, `evaluation.json` and the plot, log them, print the table; returns the summary.
+    """Write `best/`, `summary.json` and `evaluation.json`, log them, print the table; returns the summary.
 
     The student and the summary come first: whatever fails in scoring, the search's result is there. `more`: finalists
     are trained next.
@@ -63,9 +62,6 @@ def report(
     folder, best, tracker = job.folder, best_row(rows, ledger.objective), place.tracker
     _export(job, bench, best, teachers, place, None)
     write(job, ledger, place, state="scoring")
-    plot_search(
-        folder / "plots" / "search.png", rows, job.config.space, f"{folder.name}, trained on {place.prepared.name}"
-    )
     scores = _score(job, bench, best, rows, teachers, place)
     write_evaluation(folder / "evaluation.json", scores)
     _export(job, bench, best, teachers, place, scores[0])
@@ -227,7 +223,6 @@ def _log_to_mlflow(
     tracker.set_tags(trial, {"palenka.best": "true", RUN_NAME: name})
     for file in ("trials.parquet", "summary.json", "evaluation.json"):
         tracker.log_artifact(PARENT, folder / file)
-    tracker.log_artifact(PARENT, folder / "plots")
     tracker.log_model(
         PARENT,
         folder / "best",

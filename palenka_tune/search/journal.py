@@ -15,7 +15,7 @@ from typing import Any
 from optuna.storages.journal import BaseJournalBackend
 
 from palenka_tune.config.files import no_room
-from palenka_tune.config.sealed import Slate, crc_of, seal, unseal
+from palenka_tune.config.sealed import BINARY, Slate, crc_of, seal, unseal
 from palenka_tune.errors import PalenkaError
 from palenka_tune.storage import mirror
 
@@ -78,11 +78,12 @@ class SealedJournal(BaseJournalBackend):
 
     def _append(self, data: bytes) -> bool:
         """Whether there was room; a part that was written is taken back."""
-        handle = os.open(self.path, os.O_WRONLY)
+        handle = os.open(self.path, os.O_WRONLY | BINARY)
         try:
+            os.lseek(handle, self._end, os.SEEK_SET)
             written = 0
             while written < len(data):
-                written += os.pwrite(handle, data[written:], self._end + written)
+                written += os.write(handle, data[written:])
             os.fsync(handle)
         except OSError as error:
             os.ftruncate(handle, self._end)

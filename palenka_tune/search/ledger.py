@@ -214,31 +214,29 @@ def own_trials(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
 
 def rows_of(trials: Iterable[FrozenTrial]) -> list[dict[str, Any]]:
     """A row per finished trial of a study, in the order in which they were proposed."""
+    return [row_of(trial) for trial in own_trials(trials) if trial.state in STATES.values()]
+
+
+def row_of(trial: FrozenTrial) -> dict[str, Any]:
+    """The row of a trial; the state of one that is not finished is Optuna's name of it."""
     names = {state: name for name, state in STATES.items()}
-    rows = []
-    for trial in own_trials(trials):
-        if trial.state not in names:
-            continue
-        attrs, values = trial.user_attrs, trial.intermediate_values
-        progress = attrs.get("progress", {})
-        measured = progress.get("measured", {})
-        rows.append(
-            {
-                "trial_id": attrs["trial_id"],
-                "state": names[trial.state],
-                "anchor": attrs.get(ANCHOR),
-                "values": attrs["values"],
-                "curve": {step: values[step] for step in sorted(values)},
-                "val_ce": values[max(values)] if values else None,
-                "val_ce_best": min(values.values()) if values else None,
-                **{name: measured.get(name.replace("_", "/")) for name in TERMS},
-                "steps": progress.get("steps", 0),
-                "tokens": progress.get("tokens", 0),
-                "seconds": progress.get("seconds", 0.0),
-                "reason": attrs.get("reason"),
-            }
-        )
-    return rows
+    attrs, values = trial.user_attrs, trial.intermediate_values
+    progress = attrs.get("progress", {})
+    measured = progress.get("measured", {})
+    return {
+        "trial_id": attrs["trial_id"],
+        "state": names.get(trial.state, trial.state.name),
+        "anchor": attrs.get(ANCHOR),
+        "values": attrs["values"],
+        "curve": {step: values[step] for step in sorted(values)},
+        "val_ce": values[max(values)] if values else None,
+        "val_ce_best": min(values.values()) if values else None,
+        **{name: measured.get(name.replace("_", "/")) for name in TERMS},
+        "steps": progress.get("steps", 0),
+        "tokens": progress.get("tokens", 0),
+        "seconds": progress.get("seconds", 0.0),
+        "reason": attrs.get("reason"),
+    }
 
 
 def best_first(rows: Iterable[Mapping[str, Any]], objective: str = "val/ce") -> list[Mapping[str, Any]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from palenka_tune.config.shell import command_line
 
 PLACE = "place"  # attribute of the study: `SearchOptions.place` of its last process
 
@@ -18,7 +19,7 @@ class SearchOptions:
     With `resume` the search `name` goes on (None: the one that ran last); `samples` then asks for more trials,
     `finalists` and `seeds` for other finalists. `resume_or_start` is `resume` if the search `name` was begun.
     `push_to_hub` is the repository, OWNER/NAME, that `best/` is sent to, `register` the model in MLflow's registry that
-    gets it as a version.
+    gets it as a version. `plain` writes lines to a terminal too.
     """
 
     name: str | None = None
@@ -36,6 +37,7 @@ class SearchOptions:
     push_to_hub: str | None = None
     register: str | None = None
     quiet: bool = False
+    plain: bool = False
     dry_run: bool = False
 
     @property
@@ -62,4 +64,4 @@ class SearchOptions:
 def resume_command(name: str, storage: str, more: Mapping[str, Any]) -> str:
     """What a person types to go on with the search `name`; `more` are `SearchOptions.place`."""
     parts = ["python", "-m", "palenka_tune.search", "--resume", "--name", name, "--storage", storage]
-    return shlex.join([*parts, *(part for option, value in more.items() for part in (option, str(value)))])
+    return command_line([*parts, *(part for option, value in more.items() for part in (option, str(value)))])

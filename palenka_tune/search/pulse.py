@@ -80,10 +80,12 @@ class TrialPulse:
         """The search will start the trial: makes the file, so that a beat needs no space."""
         self._record.write({"step": 0, "waits_for": 0, "pid": None, "node": ""}, at_once=True)
 
-    def beat(self, step: int, waits_for: int = 0) -> None:
-        """The trial is at `step`; `waits_for` are the bytes of free space that it needs before it goes on."""
+    def beat(self, step: int, waits_for: int = 0, **said: float) -> None:
+        """The trial is at `step`; `waits_for` are the bytes of free space that it needs before it goes on, `said` its
+        `tokens_per_second` and, on a GPU, the bytes that it took at most and those in all (`gpu_bytes`, `gpu_total`).
+        """
         where = {"pid": os.getpid(), "node": self._node, "host": socket.gethostname()}
-        self._record.write({"step": step, "waits_for": waits_for, **where})
+        self._record.write({"step": step, "waits_for": waits_for, **said, **where})
 
     def read(self) -> dict[str, Any] | None:
         """`step, waits_for, pid, node, host` as of the last beat."""

@@ -12,6 +12,7 @@ import os
 import shutil
 import socket
 import struct
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,11 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from palenka_tune.config.artifacts import MANIFEST
-from palenka_tune.config.files import read_json
+from palenka_tune.config.files import is_path, read_json
 from palenka_tune.config.sealed import Slate
 from palenka_tune.errors import PalenkaError, UserError, nearest
 from palenka_tune.search.pulse import TrialPulse
 from palenka_tune.search.run_folder import JOURNAL, LOCK, OWNER, REPRODUCE
+from palenka_tune.storage import mirror
+from palenka_tune.storage.lease import is_alive
 from palenka_tune.storage.snapshot import Snapshot
 
 CHECKPOINTS, FINALISTS = "checkpoints", "finalists"
@@ -45,7 +48,8 @@ class Writer:
 
 @dataclass(frozen=True)
 class Pulse:
-    """How far a trial is and where; `age` is seconds since it said so."""
+    """How far a trial is, how fast and where; `age` is seconds since it said so. `gpu_bytes` are what its process has
+    taken of its GPU at most, `gpu_total` what that has."""
 
     step: int
     waits_for: int
@@ -54,6 +58,9 @@ class Pulse:
     host: str
     age: float
     time: float
+    tokens_per_second: float | None = None
+    gpu_bytes: int | None = None
+    gpu_total: int | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,7 @@ def find_run(run: str | None, storage: Path | None) -> Path:
 
     Raises `UserError` if there is none.
     """
-    if run is not None and (folder := Path(run).expanduser()).is_dir() and (storage is None or os.sep in run):
+    if run is not None and (folder := Path(run).expanduser()).is_dir() and (storage is None or is_path(run)):
         found = folder.absolute()
     elif storage is None or not storage.is_dir():
         raise UserError(f"there is no folder {run or storage}; give --storage, where the searches are kept")
@@ -97,6 +104,7 @@ class RunFiles:
 
     def __init__(self, folder: Path, storage: Path, snapshot: Snapshot | None = None) -> None:
         self.folder, self.storage, self.snapshot = folder, storage, snapshot
+        self._pulses: dict[str, TrialPulse] = {}
 
     def writer(self) -> Writer:
         """Who works here, or did last."""
@@ -123,12 +131,23 @@ class RunFiles:
 
     def pulse(self, trial_id: str) -> Pulse | None:
         """The last word of a running trial."""
-        state = TrialPulse(self.folder / CHECKPOINTS, trial_id).read()
-        at = _changed(self.folder / CHECKPOINTS / f"{trial_id}.pulse")
+        pulse = self._pulses.setdefault(trial_id, TrialPulse(self.folder / CHECKPOINTS, trial_id))
+        state, at = pulse.read(), _changed(self.folder / CHECKPOINTS / f"{trial_id}.pulse")
         if state is None or at is None:
             return None
-        names = {name: state.get(name) or "" for name in ("node", "host")}
-        return Pulse(state["step"], state["waits_for"], state["pid"], age=_age(at), time=at, **names)
+        if mirror.remote_of(self.folder) is not None:  # a trial of another node writes no file here
+            at = max(at, state["at"] / 1e9)
+        more = {name: state.get(name) for name in ("tokens_per_second", "gpu_bytes", "gpu_total")}
+        return Pulse(
+            state["step"],
+            state["waits_for"],
+            state["pid"],
+            node=state.get("node") or "",
+            host=state.get("host") or "",
+            age=_age(at),
+            time=at,
+            **more,
+        )
 
     def json(self, name: str) -> Any:
         """A JSON file of the run, or None."""
@@ -176,7 +195,7 @@ def lock_holder(path: Path, pid: int, host: str) -> bool | None:
     carries locks over the network (NFS does).
     """
     if host == socket.gethostname():
-        if not _is_alive(pid):
+        if not is_alive(pid):
             return False
         listed = _listed(path, pid)
         return _has_open(path, pid) if listed is None else listed
@@ -201,25 +220,17 @@ def _has_open(path: Path, pid: int) -> bool | None:
         return None
 
 
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
-
-
 def _locked_over_network(path: Path) -> bool | None:
     """True if the file system knows of a lock of another machine; where it knows none it may not be told of any."""
-    try:
-        import fcntl
+    if sys.platform != "linux":  # the record of a lock is laid out otherwise, or there is none
+        return None
+    import fcntl
 
+    try:
         with path.open("rb") as file:
             asked = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
             answer = fcntl.fcntl(file, fcntl.F_GETLK, asked)
-    except (ImportError, OSError):
+    except OSError:
         return None
     return True if struct.unpack("hhqqi", answer)[0] != fcntl.F_UNLCK else None
 

@@ -34,7 +34,7 @@ REPRODUCE = "reproduce.json"  # marks a folder of `reproduce`, which is no searc
 # what a finished search leaves behind; its digests are kept in the study (which has all of search.yaml itself)
 NOT_FOLLOWED = ("checkpoints", "tune", "finalists", JOURNAL, f"{JOURNAL}.lines")  # who writes them uploads them
 FETCHED_LATER = ("checkpoints", "tune", "finalists")
-OUTPUTS = ("trials.parquet", "summary.json", "evaluation.json", "finalists.parquet", "best", "plots")
+OUTPUTS = ("trials.parquet", "summary.json", "evaluation.json", "finalists.parquet", "best")
 
 
 @contextlib.contextmanager
@@ -234,7 +234,7 @@ def _storage(folder: Path, url: str | None, wait_for_space: Callable[[], None]) 
 def close(study: optuna.Study, folder: Path, *, but: Iterable[str] = ()) -> None:
     """Mark the search as finished, with the digests of what it leaves behind, `but` what is being replaced."""
     digests = {
-        str(path.relative_to(folder)): file_sha256(path)
+        path.relative_to(folder).as_posix(): file_sha256(path)
         for name in OUTPUTS
         if name not in but
         for path in sorted([folder / name, *(folder / name).rglob("*")])
@@ -247,6 +247,8 @@ def is_finished(study: optuna.Study, folder: Path) -> bool:
     """Whether the search has ended; raises `PalenkaError` if a file that it left behind is damaged or missing."""
     digests: dict[str, str] | None = study.user_attrs.get("finished")
     for name, digest in (digests or {}).items():
+        if name.split("/")[0] not in OUTPUTS:  # pictures, of which older versions kept digests, can be drawn again
+            continue
         path = folder / name
         if not path.is_file() or file_sha256(path) != digest:
             raise PalenkaError(

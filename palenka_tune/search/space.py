@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from palenka_tune.config.build import build, full_path, leaf_paths, set_path
+from palenka_tune.config.build import build, full_path, leaf_paths, leaf_types, set_path
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.errors import UserError, nearest
@@ -49,6 +49,12 @@ def searchable_paths() -> list[str]:
     and the data of all trials the same."""
     recipe = [path for path in leaf_paths(Recipe, "recipe.") if path.removeprefix("recipe.") not in BUDGET]
     return [*leaf_paths(DistillSettings), *recipe]
+
+
+def whole_numbers() -> list[str]:
+    """Searchable settings that are whole numbers."""
+    types = {**leaf_types(DistillSettings), **leaf_types(Recipe, "recipe.")}
+    return [path for path in searchable_paths() if types[path] in (int, int | None)]
 
 
 @dataclass(frozen=True)
@@ -192,6 +198,8 @@ def _parameter(name: str, entry: Any, paths: list[str], where: str) -> Parameter
         if len(set(labels)) != len(labels):
             raise UserError(f"{where}: {name}.choice has a value twice: {body}; list each once")
         return Parameter(name, kind, choices=tuple(body), when=when)
+    if kind != "int" and name in whole_numbers():
+        raise UserError(f"{where}: {name}.{kind} is {body}, but {name} is a whole number; write {{int: [low, high]}}")
     return _range(name, kind, body, when, where)
 
 

@@ -6,7 +6,6 @@ plain data. A `StatusReader` may look again and again while the search goes on; 
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,13 +16,24 @@ import optuna
 import yaml
 from optuna.trial import FrozenTrial, TrialState
 
-from palenka_tune.search.ledger import ANCHORS, COMPLETE, FAILED, PRUNED, TOTAL_STEPS, best_first, own_trials, rows_of
+from palenka_tune.search.ledger import ANCHORS, COMPLETE, FAILED, TOTAL_STEPS, own_trials, rows_of
 from palenka_tune.search.mlflow_observer import PARENT
 from palenka_tune.search.options import PLACE, resume_command
 from palenka_tune.search.read_only import read_study, reading
-from palenka_tune.search.results import anchor_row, describe_values
+from palenka_tune.search.results import anchor_row
 from palenka_tune.search.run_files import Pulse, RunFiles, Work, Writer
-from palenka_tune.search.samplers import ANCHOR
+from palenka_tune.search.rungs import rung_steps
+from palenka_tune.search.standing import (
+    Ended,
+    Running,
+    Speed,
+    best_of,
+    budget_of,
+    counts_of,
+    ended_of,
+    running_of,
+)
+from palenka_tune.storage import mirror
 from palenka_tune.storage.snapshot import Snapshot
 from palenka_tune.tracking.glance import SpoolGlance, Tracking
 
@@ -36,27 +46,13 @@ STALL_MINUTES = 20.0
 
 
 @dataclass(frozen=True)
-class Running:
-    """A trial that trains: `age` is seconds since it last moved (it says so every few steps)."""
-
-    trial_id: str
-    settings: str
-    step: int
-    total_steps: int | None
-    val_ce: float | None
-    node: str
-    pid: int | None
-    age: float
-    waits_for: int
-
-
-@dataclass(frozen=True)
 class Status:
     """A search as it stands. `state` is its `stage`, or how it came to be in none: stopped (by a signal), failed (with
     an error), killed (without a word), silent (nothing moves, and its lock cannot be seen from here); `why` says by
     what that is known. Times are in seconds; val/ce in nats per token.
 
-    `trials` counts: planned, complete, pruned, failed, running, waiting (interrupted), to_come. `resume` is the command
+    `trials` counts: planned, complete, pruned, failed, running, waiting (interrupted), to_come. `ended` are those that
+    have, in the order of their ends; `rungs` the steps at which ASHA decides, and the last one. `resume` is the command
     to go on with it, where there is something to go on with.
     """
 
@@ -71,6 +67,8 @@ class Status:
     age: float | None
     trials: dict[str, int | None] = field(default_factory=dict)
     running: list[Running] = field(default_factory=list)
+    ended: list[Ended] = field(default_factory=list)
+    rungs: list[int] = field(default_factory=list)
     under_way: list[Work] = field(default_factory=list)
     finalists_done: int = 0
     best: dict[str, Any] | None = None
@@ -92,17 +90,29 @@ class Status:
 
 class StatusReader:
     """Looks at the search in `folder`; `url` is where its study is, if that is in a database, and `snapshot` what
-    copies the folder from a remote storage."""
+    copies the folder from a remote storage. `study` is the study itself, for who has it open."""
 
-    def __init__(self, folder: Path, storage: Path, url: str | None = None, snapshot: Snapshot | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        storage: Path,
+        url: str | None = None,
+        snapshot: Snapshot | None = None,
+        study: optuna.Study | None = None,
+    ) -> None:
         self.folder, self.storage, self.url, self.snapshot = folder, storage, url, snapshot
-        self.shown = (str(folder), str(storage))
+        self.shown = (mirror.shown(folder), mirror.shown(storage))
         if snapshot is not None:
             self.shown = (f"{snapshot.remote.url}/{snapshot.key}", snapshot.remote.url)
         self.files = RunFiles(folder, storage, snapshot)
-        self._study: optuna.Study | None = None
+        self._study = study
         self._journal: Any = None
         self._spool = SpoolGlance(folder, PARENT)
+
+    @property
+    def study(self) -> optuna.Study | None:
+        """The study that was last looked at; None if there is none yet."""
+        return self._study
 
     def look(self) -> Status:
         """The search as it stands now; raises `UserError` or `PalenkaError` if its study cannot be found or read."""
@@ -128,8 +138,8 @@ class StatusReader:
         total_steps = attrs.get(TOTAL_STEPS) or max((r["steps"] for r in rows if r["state"] == COMPLETE), default=None)
         unfinished = [trial for trial in trials if trial.state == TrialState.RUNNING] if alive else []
         pulses = [(trial, self._pulse(trial)) for trial in unfinished]
-        running = [_running(trial, pulse, total_steps) for trial, pulse in pulses if pulse is not None]
-        speed = _Speed(trials, running)
+        running = [running_of(trial, pulse, total_steps) for trial, pulse in pulses if pulse is not None]
+        speed = Speed(trials, running)
         done, finalists = files.finalists()
         under_way = files.preparing() if stage == "preparing" else finalists if stage == "finalists" else []
         objective = asked.get("objective", "val/ce")
@@ -143,13 +153,15 @@ class StatusReader:
             why=why,
             writer=writer,
             age=age,
-            trials=_counts(rows, trials, planned, len(running)),
+            trials=counts_of(rows, trials, planned, len(running)),
             running=running,
+            ended=ended_of(rows, trials, objective),
+            rungs=_rungs(asked, total_steps),
             under_way=[work for work in under_way if not alive or stage == "finalists" or work.age < stall],
             finalists_done=done,
-            best=_best(rows, objective),
+            best=best_of(rows, objective),
             anchors={name: row["val_ce"] if (row := anchor_row(rows, name)) else None for name in ANCHORS},
-            budget=_budget(rows, total_steps),
+            budget=budget_of(rows, total_steps),
             elapsed=self._elapsed(attrs, trials, summary, now if alive else None),
             left=speed.left(rows, planned, total_steps) if state == "searching" else None,
             tokens_per_second=speed.tokens if running else None,
@@ -217,30 +229,8 @@ class StatusReader:
         return found
 
 
-class _Speed:
-    """How fast trials train, by what they have reported of themselves."""
-
-    def __init__(self, trials: Sequence[FrozenTrial], running: Sequence[Running]) -> None:
-        said = {t.user_attrs["trial_id"]: t.user_attrs["progress"] for t in trials if "progress" in t.user_attrs}
-        said = {name: progress for name, progress in said.items() if progress["seconds"] > 0}
-        self.running = running
-        self.steps, self.tokens = (self._sum(said, quantity) for quantity in ("steps", "tokens"))
-
-    def _sum(self, said: Mapping[str, Mapping[str, Any]], quantity: str) -> float | None:
-        """Per second, over all running trials; one that has not reported yet counts like the others' median."""
-        each = {name: progress[quantity] / progress["seconds"] for name, progress in said.items()}
-        if not each:
-            return None
-        usual = statistics.median(each.values())
-        return sum(each.get(trial.trial_id, usual) for trial in self.running)
-
-    def left(self, rows: Sequence[Mapping[str, Any]], planned: int | None, total_steps: int | None) -> float | None:
-        """Seconds until the trials are done, if those to come train as many steps as the finished ones on average."""
-        mean = statistics.fmean(row["steps"] for row in rows) if rows else total_steps
-        if not (mean and planned and self.steps):
-            return None
-        reached = sum(row["steps"] for row in rows) + sum(trial.step for trial in self.running)
-        return max(0.0, mean * planned - reached) / self.steps
+def _rungs(asked: Mapping[str, Any], total_steps: int | None) -> list[int]:
+    return rung_steps(total_steps, asked["rungs"], asked["reduction"]) if asked and total_steps else []
 
 
 def _stage(
@@ -286,50 +276,6 @@ def _state(
     if age is not None and age < stall:
         return stage, f"{moved}; {unseen}"
     return "silent", f"{moved}; {unseen}"
-
-
-def _running(trial: FrozenTrial, pulse: Pulse, total_steps: int | None) -> Running:
-    attrs, values = trial.user_attrs, trial.intermediate_values
-    return Running(
-        trial_id=attrs["trial_id"],
-        settings=attrs.get(ANCHOR) or describe_values(attrs["values"]),
-        step=max(pulse.step, attrs.get("progress", {}).get("steps", 0)),
-        total_steps=total_steps,
-        val_ce=values[max(values)] if values else None,
-        node=" ".join(part for part in (pulse.host, pulse.node[:8]) if part),
-        pid=pulse.pid,
-        age=pulse.age,
-        waits_for=pulse.waits_for,
-    )
-
-
-def _best(rows: Sequence[Mapping[str, Any]], objective: str) -> dict[str, Any] | None:
-    """The best trial that was trained to its end, and what it is."""
-    for row in best_first(rows, objective):
-        settings = row["anchor"] or describe_values(row["values"])
-        return {"trial_id": row["trial_id"], "val_ce": row["val_ce"], "settings": settings}
-    return None
-
-
-def _counts(
-    rows: Sequence[Mapping[str, Any]], trials: Sequence[FrozenTrial], planned: int | None, running: int
-) -> dict[str, int | None]:
-    counts: dict[str, int | None] = {"planned": planned}
-    counts |= {state.lower(): sum(row["state"] == state for row in rows) for state in (COMPLETE, PRUNED, FAILED)}
-    waiting = len(trials) - len(rows) - running
-    return counts | {
-        "running": running,
-        "waiting": waiting,
-        "to_come": None if planned is None else max(0, planned - len(trials)),
-    }
-
-
-def _budget(rows: Sequence[Mapping[str, Any]], total_steps: int | None) -> dict[str, float | None]:
-    """Steps that the finished trials ran, of those that they would have run without early stopping."""
-    run = sum(row["steps"] for row in rows)
-    full = total_steps * len(rows) if total_steps else None
-    saved = round(1 - run / full, 4) if full else None
-    return {"trial_steps_run": run, "trial_steps_full_grid": full, "saved_fraction": saved}
 
 
 def clock(seconds: float) -> str:

@@ -64,10 +64,15 @@ class StudentTrial(tune.Trainable):
         self._history: list[dict[str, Any]] = []
         self._undelivered: dict[str, float] = {}
         self._restarted: str | None = None
+        self._said: dict[str, float] = {}
         if self._bench is None or self._bench.spec != config["bench"]:
             self._bench = Bench(config["bench"])
         self._loop = self._bench.loop(config["distill"], config["recipe"], seed=config["seed"])
         self._loop.on_record = self._recorded
+        if config["bench"].device == "cuda":
+            import torch
+
+            torch.cuda.reset_peak_memory_stats()  # of the trial that this process had before
         if mirror.fetch(self._checkpoint):
             self._load()
         self._saved = self._since = time.monotonic()
@@ -113,7 +118,7 @@ class StudentTrial(tune.Trainable):
         from palenka_tune.distill.loop import DivergedError
 
         loop = self._loop
-        self._pulse.beat(loop.step)
+        self._beat()
         if self._undelivered:
             known, self._undelivered = self._undelivered, {}
             return self._result(known)
@@ -138,7 +143,8 @@ class StudentTrial(tune.Trainable):
     def _recorded(self, record: Any) -> None:
         """Called by the loop every few steps, between two of them."""
         self._history.append(dataclasses.asdict(record))
-        self._pulse.beat(self._loop.step)
+        self._said = {"tokens_per_second": round(record.tokens_per_second), **self._gpu_memory()}
+        self._beat()
         if self._loop.step in self._config["rungs"]:
             return  # the checkpoint of a rung has its value, and is written after the validation
         stopping = self._search.stopping
@@ -159,10 +165,22 @@ class StudentTrial(tune.Trainable):
         checkpoints.write(self._checkpoint, state, self._wait_for_space)
         mirror.publish(self._checkpoint)
         self._saved = self._since = time.monotonic()
-        self._pulse.beat(self._loop.step)
+        self._beat()
+
+    def _beat(self, waits_for: int = 0) -> None:
+        self._pulse.beat(self._loop.step, waits_for, **self._said)
+
+    def _gpu_memory(self) -> dict[str, float]:
+        """What this trial has taken of its GPU at most, and what that has, in bytes; nothing on CPUs."""
+        if self._config["bench"].device != "cuda":
+            return {}
+        import torch
+
+        total = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
+        return {"gpu_bytes": torch.cuda.max_memory_allocated(), "gpu_total": total}
 
     def _wait_for_space(self, needed: int) -> None:
-        self._pulse.beat(self._loop.step, needed)
+        self._beat(needed)
         if self._search.stopping:
             raise _StopError
 

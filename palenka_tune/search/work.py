@@ -15,6 +15,7 @@ from palenka_tune.search import (
     finish,
     notes,
     provenance,
+    report,
     run_folder,
     teaching,
     tracked,
@@ -31,6 +32,7 @@ from palenka_tune.search.options import SearchOptions
 from palenka_tune.search.plan import flat, samples, tree
 from palenka_tune.search.results import write_trials
 from palenka_tune.search.resume import check_teachers, pin_form
+from palenka_tune.search.status import StatusReader
 from palenka_tune.search.student import Bench, BenchSpec
 from palenka_tune.teachers.spec import Teacher
 
@@ -87,8 +89,10 @@ def carry_out(config: SearchConfig, options: SearchOptions, place: Place, study:
         observer = MlflowObserver(tracker, lambda proposal: flat(job.settings(proposal)), tags, job.rungs)
         trials = samples(config) + len(ANCHORS)
         observer.settle(ledger.rows())
-        display = Display(trials=trials, total_steps=job.total_steps, quiet=options.quiet, console=place.console)
-        display.known(job.rows(ledger))
+        url = run_folder.study_url(options.study_storage)
+        display = Display(
+            StatusReader(folder, place.storage, url), place.console, quiet=options.quiet, plain=options.plain
+        )
         place.log(
             f"{trials - len(ANCHORS)} trials and {len(ANCHORS)} anchors of {job.total_steps} steps, "
             f"{placement.describe()}{_done_already(ledger)}"
@@ -111,6 +115,7 @@ def carry_out(config: SearchConfig, options: SearchOptions, place: Place, study:
     )
     run_folder.close(study, folder)
     finish.clean(job)
+    report.publish(place, study)
     if more:
         return final.carry_out(asked, options, place, study, ledger)
     return summary

@@ -38,7 +38,7 @@ def write_mlflow_model(folder: Path, target: Path, *, run_id: str, model_id: str
     (target / "components" / "tokenizer").mkdir(parents=True)
     for path in sorted(folder.iterdir()):
         if path.suffix in _WEIGHTS:
-            (target / "model" / path.name).symlink_to(path.absolute())
+            _link(path.absolute(), target / "model" / path.name)
         elif path.is_file():
             shutil.copyfile(path, target / "model" / path.name)
             if path.name != "config.json":
@@ -47,7 +47,7 @@ def write_mlflow_model(folder: Path, target: Path, *, run_id: str, model_id: str
     requirements = [f"{name}=={version(name).partition('+')[0]}" for name in ("mlflow", "torch", "transformers")]
     python = platform.python_version()
     conda = {"name": "mlflow-env", "channels": ["conda-forge"]}
-    (target / "requirements.txt").write_text("\n".join(requirements) + "\n")
+    (target / "requirements.txt").write_text("\n".join(requirements) + "\n", encoding="utf-8")
     _write_yaml(target / "conda.yaml", {**conda, "dependencies": [f"python={python}", "pip", {"pip": requirements}]})
     _write_yaml(
         target / "python_env.yaml",
@@ -76,5 +76,13 @@ def write_mlflow_model(folder: Path, target: Path, *, run_id: str, model_id: str
     model.save(str(target / "MLmodel"))
 
 
+def _link(source: Path, target: Path) -> None:
+    """A link to `source`, or a copy where the system lets nobody make links (Windows, unless it is told to)."""
+    try:
+        target.symlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def _write_yaml(path: Path, value: dict[str, object]) -> None:
-    path.write_text(yaml.safe_dump(value, sort_keys=False))
+    path.write_text(yaml.safe_dump(value, sort_keys=False), encoding="utf-8")

@@ -90,3 +90,40 @@ def finished_search(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str
     done = subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "runs" / "first", done.stdout
+
+
+@pytest.fixture
+def browser_page(browser: Any) -> Iterator[Callable[..., Any]]:
+    """`browser_page(width, scheme, offline)`: a fresh page. Its `complaints` are what its console warns of, what its
+    scripts raise, and what it wanted and did not get."""
+    contexts = []
+
+    def opened(width: int = 1280, scheme: str = "light", *, offline: bool = True) -> Any:
+        context = browser.new_context(
+            viewport={"width": width, "height": 850}, color_scheme=scheme, offline=offline, reduced_motion="reduce"
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(120_000)
+        page.complaints = []
+        page.on("console", lambda said: said.type in ("error", "warning") and page.complaints.append(said.text))
+        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        page.on("requestfailed", lambda request: page.complaints.append(f"wanted {request.url}"))
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def keep_screenshot(request: pytest.FixtureRequest) -> Callable[[Any], None]:
+    """Save what a page looks like, from top to bottom, in the folder named by `PALENKA_SCREENSHOTS`, if it is set."""
+
+    def keep(page: Any) -> None:
+        folder = os.environ.get("PALENKA_SCREENSHOTS")
+        if folder:
+            name = re.sub(r"[^A-Za-z0-9]+", "-", request.node.name).strip("-")
+            page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)
+
+    return keep

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import sys
@@ -12,7 +13,13 @@ import pytest
 from palenka_tune.tracking import store
 from tests.support.web import free_port, serving
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.ray,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif("PALENKA_LONG" not in os.environ, reason="minutes each; set PALENKA_LONG=1 to run them"),
+]
 
 
 @pytest.fixture(scope="module")

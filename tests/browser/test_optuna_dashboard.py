@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -12,7 +13,13 @@ import pytest
 from palenka_tune.search.journal import SealedJournal
 from tests.support.web import free_port, serving
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.ray,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif("PALENKA_LONG" not in os.environ, reason="minutes each; set PALENKA_LONG=1 to run them"),
+]
 RUN = "import sys; from optuna_dashboard._cli import main; sys.exit(main())"
 
 

@@ -215,3 +215,11 @@ def test_another_tokenizer_or_text_is_found(place, folder, change, sentence):
     write_json(folder / MANIFEST, manifest | {"base": manifest["base"] | change})
     with pytest.raises(UserError, match=rf"{sentence}; build one for this data: python -m palenka_tune\.cache build"):
         TeacherCache.open(folder).check(place.teachers, place.store)
+
+
+def test_variances_are_those_of_the_statistics(kept):
+    cache = kept("final_hidden", "float16", 16)
+    for layer in map(int, cache.manifest["plan"]["layers"][0]):
+        assert torch.equal(cache.variances(0, layer), cache.statistics(0, layer).variances)
+    with pytest.raises(PalenkaError, match=r"has no teacher0_state99\.variances"):
+        cache.variances(0, 99)

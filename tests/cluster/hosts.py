@@ -1,10 +1,10 @@
 """Hosts of a real network on this one machine: Linux namespaces with addresses of their own, `sshd` in each.
 
 `Network(folder, shared)` is a context manager that yields hosts `laptop`, `host1`, `host2`, ... Each has its own
-network interface, name, processes, /tmp, /run, /dev/shm, /root and /etc/hosts; the folders of `shared` are what they
-have in common, as hosts of a cluster share an NFS. They see each other through a bridge that is in a namespace of its
-own, so that nothing outside can reach them and they reach nothing outside. A host is one process and its children: to
-kill it is to pull its plug. Needs root, `ip`, `unshare`, `nsenter`, `setpriv`, `sshd` and `rsync`.
+network interface, name, processes, /tmp, /run, /dev/shm, /etc/hosts and a disk, /root; the folders of `shared` are what
+they have in common, as hosts of a cluster share an NFS. They see each other through a bridge that is in a namespace of
+its own, so that nothing outside can reach them and they reach nothing outside. A host is one process and its children:
+to kill it is to pull its plug. Needs root, `ip`, `unshare`, `nsenter`, `setpriv`, `sshd` and `rsync`.
 """
 
 from __future__ import annotations
@@ -32,9 +32,12 @@ SET_UP = r"""
 set -eu
 files=$1 name=$2 address=$3; shift 3
 hostname "$name"
-private() {  # an empty folder of the host's own, but for what is shared in it
-  mount -n -t tmpfs -o mode="$1" tmpfs /mnt
-  own=$2; shift 2
+private() {  # a folder of the host's own, but for what is shared in it: empty with a mode, else from its disk
+  own=$2
+  if [ "$1" = disk ]; then
+    mkdir -p "$files/disks/$name$own" && mount -n --bind "$files/disks/$name$own" /mnt
+  else mount -n -t tmpfs -o mode="$1" tmpfs /mnt; fi
+  shift 2
   for folder in "$@"; do
     case "$folder" in "$own"/*)
       mkdir -p "/mnt/${folder#"$own"/}"
@@ -44,14 +47,14 @@ private() {  # an empty folder of the host's own, but for what is shared in it
   mount -n --move /mnt "$own"
 }
 private 1777 /tmp "$files" "$@"
-private 700 /root "$files" "$@"
+private disk /root "$files" "$@"
 private 755 /run
 private 1777 /dev/shm
 mkdir -p /run/sshd /root/.ssh
-chmod 700 /root/.ssh
+chmod 700 /root /root/.ssh
 printf '127.0.0.1 localhost\n127.0.1.1 %s\n' "$name" > /run/hosts   # as Debian has it
 mount -n --bind /run/hosts /etc/hosts
-: > /root/.bashrc
+: >> /root/.bashrc
 cp "$files/key.pub" /root/.ssh/authorized_keys
 if [ "$name" = laptop ]; then cp "$files/key" /root/.ssh/id_ed25519; chmod 600 /root/.ssh/id_ed25519; fi
 until ip link show eth0 >/dev/null 2>&1; do sleep 0.05; done
@@ -217,7 +220,7 @@ class Network:
         return f"{SUBNET}.{254 if name == LAPTOP else int(name.removeprefix('host'))}"
 
     def boot(self, name: str) -> Host:
-        """Start a host that does not run: it comes up as new, with nothing of what it held in memory before."""
+        """Start a host that does not run: of one that ran before its disk is left, which is /root."""
         known = self.hosts.get(name)
         assert known is None or not known.alive, f"{name} runs already"
         files, address = self.folder, self.address(name)

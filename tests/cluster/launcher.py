@@ -103,7 +103,7 @@ class Cluster:
                 **export("PALENKA_VENV", f"{VENV} PYTHONPATH={pythonpath()}", ">"),
                 **export("PALENKA_CHECKOUT", str(REPOSITORY)),
                 **export("PALENKA_STORAGE", str(self.storage)),
-                **export("PALENKA_SCRATCH", str(Path(tempfile.gettempdir()) / "scratch")),
+                **export("PALENKA_SCRATCH", "$HOME/scratch"),
             },
         )
         path = self.storage.parent / "local.yaml"
@@ -205,6 +205,7 @@ def cluster(folder: Path, log_path: Path | None, *, count: int = 3, late: int = 
     storage.mkdir(parents=True)
     hide = {str(shared): "/nfs", str(REPOSITORY): "/nfs/palenka_tune", str(VENV): "/nfs/venv"}
     hide |= dict.fromkeys(pythonpath().split(":")[1:], "/nfs/more")
+    hide |= {f"{Path.home()}/": "~/", f"{tempfile.gettempdir()}/": "…/"}
     log = Log(log_path, hide)
     paths = [shared, REPOSITORY, VENV, Path(sys.base_prefix), *map(Path, pythonpath().split(":")[1:])]
     laptop = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": pythonpath()}

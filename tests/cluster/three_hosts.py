@@ -288,6 +288,7 @@ def experiment(folder: Path, log: Path | None, only: Sequence[str]) -> dict[str,
     """Run the chosen ones on one cluster."""
     results: dict[str, Any] = {}
     with cluster(folder, log) as running:
+        running.log.hide[str(CORPUS.parent)] = "../data"
         for name in only:
             running.log(f"== {name}: {(EXPERIMENTS[name].__doc__ or '').strip()}")
             results[name] = EXPERIMENTS[name](running)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 
 from benchmarks.ewok_items import write_items
 from palenka_tune.commands import evaluate, options
@@ -17,6 +19,8 @@ from palenka_tune.models.build import build_for_store
 from palenka_tune.models.export import export_student
 from palenka_tune.models.presets import ModelPreset
 from tests.support.small_place import make_place
+
+CONSOLE = functools.partial(Console, highlight=False, soft_wrap=True, width=120)
 
 PRESETS = (
     ModelPreset("llama", "llama", width=32, layers=2, heads=4, ffn=48, tied=False),
@@ -52,14 +56,15 @@ def test_several_models_share_reading_and_tokenising(place: Path, capsys, monkey
     calls = []
     real = minimal_pairs.tokenise_suite
     monkeypatch.setattr(minimal_pairs, "tokenise_suite", lambda *args: calls.append(1) or real(*args))
-    scores = main(
-        config(place, "llama", "gpt2", "other", suites=("blimp", "ewok"), source=str(place / "suites"), per_set=True)
-    )
+    found = main(config(place, "llama", "gpt2", "other", suites=("blimp", "ewok"), source=str(place / "suites")))
+    scores = found.models
     assert len(calls) == 2 * 2  # suites by tokenizers
     assert [each.name for each in scores] == ["llama", "gpt2", "other"]
     alone = main(config(place, "gpt2", suites=("ewok",), source=str(place / "suites")))
-    assert alone[0].suites["ewok"].paradigms == scores[1].suites["ewok"].paradigms
+    assert alone["gpt2"].suites["ewok"].paradigms == scores[1].suites["ewok"].paradigms
     assert scores[0].suites["ewok"].paradigms != scores[1].suites["ewok"].paradigms
+    assert capsys.readouterr().out == ""
+    found.show(CONSOLE(), per_set=True)
     printed = capsys.readouterr().out
     assert "blimp: 8 pairs read in 2 sets, 8 kept, 0 filtered out, ties 0 (llama), 0 (gpt2), 0 (other)" in printed
     header = next(line for line in printed.splitlines() if "suite, set" in line)
@@ -99,20 +104,22 @@ def test_filter_text_and_files(place: Path, tmp_path: Path, capsys) -> None:
 def test_what_the_filter_leaves_out_is_named(place: Path, tmp_path: Path, capsys) -> None:
     (tmp_path / "words.txt").write_text("a\ndog\nsaw\nthe\nfox\ncat\n")
     settings = {"minimal_pairs": str(place / "suites" / "blimp"), "filter_vocabulary": str(tmp_path / "words.txt")}
-    main(config(place, "llama", **settings))
+    main(config(place, "llama", **settings)).show(CONSOLE())
     assert "blimp_filtered: 8 pairs read in 2 sets, 4 kept, 4 filtered out" in capsys.readouterr().out
     (tmp_path / "words.txt").write_text("a\ndog\nsaw\nthe\nfox\n")
-    main(config(place, "llama", **settings))
+    main(config(place, "llama", **settings)).show(CONSOLE())
     assert "blimp_filtered: 8 pairs read in 2 sets, 2 kept" in capsys.readouterr().out
     (tmp_path / "words.txt").write_text("the\nsaw\ndog\ncat\n")
-    main(config(place, "llama", **settings))
+    main(config(place, "llama", **settings)).show(CONSOLE())
     assert "blimp_filtered: left out, as the filter keeps nothing of them: more" in capsys.readouterr().out
 
 
 def test_minimal_pairs_alone_writes_as_before(place: Path, tmp_path: Path, capsys) -> None:
-    scores = main(config(place, "llama", minimal_pairs=str(place / "suites" / "blimp"), json=str(tmp_path / "a.json")))
+    scores = main(config(place, "llama", minimal_pairs=str(place / "suites" / "blimp")))
+    argv = [place / "llama", "--minimal-pairs", place / "suites" / "blimp", "--json", tmp_path / "a.json", "--quiet"]
+    assert options.run(evaluate.cli, [*map(str, argv), "--device", "cpu"]) == 0
     found = json.loads((tmp_path / "a.json").read_text())
-    result = scores[0].suites["blimp"]
+    result = scores["llama"].suites["blimp"]
     assert (found["accuracy"], found["stderr"]) == (result.accuracy, result.stderr)
     assert [paradigm["uid"] for paradigm in found["paradigms"]] == ["more", "order"]
     assert "order" in capsys.readouterr().out  # a row a set, as there is one suite and one model
@@ -193,5 +200,5 @@ def test_models_of_one_name_are_told_apart(place: Path, tmp_path: Path, capsys) 
             device="cpu",
         )
     )
-    assert [each.name for each in scores] == ["one/best", "two/best"]
+    assert list(scores) == ["one/best", "two/best"]
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"results_one__best.json", "results_two__best.json"}

@@ -115,11 +115,7 @@ def test_ctrl_c_ends_the_watching_and_nothing_else(storage, monkeypatch):
     ],
 )
 def test_mistakes_are_one_sentence_and_end_with_2(storage, capsys, argv, message):
-    try:
-        code = options.run(status.cli, [*argv, "--storage", str(storage)])
-    except SystemExit as ended:
-        code = ended.code
-    assert code == 2
+    assert options.run(status.cli, [*argv, "--storage", str(storage)]) == 2
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1
     assert message in said[0]

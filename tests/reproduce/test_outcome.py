@@ -90,4 +90,5 @@ def test_the_page_is_one_file_with_the_command(tmp_path):
     text = path.read_text()
     assert "python -m x --scale &lt;tiny&gt;" in text
     assert "1 CE + 0.1 KL, temperature 2" in text
-    assert "http" not in text
+    assert "http:" not in text
+    assert "https:" not in text

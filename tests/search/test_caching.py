@@ -236,7 +236,7 @@ def test_online_teachers_and_no_need_keep_nothing(place, tmp_path):
 def test_the_option_for_online_teachers(place, tmp_path, monkeypatch, capsys, flags, form):
     given = []
     config(place, RANKS)
-    monkeypatch.setattr("palenka_tune.search.run.main", lambda configuration, *a, **k: given.append(configuration))
+    monkeypatch.setattr("palenka_tune.search.main.main", lambda configuration, *a, **k: given.append(configuration))
     command.cli([str(place.folder / "space.yaml"), "--storage", str(tmp_path), "--cache-budget", "3", *flags])
     (configuration,) = given
     assert (configuration.experiment.cache.form, configuration.experiment.cache.budget_gb) == (form, 3.0)

@@ -88,10 +88,10 @@ def test_the_command_that_repeats_a_search_is_one(about, monkeypatch, tmp_path):
     """It is parsed, and its file resolved, as the command line would."""
     import yaml
 
-    import palenka_tune.search.run as run
+    import palenka_tune.search.main as run
 
     seen = []
-    monkeypatch.setattr(run, "main", lambda config, options: seen.append((config, options)))
+    monkeypatch.setattr(run, "main", lambda config, options, console: seen.append((config, options)))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "search.yaml").write_text(yaml.safe_dump(resolve("smoke").tree()))
     ((*_, _module, space, name, again, pairs, suite),) = commands(notes.finished(SUMMARY, EVALUATION, about))

@@ -6,7 +6,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from palenka_tune.errors import PalenkaError
-from palenka_tune.search.plots import plot_search
 from palenka_tune.search.results import (
     best_row,
     describe_values,
@@ -80,14 +79,6 @@ def test_summary_has_the_promised_keys(tmp_path):
     assert summary["counts"] == {"complete": 3, "pruned": 1, "failed": 1}
     assert summary["budget"] == {"trial_steps_run": 290, "trial_steps_full_grid": 450, "saved_fraction": 0.3556}
     assert set(summary) >= {"objective", "best", "baselines", "counts", "budget", "wall_seconds", "mlflow"}
-
-
-def test_the_picture_is_drawn_for_every_kind_of_space(tmp_path):
-    for number, raw in enumerate(({"beta": {"log_uniform": [1, 99]}}, {"kind": {"choice": ["linear", "mlp"]}})):
-        path = tmp_path / "plots" / f"{number}.png"
-        plot_search(path, ROWS, parse_space(raw, "x"), "title")
-        assert path.read_bytes().startswith(b"\x89PNG")
-        assert path.stat().st_size > 10_000
 
 
 def test_settings_without_effect_are_left_out():

@@ -50,31 +50,32 @@ def test_corners_are_every_choice_and_both_ends_without_repetition():
     assert {corner["beta"] for corner in corners} == {0.1, 100}
 
 
-@pytest.mark.parametrize(
-    ("raw", "message"),
-    [
-        ({"bta": {"choice": [1]}}, "unknown setting 'bta' (did you mean 'beta'?)"),
-        ({"beta": {"log_uniform": [10, 1]}}, "beta.log_uniform is [10, 1], which is turned around; write [1, 10]"),
-        ({"beta": {"log_uniform": [0, 1]}}, "a logarithmic range starts above 0"),
-        ({"beta": {"uniform": [0, float("inf")]}}, "give two numbers"),
-        ({"beta": {"uniform": [1]}}, "give two numbers"),
-        ({"projection.rank": {"int": [1.5, 3]}}, "give two whole numbers"),
-        ({"beta": 3}, "put a fixed value under distill"),
-        ({"beta": {"choise": [1]}}, "unknown key 'choise' of beta (did you mean 'choice'?)"),
-        ({"beta": {"choice": []}}, "give a list"),
-        ({"beta": {"choice": [1, 1]}}, "a value twice"),
-        ({"beta": {"choice": [1], "uniform": [0, 1]}}, "exactly one of"),
-        ({"beta": {"choice": [1]}, "distill.beta": {"choice": [2]}}, "unknown setting 'distill.beta'"),
-        ({"rank": {"choice": [1]}, "projection.rank": {"choice": [2]}}, "stands twice"),
-        ({"center": {"choice": [True], "when": {"rank": None}}}, "depends on projection.rank, which is not searched"),
-        ({"center": {"choice": [True], "when": {"rank": 9}}, "rank": {"choice": [8]}}, "not among its choices"),
-        (
-            {"center": {"choice": [True], "when": {"rank": 8}}, "rank": {"choice": [8], "when": {"center": True}}},
-            "form a circle",
-        ),
-        ([1], "give a mapping"),
-    ],
-)
+BAD_SPACES: list = [
+    ({"bta": {"choice": [1]}}, "unknown setting 'bta' (did you mean 'beta'?)"),
+    ({"beta": {"log_uniform": [10, 1]}}, "beta.log_uniform is [10, 1], which is turned around; write [1, 10]"),
+    ({"beta": {"log_uniform": [0, 1]}}, "a logarithmic range starts above 0"),
+    ({"beta": {"uniform": [0, float("inf")]}}, "give two numbers"),
+    ({"beta": {"uniform": [1]}}, "give two numbers"),
+    ({"projection.rank": {"int": [1.5, 3]}}, "give two whole numbers"),
+    ({"beta": 3}, "put a fixed value under distill"),
+    ({"beta": {"choise": [1]}}, "unknown key 'choise' of beta (did you mean 'choice'?)"),
+    ({"beta": {"choice": []}}, "give a list"),
+    ({"beta": {"choice": [1, 1]}}, "a value twice"),
+    ({"beta": {"choice": [1], "uniform": [0, 1]}}, "exactly one of"),
+    ({"beta": {"choice": [1]}, "distill.beta": {"choice": [2]}}, "unknown setting 'distill.beta'"),
+    ({"rank": {"choice": [1]}, "projection.rank": {"choice": [2]}}, "stands twice"),
+    ({"center": {"choice": [True], "when": {"rank": None}}}, "depends on projection.rank, which is not searched"),
+    ({"center": {"choice": [True], "when": {"rank": 9}}, "rank": {"choice": [8]}}, "not among its choices"),
+    (
+        {"center": {"choice": [True], "when": {"rank": 8}}, "rank": {"choice": [8], "when": {"center": True}}},
+        "form a circle",
+    ),
+    ({"rank": {"log_uniform": [8, 64]}}, "projection.rank is a whole number; write {int: [low, high]}"),
+    ([1], "give a mapping"),
+]
+
+
+@pytest.mark.parametrize(("raw", "message"), BAD_SPACES)
 def test_what_cannot_be_searched(raw, message):
     with pytest.raises(UserError) as error:
         parse_space(raw, "x.yaml")

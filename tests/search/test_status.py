@@ -53,8 +53,8 @@ def run_trial(ledger, steps: int, value: float, state: str, seconds: float = 10.
     return trial
 
 
-def beat(ledger, trial: str, step: int, ago: float = 0.0, waits_for: int = 0) -> None:
-    TrialPulse(ledger.folder / "checkpoints", trial, "0123456789abcdef").beat(step, waits_for)
+def beat(ledger, trial: str, step: int, ago: float = 0.0, waits_for: int = 0, **said) -> None:
+    TrialPulse(ledger.folder / "checkpoints", trial, "0123456789abcdef").beat(step, waits_for, **said)
     at = time.time() - ago
     os.utime(ledger.folder / "checkpoints" / f"{trial}.pulse", (at, at))
 
@@ -207,7 +207,8 @@ def test_what_a_person_sees(ledger):
         "6 planned: 2 complete, 1 running, 3 to come",
         "best       trial-0001 val/ce 4.5000, -0.5000 against no_distillation, +0.0000 against vanilla_kd",
         "0 % saved by stopping early (80 of 80 steps)",
-        f"{trial}  20/40",
+        f"{trial}   1/2",
+        "20/40  4.7500",
         "mlflow ui --backend-store-uri sqlite:///mlflow.db",
     ):
         assert text in shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 
 import pytest
@@ -86,6 +87,23 @@ def test_a_trial_that_is_stopped_at_every_chance_comes_to_the_same(start, tmp_pa
     assert went_on_from == [0, 20, 30, 40, 60, 80]
     history = [record["step"] for result in results.values() for record in result["history"]]
     assert history == [record["step"] for result in expected for record in result["history"]]
+
+
+def test_a_trial_says_how_fast_it_is(start, tmp_path):
+    result = start().step()
+    said = TrialPulse(tmp_path, "trial-0000").read()
+    assert said["step"] == 30
+    assert said["tokens_per_second"] == round(result["history"][-1]["tokens_per_second"]) > 0
+    assert "gpu_bytes" not in said
+
+
+@pytest.mark.gpu
+def test_a_trial_on_a_gpu_says_how_much_of_it_it_took(start, spec, tmp_path):
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    start(bench=dataclasses.replace(spec, device="cuda")).step()
+    said = TrialPulse(tmp_path, "trial-0000").read()
+    assert 0 < said["gpu_bytes"] < said["gpu_total"] == torch.cuda.get_device_properties(0).total_memory
 
 
 def test_a_value_that_was_not_heard_is_reported_again(start):

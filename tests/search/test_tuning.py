@@ -9,7 +9,7 @@ import pytest
 from palenka_tune.cluster.session import Resources
 from palenka_tune.errors import PalenkaError
 from palenka_tune.search.config import resolve
-from palenka_tune.search.run import SearchOptions
+from palenka_tune.search.options import SearchOptions
 from palenka_tune.search.tuning import Placement, place
 
 

@@ -33,7 +33,7 @@ class TinyLM(nn.Module):
         self.calls.append({"hidden": output_hidden_states, "logits_to_keep": logits_to_keep})
         x = self.embedding(tokens)
         states = [x]
-        count = torch.arange(1, tokens.shape[1] + 1)[None, :, None]
+        count = torch.arange(1, tokens.shape[1] + 1, device=tokens.device)[None, :, None]
         for layer in self.layers:
             x = x + torch.tanh(layer(x.cumsum(1) / count))
             states.append(x)

@@ -1,7 +1,7 @@
 """A whole search: data, teachers, trials, the best student and its scores; new, or gone on with.
 
-`main(config, options)` is what `python -m palenka_tune.search` calls: it checks everything, prepares the data and opens
-the run's folder and study, without Ray. `work.carry_out` does the rest.
+`main(config, options)` is what `search.run` and the command call: it checks everything, prepares the data and opens the
+run's folder and study, without Ray. `work.carry_out` does the rest.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import os
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from palenka_tune.search.display import make_console
 from palenka_tune.search.finish import Place, own_pairs
 from palenka_tune.search.mlflow_observer import PARENT
 from palenka_tune.search.options import PLACE, SearchOptions, resume_command
+from palenka_tune.search.outcome import SearchResult
 from palenka_tune.search.plan import default_name, plan, search_yaml, tree
 from palenka_tune.search.resume import Wanted, resumed
 from palenka_tune.search.tracked import register
@@ -45,14 +45,6 @@ from palenka_tune.tracking.store import begin, redact, ui_command
 from palenka_tune.tracking.tracker import Tracker
 
 EXPERIMENT = "palenka_tune"
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """The run's folder and what `summary.json` holds (empty after a dry run)."""
-
-    folder: Path
-    summary: dict[str, Any]
 
 
 def main(config: SearchConfig | None, options: SearchOptions, console: Console | None = None) -> SearchResult:

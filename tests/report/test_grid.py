@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from palenka_tune.errors import PalenkaError
-from palenka_tune.reproduce.grid import METRICS, PUBLISHED, Line, grid_of, linear_in_beta, picks, published_lines
+from palenka_tune.report.grid import METRICS, PUBLISHED, Line, grid_of, linear_in_beta, picks, published_lines
 
 WEIGHTS = (0.1, 0.3, 0.5, 0.7, 0.9)
 

@@ -1,0 +1,86 @@
+"""`python -m palenka_tune.completion bash|zsh`: the script with which a shell completes `palenka-tune`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+
+import shtab
+
+from palenka_tune.commands import COMMANDS, module_of
+from palenka_tune.commands.options import Parser
+from palenka_tune.models.presets import PRESETS
+from palenka_tune.models.scales import SCALES
+from palenka_tune.search.config import shipped_spaces
+
+DESCRIPTION = """\
+Print the script with which a shell completes `palenka-tune`: commands, options, folders, names of search spaces, scales
+and presets. It is made once and asks no Python at each key; make it anew after an update."""
+
+EXAMPLES = """\
+  palenka-tune completion bash > ~/.local/share/bash-completion/completions/palenka-tune
+      for every new bash (the package bash-completion reads that folder)
+  eval "$(palenka-tune completion bash)"
+      for this bash
+  palenka-tune completion zsh > ~/.zfunc/_palenka-tune
+      for every new zsh, with `fpath+=~/.zfunc; autoload -Uz compinit; compinit` in ~/.zshrc"""
+
+SHELLS = ("bash", "zsh")
+PROGRAM = "palenka-tune"
+SPACE = "_palenka_tune_space"  # the function of a shell that completes a search space: a name, a YAML file, a folder
+
+
+def parser() -> Parser:
+    """The options of the command."""
+    parser = Parser("completion", DESCRIPTION, EXAMPLES)
+    parser.add_argument("shell", choices=SHELLS, metavar="|".join(SHELLS), help="the shell that will read it")
+    return parser
+
+
+def cli(argv: Sequence[str]) -> int:
+    """Parse, print, return the exit code."""
+    print(script(parser().parse_args(argv).shell))
+    return 0
+
+
+def script(shell: str) -> str:
+    """The script for a shell."""
+    spaces = " ".join(path.stem for path in shipped_spaces())
+    functions = {
+        "bash": f"""{SPACE}() {{
+  compgen -W "{spaces}" -- "$1"
+  compgen -f -X '!*.y*ml' -- "$1"
+  compgen -d -- "$1"
+}}""",
+        "zsh": f"""{SPACE}() {{
+  _alternative 'spaces:search space:({spaces})' 'files:file:_files -g "*.(yaml|yml)(-.)"'
+}}""",
+    }
+    return str(shtab.complete(every_command(), shell=shell, preamble=functions[shell]))
+
+
+def every_command() -> argparse.ArgumentParser:
+    """One parser of all commands, of which each argument says what completes it. It is not for parsing."""
+    every = argparse.ArgumentParser(PROGRAM)
+    every.add_argument("--version", action="store_true", help="print the version")
+    commands = every.add_subparsers()
+    for name, what in COMMANDS.items():
+        own = module_of(name).parser()
+        _say_what_completes(own._actions)
+        commands.add_parser(name, parents=[own], add_help=False, help=what)
+    return every
+
+
+def _say_what_completes(actions: Iterable[argparse.Action]) -> None:
+    for action in actions:
+        shown = str(action.metavar or "").split("|")
+        if "SPACE" in shown:
+            action.complete = dict.fromkeys(SHELLS, SPACE)  # type: ignore[attr-defined]
+        elif "--scale" in action.option_strings:
+            action.choices = list(SCALES)
+        elif "PRESET" in shown:
+            action.choices = list(PRESETS)
+        elif {"DIR", "FOLDER", "MODEL", "RUN"} & set(shown):
+            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
+        elif "FILE" in shown:
+            action.complete = shtab.FILE  # type: ignore[attr-defined]

@@ -1,0 +1,196 @@
+"""What a report is made from: a run as plain data, whatever made it.
+
+Cross-entropies are in nats per token, accuracies and shares from 0 to 1, times in seconds. What is not known is None or
+empty, and the report says so.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+COMPLETE, PRUNED, FAILED, RUNNING = "COMPLETE", "PRUNED", "FAILED", "RUNNING"
+ANCHOR_NAMES = {"no_distillation": "no distillation", "vanilla_kd": "vanilla KD"}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting that was searched: `kind` is choice (with its `choices`), uniform, log_uniform or int (`low`, `high`);
+    a `conditional` one exists in some trials only."""
+
+    name: str
+    kind: str
+    choices: tuple[Any, ...] = ()
+    low: float = 0.0
+    high: float = 0.0
+    conditional: bool = False
+
+    @property
+    def short(self) -> str:
+        """The name as charts have room for it."""
+        return self.name.removeprefix("projection.")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial. `curve` is {step: val/ce} as it was validated, `val_ce` the last of it; `terms` are what else was
+    measured at its end (`val_total`, `val_kl`, `val_hidden`) or last seen of it in training (`target_std`)."""
+
+    trial_id: str
+    state: str
+    values: Mapping[str, Any]
+    anchor: str | None = None
+    curve: Mapping[int, float] = field(default_factory=dict)
+    val_ce: float | None = None
+    terms: Mapping[str, float | None] = field(default_factory=dict)
+    steps: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    reason: str | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it was trained to the end."""
+        return self.state == COMPLETE and self.val_ce is not None and math.isfinite(self.val_ce)
+
+
+@dataclass(frozen=True)
+class Paradigm:
+    """A set of minimal pairs: a model's accuracy on it and the standard error of that."""
+
+    name: str
+    term: str | None
+    accuracy: float
+    stderr: float | None
+
+
+@dataclass(frozen=True)
+class SuiteScore:
+    """A model on a suite."""
+
+    accuracy: float
+    stderr: float | None
+    paradigms: tuple[Paradigm, ...] = ()
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that was scored: `seeds` says over how many students the scores are means."""
+
+    name: str
+    role: str
+    val_ce: float | None
+    suites: Mapping[str, SuiteScore]
+    parameters: int | None = None
+    seeds: int = 1
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A configuration minus vanilla KD in one measure: the mean over paired seeds, its 95 % interval, each seed's."""
+
+    config: str
+    measure: str
+    mean: float
+    low: float | None
+    high: float | None
+    seeds: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finalists:
+    """The verdict in words, the table behind it, and the contrasts by measure ("val_ce", then accuracies); `count`
+    finalists were trained, among which the best was chosen."""
+
+    verdict: str
+    count: int
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    contrasts: tuple[Contrast, ...]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A teacher's hidden state: the share of its variance in its leading components, {components: share}."""
+
+    teacher: str
+    state: int
+    explained: Mapping[int, float]
+
+
+@dataclass(frozen=True)
+class RunData:
+    """A search as far as it has come.
+
+    `state` is in words (`finished`, `killed while searching`); `asked` are sentences on what was searched, `facts`
+    (name, value) on how it ran and what it was made of, `warnings` what needs attention, `ahead` the command that goes
+    on with it. `comparable` are the things that two runs must share for their `val/ce` to be compared.
+    """
+
+    name: str
+    state: str
+    objective: str = "val/ce"
+    settings: tuple[Setting, ...] = ()
+    trials: tuple[Trial, ...] = ()
+    total_steps: int | None = None
+    seconds: float | None = None
+    asked: tuple[str, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
+    ahead: str | None = None
+    models: tuple[Model, ...] = ()
+    finalists: Finalists | None = None
+    finalists_asked: int = 0
+    layers: tuple[Layer, ...] = ()
+    cache: tuple[tuple[str, str], ...] = ()
+    commands: tuple[str, ...] = ()
+    configuration: str = ""
+    comparable: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it came to its end."""
+        return self.state == "finished"
+
+    def proposed(self) -> list[Trial]:
+        """All trials but the anchors."""
+        return [trial for trial in self.trials if trial.anchor is None]
+
+    def complete(self) -> list[Trial]:
+        """The proposed trials that were trained to the end, the lowest val/ce first."""
+        found = [trial for trial in self.proposed() if trial.is_complete]
+        return sorted(found, key=lambda trial: (trial.val_ce, trial.trial_id))
+
+    def anchors(self) -> dict[str, Trial]:
+        """The anchors that were trained to the end, by name."""
+        return {trial.anchor: trial for trial in self.trials if trial.anchor and trial.is_complete}
+
+
+def shown(value: Any, name: str = "") -> str:
+    """The value of the setting `name` as people read it."""
+    if value is None:
+        return "full" if name.endswith("rank") else "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)
+
+
+def described(values: Mapping[str, Any], settings: Iterable[Setting]) -> str:
+    """A trial's settings on one line."""
+    names = {setting.name: setting.short for setting in settings}
+    return ", ".join(f"{names.get(name, name)} {shown(value, name)}" for name, value in values.items())
+
+
+def key(value: Any) -> str:
+    """What choices are told apart by."""
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def suites_of(models: Sequence[Model]) -> list[str]:
+    """The suites that any of the models was scored on, in order."""
+    return list(dict.fromkeys(suite for model in models for suite in model.suites))

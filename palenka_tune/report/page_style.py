@@ -1,0 +1,86 @@
+"""How a page looks and draws: its style sheet and its one script, which hands the charts to plotly.
+
+The script draws one chart after another, so that the text can be read at once, and draws all again in other colours
+when the reader's setting turns from light to dark. `data-drawn` on the root says that the last chart stands, and after
+how many milliseconds.
+"""
+
+from __future__ import annotations
+
+from palenka_tune.report.colours import PAGE, PALETTE
+
+_RULES = """
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 1.25rem 1rem 3rem; max-width: 72rem; background: var(--paper); color: var(--ink);
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; overflow-wrap: anywhere; }
+h1 { font-size: 1.6rem; line-height: 1.25; }
+h2 { font-size: 1.25rem; margin-top: 2.4rem; padding-top: .9rem; border-top: 1px solid var(--line); }
+h3 { font-size: 1rem; margin: 1.2rem 0 .2rem; }
+p { max-width: 46rem; }
+a { color: var(--blue); }
+nav { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; margin: 1rem 0; }
+nav a { display: inline-block; padding: .3rem 0; }
+.wide { overflow-x: auto; max-width: 100%; }
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
+.caption { color: var(--soft); font-size: .9rem; margin: 1.1rem 0 .2rem; }
+.facts td { white-space: normal; }
+th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--line); text-align: left; white-space: nowrap; }
+th:first-child, td:first-child { padding-left: .2rem; }
+.number { text-align: right; }
+th { color: var(--soft); font-weight: 600; }
+tbody tr:nth-child(even) { background: var(--band); }
+figure { margin: 1.2rem 0; }
+figcaption { color: var(--soft); font-size: .9rem; margin-top: .4rem; max-width: 46rem; }
+.charts { display: grid; gap: 1rem 1.5rem; }
+.chart { min-width: 0; }
+pre { overflow-x: auto; padding: .8rem; background: var(--band); border-radius: 6px; font-size: .8rem;
+  line-height: 1.45; overflow-wrap: normal; }
+summary { cursor: pointer; padding: .5rem 0; color: var(--blue); }
+:focus-visible { outline: 2px solid var(--blue); outline-offset: 2px; }
+@media (min-width: 56rem) { .charts { grid-template-columns: repeat(var(--columns), minmax(0, 1fr)); } }
+""".strip()
+
+SCRIPT = """
+(() => {
+  const charts = JSON.parse(document.getElementById("charts").textContent);
+  const names = new Set(JSON.parse(document.getElementById("colours").textContent));
+  const root = document.documentElement;
+  const coloured = (value, style) => {
+    if (typeof value === "string") return names.has(value) ? style.getPropertyValue(value).trim() : value;
+    if (Array.isArray(value)) return value.map((entry) => coloured(entry, style));
+    if (value === null || typeof value !== "object") return value;
+    return Object.fromEntries(Object.entries(value).map(([name, entry]) => [name, coloured(entry, style)]));
+  };
+  const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+  let turn = 0;
+  const draw = async () => {
+    const mine = ++turn;
+    delete root.dataset.drawn;
+    for (const [id, chart] of Object.entries(charts)) {
+      await new Promise((go) => setTimeout(go));
+      if (mine !== turn) return;
+      const { data, layout } = coloured(chart, getComputedStyle(root));
+      await Plotly.react(id, data, layout, config);
+    }
+    root.dataset.drawn = Math.round(performance.now());
+  };
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  draw();
+})();
+""".strip()
+
+
+def colour_names() -> list[str]:
+    """The CSS variables that are colours."""
+    return [f"--{name}" for name in (*PAGE, *PALETTE)]
+
+
+def style() -> str:
+    """The style sheet."""
+    light, dark = (
+        " ".join(f"--{name}: {pair[side]};" for name, pair in {**PAGE, **PALETTE}.items()) for side in (0, 1)
+    )
+    themes = (
+        f":root {{ color-scheme: light dark; {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}"
+    )
+    return f"{themes}\n{_RULES}"
