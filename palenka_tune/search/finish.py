@@ -210,7 +210,8 @@ def _log_to_mlflow(
     """The results: scores at the runs of the models that have them, tables and the best student at the search's."""
     tracker, folder, trial = place.tracker, place.folder, str(best["trial_id"])
     for score, (key, tokens) in scores:
-        tracker.log_metrics(key, _accuracies(score), step=tokens)
+        # val/ce is there already, but for a teacher that was given as a folder
+        tracker.log_metrics(key, {"val/ce": score.val_ce, **_accuracies(score)}, step=tokens)
     apart = {
         f"best/minus_{name}": best["val_ce"] - entry["val_ce"]
         for name, entry in summary["baselines"].items()

@@ -24,6 +24,7 @@ SIGNS = {
 }
 # their values say by themselves what they are
 BARE = ("projection.direction", "projection.kind", "projection.distance", "projection.sharing")
+FIRST = ("alpha", "beta", "temperature")
 LONGEST = 40
 
 
@@ -44,8 +45,10 @@ def student_name(role: str, config: str, values: Mapping[str, Any], seed: int) -
 
 
 def short_name(values: Mapping[str, Any]) -> str:
-    """The settings in a line."""
-    return " ".join(_part(name, value) for name, value in effective(values).items())
+    """The settings in a line, the loss's weights and temperature first."""
+    order = {name: number for number, name in enumerate(FIRST)}
+    shaping = sorted(effective(values).items(), key=lambda item: order.get(item[0], len(order)))
+    return " ".join(_part(name, value) for name, value in shaping)
 
 
 def _part(name: str, value: Any) -> str:

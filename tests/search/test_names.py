@@ -14,11 +14,11 @@ from palenka_tune.search.names import settings_name, short_name, student_name
     [
         (
             {
-                "alpha": 1.2,
-                "beta": 3.0,
-                "temperature": 2,
                 "projection.normalize": "layer_norm",
+                "temperature": 2,
                 "projection.rank": 64,
+                "beta": 3.0,
+                "alpha": 1.2,
             },
             "α=1.2 β=3 τ=2 layer_norm r=64",
         ),

@@ -41,9 +41,11 @@ def serving(argv: Sequence[str], url: str, log: Path, seconds: float = 120.0) ->
             time.sleep(0.25)
         yield url
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)  # the server and the workers it started
-        process.wait(30)
+        for number in (signal.SIGTERM, signal.SIGKILL):  # a browser may hold a connection open, for which a server waits
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)  # the server and the workers it started
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(10)
 
 
 def _answers(url: str) -> bool:
