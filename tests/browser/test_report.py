@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,11 @@ from palenka_tune.report.charts import Figure
 from palenka_tune.report.write import write_html
 from tests.report import synthetic
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif("PALENKA_LONG" not in os.environ, reason="minutes; set PALENKA_LONG=1 to run them"),
+]
 
 RUNS = {
     "search": [synthetic.run(60)],

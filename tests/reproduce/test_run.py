@@ -76,7 +76,7 @@ def test_rows_are_trained_scored_and_kept(place, tmp_path, capsys):
         (["poster", "--dry-run", "--tflops", "0"], "tflops"),
         (["grid", "--rows", "GPT2-44M"], "belong to reproduce poster"),
         (["grid", "--dry-run"], "belongs to reproduce poster"),
-        (["posters"], "invalid choice"),
+        (["posters"], "did you mean 'poster'?"),
     ],
 )
 def test_bad_input_is_one_sentence_before_ray(argv, message, capsys, monkeypatch, tmp_path):

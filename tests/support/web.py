@@ -41,7 +41,10 @@ def serving(argv: Sequence[str], url: str, log: Path, seconds: float = 120.0) ->
             time.sleep(0.25)
         yield url
     finally:
-        for number in (signal.SIGTERM, signal.SIGKILL):  # a browser may hold a connection open, for which a server waits
+        for number in (
+            signal.SIGTERM,
+            signal.SIGKILL,
+        ):  # a server waits for a browser's open connection
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, number)  # the server and the workers it started
             with contextlib.suppress(subprocess.TimeoutExpired):
