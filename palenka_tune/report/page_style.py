@@ -1,8 +1,8 @@
 """How a page looks and draws: its style sheet and its one script, which hands the charts to plotly.
 
 The script draws one chart after another, so that the text can be read at once, and draws all again in other colours
-when the reader's setting turns from light to dark. `data-drawn` on the root says that the last chart stands, and after
-how many milliseconds.
+when the reader's setting turns from light to dark. `data-first` and `data-drawn` on the root say after how many
+milliseconds the first and the last chart stood.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ SCRIPT = """
       if (mine !== turn) return;
       const { data, layout } = coloured(chart, getComputedStyle(root));
       await Plotly.react(id, data, layout, config);
+      root.dataset.first ??= Math.round(performance.now());
     }
     root.dataset.drawn = Math.round(performance.now());
   };

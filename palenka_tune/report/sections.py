@@ -171,9 +171,10 @@ def _trials(run: RunData) -> Section:
     counts = {state: sum(trial.state == state for trial in run.trials) for state in (COMPLETE, PRUNED, FAILED)}
     others = len(run.trials) - sum(counts.values())
     said = (
-        f"{counts[COMPLETE]} trials were trained to the end, {counts[PRUNED]} stopped early, {counts[FAILED]} failed"
-        + (f", {others} are not at their end" if others else "")
-        + f"; {sum(trial.anchor is not None for trial in run.trials)} of all are anchors."
+        f"Trials that were trained to the end: {counts[COMPLETE]}; stopped early: {counts[PRUNED]}; "
+        f"failed: {counts[FAILED]}; "
+        + (f"not at their end: {others}; " if others else "")
+        + f"anchors among all of them: {sum(trial.anchor is not None for trial in run.trials)}."
     )
     folds = [Fold("All trials", trials_table(run))] if run.trials else []
     return Section("The trials", [said], figures=_there(figures), folds=folds)
