@@ -40,6 +40,7 @@ VARIABLES = {
     "RAY_HEAD_IP",
     "RAY_enable_metrics_collection",
     "AUTOSCALER_METRIC_PORT",
+    "AUTOSCALER_NODE_START_WAIT_S",
     "DASHBOARD_METRIC_PORT",
     "RAY_USAGE_STATS_ENABLED",
     "RAY_worker_niceness",
