@@ -1,8 +1,9 @@
 """How a page looks and draws: its style sheet and its one script, which hands the charts to plotly.
 
-The script draws one chart after another, so that the text can be read at once, and draws all again in other colours
-when the reader's setting turns from light to dark. `data-first` and `data-drawn` on the root say after how many
-milliseconds the first and the last chart stood.
+The script draws what the reader sees before the rest, one chart at a time, so that the text can be read at once and the
+page answers; what is scrolled to comes next. When the reader's setting turns from light to dark, or the page is printed,
+all is drawn (again, in other colours). Two attributes of the root say after how many milliseconds of the page's life
+something stood: `data-seen`, the charts on the first screen; `data-drawn`, all of them.
 """
 
 from __future__ import annotations
@@ -52,21 +53,35 @@ SCRIPT = """
     return Object.fromEntries(Object.entries(value).map(([name, entry]) => [name, coloured(entry, style)]));
   };
   const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+  const places = Object.keys(charts).map((id) => document.getElementById(id));
+  const drawn = new Set();
+  const seen = (place) => {
+    const { top, bottom } = place.getBoundingClientRect();
+    return bottom > 0 && top < innerHeight;
+  };
+  const draw = (place) => {
+    const { data, layout } = coloured(charts[place.id], getComputedStyle(root));
+    drawn.add(place);
+    return Plotly.react(place, data, layout, config);
+  };
+  const pause = () => new Promise((go) => setTimeout(go));
+  const left = () => places.filter((place) => !drawn.has(place));
   let turn = 0;
-  const draw = async () => {
+  const drawAll = async () => {
     const mine = ++turn;
+    drawn.clear();
     delete root.dataset.drawn;
-    for (const [id, chart] of Object.entries(charts)) {
-      await new Promise((go) => setTimeout(go));
+    for (let next; (next = left().find(seen) ?? left()[0]); await pause()) {
       if (mine !== turn) return;
-      const { data, layout } = coloured(chart, getComputedStyle(root));
-      await Plotly.react(id, data, layout, config);
-      root.dataset.first ??= Math.round(performance.now());
+      if (!seen(next)) root.dataset.seen ??= Math.round(performance.now());
+      await draw(next);
     }
+    root.dataset.seen ??= Math.round(performance.now());
     root.dataset.drawn = Math.round(performance.now());
   };
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-  draw();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+  addEventListener("beforeprint", () => left().forEach(draw));
+  drawAll();
 })();
 """.strip()
 
