@@ -1,9 +1,9 @@
 """How a page looks and draws: its style sheet and its one script, which hands the charts to plotly.
 
 The script draws what the reader sees before the rest, one chart at a time, so that the text can be read at once and the
-page answers; what is scrolled to comes next. When the reader's setting turns from light to dark, or the page is printed,
-all is drawn (again, in other colours). Two attributes of the root say after how many milliseconds of the page's life
-something stood: `data-seen`, the charts on the first screen; `data-drawn`, all of them.
+page answers; what is scrolled to comes next. When the reader's setting turns from light to dark, or the page is
+printed, all is drawn (again, in other colours). Two attributes of the root say after how many milliseconds of the
+page's life something stood: `data-seen`, the charts on the first screen; `data-drawn`, all of them.
 """
 
 from __future__ import annotations
