@@ -60,9 +60,7 @@ def opening(path: Path, rounds: int) -> dict[str, float]:
             page.goto(path.as_uri())
             page.wait_for_selector("html[data-drawn]")
             paints = page.evaluate("performance.getEntriesByType('paint').map((entry) => entry.startTime)")
-            stood = page.evaluate(
-                "(({ seen, drawn }) => [seen, drawn].map(Number))(document.documentElement.dataset)"
-            )
+            stood = page.evaluate("(({ seen, drawn }) => [seen, drawn].map(Number))(document.documentElement.dataset)")
             for name, at in zip(seen, (min(paints, default=float("nan")), *stood), strict=True):
                 seen[name].append(at / 1000)
         browser.close()
