@@ -69,7 +69,8 @@ def test_a_search_on_a_server_arrives_with_artifacts(server, run_dir, tmp_path):
     champion = client.get_model_version_by_alias("student", "champion")
     assert champion.run_id == tracker.run_id("search")
     stored = client.get_model_version_download_uri("student", champion.version)
-    assert "MLmodel" in [file.path for file in mlflow.artifacts.list_artifacts(stored, tracking_uri=server.uri)]
+    fetched = mlflow.artifacts.download_artifacts(stored, dst_path=str(tmp_path / "model"), tracking_uri=server.uri)
+    assert mlflow.models.Model.load(fetched).flavors["transformers"]["pipeline_model_type"] == "LlamaForCausalLM"
     assert store.ui_command(uri, tmp_path, tracker.experiment_id).startswith(f"{server.uri}/#/experiments/")
 
 
