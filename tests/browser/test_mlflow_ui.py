@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import sys
@@ -18,7 +17,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.ray,
     pytest.mark.timeout(900),
-    pytest.mark.skipif("PALENKA_LONG" not in os.environ, reason="minutes each; set PALENKA_LONG=1 to run them"),
 ]
 
 

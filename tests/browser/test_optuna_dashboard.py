@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -18,7 +17,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.ray,
     pytest.mark.timeout(900),
-    pytest.mark.skipif("PALENKA_LONG" not in os.environ, reason="minutes each; set PALENKA_LONG=1 to run them"),
 ]
 RUN = "import sys; from optuna_dashboard._cli import main; sys.exit(main())"
 

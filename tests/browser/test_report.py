@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from tests.report import synthetic
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.slow,
-    pytest.mark.skipif("PALENKA_LONG" not in os.environ, reason="minutes; set PALENKA_LONG=1 to run them"),
 ]
 
 RUNS = {

@@ -184,8 +184,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 runs = pytest.mark.parametrize("rule", rules("run"), ids=lambda rule: str(rule.command))
-on_demand = pytest.mark.skipif("PALENKA_LONG" not in os.environ, reason="minutes; set PALENKA_LONG=1 to run them")
-whole = [pytest.mark.slow, pytest.mark.ray, pytest.mark.entry, pytest.mark.timeout(300), on_demand]
+whole = [pytest.mark.slow, pytest.mark.ray, pytest.mark.entry, pytest.mark.timeout(300)]
 
 
 class TestRun:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,6 @@ def test_it_is_kept_without_outputs() -> None:
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells)
 
 
-@pytest.mark.skipif("PALENKA_LONG" not in os.environ, reason="minutes; set PALENKA_LONG=1 to run them")
 @pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.entry
