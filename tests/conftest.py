@@ -1,8 +1,13 @@
-"""How the tests share the machine: two at a time, of which one at most has a Ray cluster, a database or a browser."""
+"""How the tests share the machine: two files at a time, of which one at most wants Ray, a browser or hosts."""
+
+import functools
+import re
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
-ALONE = ("ray", "cluster", "faults", "browser")
+ALONE = re.compile(r"mark\.(ray|cluster|faults|browser)\b")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -10,9 +15,13 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return 0 if config.args_source is pytest.Config.ArgsSource.ARGS else 2
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests go to one worker, which makes its fixtures once; all that want much of the machine to the same."""
-    for item in items:
-        heavy = any(item.get_closest_marker(name) for name in ALONE)
-        item.add_marker(pytest.mark.xdist_group("alone" if heavy else item.nodeid.partition("::")[0]))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    """A file's tests go to one worker, which makes its fixtures once; all files that want much to the same."""
+
+    class OneAtATime(LoadFileScheduling):
+        @functools.lru_cache  # noqa: B019 (there is one)
+        def _split_scope(self, nodeid: str) -> str:
+            path = super()._split_scope(nodeid)
+            return "alone" if ALONE.search((config.rootpath / path).read_text(encoding="utf-8")) else path
+
+    return OneAtATime(config, log)
