@@ -1,6 +1,7 @@
 """How the tests share the machine: two files at a time, of which one at most wants Ray, a browser or hosts."""
 
 import functools
+import os
 import re
 from typing import Any
 
@@ -13,6 +14,11 @@ ALONE = re.compile(r"mark\.(ray|cluster|faults|browser)\b")
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Two for the whole suite; tests that were named run here, one after the other, where a debugger reaches them."""
     return 0 if config.args_source is pytest.Config.ArgsSource.ARGS else 2
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if item.get_closest_marker("long") and "PALENKA_LONG" not in os.environ:
+        item.add_marker(pytest.mark.skip(reason="minutes; set PALENKA_LONG=1 to run it"))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:

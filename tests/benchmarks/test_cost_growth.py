@@ -46,6 +46,7 @@ def test_every_cached_total_has_a_cache_built_anew(tmp_path: Path) -> None:
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.long
 def test_has_a_pulse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "found.json"
     sizes = ["--divisor", "16", "--windows", "8", "--epochs", "1", "--batch", "4"]

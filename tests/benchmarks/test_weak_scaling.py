@@ -37,6 +37,7 @@ def test_the_report_has_what_is_possible_beside_what_was_reached():
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_has_a_pulse(tmp_path, capsys):
     file = tmp_path / "found.json"

@@ -76,10 +76,9 @@ def killed_and_moved(place: Bucket, name: str) -> int | None:
 def experiment(folder: Path) -> dict[str, Any]:
     """The same search with databases beside the bucket, and with the bucket alone."""
     expected = undisturbed()
-    folder.chmod(0o755)
     with contextlib.ExitStack() as stack:
         environment = stack.enter_context(s3_server("palenka"))
-        study, mlflow = stack.enter_context(postgres(folder / "postgres"))
+        study, mlflow = stack.enter_context(postgres())
         place = Bucket.make(folder)
         assert isinstance(place, Bucket)
         place.environment |= environment

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import tomllib
@@ -80,7 +79,7 @@ def trial():
         yield made
 
 
-@pytest.mark.skipif("PALENKA_LONG" not in os.environ, reason="minutes each; set PALENKA_LONG=1 to run them")
+@pytest.mark.long
 @pytest.mark.parametrize("name", [pytest.param(name, marks=on_slurm) for name in CASES])
 def test_on_a_real_slurm(trial, name):
     assert CASES[name](trial) == {**ALWAYS, **EXPECTED[name]}

@@ -43,11 +43,12 @@ def small_disk(folder: Path) -> Iterator[Path]:
 def fill(folder: Path) -> Path:
     """A file that takes all the space that is left."""
     path = folder / "filler"
-    with path.open("wb") as file, contextlib.suppress(OSError):
+    path.touch()
+    with contextlib.suppress(OSError), path.open("wb") as file:
         while True:
             file.write(bytes(1 << 16))
             file.flush()
-    with path.open("ab", buffering=0) as file, contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), path.open("ab", buffering=0) as file:
         while True:
             file.write(bytes(512))
     return path

@@ -13,6 +13,7 @@ import secrets
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,10 +32,14 @@ def programs() -> Path:
 
 
 @contextlib.contextmanager
-def server(folder: Path) -> Iterator[tuple[str, str]]:
+def server() -> Iterator[tuple[str, str]]:
     """A PostgreSQL server with one user and password; yields the URLs of two databases, for study and MLflow."""
+    with tempfile.TemporaryDirectory() as folder:  # the server's user reaches it, which is not so of every folder
+        yield from _served(Path(folder))
+
+
+def _served(folder: Path) -> Iterator[tuple[str, str]]:
     password = secrets.token_hex(8)
-    folder.mkdir(parents=True, mode=0o755)
     (folder / "password").write_text(password + "\n")
     user: dict[str, Any] = {}
     if os.getuid() == 0:  # the server refuses to run as root
@@ -67,8 +72,7 @@ def server(folder: Path) -> Iterator[tuple[str, str]]:
 def experiment(folder: Path) -> dict[str, Any]:
     """The same search with a journal and with PostgreSQL."""
     place = Place.make(folder)
-    folder.chmod(0o755)  # the server's user has to reach its own folder
-    with server(folder / "postgres") as (study, mlflow):
+    with server() as (study, mlflow):
         place.environment |= {"PALENKA_STUDY_STORAGE": study, "MLFLOW_TRACKING_URI": mlflow}
         first, run = place.start("database"), place.run_folder("database")
         try:

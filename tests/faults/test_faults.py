@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 
 import pytest
@@ -27,16 +26,13 @@ from tests.faults import (
 pytestmark = [pytest.mark.faults, pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
-long = pytest.mark.skipif("PALENKA_LONG" not in os.environ, reason="minutes more; set PALENKA_LONG=1 to run it")
-
-
 @pytest.mark.parametrize(
     ("victim", "search"),
     [
         pytest.param(kill_driver.victim, {}, id="driver"),
-        pytest.param(kill_trial.victim, {"max_failures": 1000}, id="trial"),
-        pytest.param(kill_driver.victim, {"number": signal.SIGINT}, id="ctrl-c", marks=long),
-        pytest.param(kill_raylet.victim, {"max_failures": 1000}, id="raylet", marks=long),
+        pytest.param(kill_trial.victim, {"max_failures": 1000}, id="trial", marks=pytest.mark.long),
+        pytest.param(kill_driver.victim, {"number": signal.SIGINT}, id="ctrl-c", marks=pytest.mark.long),
+        pytest.param(kill_raylet.victim, {"max_failures": 1000}, id="raylet", marks=pytest.mark.long),
     ],
 )
 def test_a_killed_search_comes_to_the_same(tmp_path, victim, search):
@@ -45,24 +41,25 @@ def test_a_killed_search_comes_to_the_same(tmp_path, victim, search):
     assert killing.good(result), result
 
 
-@long
+@pytest.mark.long
 def test_a_frozen_trial_is_ended_and_goes_on(tmp_path):
     result = frozen_trial.experiment(tmp_path)
     assert frozen_trial.good(result), result
 
 
-@long  # short forms of the next two are in tests/teachers and tests/cache
+@pytest.mark.long  # short forms of the next two are in tests/teachers and tests/cache
 def test_a_killed_teacher_comes_to_the_same(tmp_path):
     result = kill_teacher.experiment(tmp_path, rounds=1, seed=0)
     assert kill_teacher.good(result), result
 
 
-@long
+@pytest.mark.long
 def test_a_killed_cache_writer_comes_to_the_same(tmp_path):
     result = kill_cache_writer.experiment(tmp_path, rounds=1, seed=0)
     assert kill_cache_writer.good(result), result
 
 
+@pytest.mark.long
 def test_mlflow_gets_everything_once_after_an_outage(tmp_path):
     result = mlflow_outage.experiment(tmp_path)
     assert result["metrics"] > 100
@@ -77,18 +74,21 @@ def test_a_full_disk_is_waited_for(tmp_path):
     assert full_disk.good(result), result
 
 
+@pytest.mark.long
 def test_a_flipped_bit_is_repaired_or_refused(tmp_path):
     findings = damage.experiment(tmp_path, (damage.flip,), 0, "optuna.journal")
     assert findings
     assert not [finding for finding in findings if finding.result == "WRONG"], findings
 
 
+@pytest.mark.long
 def test_a_name_has_one_search_and_a_dead_one_holds_nothing(tmp_path):
     result = two_searches.experiment(tmp_path)
     assert two_searches.good(result), result
     assert "is being searched by process" in result["it_said"]
 
 
+@pytest.mark.long
 def test_postgresql_is_as_good_as_the_journal(tmp_path):
     pytest.importorskip("psycopg2")
     try:
@@ -105,6 +105,7 @@ def test_random_input_is_accepted_or_refused(tmp_path):
     assert len(result["codes"]) == 2  # some of it is good
 
 
+@pytest.mark.long
 def test_nothing_leaks(tmp_path):
     result = leaks.experiment(tmp_path)
     assert leaks.good(result), result
