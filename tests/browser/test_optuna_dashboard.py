@@ -47,14 +47,15 @@ def test_the_study_is_there_with_its_pruned_trials(dashboard, journal, page, sho
     states = [trial.state.name for trial in trials(journal)]
     assert states.count("PRUNED") > 0
     page.goto(f"{dashboard}/dashboard/studies/0")
-    page.get_by_text("History", exact=False).first.wait_for()
+    page.get_by_text("History", exact=False).filter(visible=True).first.wait_for()
+    page.locator("#graph-history .main-svg, .js-plotly-plot .main-svg").first.wait_for()
     shoot(page, "optuna_dashboard")
     page.goto(f"{dashboard}/dashboard/studies/0/trials")
     page.get_by_text("Pruned", exact=True).first.wait_for()
     assert page.get_by_text("Complete", exact=True).count() > 0
     numbers = [number for number, state in enumerate(states) if state == "PRUNED"]
     page.goto(f"{dashboard}/dashboard/studies/0/trials?numbers={numbers[0]}")
-    page.get_by_text("Intermediate", exact=False).first.wait_for()
+    page.get_by_text("Intermediate", exact=False).filter(visible=True).first.wait_for()
 
 
 def test_the_search_still_reads_its_own_journal_but_not_one_that_was_written_to(finished_search, dashboard, journal):

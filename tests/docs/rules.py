@@ -72,6 +72,9 @@ REPLACED = {
     "search_spaces/dskd.yaml": str(ROOT / "search_spaces" / "dskd.yaml"),
 }
 
+# what an option is given here: the small corpus does not have all words of any pair of EWoK's
+GIVEN = {"--filter-vocabulary": "words.txt"}
+
 TINY = (f"vocabulary={VOCABULARY}", f"window={WINDOW}", "batch_size=16", "warmup_steps=2", "epochs=1")
 STUDENT = (*TINY, "train_windows=64", "dev_windows=16", "teachers=[./GPT2-tiny, ./Llama-tiny]")  # folders of the world
 # what is added to a command, unless it goes on with something
@@ -136,6 +139,7 @@ def smaller(command: Command) -> Command:
     for position, word in enumerate(argv[:-1]):
         if word in MOST:
             argv[position + 1] = str(min(int(argv[position + 1]), MOST[word]))
+        argv[position + 1] = GIVEN.get(word, argv[position + 1])
     name = argv[2].removeprefix("palenka_tune.")
     goes_on, shows = "--resume" in argv, {"--list", "--dry-run", "info", "verify"} & set(argv)
     if not (goes_on or shows):

@@ -19,10 +19,11 @@ from palenka_tune.cluster.stop import Interrupted
 from palenka_tune.commands import options
 from palenka_tune.commands.distill import DistillResult
 from palenka_tune.config.build import parse_assignment
+from palenka_tune.evaluation.vocabulary import split_words
 from palenka_tune.search.config import DEFAULT_SPACE
 from tests.docs.blocks import Command, all_commands, all_snippets, commands_in
 from tests.docs.rules import MEASURED, NEEDS, NOT_RUN, REPLACED, Rule, rule_for, smaller, within
-from tests.support.small_place import make_place
+from tests.support.small_place import WORDS, make_place
 
 
 def commands() -> list[Command]:
@@ -166,7 +167,7 @@ def _makes(command: Command, name: str) -> bool:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    from benchmarks.ewok_items import write_items
+    from benchmarks.ewok_items import items, write_items
 
     folder = tmp_path_factory.mktemp("world")
     make_place(folder)
@@ -174,6 +175,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     for suite in ("blimp", "blimp_supplement"):
         shutil.copytree(folder / "pairs", folder / "suites" / suite)
     write_items(folder / "suites" / "ewok")
+    words = {word for item in items() for text in item.values() for word in split_words(text)} | {"the", "saw"}
+    (folder / "words.txt").write_text("\n".join(sorted(words | set(WORDS))), encoding="utf-8")
     before = Path.cwd()
     os.chdir(folder)
     try:
