@@ -167,7 +167,7 @@ class StatusReader:
             tokens_per_second=speed.tokens if running else None,
             verdict=(summary.get("finalists") or {}).get("verdict"),
             mlflow=tracking,
-            warnings=self._warnings(running, rows, tracking, stall, alive),
+            warnings=self._warnings(running, rows, tracking, stall, alive, state == "finished"),
             resume=None
             if alive or state == "finished"
             else resume_command(self.folder.name, self.shown[1], self._place(attrs)),
@@ -200,6 +200,7 @@ class StatusReader:
         tracking: Tracking | None,
         stall: float,
         alive: bool,
+        finished: bool,
     ) -> list[str]:
         found = [self._journal.damage] if self._journal is not None and self._journal.damage else []
         for trial in running:
@@ -218,7 +219,8 @@ class StatusReader:
             found.append(
                 f"{len(failed)} failed, the last one ({failed[-1]['trial_id']}) because {failed[-1]['reason']}"
             )
-        if tracking is not None and tracking.behind and (not alive or tracking.waits > MLFLOW_PATIENCE):
+        patience = MLFLOW_PATIENCE if alive or finished else -1.0  # one that has just ended is still sending
+        if tracking is not None and tracking.behind and tracking.waits > patience:
             more = "" if alive else f"; send them with: python -m palenka_tune.track replay {self.folder}"
             found.append(
                 f"MLflow has not got {tracking.behind:,} events yet, the oldest for {clock(tracking.waits)}{more}"

@@ -60,6 +60,15 @@ def children(client, search):
     return [run for run in found if "palenka.trial_id" in run.data.tags]
 
 
+@pytest.fixture(autouse=True)
+def without_the_assistant(page):
+    """MLflow opens its chat beside the page for who comes first, and it covers a third of the picture."""
+    page.add_init_script(
+        "localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true');"
+        "localStorage.setItem('mlflow.assistant.panelOpen_v1', 'false')"
+    )
+
+
 def test_trials_are_grouped_under_their_search(ui, search, client, children, page, shoot):
     page.goto(f"{ui}/#/experiments/{search['experiment_id']}/runs")
     parent = client.get_run(search["parent_run_id"]).info.run_name
@@ -81,6 +90,8 @@ def test_the_note_is_a_table_with_links(ui, search, client, page, shoot):
     assert table.get_by_role("row").filter(has_text="best student").count() == 1
     assert table.get_by_role("row").filter(has_text="vanilla KD").count() == 1
     assert "python -m palenka_tune.search ./search.yaml" in note.inner_text()
+    if (more := note.page.get_by_text("Show more").first).is_visible():
+        more.click()
     shoot(page, "mlflow_note")
     teacher = note.get_by_role("link", name=re.compile("GPT2")).first
     teacher.click()
