@@ -32,6 +32,7 @@ NOT_RUN = {
     ("mlflow", "ui"): "serves until it is ended",
     ("python", "-m", "benchmarks.report_size"): "a benchmark; tests/report holds the size of the page",
     ("optuna-dashboard",): "serves until it is ended; tests/browser/test_optuna_dashboard.py looks at it",
+    ("chromium",): "takes a picture of a page that tests/browser look at",
     ("docker",): "needs Docker and a registry",
     ("gcloud",): "needs an account",
     ("kubectl",): "needs a cluster; tests/cluster_files holds the manifest against its schemas",
