@@ -70,7 +70,6 @@ REPLACED = {
     "palenka_runs/NAME/best": "palenka_runs/first/best",
     "runs/my_search/best": "palenka_runs/first/best",
     "runs/my_search/finalists/vanilla_kd-seed1/student": "palenka_runs/first/finalists/vanilla_kd-seed1/student",
-    "search_spaces/dskd.yaml": str(ROOT / "search_spaces" / "dskd.yaml"),
 }
 
 # what an option is given here: the small corpus does not have all words of any pair of EWoK's

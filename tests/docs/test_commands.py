@@ -21,7 +21,7 @@ from palenka_tune.commands.distill import DistillResult
 from palenka_tune.config.build import parse_assignment
 from palenka_tune.evaluation.vocabulary import split_words
 from palenka_tune.search.config import DEFAULT_SPACE
-from tests.docs.blocks import Command, all_commands, all_snippets, commands_in
+from tests.docs.blocks import ROOT, Command, all_commands, all_snippets, commands_in
 from tests.docs.rules import MEASURED, NEEDS, NOT_RUN, REPLACED, Rule, rule_for, smaller, within
 from tests.support.small_place import WORDS, make_place
 
@@ -104,7 +104,7 @@ def test_the_arguments_are_right(rule: Rule, monkeypatch: pytest.MonkeyPatch) ->
     if rule.name == "search":
         reached = []
         monkeypatch.setattr("palenka_tune.search.main.main", lambda *args: reached.append(args))
-        here = [str(REPLACED["search_spaces/dskd.yaml"]) if word.endswith(".yaml") else word for word in rule.arguments]
+        here = [str(ROOT / "search_spaces" / "dskd.yaml") if word.endswith(".yaml") else word for word in rule.arguments]
         assert options.run(module.cli, here) == 0
         assert reached
 
