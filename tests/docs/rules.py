@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tests.docs.blocks import ROOT, Command
+from tests.docs.blocks import Command
 from tests.support.small_place import VOCABULARY, WINDOW
 
 # how a command begins, and why it is not run

@@ -104,7 +104,9 @@ def test_the_arguments_are_right(rule: Rule, monkeypatch: pytest.MonkeyPatch) ->
     if rule.name == "search":
         reached = []
         monkeypatch.setattr("palenka_tune.search.main.main", lambda *args: reached.append(args))
-        here = [str(ROOT / "search_spaces" / "dskd.yaml") if word.endswith(".yaml") else word for word in rule.arguments]
+        here = [
+            str(ROOT / "search_spaces" / "dskd.yaml") if word.endswith(".yaml") else word for word in rule.arguments
+        ]
         assert options.run(module.cli, here) == 0
         assert reached
 
