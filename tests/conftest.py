@@ -1,4 +1,4 @@
-"""How the tests share the machine: two files at a time, of which one at most wants Ray, a browser or hosts."""
+"""How the tests share the machine: two files at a time, of which one at most has a Ray cluster or hosts."""
 
 import functools
 import os
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-ALONE = re.compile(r"mark\.(ray|cluster|faults|browser)\b")
+ALONE = re.compile(r"mark\.(ray|cluster|faults)\b")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

@@ -223,6 +223,9 @@ class TestRun:
         if not student.exists():
             shutil.copytree(first.folder / "best", student / "student")
         monkeypatch.setattr("palenka_tune.commands.distill.main", lambda config: DistillResult(student, {"val_ce": 5}))
+        # `mlflow.set_tracking_uri` holds for the process and its children, which are this test's too
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///palenka_runs/mlflow.db")
+        monkeypatch.setattr("mlflow.tracking._tracking_service.utils._tracking_uri", None)
         code = code.replace('"my_corpus"', '"small_corpus"')
         with contextlib.redirect_stdout(io.StringIO()):
             exec(compile(code, page, "exec"), {"__name__": "__main__"})

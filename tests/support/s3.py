@@ -12,6 +12,7 @@ from pathlib import Path
 def s3_server(bucket: str = "palenka") -> Iterator[dict[str, str]]:
     """Yield the environment with which clients find the server; the bucket is made. Needs the extra `test`."""
     import boto3
+    from moto.core.model_instances import reset_model_data
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -38,6 +39,7 @@ def s3_server(bucket: str = "palenka") -> Iterator[dict[str, str]]:
         yield environment
     finally:
         server.stop()
+        reset_model_data()  # buckets live as long as the process, and the next server would have them
 
 
 @contextlib.contextmanager
