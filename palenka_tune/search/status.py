@@ -219,8 +219,8 @@ class StatusReader:
             found.append(
                 f"{len(failed)} failed, the last one ({failed[-1]['trial_id']}) because {failed[-1]['reason']}"
             )
-        patience = MLFLOW_PATIENCE if alive or finished else -1.0  # one that has just ended is still sending
-        if tracking is not None and tracking.behind and tracking.waits > patience:
+        sending = alive or finished  # one that has just ended sends its last events
+        if tracking is not None and tracking.behind and (not sending or tracking.waits > MLFLOW_PATIENCE):
             more = "" if alive else f"; send them with: python -m palenka_tune.track replay {self.folder}"
             found.append(
                 f"MLflow has not got {tracking.behind:,} events yet, the oldest for {clock(tracking.waits)}{more}"

@@ -48,7 +48,7 @@ def test_the_study_is_there_with_its_pruned_trials(dashboard, journal, page, sho
     assert states.count("PRUNED") > 0
     page.goto(f"{dashboard}/dashboard/studies/0")
     page.get_by_text("History", exact=False).filter(visible=True).first.wait_for()
-    page.locator("#graph-history .main-svg, .js-plotly-plot .main-svg").first.wait_for()
+    page.locator(".js-plotly-plot .main-svg").first.wait_for()
     shoot(page, "optuna_dashboard")
     page.goto(f"{dashboard}/dashboard/studies/0/trials")
     page.get_by_text("Pruned", exact=True).first.wait_for()

@@ -13,7 +13,7 @@ from palenka_tune.errors import PalenkaError
 from palenka_tune.search.display import Display
 from palenka_tune.search.ledger import COMPLETE, FAILED, PRUNED
 from palenka_tune.search.run_folder import locked
-from palenka_tune.search.status import StatusReader
+from palenka_tune.search.status import StatusReader, clock
 from palenka_tune.search.status_view import Descent, best_so_far, finished_line, sparkline, view
 from tests.search.test_status import beat, ledger, look, run_trial  # noqa: F401 - `ledger` is a fixture
 
@@ -42,10 +42,12 @@ def running(ledger):  # noqa: F811
 
 
 def test_a_running_trial_shows_its_rung_its_speed_and_its_gpu(running):
-    (trial,) = look(running).running
+    seen = look(running)
+    (trial,) = seen.running
     assert (trial.rung, trial.tokens_per_second, trial.gpu_bytes) == (1, 12345, 3_200_000_000)
-    (line,) = [line for line in shown(look(running)).splitlines() if trial.trial_id in line]
-    for text in (" 1/2 ", " 27/40 ", " 4.9000 ", " 12,345 ", " 3.2/80 ", " s ago", "01234567", "alpha="):
+    (line,) = [line for line in shown(seen).splitlines() if trial.trial_id in line]
+    ago = f" {clock(trial.age)} ago"
+    for text in (" 1/2 ", " 27/40 ", " 4.9000 ", " 12,345 ", " 3.2/80 ", ago, "01234567", "alpha="):
         assert text in line
     assert line.count("━") == 5  # of ten: 13 of the 26 steps from rung to rung
 
