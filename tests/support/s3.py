@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,13 +13,12 @@ from pathlib import Path
 def s3_server(bucket: str = "palenka") -> Iterator[dict[str, str]]:
     """Yield the environment with which clients find the server; the bucket is made. Needs the extra `test`."""
     import boto3
-    from moto.core.model_instances import reset_model_data
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
+    host, port = server.get_host_and_port()
     try:
-        host, port = server.get_host_and_port()
         environment = {
             "AWS_ENDPOINT_URL": f"http://{host}:{port}",
             "MLFLOW_S3_ENDPOINT_URL": f"http://{host}:{port}",
@@ -38,8 +38,9 @@ def s3_server(bucket: str = "palenka") -> Iterator[dict[str, str]]:
         client.create_bucket(Bucket=bucket)
         yield environment
     finally:
+        # buckets live as long as the process, and the next server would have them
+        urllib.request.urlopen(f"http://{host}:{port}/moto-api/reset", data=b"").close()
         server.stop()
-        reset_model_data()  # buckets live as long as the process, and the next server would have them
 
 
 @contextlib.contextmanager
