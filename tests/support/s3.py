@@ -4,24 +4,45 @@ from __future__ import annotations
 
 import contextlib
 import os
-import urllib.request
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+# in a process of its own, for moto's buckets belong to the process; it ends when its input does
+SERVER = """
+import sys
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+server.start()
+print(*server.get_host_and_port(), sep=":", flush=True)
+sys.stdin.read()
+"""
 
 
 @contextlib.contextmanager
 def s3_server(bucket: str = "palenka") -> Iterator[dict[str, str]]:
     """Yield the environment with which clients find the server; the bucket is made. Needs the extra `test`."""
     import boto3
-    from moto.server import ThreadedMotoServer
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    try:
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(
+            subprocess.Popen(
+                [sys.executable, "-c", SERVER],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,  # a line for each request
+                text=True,
+            )
+        )
+        stack.callback(server.terminate)
+        assert server.stdout is not None
+        address = server.stdout.readline().strip()
+        if not address:
+            raise RuntimeError("moto's server did not start; is the extra `test` installed?")
         environment = {
-            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-            "MLFLOW_S3_ENDPOINT_URL": f"http://{host}:{port}",
+            "AWS_ENDPOINT_URL": f"http://{address}",
+            "MLFLOW_S3_ENDPOINT_URL": f"http://{address}",
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_REGION": "us-east-1",
@@ -37,10 +58,6 @@ def s3_server(bucket: str = "palenka") -> Iterator[dict[str, str]]:
         )
         client.create_bucket(Bucket=bucket)
         yield environment
-    finally:
-        # buckets live as long as the process, and the next server would have them
-        urllib.request.urlopen(f"http://{host}:{port}/moto-api/reset", data=b"").close()
-        server.stop()
 
 
 @contextlib.contextmanager
