@@ -33,10 +33,10 @@ from palenka_tune.distill.objective import DistillationObjective
 from palenka_tune.distill.settings import DistillSettings, ProjectionSettings
 from palenka_tune.distill.signals import OnlineSource, SignalRequest, TeacherSignal, WindowBatch
 from palenka_tune.distill.targets import ExactTargets, LogitTargets, SampledTargets
-from palenka_tune.search import teaching
-from palenka_tune.search.config import resolve
-from palenka_tune.search.experiment import Experiment
-from palenka_tune.search.student import Bench, BenchSpec, select_windows
+from palenka_tune.spaces.experiment import Experiment
+from palenka_tune.spaces.resolve import resolve
+from palenka_tune.students.bench import Bench, BenchSpec, select_windows
+from palenka_tune.students.teachers import obtain_teachers
 
 KEPT = {
     "final_hidden, float16": (CacheSettings(form="final_hidden"), None),
@@ -134,7 +134,7 @@ def make_benches(experiment: Experiment, storage: Path) -> dict[str, Bench]:
     """A bench with running teachers, and one for every way of keeping what they say."""
     prepared = prepare(experiment.data, storage)
     with ray_session() as resources:
-        teachers = teaching.obtain(experiment, prepared, storage, use_gpu=resources.gpus > 0, log=print)
+        teachers = obtain_teachers(experiment, prepared, storage, use_gpu=resources.gpus > 0, log=print)
         shapes = tuple(teacher.shape for teacher in teachers)
         folders = {"teachers online": None}
         for name, (settings, rank) in KEPT.items():
@@ -177,7 +177,7 @@ def make_batches(bench: Bench, count: int) -> list[WindowBatch]:
 
 def objective(bench: Bench, settings: DistillSettings, source: Any = None) -> DistillationObjective:
     from palenka_tune.models.presets import get_preset
-    from palenka_tune.search.experiment import shape_of
+    from palenka_tune.spaces.experiment import shape_of
 
     shape = shape_of(get_preset(bench.spec.student.preset))
     return DistillationObjective(

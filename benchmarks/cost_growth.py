@@ -33,7 +33,7 @@ from palenka_tune.distill.loop import TrainingLoop
 from palenka_tune.distill.objective import DistillationObjective, PlainObjective
 from palenka_tune.distill.signals import SignalSource
 from palenka_tune.distill.statistics import statistics_sample
-from palenka_tune.search.experiment import shape_of
+from palenka_tune.spaces.experiment import shape_of
 from palenka_tune.teachers.online import online_source
 from palenka_tune.teachers.worker import window_tensor
 

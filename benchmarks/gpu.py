@@ -40,7 +40,7 @@ from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.distill.signals import OnlineSource, SignalSource
 from palenka_tune.distill.statistics import LayerStatistics, statistics_sample
 from palenka_tune.errors import UserError
-from palenka_tune.search.experiment import shape_of
+from palenka_tune.spaces.experiment import shape_of
 
 WARM_UP = 3  # optimiser steps
 RANK, SAMPLES = 64, CacheSettings().samples

@@ -30,12 +30,13 @@ from palenka_tune.reproduce.cost import (
 )
 from palenka_tune.reproduce.recipes import get_scale
 from palenka_tune.reproduce.size import data_size
-from palenka_tune.search.caching import search_need
-from palenka_tune.search.config import SearchConfig, resolve
-from palenka_tune.search.experiment import shape_of
-from palenka_tune.search.ledger import ANCHORS
-from palenka_tune.search.rungs import Rungs, rung_steps
+from palenka_tune.spaces.experiment import shape_of
+from palenka_tune.spaces.resolve import resolve
+from palenka_tune.spaces.settings import SearchConfig
+from palenka_tune.students.teacher_cache import search_need
 from palenka_tune.teachers.ray_trainer import plan as share_teachers
+from palenka_tune.trials.arms import ANCHORS
+from palenka_tune.trials.rungs import Rungs, rung_steps
 
 GB, HOUR = 1e9, 3600.0
 GAMES = 200  # random searches over which early stopping is averaged

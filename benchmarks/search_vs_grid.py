@@ -37,9 +37,10 @@ from palenka_tune.distill.objective import PlainObjective
 from palenka_tune.models.build import build_for_store, count_parameters
 from palenka_tune.models.export import export_student
 from palenka_tune.models.presets import ModelPreset
-from palenka_tune.search.config import SearchConfig, find_space, resolve
-from palenka_tune.search.space import apply
-from palenka_tune.search.student import Bench, BenchSpec
+from palenka_tune.spaces.resolve import find_space, resolve
+from palenka_tune.spaces.settings import SearchConfig
+from palenka_tune.spaces.space import apply
+from palenka_tune.students.bench import Bench, BenchSpec
 from palenka_tune.teachers.worker import window_tensor
 
 TEACHERS = {

@@ -37,7 +37,7 @@ from palenka_tune.distill.settings import DistillSettings, ProjectionSettings
 from palenka_tune.distill.signals import SignalSource
 from palenka_tune.distill.statistics import statistics_sample
 from palenka_tune.models.export import load_model
-from palenka_tune.search.experiment import shape_of
+from palenka_tune.spaces.experiment import shape_of
 from palenka_tune.teachers.online import online_source
 from palenka_tune.teachers.worker import window_tensor
 

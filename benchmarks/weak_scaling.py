@@ -57,7 +57,7 @@ class Student:
         from palenka_tune.cache.store import TeacherCache
         from palenka_tune.distill.loop import TrainingLoop
         from palenka_tune.distill.objective import DistillationObjective
-        from palenka_tune.search.experiment import shape_of
+        from palenka_tune.spaces.experiment import shape_of
 
         _alone()
         store, recipe, train = _data(work, work.batch)
@@ -172,7 +172,7 @@ def prepare(place: Place, folder: Path, args: Any, most: int) -> Work:
     from palenka_tune.cache.settings import CacheSettings
     from palenka_tune.cache.writer import measure as fit
     from palenka_tune.cluster.session import Resources
-    from palenka_tune.search.experiment import shape_of
+    from palenka_tune.spaces.experiment import shape_of
 
     shapes = tuple(teacher.shape for teacher in place.teachers)
     cache = obtain(
@@ -208,7 +208,7 @@ def cache_job(work: Work) -> Any:
     from palenka_tune.cache.job import CacheJob, Windows
     from palenka_tune.cache.plan import candidates, need_of
     from palenka_tune.cache.settings import CacheSettings
-    from palenka_tune.search.experiment import shape_of
+    from palenka_tune.spaces.experiment import shape_of
 
     shapes = tuple(shape_of(teacher) for teacher in work.sizes.teachers)
     need = need_of([SETTINGS], shape_of(work.sizes.student), shapes)

@@ -15,7 +15,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from palenka_tune.commands import COMMANDS
-from palenka_tune.search.config import shipped_spaces
+from palenka_tune.spaces.resolve import shipped_spaces
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOK = ROOT / "docs" / "first_search.ipynb"

@@ -1,4 +1,4 @@
-"""`search.run`, `distill.run` and `evaluate.run`: what the commands call, quiet, with typed results."""
+"""`search.run`, `students.run` and `evaluate.run`: what the commands call, quiet, with typed results."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import math
 import pytest
 import yaml
 
-from palenka_tune import distill, evaluate, search
+from palenka_tune import evaluate, search, students
 from palenka_tune.commands import distill as distill_command
 from palenka_tune.commands import evaluate as evaluate_command
 from palenka_tune.commands import search as search_command
 from palenka_tune.errors import UserError
-from palenka_tune.search.config import find_space
-from palenka_tune.search.options import SearchOptions
-from palenka_tune.search.outcome import SearchResult
-from palenka_tune.search.results import write_summary, write_trials
-from palenka_tune.search.space import parse_space
-from tests.search.test_results import ROWS
+from palenka_tune.runs.options import SearchOptions
+from palenka_tune.runs.summary import write_summary, write_trials
+from palenka_tune.search.search_result import SearchResult
+from palenka_tune.spaces.resolve import find_space
+from palenka_tune.spaces.space import parse_space
+from tests.runs.test_summary import ROWS
 from tests.support.small_place import VOCABULARY, WINDOW, make_place
 
 # what a command has beyond its function, and a function beyond its command
@@ -33,7 +33,7 @@ PYTHON_ONLY = {"more", "console", "experiment"}
     ("function", "command", "argv"),
     [
         (search.run, search_command, []),
-        (distill.run, distill_command, ["--out", "x"]),
+        (students.run, distill_command, ["--out", "x"]),
         (evaluate.run, evaluate_command, ["x"]),
     ],
 )
@@ -45,7 +45,7 @@ def test_each_option_of_a_command_is_a_keyword_of_its_function(function, command
 def test_functions_are_quiet_unless_asked():
     assert all(
         inspect.signature(function).parameters["quiet"].default is True
-        for function in (search.run, distill.run, evaluate.run)
+        for function in (search.run, students.run, evaluate.run)
     )
 
 
@@ -53,7 +53,7 @@ def test_functions_are_quiet_unless_asked():
 def given(monkeypatch):
     """What reaches the search itself: [(configuration, options), ...]."""
     calls = []
-    monkeypatch.setattr("palenka_tune.search.main.main", lambda *args: calls.append(args[:2]))
+    monkeypatch.setattr("palenka_tune.search.launch.main", lambda *args: calls.append(args[:2]))
     return calls
 
 
@@ -113,10 +113,10 @@ def test_a_configuration_may_be_made_first_and_given_on(given):
         (lambda: search.run("smoke", settings={"alpha": -1}), "a loss weight must be 0 or more"),
         (lambda: search.run({"serach": {}}), "space: unknown key 'serach' .did you mean 'search'"),
         (lambda: search.configure("smoke", samples=0), "search.samples is 0"),
-        (lambda: distill.run(out="x", alhpa=1), "distill.run: unknown setting 'alhpa' .did you mean 'alpha'"),
-        (lambda: distill.run(out="x", alpha=-1), "a loss weight must be 0 or more"),
-        (lambda: distill.run(out="x", data="nowhere"), "nowhere does not exist"),
-        (lambda: distill.run(search.configure().experiment, out="x", cached=True), "cached was given beside"),
+        (lambda: students.run(out="x", alhpa=1), "students.run: unknown setting 'alhpa' .did you mean 'alpha'"),
+        (lambda: students.run(out="x", alpha=-1), "a loss weight must be 0 or more"),
+        (lambda: students.run(out="x", data="nowhere"), "nowhere does not exist"),
+        (lambda: students.run(search.configure().experiment, out="x", cached=True), "cached was given beside"),
         (lambda: evaluate.run("nowhere", data="nowhere"), "nowhere does not exist"),
         (lambda: evaluate.run(["a", "b"]), "there is nothing to score on"),
         (lambda: evaluate.run("a", suites="blmp", source="x"), "did you mean 'blimp'"),
@@ -181,7 +181,7 @@ def test_a_finished_search_is_read_back_typed(finished, tmp_path):
 
 
 def test_finalists_and_their_verdict_are_read_back_typed(finished):
-    from palenka_tune.search.finalists import TABLE, write_table
+    from palenka_tune.search.finalists.train import TABLE, write_table
 
     row = {"config": "trial-0002", "role": "finalist", "seed": 1, "alpha": 1.5, "beta": 3.0, "val_ce": 2.5}
     row |= {"val_ppl": math.exp(2.5), "val_kl": 0.1, "val_hidden": None, "val_total": 3.0, "steps": 90, "tokens": 900}
@@ -222,7 +222,7 @@ def test_a_student_is_trained_and_evaluated_without_a_word(tmp_path, monkeypatch
     keywords = {"vocabulary": VOCABULARY, "window": WINDOW, "train_windows": 64, "batch_size": 16, "epochs": 1}
     (tmp_path / "shared").mkdir()
     storage = f"file://{tmp_path / 'shared'}"
-    result = distill.run(out="out", data="data", storage=storage, alpha=0, beta=0, teachers=[], **keywords)
+    result = students.run(out="out", data="data", storage=storage, alpha=0, beta=0, teachers=[], **keywords)
     assert list((tmp_path / "shared" / "artifacts").iterdir())
     assert not (tmp_path / "file:").exists()
     assert result.val_ce == json.loads((tmp_path / "out" / "metrics.json").read_text())["val_ce"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import palenka_tune
-from palenka_tune.search.config import DEFAULT_SPACE, find_space, resolve, shipped_spaces
+from palenka_tune.spaces.resolve import DEFAULT_SPACE, find_space, resolve, shipped_spaces
 
 ROOT = Path(__file__).resolve().parents[1]
 SPACES = sorted((ROOT / "search_spaces").glob("*.yaml"))
@@ -76,7 +76,7 @@ def test_wheel_works_away_from_the_checkout(wheel: Path, tmp_path: Path) -> None
     site = tmp_path / "site"
     run("-m", "pip", "install", "--no-deps", "--no-index", "--quiet", "--target", str(site), str(wheel))
     code = (
-        "import json, palenka_tune; from palenka_tune.search.config import resolve, shipped_spaces; "
+        "import json, palenka_tune; from palenka_tune.spaces.resolve import resolve, shipped_spaces; "
         "names = [path.stem for path in shipped_spaces()]; "
         "print(json.dumps([palenka_tune.__file__, {name: resolve(name).description for name in names}]))"
     )

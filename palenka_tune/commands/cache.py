@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from palenka_tune.cluster.session import protect, ray_session
-from palenka_tune.commands.options import DEFAULT_STORAGE, Parser, add_experiment_options, line_logger
+from palenka_tune.commands.options import Parser, add_experiment_options
 from palenka_tune.config.build import parse_assignment
+from palenka_tune.config.console import line_logger
 from palenka_tune.config.files import check_writable
 from palenka_tune.data import prepare as data
 from palenka_tune.errors import PalenkaError, UserError
-from palenka_tune.search.config import DEFAULT_SPACE, SearchConfig, check_space, resolve
+from palenka_tune.spaces.resolve import DEFAULT_SPACE, check_space, resolve
+from palenka_tune.spaces.settings import SearchConfig
+from palenka_tune.storage.mirror import DEFAULT_STORAGE
 
 DESCRIPTION = """\
 Keep what the teachers say about the student's windows, so that no trial runs them again.
@@ -32,7 +35,8 @@ EXAMPLES = """\
 
 def build(config: SearchConfig, storage: str | Path, *, address: str | None, quiet: bool) -> Path | None:
     """Build, or find, the cache of a search; returns its folder (None if the space needs nothing of its teachers)."""
-    from palenka_tune.search import caching, teaching
+    from palenka_tune.students.teacher_cache import fit_cache, obtain_cache, search_need
+    from palenka_tune.students.teachers import obtain_teachers, open_given_teachers, teacher_shapes
 
     log = line_logger(quiet)
     if config.experiment.cache.form == "online":
@@ -40,13 +44,13 @@ def build(config: SearchConfig, storage: str | Path, *, address: str | None, qui
     data.check(config.experiment.data)
     storage = check_writable(storage)
     prepared = data.prepare(config.experiment.data, storage, log=log)
-    shapes = teaching.shapes(config.experiment, teaching.open_given(config.experiment, prepared))
+    shapes = teacher_shapes(config.experiment, open_given_teachers(config.experiment, prepared))
     check_space(config, config.space_name, shapes)
-    config = caching.fit(config, shapes, prepared.store, storage, log)
+    config = fit_cache(config, shapes, prepared.store, storage, log)
     with ray_session(address) as resources:
-        teachers = teaching.obtain(config.experiment, prepared, storage, use_gpu=resources.gpus > 0, log=log)
-        need = caching.search_need(config, tuple(teacher.shape for teacher in teachers))
-        cache = caching.obtain(config.experiment, need, teachers, prepared.store, storage, lambda: resources, log)
+        teachers = obtain_teachers(config.experiment, prepared, storage, use_gpu=resources.gpus > 0, log=log)
+        need = search_need(config, tuple(teacher.shape for teacher in teachers))
+        cache = obtain_cache(config.experiment, need, teachers, prepared.store, storage, lambda: resources, log)
     if cache is None:
         log(f"{config.space_name} asks nothing of the teachers: there is nothing to keep")
         return None

@@ -11,7 +11,7 @@ from palenka_tune.commands import COMMANDS, module_of
 from palenka_tune.commands.options import Parser
 from palenka_tune.models.presets import PRESETS
 from palenka_tune.models.scales import SCALES
-from palenka_tune.search.config import shipped_spaces
+from palenka_tune.spaces.resolve import shipped_spaces
 
 DESCRIPTION = """\
 Print the script with which a shell completes `palenka-tune`: commands, options, folders, names of search spaces, scales

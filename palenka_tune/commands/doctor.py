@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from palenka_tune.commands.options import DEFAULT_STORAGE, Parser, add_experiment_options
+from palenka_tune.commands.options import Parser, add_experiment_options
 from palenka_tune.config.build import parse_assignment
 from palenka_tune.config.files import write_json
-from palenka_tune.search.config import DEFAULT_SPACE, SearchConfig, resolve
-from palenka_tune.search.options import SearchOptions
+from palenka_tune.runs.options import SearchOptions
+from palenka_tune.spaces.resolve import DEFAULT_SPACE, resolve
+from palenka_tune.spaces.settings import SearchConfig
+from palenka_tune.storage.mirror import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
     from palenka_tune.doctor.run import Report

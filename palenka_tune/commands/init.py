@@ -11,8 +11,8 @@ from palenka_tune.config.files import write_text
 from palenka_tune.config.shell import command_line
 from palenka_tune.data import prepare as data
 from palenka_tune.errors import UserError
-from palenka_tune.search import schema, template
-from palenka_tune.search.config import DEFAULT_SPACE, resolve
+from palenka_tune.spaces import schema, template
+from palenka_tune.spaces.resolve import DEFAULT_SPACE, resolve
 
 DESCRIPTION = f"""\
 Begin: write DIR/{template.SPACE_FILE}, the default search space with every setting, what it means and what it may be,

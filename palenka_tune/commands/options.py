@@ -11,8 +11,7 @@ from typing import Any
 from palenka_tune.cluster import stop
 from palenka_tune.config.environment import calm_libraries
 from palenka_tune.errors import PalenkaError, UserError, closest, nearest
-
-DEFAULT_STORAGE = "./palenka_runs"
+from palenka_tune.storage.mirror import DEFAULT_STORAGE
 
 
 class Parser(argparse.ArgumentParser):
@@ -105,11 +104,6 @@ def add_experiment_options(parser: argparse.ArgumentParser) -> None:
         help="set any setting, such as --set beta=3 --set projection.rank=64 (repeatable)",
     )
     parser.add_argument("--quiet", action="store_true", help="print the result only")
-
-
-def line_logger(quiet: bool) -> Callable[[str], None]:
-    """Where a command sends its lines of progress: standard output at once, or nowhere."""
-    return (lambda line: None) if quiet else (lambda line: print(line, flush=True))
 
 
 def run(cli: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> int:

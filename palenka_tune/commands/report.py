@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from palenka_tune.commands.options import DEFAULT_STORAGE, Parser
+from palenka_tune.commands.options import Parser
 from palenka_tune.errors import UserError
+from palenka_tune.storage.mirror import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
     from palenka_tune.report.data import RunData
@@ -101,7 +102,7 @@ def _page(config: ReportOptions, folders: Sequence[Path | None]) -> Path:
 def _read(run: str | None, config: ReportOptions) -> tuple[RunData, Path | None]:
     """A run, and its folder if that is no copy of a remote one."""
     from palenka_tune.commands.status import located
-    from palenka_tune.search.report import run_data
+    from palenka_tune.report.load import run_data
 
     with tempfile.TemporaryDirectory(prefix="palenka-") as below:
         reader = located(run, config.storage, config.study_storage, Path(below))

@@ -10,7 +10,8 @@ from pathlib import Path
 from rich.console import Console
 
 from palenka_tune.cluster.session import protect
-from palenka_tune.commands.options import DEFAULT_STORAGE, Parser, line_logger
+from palenka_tune.commands.options import Parser
+from palenka_tune.config.console import line_logger
 from palenka_tune.config.files import write_json
 from palenka_tune.config.shell import command_line
 from palenka_tune.data.prepare import BABYTALK
@@ -18,8 +19,9 @@ from palenka_tune.errors import UserError
 from palenka_tune.evaluation.choice import choices_in
 from palenka_tune.reproduce.recipes import ROWS, SCALES, chosen_rows, get_scale
 from palenka_tune.reproduce.settings import ReproduceConfig
-from palenka_tune.search.experiment import check_seed
-from palenka_tune.search.method import CORRECTED, METHODS
+from palenka_tune.spaces.experiment import check_seed
+from palenka_tune.spaces.poster_method import CORRECTED, METHODS
+from palenka_tune.storage.mirror import DEFAULT_STORAGE
 
 DESCRIPTION = f"""\
 Run the systems of the PalenkaLM poster and compare what was published with what is measured.

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from palenka_tune.commands.options import Parser, add_experiment_options
 from palenka_tune.config.build import parse_assignment
 from palenka_tune.search import run
-from palenka_tune.search.config import DEFAULT_SPACE, shipped_spaces
-from palenka_tune.search.method import METHODS
+from palenka_tune.spaces.poster_method import METHODS
+from palenka_tune.spaces.resolve import DEFAULT_SPACE, shipped_spaces
 
 DESCRIPTION = """\
 Search alpha, beta, temperature and the projection of hidden states for the student with the lowest dev cross-entropy.
@@ -147,7 +147,7 @@ def cli(argv: Sequence[str]) -> int:
     """Parse, run, return the exit code."""
     args = vars(parser().parse_args(argv))
     settings = dict(parse_assignment(text) for text in args.pop("overrides"))
-    from palenka_tune.search.display import make_console  # with Optuna: only once the options are known
+    from palenka_tune.config.console import make_console  # with Optuna: only once the options are known
 
     run(**args, settings=settings, console=make_console())
     return 0

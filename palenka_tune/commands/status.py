@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from palenka_tune.commands.options import DEFAULT_STORAGE, Parser
+from palenka_tune.commands.options import Parser
 from palenka_tune.config.files import write_json
 from palenka_tune.errors import UserError
+from palenka_tune.storage.mirror import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from palenka_tune.search.status import Status, StatusReader
+    from palenka_tune.status.reader import Status, StatusReader
     from palenka_tune.storage.snapshot import Snapshot
 
 DESCRIPTION = """\
@@ -94,7 +95,7 @@ def main(config: StatusOptions, console: Console | None = None) -> Status:
 
     Raises `UserError` if there is no such search or its study is not where it should be.
     """
-    from palenka_tune.search.display import make_console
+    from palenka_tune.config.console import make_console
 
     console = console or make_console()
     with tempfile.TemporaryDirectory(prefix="palenka-") as below:
@@ -107,9 +108,9 @@ def located(run: str | None, storage: str | None, study_storage: str | None, bel
 
     Raises `UserError` if there is no such search or `study_storage` cannot be used.
     """
-    from palenka_tune.search.run_files import find_run
-    from palenka_tune.search.run_folder import JOURNAL, study_url
-    from palenka_tune.search.status import StatusReader
+    from palenka_tune.runs.run_folder import JOURNAL, find_run
+    from palenka_tune.runs.study import study_url
+    from palenka_tune.status.reader import StatusReader
 
     snapshot = None
     if storage is not None and "://" in storage:
@@ -126,7 +127,7 @@ def located(run: str | None, storage: str | None, study_storage: str | None, bel
 
 def _snapshot(run: str | None, storage: str, below: Path) -> Snapshot:
     """The run of a remote storage, to be copied to a folder in `below`; raises `UserError` if there is none."""
-    from palenka_tune.search.run_folder import OWNER, latest
+    from palenka_tune.runs.run_folder import OWNER, latest
     from palenka_tune.storage.mirror import working_folder
     from palenka_tune.storage.remote import Remote
     from palenka_tune.storage.snapshot import Snapshot
@@ -140,7 +141,7 @@ def _snapshot(run: str | None, storage: str, below: Path) -> Snapshot:
 
 def _show(reader: StatusReader, config: StatusOptions, console: Console) -> Status:
     """Print the status, once or again and again."""
-    from palenka_tune.search.status_view import view
+    from palenka_tune.status.view import view
 
     if config.watch is not None:
         return _watch(reader, config, console)
@@ -165,8 +166,8 @@ def _watch(reader: StatusReader, config: StatusOptions, console: Console) -> Sta
     """Look again and again until the search does not run any more, or a person has seen enough."""
     from rich.live import Live
 
-    from palenka_tune.search.display import shows_live
-    from palenka_tune.search.status_view import line, view
+    from palenka_tune.status.live import shows_live
+    from palenka_tune.status.view import line, view
 
     status = _look(reader, config)
     try:

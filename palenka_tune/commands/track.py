@@ -35,7 +35,7 @@ def cli(argv: Sequence[str]) -> int:
     """Parse, run, return the exit code."""
     args = parser().parse_args(argv)
 
-    from palenka_tune.search.run_folder import locked
+    from palenka_tune.runs.run_folder import locked
     from palenka_tune.tracking.ship import end_open_runs, replay
     from palenka_tune.tracking.spool import spool_path
 

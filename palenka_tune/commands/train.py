@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from palenka_tune.cluster.session import available_cpus, ray_session
-from palenka_tune.commands.options import DEFAULT_STORAGE, Parser, add_experiment_options, line_logger
+from palenka_tune.commands.options import Parser, add_experiment_options
 from palenka_tune.config.build import build, full_path, leaf_paths, parse_assignment, set_path
+from palenka_tune.config.console import line_logger
 from palenka_tune.config.files import check_writable
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.data import prepare as data
 from palenka_tune.errors import UserError
 from palenka_tune.models.presets import PRESETS, get_preset
 from palenka_tune.models.scales import SCALES, get_scale, parameter_count
-from palenka_tune.search.experiment import check_seed, recipe_for
+from palenka_tune.spaces.experiment import check_seed, recipe_for
+from palenka_tune.storage.mirror import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
     from palenka_tune.teachers.spec import Teacher

@@ -13,8 +13,8 @@ from palenka_tune.cluster.session import Resources
 from palenka_tune.doctor.facts import Facts, Finding, Service
 from palenka_tune.doctor.of_cluster import listed
 from palenka_tune.errors import PalenkaError
-from palenka_tune.search import tuning
-from palenka_tune.search.tuning import Placement
+from palenka_tune.search.tune import placement
+from palenka_tune.search.tune.placement import Placement
 
 PROCESS_BYTES = 0.8e9  # of a trial's process before it has a model: Python, torch, transformers, Ray
 NETWORK = ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "lustre", "glusterfs", "ceph", "fuse.ceph", "beegfs")
@@ -24,7 +24,7 @@ def _placement(facts: Facts) -> Placement | None:
     """How the search would place its trials; None if it could not place one."""
     resources = Resources(tuple((node.cpus, node.gpus) for node in facts.alive))
     try:
-        return tuning.place(facts.plan.config, facts.plan.options, resources)
+        return placement.place(facts.plan.config, facts.plan.options, resources)
     except PalenkaError:
         return None
 

@@ -19,12 +19,11 @@ from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.errors import UserError
 from palenka_tune.models.memory import training_memory
 from palenka_tune.models.presets import get_preset
-from palenka_tune.search.caching import search_need
-from palenka_tune.search.config import SearchConfig
-from palenka_tune.search.ledger import ANCHORS
-from palenka_tune.search.options import SearchOptions
-from palenka_tune.search.plan import samples
-from palenka_tune.search.tuning import trial_memory
+from palenka_tune.runs.options import SearchOptions
+from palenka_tune.search.tune.placement import trial_memory
+from palenka_tune.spaces.settings import SearchConfig, samples
+from palenka_tune.students.teacher_cache import search_need
+from palenka_tune.trials.arms import ANCHORS
 
 BYTES_PER_TOKEN = 3  # of English text; a byte-level BPE of 2,048 entries or more takes more
 BYTES_PER_WORD = 6
@@ -103,7 +102,7 @@ def _cache(config: SearchConfig) -> tuple[tuple[int, int] | None, str]:
 
 def _given_shapes(config: SearchConfig) -> tuple[ModelShape, ...] | None:
     """The shapes where a teacher was given as a folder."""
-    from palenka_tune.search.experiment import shape_of
+    from palenka_tune.spaces.experiment import shape_of
     from palenka_tune.teachers.spec import open_teacher
 
     try:

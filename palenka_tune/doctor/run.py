@@ -20,8 +20,8 @@ from palenka_tune.doctor.checks import CHECKS
 from palenka_tune.doctor.facts import Facts, Finding
 from palenka_tune.doctor.plan import plan_of
 from palenka_tune.errors import UserError
-from palenka_tune.search.config import SearchConfig
-from palenka_tune.search.options import SearchOptions
+from palenka_tune.runs.options import SearchOptions
+from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.tracking.store import redact
 
 MARKS = {"ok": "✓", "warning": "!", "fault": "✗"}

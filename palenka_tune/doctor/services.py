@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from palenka_tune.doctor.facts import Service
 from palenka_tune.doctor.limits import within
-from palenka_tune.search.run_folder import STUDY_STORAGE, study_url
+from palenka_tune.runs.study import STUDY_STORAGE, study_url
 from palenka_tune.storage.mirror import shown
 from palenka_tune.tracking.store import brief, connect, redact
 

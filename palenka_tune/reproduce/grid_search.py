@@ -23,9 +23,10 @@ from palenka_tune.report.page import Section, write_page
 from palenka_tune.report.picture import write_pictures
 from palenka_tune.reproduce.recipes import ROWS, get_scale, preset_name, row_recipe, teacher_recipe
 from palenka_tune.reproduce.settings import ReproduceConfig
-from palenka_tune.search.config import SearchConfig, resolve
-from palenka_tune.search.method import AS_PUBLISHED, method_settings
-from palenka_tune.search.options import SearchOptions
+from palenka_tune.runs.options import SearchOptions
+from palenka_tune.spaces.poster_method import AS_PUBLISHED, method_settings
+from palenka_tune.spaces.resolve import resolve
+from palenka_tune.spaces.settings import SearchConfig
 
 SYSTEM = "PalenkaLlama1-58M-L0.1-H0.1"  # whose student and teachers the poster's grid was run on
 RESULTS, REPORT = "results.json", "report.html"
@@ -61,7 +62,7 @@ def main(
     config: ReproduceConfig, methods: Sequence[str], console: Console, *, command: str, quiet: bool = False
 ) -> dict[str, Any]:
     """Run the searches that are not there yet and write the page; returns what `results.json` holds."""
-    from palenka_tune.search.main import main as search  # ray and mlflow: only once the input is known to be good
+    from palenka_tune.search.launch import main as search  # ray and mlflow: only once the input is known to be good
 
     searches = {method: configure(config, method) for method in methods}
     storage = Path(config.storage).expanduser().absolute()

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from palenka_tune.report import page
 from palenka_tune.reproduce.recipes import NOT_PUBLISHED
-from palenka_tune.search.method import AS_PUBLISHED
+from palenka_tune.spaces.poster_method import AS_PUBLISHED
 
 REPORT = "report.html"
 

@@ -29,13 +29,13 @@ from palenka_tune.models.scales import parameter_count
 from palenka_tune.reproduce.recipes import ReproduceScale, Row, chosen_rows, get_scale, preset_name
 from palenka_tune.reproduce.settings import ReproduceConfig
 from palenka_tune.reproduce.systems import experiment_of, own_spec, plain_trainings, teacher_specs
-from palenka_tune.search import caching, run_folder
-from palenka_tune.search.experiment import Experiment
-from palenka_tune.search.finish import own_pairs
-from palenka_tune.search.judging import ScoreJob, score_models
-from palenka_tune.search.method import method_settings, units
-from palenka_tune.search.student import BenchSpec
-from palenka_tune.search.students import STUDENT, StudentJob, train_students
+from palenka_tune.runs import run_folder
+from palenka_tune.spaces.experiment import Experiment
+from palenka_tune.spaces.poster_method import method_settings, units
+from palenka_tune.students.bench import BenchSpec
+from palenka_tune.students.jobs import STUDENT, StudentJob, train_students
+from palenka_tune.students.scoring import ScoreJob, own_pairs, score_models
+from palenka_tune.students.teacher_cache import obtain_cache_if_it_fits
 from palenka_tune.teachers.ray_trainer import train_teachers
 from palenka_tune.teachers.spec import Teacher, TeacherSpec, open_teacher, teacher_folder
 
@@ -192,7 +192,7 @@ def _caches(place: _Place, rows: Sequence[Row]) -> dict[tuple[str, ...], str | N
         teachers = _teachers(place, row)
         losses = [experiment.distill for experiment in together]
         need = need_of(losses, together[0].student_shape, tuple(teacher.shape for teacher in teachers))
-        found[row.teachers] = caching.obtain_if_it_fits(
+        found[row.teachers] = obtain_cache_if_it_fits(
             together[0],
             need,
             teachers,

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from palenka_tune.data.prepare import BABYTALK
 from palenka_tune.evaluation.choice import SuiteChoice
-from palenka_tune.search.config import check_name
-from palenka_tune.search.method import CORRECTED
+from palenka_tune.runs.run_folder import check_name
+from palenka_tune.spaces.poster_method import CORRECTED
 
 
 @dataclass(frozen=True)

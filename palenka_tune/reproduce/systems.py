@@ -13,8 +13,8 @@ from palenka_tune.distill.settings import DistillSettings, ProjectionSettings
 from palenka_tune.models.presets import get_preset
 from palenka_tune.models.scales import parameter_count
 from palenka_tune.reproduce.recipes import ReproduceScale, Row, preset_name, row_recipe, teacher_recipe
-from palenka_tune.search.experiment import Experiment, StudentSettings, TeacherSettings
-from palenka_tune.search.method import method_settings
+from palenka_tune.spaces.experiment import Experiment, StudentSettings, TeacherSettings
+from palenka_tune.spaces.poster_method import method_settings
 from palenka_tune.teachers.spec import TeacherSpec
 
 # how the poster compares hidden states: raw, the narrower side projected by a linear map, its own layer maps

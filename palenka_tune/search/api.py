@@ -25,13 +25,14 @@ from palenka_tune.cluster.session import protect
 from palenka_tune.config.build import check_keywords, leaf_paths
 from palenka_tune.config.environment import calm_libraries
 from palenka_tune.errors import UserError
-from palenka_tune.search.config import SearchConfig, SearchSettings, resolve
-from palenka_tune.search.experiment import Experiment
-from palenka_tune.search.method import method_settings
-from palenka_tune.search.options import SearchOptions
+from palenka_tune.runs.options import SearchOptions
+from palenka_tune.spaces.experiment import Experiment
+from palenka_tune.spaces.poster_method import method_settings
+from palenka_tune.spaces.resolve import resolve
+from palenka_tune.spaces.settings import SearchConfig, SearchSettings
 
 if TYPE_CHECKING:
-    from palenka_tune.search.outcome import SearchResult
+    from palenka_tune.search.search_result import SearchResult
 
 
 def configure(
@@ -186,7 +187,7 @@ def run(
         config = configure(space, samples=samples, finalists=finalists, seeds=seeds, **shape, **more)
     calm_libraries()
     protect(address)
-    from palenka_tune.search.main import main  # ray and mlflow: only once the input is known to be good
+    from palenka_tune.search.launch import main  # ray and mlflow: only once the input is known to be good
 
     return main(config, options, console or (Console(quiet=True) if quiet else None))
 
@@ -202,8 +203,8 @@ def load(search: str | Path | None = None, *, storage: str | Path | None = None)
     Raises:
         UserError: if there is no such search, or it has not ended.
     """
-    from palenka_tune.search.outcome import load_result
-    from palenka_tune.search.run_files import find_run
+    from palenka_tune.runs.run_folder import find_run
+    from palenka_tune.search.search_result import load_result
 
     if storage is not None and "://" in str(storage):
         raise UserError(

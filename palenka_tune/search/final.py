@@ -17,19 +17,28 @@ from palenka_tune.config.files import read_json, write_json, write_text
 from palenka_tune.errors import PalenkaError
 from palenka_tune.models.card import model_card
 from palenka_tune.models.export import copy_export, load_model
-from palenka_tune.search import finalists, notes, report, run_folder, teaching, tracked, tuning, verdict
-from palenka_tune.search.config import SearchConfig
-from palenka_tune.search.finish import Place, suite_metrics
-from palenka_tune.search.judging import ScoreJob, score_models
-from palenka_tune.search.ledger import Ledger, anchor_values
-from palenka_tune.search.mlflow_observer import NOTE, PARENT, RUN_NAME
-from palenka_tune.search.options import SearchOptions
-from palenka_tune.search.plan import flat
-from palenka_tune.search.resume import check_teachers_are
-from palenka_tune.search.students import STUDENT
-from palenka_tune.search.tuning import Placement
+from palenka_tune.runs.context import Place
+from palenka_tune.runs.options import SearchOptions
+from palenka_tune.runs.resume import check_teachers_are
+from palenka_tune.runs.study import mark_finished
+from palenka_tune.search import results
+from palenka_tune.search.finalists import train as finalists
+from palenka_tune.search.mlflow import notes
+from palenka_tune.search.mlflow import results as tracked
+from palenka_tune.search.mlflow.results import suite_metrics
+from palenka_tune.search.tune.placement import Placement
+from palenka_tune.search.tune.placement import place as place_trials
+from palenka_tune.spaces.serialise import flat
+from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.storage import mirror
+from palenka_tune.students.jobs import STUDENT
+from palenka_tune.students.scoring import ScoreJob, score_models
+from palenka_tune.students.teachers import obtain_teachers
 from palenka_tune.teachers.spec import Teacher
+from palenka_tune.tracking.tags import NOTE, PARENT, RUN_NAME
+from palenka_tune.trials import verdict
+from palenka_tune.trials.arms import anchor_values
+from palenka_tune.trials.ledger import Ledger
 
 DONE = "finalists"  # attribute of the study: the finalists that it has had
 REPLACED = ("summary.json", "evaluation.json", finalists.TABLE, "best")
@@ -58,12 +67,12 @@ def carry_out(
         return dict(read_json(place.folder / "summary.json"))
     place.tracker.start_run(PARENT, name=place.folder.name)  # goes on with the search's
     with ray_session(options.address) as resources:
-        teachers = teaching.obtain(
+        teachers = obtain_teachers(
             config.experiment, place.prepared, place.storage, use_gpu=resources.gpus > 0, log=place.log
         )
         check_teachers_are(study, teachers)
         cache = finalists.cache_for(config, chosen, teachers, place, resources)
-        placement = tuning.place(config if cache else _online(config), options, resources)
+        placement = place_trials(config if cache else _online(config), options, resources)
         rows = finalists.train(config, chosen, teachers, cache, place, placement)
         scores = _score(rows, place, placement)
     suites = list(dict.fromkeys(name for each in scores.values() for name in each))
@@ -76,7 +85,7 @@ def carry_out(
     place.console.print(verdict.table(summaries, suites))
     said = verdict.verdict(summaries, suites)
     place.console.print(said, markup=False)
-    run_folder.close(study, place.folder, but=REPLACED)
+    mark_finished(study, place.folder, but=REPLACED)
     finalists.write_table(place.folder / finalists.TABLE, rows)
     finalists.clean(place.folder, rows)
     best = _best(summaries, rows)
@@ -93,13 +102,16 @@ def carry_out(
     summary = _write_summary(config, place, summaries, best, settings[best["config"]], said)
     _log_to_mlflow(place, summary, rows, chosen, best, scores)
     note = notes.finished(
-        summary, read_json(place.folder / "evaluation.json"), place.about(teachers, options), finalists=comparison
+        summary,
+        read_json(place.folder / "evaluation.json"),
+        notes.about(place, teachers, options),
+        finalists=comparison,
     )
     place.tracker.set_linked_tags(PARENT, {NOTE: note})
     place.tracker.end_run(PARENT, "FINISHED")
-    run_folder.close(study, place.folder)
+    mark_finished(study, place.folder)
     study.set_user_attr(DONE, _asked(config))
-    report.publish(place, study)
+    results.publish_report(place, study)
     return summary
 
 

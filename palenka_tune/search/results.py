@@ -1,109 +1,233 @@
-"""What a search leaves behind as tables: `trials.parquet`, `summary.json`, and the table that is printed at the end."""
+"""The end of a search: export the best student, score it beside anchors and teachers, write and print the summary."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import optuna
+from rich.console import Console
+from transformers import AutoTokenizer, PreTrainedModel
 
-from palenka_tune.config.files import atomic_path, write_json
-from palenka_tune.errors import PalenkaError
-from palenka_tune.search.ledger import COMPLETE, FAILED, PRUNED, TERMS, best_first
-from palenka_tune.search.space import Space, label
-
-
-def write_trials(path: Path, rows: Sequence[Mapping[str, Any]], space: Space) -> None:
-    """A row per trial: id, state, anchor, every searched setting, values, steps, tokens, seconds, reason."""
-    names = list(dict.fromkeys([*(p.name for p in space.parameters), *(n for row in rows for n in row["values"])]))
-    columns: dict[str, list[Any]] = {key: [row[key] for row in rows] for key in ("trial_id", "state", "anchor")}
-    for name in names:
-        columns[name] = _uniform([label(row["values"].get(name)) for row in rows])
-    for key in ("val_ce", "val_ce_best", *TERMS, "steps", "tokens", "seconds", "reason"):
-        columns[key] = [row[key] for row in rows]
-    with atomic_path(path) as temporary:
-        pq.write_table(pa.table(columns), temporary)
-
-
-def _uniform(values: list[Any]) -> list[Any]:
-    """A column of one type: numbers stay numbers, a mix becomes text."""
-    kinds = {type(value) for value in values if value is not None}
-    if kinds <= {int, float} or len(kinds) <= 1:
-        return [float(value) if kinds == {int, float} and value is not None else value for value in values]
-    return [None if value is None else str(value) for value in values]
-
-
-def best_row(rows: Sequence[Mapping[str, Any]], objective: str = "val/ce") -> Mapping[str, Any]:
-    """The COMPLETE trial with the lowest `objective`; raises `PalenkaError` if there is none."""
-    best = best_first(rows, objective)
-    if not best:
-        reasons = sorted({str(row["reason"]) for row in rows if row["reason"]}) or ["no trial was run"]
-        raise PalenkaError(f"no trial was trained to the end ({reasons[0]}); see trials.parquet for each reason")
-    return best[0]
+from palenka_tune.cluster.session import resolve_device
+from palenka_tune.config.files import read_json
+from palenka_tune.distill.loop import DamagedError, load_checkpoint
+from palenka_tune.models.card import model_card
+from palenka_tune.models.export import export_student, load_model
+from palenka_tune.report.load import run_data
+from palenka_tune.report.write import PLOTS, REPORT, write_report
+from palenka_tune.runs import checkpoints
+from palenka_tune.runs.context import Place
+from palenka_tune.runs.summary import write_summary
+from palenka_tune.search.mlflow import notes
+from palenka_tune.search.mlflow import results as tracked
+from palenka_tune.search.mlflow.results import suite_metrics
+from palenka_tune.search.mlflow.teachers import run_key
+from palenka_tune.search.tune.run import Job
+from palenka_tune.status.reader import StatusReader
+from palenka_tune.storage import mirror
+from palenka_tune.students.bench import Bench
+from palenka_tune.students.scores import Score, comparison, score_all, table, write_evaluation
+from palenka_tune.teachers.spec import Teacher
+from palenka_tune.tracking.tags import NOTE, PARENT, RUN_NAME
+from palenka_tune.trials.arms import ANCHORS
+from palenka_tune.trials.ledger import Ledger
+from palenka_tune.trials.names import settings_name
+from palenka_tune.trials.rows import anchor_row, best_row
+from palenka_tune.words import describe_values
 
 
-def anchor_row(rows: Sequence[Mapping[str, Any]], anchor: str) -> Mapping[str, Any] | None:
-    """The row of an anchor, if it was trained to the end."""
-    found = [row for row in rows if row["anchor"] == anchor and row["state"] == COMPLETE]
-    return found[0] if found else None
-
-
-def write_summary(
-    path: Path,
-    rows: Sequence[Mapping[str, Any]],
-    *,
-    objective: str = "val/ce",
-    total_steps: int,
-    wall_seconds: float,
-    mlflow: Mapping[str, Any],
-    extra: Mapping[str, Any],
+def report(
+    job: Job, bench: Bench, ledger: Ledger, teachers: Sequence[Teacher], place: Place, about: notes.About, *, more: bool
 ) -> dict[str, Any]:
-    """Write and return `summary.json`; `best` is None as long as no trial was trained to the end."""
-    best = next(iter(best_first(rows, objective)), None)
-    run = sum(row["steps"] for row in rows)
-    full = total_steps * len(rows)
-    summary = {
-        "objective": {"metric": objective, "mode": "min", "unit": "nats per token"},
-        "best": best
-        and {
-            "trial_id": best["trial_id"],
-            "anchor": best["anchor"],
-            "params": best["values"],
-            "val_ce": best["val_ce"],
-        },
-        "baselines": {
-            name: {"val_ce": row["val_ce"] if row else None}
-            for name in ("no_distillation", "vanilla_kd")
-            for row in [anchor_row(rows, name)]
-        },
-        "counts": {state.lower(): sum(row["state"] == state for row in rows) for state in (COMPLETE, PRUNED, FAILED)},
-        "budget": {
-            "trial_steps_run": run,
-            "trial_steps_full_grid": full,
-            "saved_fraction": round(1 - run / full, 4) if full else 0.0,
-        },
-        "wall_seconds": round(wall_seconds, 1),
-        "mlflow": dict(mlflow),
-        **extra,
-    }
-    write_json(path, summary)
+    """Write `best/`, `summary.json` and `evaluation.json`, log them, print the table; returns the summary.
+
+    The student and the summary come first: whatever fails in scoring, the search's result is there. `more`: finalists
+    are trained next.
+    """
+    rows = job.rows(ledger)
+    folder, best, tracker = job.folder, best_row(rows, ledger.objective), place.tracker
+    _export(job, bench, best, teachers, place, None)
+    write(job, ledger, place, state="scoring")
+    scores = _score(job, bench, best, rows, teachers, place)
+    write_evaluation(folder / "evaluation.json", scores)
+    _export(job, bench, best, teachers, place, scores[0])
+    tracker.flush(60.0)  # the run's id goes into the summary
+    summary = write(job, ledger, place, state="finished")
+    runs = _runs(best, rows, teachers)
+    _log_to_mlflow(place, summary, best, list(zip(scores, runs, strict=True)))
+    tracker.set_linked_tags(
+        PARENT, {NOTE: notes.finished(summary, read_json(folder / "evaluation.json"), about, more=more)}
+    )
+    tracker.end_run(PARENT, "FINISHED")
+    _print(summary, best, scores, place.console)
     return summary
 
 
-def describe_values(values: Mapping[str, Any]) -> str:
-    """Settings on one line, such as `alpha=1.2 beta=3.1 temperature=2 rank=64`."""
-    parts = []
-    for name, value in values.items():
-        shown = (
-            f"{value:.3g}" if isinstance(value, float) else "full" if name.endswith("rank") and value is None else value
+def clean(job: Job) -> None:
+    """Delete what only a search that goes on needs."""
+    for scratch in (job.checkpoints, job.folder / "tune"):
+        mirror.forget_folder(scratch)
+
+
+def write(job: Job, ledger: Ledger, place: Place, *, state: str) -> dict[str, Any]:
+    """Write and return `summary.json` as far as the search has come."""
+    tracker = place.tracker
+    return write_summary(
+        job.folder / "summary.json",
+        job.rows(ledger),
+        objective=ledger.objective,
+        total_steps=job.total_steps,
+        wall_seconds=ledger.seconds,
+        mlflow={"experiment_id": tracker.experiment_id, "parent_run_id": tracker.run_id(PARENT)},
+        extra={
+            "state": state,
+            "seed": job.config.experiment.seed,
+            "data": place.prepared.describe(),
+            "measured_on": tracked.measured_on(place.prepared, job.config.experiment.student),
+        },
+    )
+
+
+def _score(
+    job: Job,
+    bench: Bench,
+    best: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    teachers: Sequence[Teacher],
+    place: Place,
+) -> list[Score]:
+    """The best student first, then anchors and teachers; on a GPU if the driver has one."""
+    device = resolve_device()
+
+    def student(row: Mapping[str, Any]) -> Callable[[], PreTrainedModel]:
+        return lambda: load_student(job, bench, row, place.log).to(device)
+
+    def teacher_model(teacher: Teacher) -> Callable[[], PreTrainedModel]:
+        return lambda: load_model(teacher.folder, device=device)[0]
+
+    role = f"anchor {best['anchor']}" if best["anchor"] else "student"
+    models = [("best student", role, student(best))]
+    models += [(str(row["anchor"]), "anchor", student(row)) for row in _anchors(best, rows)]
+    models += [(teacher.name, "teacher", teacher_model(teacher)) for teacher in teachers]
+    tokenizer = AutoTokenizer.from_pretrained(place.prepared.tokenizer_dir)
+    suites = [choice.read() for choice in place.suites]
+    return score_all(models, tokenizer, store=bench.store, dev=bench.dev, suites=suites, log=place.log)
+
+
+def _anchors(best: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The rows of the anchors with which the best student is compared."""
+    found = [anchor_row(rows, anchor) for anchor in ANCHORS]
+    return [row for row in found if row is not None and row is not best]
+
+
+def _runs(
+    best: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], teachers: Sequence[Teacher]
+) -> list[tuple[str, int]]:
+    """Run and trained tokens of each model that is scored, in the order of the scores."""
+    students = [(str(row["trial_id"]), int(row["tokens"])) for row in (best, *_anchors(best, rows))]
+    return students + [(run_key(teacher.folder.name), teacher.tokens) for teacher in teachers]
+
+
+def _print(summary: Mapping[str, Any], best: Mapping[str, Any], scores: Sequence[Score], console: Console) -> None:
+    console.print(table(scores))
+    baselines = {name: entry["val_ce"] for name, entry in summary["baselines"].items()}
+    console.print(comparison(best["val_ce"], baselines), markup=False)
+    console.print(f"settings: {best['anchor'] or describe_values(best['values'])}", markup=False)
+    counts, budget = summary["counts"], summary["budget"]
+    console.print(
+        f"{counts['complete']} complete, {counts['pruned']} pruned, {counts['failed']} failed; "
+        f"{100 * budget['saved_fraction']:.0f} % of the steps saved; {summary['wall_seconds']:.0f} s",
+        markup=False,
+    )
+
+
+def load_student(job: Job, bench: Bench, row: Mapping[str, Any], log: Callable[[str], None]) -> PreTrainedModel:
+    """The student of a finished trial, from its last checkpoint, on the CPU; trained again if that is damaged."""
+    seed, trial_id = job.config.experiment.seed, str(row["trial_id"])
+    path = checkpoints.checkpoint_path(job.checkpoints, trial_id)
+    mirror.fetch(path)  # another node may have trained it
+    try:
+        state = load_checkpoint(path)
+    except (DamagedError, FileNotFoundError) as error:
+        log(f"{error}; {trial_id} is trained again for its weights")
+        loop = bench.loop(*job.config.settings_of(row["values"]), seed=seed)
+        loop.run_until(loop.total_steps)
+        return loop.model.cpu()
+    model = bench.build_student(seed, device="cpu")
+    model.load_state_dict(state["loop"]["model"])
+    return model
+
+
+def _export(
+    job: Job,
+    bench: Bench,
+    best: Mapping[str, Any],
+    teachers: Sequence[Teacher],
+    place: Place,
+    score: Score | None,
+) -> None:
+    model, prepared = load_student(job, bench, best, place.log), place.prepared
+    distilled = best["anchor"] != "no_distillation"
+    pairs = {name: (each.accuracy, each.stderr) for name, each in score.suites.items()} if score else None
+    card = model_card(
+        title=f"{job.folder.name}: best student",
+        model=model,
+        data=prepared.describe(),
+        settings={"trial": best["trial_id"], **best["values"]},
+        val_ce=best["val_ce"],
+        teachers=[teacher.name for teacher in teachers] if distilled else [],
+        minimal_pairs=pairs,
+    )
+    export_student(model, prepared.tokenizer_dir, job.folder / "best", card=card)
+
+
+def _log_to_mlflow(
+    place: Place,
+    summary: Mapping[str, Any],
+    best: Mapping[str, Any],
+    scores: Sequence[tuple[Score, tuple[str, int]]],
+) -> None:
+    """The results: scores at the runs of the models that have them, tables and the best student at the search's."""
+    tracker, folder, trial = place.tracker, place.folder, str(best["trial_id"])
+    for score, (key, tokens) in scores:
+        # val/ce is there already, but for a teacher that was given as a folder
+        tracker.log_metrics(key, {"val/ce": score.val_ce, **_accuracies(score)}, step=tokens)
+    apart = {
+        f"best/minus_{name}": best["val_ce"] - entry["val_ce"]
+        for name, entry in summary["baselines"].items()
+        if entry["val_ce"] is not None
+    }
+    tracker.log_metrics(PARENT, apart, step=int(best["tokens"]))
+    tracker.set_tags(PARENT, {"palenka.best_trial": trial})
+    name = f"best: {settings_name(best['anchor'], best['values'])}"
+    tracker.set_tags(trial, {"palenka.best": "true", RUN_NAME: name})
+    for file in ("trials.parquet", "summary.json", "evaluation.json"):
+        tracker.log_artifact(PARENT, folder / file)
+    tracker.log_model(
+        PARENT,
+        folder / "best",
+        tracked.BEST_STUDENT,
+        settings={"trial": trial, **best["values"]},
+        metrics={"val/ce": best["val_ce"], **_accuracies(scores[0][0])},
+        step=int(best["tokens"]),
+        measured_on=tracked.dev_dataset(place.prepared),
+    )
+
+
+def _accuracies(score: Score) -> dict[str, float]:
+    return suite_metrics({suite: results.accuracy for suite, results in score.suites.items()})
+
+
+def publish_report(place: Place, study: optuna.Study) -> None:
+    """Write the report of the search in `place.folder` and log it; whatever goes wrong, the search's results stand."""
+    try:
+        run = run_data(StatusReader(place.folder, place.storage, study=study))
+        write_report(place.folder / REPORT, [run])
+        place.tracker.log_artifact(PARENT, place.folder / REPORT)
+        place.tracker.log_artifact(PARENT, place.folder / PLOTS)
+    except Exception as error:  # of whatever kind: all that it would show is on disk
+        place.log(
+            f"the report could not be written ({type(error).__name__}: {error}); the results are there, try again "
+            f"with: python -m palenka_tune.report {place.folder}"
         )
-        parts.append(f"{name.removeprefix('projection.')}={shown}")
-    return " ".join(parts)
-
-
-def perplexity(ce: float) -> float:
-    """exp(cross-entropy), capped where it overflows a float."""
-    return math.exp(min(ce, 700.0))

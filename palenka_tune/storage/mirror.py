@@ -22,6 +22,7 @@ from urllib.parse import quote, unquote
 
 from palenka_tune.storage.remote import Remote
 
+DEFAULT_STORAGE = "./palenka_runs"
 T = TypeVar("T")
 SCRATCH = "PALENKA_SCRATCH"
 TRANSFERS = 8  # files in flight at a time

@@ -13,7 +13,7 @@ from benchmarks import cache_fidelity
 from benchmarks.cache_fidelity import KEPT, TopKTargets, ways
 from palenka_tune.cluster.session import Resources
 from palenka_tune.config.recipe import Recipe
-from palenka_tune.search.experiment import Experiment, experiment_from, resolve_tree
+from palenka_tune.spaces.experiment import Experiment, experiment_from, resolve_tree
 from tests.support.small_cache import Place, in_this_process
 from tests.support.small_place import VOCABULARY, WINDOW
 

@@ -16,7 +16,7 @@ from palenka_tune.distill.objective import DistillationObjective
 from palenka_tune.distill.signals import SignalRequest, WindowBatch
 from palenka_tune.distill.targets import LogitRequest
 from palenka_tune.errors import PalenkaError
-from palenka_tune.search.experiment import shape_of
+from palenka_tune.spaces.experiment import shape_of
 
 CPU = torch.device("cpu")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from palenka_tune.search.journal import SealedJournal
+from palenka_tune.runs.journal import SealedJournal
 from tests.support.web import free_port, serving
 
 pytestmark = [

@@ -11,8 +11,8 @@ import pytest
 
 from palenka_tune.cache.job import BATCH_WINDOWS, SHARD_BYTES, CacheJob, Windows, base_of, folder_of, rows_per_shard
 from palenka_tune.cache.plan import Distribution, Plan
-from palenka_tune.search.experiment import StudentSettings
-from palenka_tune.search.student import select_windows
+from palenka_tune.spaces.experiment import StudentSettings
+from palenka_tune.students.bench import select_windows
 from palenka_tune.teachers.spec import open_teacher
 from tests.support.small_cache import Place, loss, sharpen
 

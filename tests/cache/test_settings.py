@@ -9,7 +9,7 @@ import pytest
 
 from palenka_tune.cache.settings import CacheSettings
 from palenka_tune.errors import UserError
-from palenka_tune.search.config import resolve
+from palenka_tune.spaces.resolve import resolve
 
 BAD = [
     ("form", "smpled", "cache.form is 'smpled'; it must be one of auto, final_hidden, sampled, dense, online (did you"),

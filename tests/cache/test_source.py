@@ -16,8 +16,8 @@ from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.distill.signals import SignalRequest, WindowBatch
 from palenka_tune.distill.targets import LogitRequest, SampledTargets
 from palenka_tune.errors import PalenkaError, UserError
-from palenka_tune.search.experiment import StudentSettings
-from palenka_tune.search.student import Bench, select_windows
+from palenka_tune.spaces.experiment import StudentSettings
+from palenka_tune.students.bench import Bench, select_windows
 from tests.support.small_cache import RECIPE, STUDENT, Place, loss
 
 # (form, type of hidden states, rank kept) -> largest relative error of the KL, of the hidden term
@@ -53,7 +53,7 @@ def batches(bench, count: int = 3) -> list[WindowBatch]:
 
 def objective(bench, settings: DistillSettings, source=None) -> DistillationObjective:
     from palenka_tune.models.presets import get_preset
-    from palenka_tune.search.experiment import shape_of
+    from palenka_tune.spaces.experiment import shape_of
 
     shape = shape_of(get_preset(bench.spec.student.preset))
     return DistillationObjective(settings, shape, source or bench.source, total_steps=10, pad_id=0, seed=4)

@@ -10,7 +10,7 @@ import pytest
 from palenka_tune.commands import COMMANDS, completion, options
 from palenka_tune.models.presets import PRESETS
 from palenka_tune.models.scales import SCALES
-from palenka_tune.search.config import shipped_spaces
+from palenka_tune.spaces.resolve import shipped_spaces
 from tests.commands.test_bad_input import refused
 
 ASK = """

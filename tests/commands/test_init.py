@@ -8,8 +8,8 @@ import shlex
 import pytest
 
 from palenka_tune.commands import init, options, search
-from palenka_tune.search.config import resolve
-from palenka_tune.search.schema import space_schema
+from palenka_tune.spaces.resolve import resolve
+from palenka_tune.spaces.schema import space_schema
 from tests.commands.test_bad_input import corpus, refused
 
 

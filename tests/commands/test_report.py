@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from palenka_tune.commands import options, report
-from palenka_tune.search.run_folder import locked
+from palenka_tune.runs.run_folder import locked
 from palenka_tune.storage.mirror import working_folder
-from tests.search.test_ledger import open_ledger, run_all
 from tests.support.s3 import another_node
+from tests.trials.test_ledger import open_ledger, run_all
 
 
 @pytest.fixture

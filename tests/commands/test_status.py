@@ -11,11 +11,11 @@ import pytest
 from rich.console import Console
 
 from palenka_tune.commands import options, status
-from palenka_tune.search.run_folder import locked
+from palenka_tune.runs.run_folder import locked
 from palenka_tune.storage.mirror import working_folder
 from tests.faults.searches import REPOSITORY, Place, kill, wait_for
-from tests.search.test_ledger import open_ledger, run_all
 from tests.support.s3 import another_node
+from tests.trials.test_ledger import open_ledger, run_all
 
 
 @pytest.fixture

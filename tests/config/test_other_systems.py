@@ -16,10 +16,10 @@ from palenka_tune.config.files import is_path, read_json, write_json, write_text
 from palenka_tune.config.sealed import Slate, read_sealed, write_sealed
 from palenka_tune.config.shell import command_line
 from palenka_tune.errors import UserError
-from palenka_tune.search import run_files
-from palenka_tune.search.config import resolve
-from palenka_tune.search.experiment import TeacherSettings
-from palenka_tune.search.journal import SealedJournal
+from palenka_tune.runs.journal import SealedJournal
+from palenka_tune.spaces.experiment import TeacherSettings
+from palenka_tune.spaces.resolve import resolve
+from palenka_tune.status import files as run_files
 from palenka_tune.storage import lease
 from palenka_tune.tracking.hf_model import _link
 from palenka_tune.tracking.store import ui_command

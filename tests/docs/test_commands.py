@@ -17,10 +17,10 @@ import pytest
 from palenka_tune.cluster.session import ray_session
 from palenka_tune.cluster.stop import Interrupted
 from palenka_tune.commands import options
-from palenka_tune.commands.distill import DistillResult
 from palenka_tune.config.build import parse_assignment
 from palenka_tune.evaluation.vocabulary import split_words
-from palenka_tune.search.config import DEFAULT_SPACE
+from palenka_tune.spaces.resolve import DEFAULT_SPACE
+from palenka_tune.students.distill import DistillResult
 from tests.docs.blocks import ROOT, Command, all_commands, all_snippets, commands_in
 from tests.docs.rules import MEASURED, NEEDS, NOT_RUN, REPLACED, Rule, rule_for, smaller, within
 from tests.support.small_place import WORDS, make_place
@@ -103,7 +103,7 @@ def test_the_arguments_are_right(rule: Rule, monkeypatch: pytest.MonkeyPatch) ->
     assert vars(module.parser().parse_args(rule.arguments))
     if rule.name == "search":
         reached = []
-        monkeypatch.setattr("palenka_tune.search.main.main", lambda *args: reached.append(args))
+        monkeypatch.setattr("palenka_tune.search.launch.main", lambda *args: reached.append(args))
         here = [
             str(ROOT / "search_spaces" / "dskd.yaml") if word.endswith(".yaml") else word for word in rule.arguments
         ]
@@ -149,7 +149,7 @@ class World:
             def stop(*args: object) -> None:
                 raise Interrupted(15)
 
-            patch.setattr("palenka_tune.search.main.carry_out", stop)
+            patch.setattr("palenka_tune.search.launch.carry_out", stop)
             with contextlib.redirect_stdout(io.StringIO()):
                 assert options.run(module.cli, smaller(command).argv[3:]) == 143
 
@@ -217,12 +217,12 @@ class TestRun:
         from palenka_tune import search
 
         first = search.load(world.first())
-        monkeypatch.setattr("palenka_tune.search.main.main", lambda *args: first)
+        monkeypatch.setattr("palenka_tune.search.launch.main", lambda *args: first)
         monkeypatch.setattr("palenka_tune.search.api.load", lambda name: first)
         student = world.folder / "student_of_a_snippet"
         if not student.exists():
             shutil.copytree(first.folder / "best", student / "student")
-        monkeypatch.setattr("palenka_tune.commands.distill.main", lambda config: DistillResult(student, {"val_ce": 5}))
+        monkeypatch.setattr("palenka_tune.students.distill.main", lambda config: DistillResult(student, {"val_ce": 5}))
         # `mlflow.set_tracking_uri` holds for the process and its children, which are this test's too
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///palenka_runs/mlflow.db")
         monkeypatch.setattr("mlflow.tracking._tracking_service.utils._tracking_uri", None)

@@ -13,8 +13,9 @@ import pytest
 
 from palenka_tune.commands import COMMANDS
 from palenka_tune.config.build import leaf_paths
-from palenka_tune.search.config import SearchSettings, shipped_spaces
-from palenka_tune.search.experiment import Experiment
+from palenka_tune.spaces.experiment import Experiment
+from palenka_tune.spaces.resolve import shipped_spaces
+from palenka_tune.spaces.settings import SearchSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow

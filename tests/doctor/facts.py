@@ -7,8 +7,8 @@ from typing import Any
 
 from palenka_tune.doctor.facts import Access, Disk, Facts, Gpu, Listener, Node, Probe, Service
 from palenka_tune.doctor.plan import plan_of
-from palenka_tune.search.config import resolve
-from palenka_tune.search.options import SearchOptions
+from palenka_tune.runs.options import SearchOptions
+from palenka_tune.spaces.resolve import resolve
 
 HERE = {"python": "3.11.7", "ray": "2.60.0", "torch": "2.13.0", "palenka_tune": "0.1.0 (code 01234567)"}
 STORAGE = Disk("/nfs/runs", free=10**12, total=2 * 10**12, kind="nfs4")

@@ -10,11 +10,11 @@ from palenka_tune.cache.plan import candidates
 from palenka_tune.data.babytalk.corpus import generate
 from palenka_tune.data.prepare import prepare
 from palenka_tune.doctor.plan import BYTES_PER_WORD, plan_of, tokens_of
-from palenka_tune.search.caching import search_need
-from palenka_tune.search.config import resolve
-from palenka_tune.search.options import SearchOptions
-from palenka_tune.search.student import select_windows
-from palenka_tune.search.tuning import trial_memory
+from palenka_tune.runs.options import SearchOptions
+from palenka_tune.search.tune.placement import trial_memory
+from palenka_tune.spaces.resolve import resolve
+from palenka_tune.students.bench import select_windows
+from palenka_tune.students.teacher_cache import search_need
 
 
 def test_tokens_are_estimated_from_above(tmp_path):

@@ -20,8 +20,8 @@ import yaml
 
 from palenka_tune.commands import options, search
 from palenka_tune.config.build import leaf_paths
-from palenka_tune.search.experiment import Experiment
-from palenka_tune.search.space import KINDS, searchable_paths
+from palenka_tune.spaces.experiment import Experiment
+from palenka_tune.spaces.space import KINDS, searchable_paths
 from tests.faults.command import run as run_command
 
 NAMES = [*searchable_paths(), *leaf_paths(Experiment), "search.samples", "search.rungs", "search.sampler", "parameters"]

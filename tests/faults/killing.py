@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from palenka_tune.distill.loop import load_checkpoint
-from palenka_tune.search.pulse import TrialPulse
+from palenka_tune.runs.heartbeat import TrialPulse
 from tests.faults.command import run as run_command
 from tests.faults.searches import RECORD_STEPS, Place, kill, metrics_twice, outcome, run_again, undisturbed
 

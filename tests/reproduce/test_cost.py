@@ -21,7 +21,7 @@ from palenka_tune.reproduce.cost import (
     training_flops,
 )
 from palenka_tune.reproduce.recipes import get_scale
-from palenka_tune.search.experiment import shape_of
+from palenka_tune.spaces.experiment import shape_of
 
 V, T, B = 320, 32, 2
 TEACHERS = ("GPT2-705M@tiny", "Llama-360M@tiny")

@@ -9,8 +9,9 @@ import pytest
 from palenka_tune.reproduce.grid_search import configure, describe, read_grid, sentences
 from palenka_tune.reproduce.recipes import SCALES
 from palenka_tune.reproduce.settings import ReproduceConfig
-from palenka_tune.search.config import check_space, grid_size
-from palenka_tune.search.method import AS_PUBLISHED, CORRECTED
+from palenka_tune.spaces.poster_method import AS_PUBLISHED, CORRECTED
+from palenka_tune.spaces.resolve import check_space
+from palenka_tune.spaces.settings import grid_size
 
 WEIGHTS = (0.1, 0.3, 0.5)
 

@@ -18,7 +18,7 @@ from palenka_tune.reproduce.recipes import (
     row_recipe,
     teacher_recipe,
 )
-from palenka_tune.search.experiment import TeacherSettings
+from palenka_tune.spaces.experiment import TeacherSettings
 
 NAMES = [
     "GPT2-44M",

@@ -8,7 +8,7 @@ from palenka_tune.errors import UserError
 from palenka_tune.reproduce.recipes import ROWS, SCALES, chosen_rows
 from palenka_tune.reproduce.settings import ReproduceConfig
 from palenka_tune.reproduce.systems import experiment_of, loss_of, plain_trainings
-from palenka_tune.search.method import AS_PUBLISHED, CORRECTED
+from palenka_tune.spaces.poster_method import AS_PUBLISHED, CORRECTED
 
 DISTILLED = [row for row in ROWS.values() if row.kind != "baseline"]
 

@@ -26,8 +26,8 @@ from palenka_tune.config.recipe import Recipe
 from palenka_tune.data.prepare import DataSettings, prepare
 from palenka_tune.data.store import TokenStore
 from palenka_tune.distill.settings import DistillSettings, ProjectionSettings
-from palenka_tune.search.experiment import StudentSettings, shape_of
-from palenka_tune.search.student import Bench, BenchSpec, select_windows
+from palenka_tune.spaces.experiment import StudentSettings, shape_of
+from palenka_tune.students.bench import Bench, BenchSpec, select_windows
 from palenka_tune.teachers.spec import Teacher, open_teacher
 from tests.support.small_place import VOCABULARY, WINDOW, make_place
 

@@ -1,0 +1,72 @@
+"""The report of a search: what its study and its files say, put into plain data and handed to `palenka_tune.report`.
+
+In: a run's folder, finished or not, by way of a `StatusReader`. Out: a `RunData`, and at the end of a search
+`report.html` and `plots/`, also in MLflow. A report that cannot be written is said and loses nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from palenka_tune.report import facts
+from palenka_tune.report.data import RunData, Setting, Trial
+from palenka_tune.runs.study import reading
+from palenka_tune.spaces.space import parse_space
+from palenka_tune.status.reader import StatusReader
+from palenka_tune.status.view import headline
+from palenka_tune.trials.ledger import TOTAL_STEPS
+from palenka_tune.trials.rows import TERMS, own_trials, row_of
+
+
+def run_data(reader: StatusReader) -> RunData:
+    """All that is known of a search; raises `UserError` or `PalenkaError` if its study cannot be found or read."""
+    status, study, folder = reader.look(), reader.study, reader.folder
+    if study is None:
+        return RunData(status.run, headline(status), warnings=tuple(status.warnings), ahead=status.resume)
+    with reading(reader.url):
+        attrs = study.user_attrs
+        trials = own_trials(study.get_trials(deepcopy=False))
+    wanted = attrs.get("search")
+    tree: dict[str, Any] = yaml.safe_load(wanted["yaml"]) if wanted else {}
+    settings = _settings(tree)
+    spreads = facts.target_spreads(folder)
+    layers, cache = facts.cache_of(attrs, reader.storage)
+    summary = reader.files.json("summary.json") or {}
+    return RunData(
+        name=status.run,
+        state=headline(status),
+        objective=tree.get("search", {}).get("objective", "val/ce"),
+        settings=settings,
+        trials=tuple(_trial(row_of(trial), spreads) for trial in trials),
+        total_steps=attrs.get(TOTAL_STEPS),
+        seconds=status.elapsed,
+        asked=tuple(facts.asked(tree)),
+        facts=tuple(facts.facts(status.folder, attrs, tree, summary)),
+        warnings=tuple(status.warnings),
+        ahead=status.resume,
+        models=tuple(facts.models(reader.files.json("evaluation.json") or {})),
+        finalists=facts.finalists(folder, summary),
+        finalists_asked=int(tree.get("search", {}).get("finalists", 0)),
+        layers=tuple(layers),
+        cache=tuple(cache),
+        commands=tuple(facts.commands(status.run, status.folder, status.storage, attrs)),
+        configuration=wanted["yaml"] if wanted else "",
+        comparable=facts.comparable(attrs, tree),
+    )
+
+
+def _settings(tree: Mapping[str, Any]) -> tuple[Setting, ...]:
+    space = parse_space(tree.get("parameters", {}), "search.yaml")
+    return tuple(
+        Setting(each.name, each.kind, each.choices, each.low, each.high, bool(each.when)) for each in space.parameters
+    )
+
+
+def _trial(row: Mapping[str, Any], spreads: Mapping[str, float]) -> Trial:
+    fields = {field.name for field in dataclasses.fields(Trial)} - {"terms"}
+    terms = {**{name: row[name] for name in TERMS}, "target_std": spreads.get(row["trial_id"])}
+    return Trial(terms=terms, **{name: value for name, value in row.items() if name in fields})

@@ -1,0 +1,224 @@
+"""The study of a search: where it is kept, made new, opened to search on, or read without changing a byte."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+
+from palenka_tune.config.files import file_sha256
+from palenka_tune.config.sealed import Slate
+from palenka_tune.errors import PalenkaError, UserError
+from palenka_tune.runs.journal import JournalReader, SealedJournal
+from palenka_tune.runs.run_folder import IDENTITY, JOURNAL, REPRODUCE, SEARCH_YAML
+from palenka_tune.storage import mirror
+from palenka_tune.tracking.store import brief, redact
+
+STUDY_STORAGE = "PALENKA_STUDY_STORAGE"
+OUTPUTS = ("trials.parquet", "summary.json", "evaluation.json", "finalists.parquet", "best")
+
+
+def study_url(given: str | None) -> str | None:
+    """Where the study is kept, from the option or the environment; None: in the run folder. Raises `UserError` for a
+    password on the command line, where every process of the machine can read it."""
+    if given is not None and _holds_a_password(given):
+        raise UserError(
+            f"--study-storage {redact(given)} was given with a password, which other users of this machine can read; "
+            f"put the whole URL into the environment variable {STUDY_STORAGE}, or the password into PGPASSWORD"
+        )
+    url = given or os.environ.get(STUDY_STORAGE) or None
+    if url is not None and url.partition("://")[0].split("+")[0] not in ("postgresql", "mysql", "sqlite"):
+        raise UserError(
+            f"--study-storage is {redact(url)}; give the URL of a database, such as postgresql://user@host/database or "
+            "mysql+pymysql://user@host/database"
+        )
+    return url
+
+
+def _holds_a_password(url: str) -> bool:
+    """Whether there is a password before the host or in the query, whatever its driver calls it."""
+    user, at, _ = url.partition("://")[2].rpartition("@")
+    return bool(at and ":" in user) or "pass" in url.partition("?")[2].lower()
+
+
+def open_study(folder: Path, url: str | None, wait_for_space: Callable[[], None]) -> optuna.Study | None:
+    """The study of a search that was begun in `folder`; None if the process died before there was one. Raises
+    `UserError` if it is not where it should be, `PalenkaError` if it is damaged."""
+    if (folder / REPRODUCE).exists():
+        raise UserError(f"--resume: {folder} holds rows of the poster, not a search; give the --name of a search")
+    if url is None and not (folder / JOURNAL).exists():
+        if (folder / SEARCH_YAML).exists():
+            raise UserError(
+                f"{folder} holds no {JOURNAL}; if the study is in a database give the --study-storage that the search "
+                "was started with, otherwise put the file back"
+            )
+        return None
+    with quietly():
+        try:
+            study = optuna.load_study(study_name=folder.name, storage=_storage(folder, url, wait_for_space))
+        except KeyError:
+            if not (folder / SEARCH_YAML).exists():
+                return None
+            raise UserError(
+                f"--resume: {redact(url or JOURNAL)} holds no search called {folder.name}; give the --study-storage "
+                "that it was started with"
+            ) from None
+    own, kept = (Slate(folder / IDENTITY).read() or {}).get("id"), study.user_attrs.get("id")
+    if url is not None and own != kept:
+        raise UserError(
+            f"--resume: the search {folder.name} in {redact(url)} was not started in {folder}; give the --storage and "
+            "--study-storage that it was started with"
+        )
+    return study
+
+
+def new_study(folder: Path, url: str | None, wait_for_space: Callable[[], None]) -> optuna.Study:
+    """An empty study for the search in `folder`; raises `UserError` if the database has one of that name."""
+    identity = {"id": uuid.uuid4().hex}
+    with quietly():
+        try:
+            storage = _storage(folder, url, wait_for_space)
+            study = optuna.create_study(storage=storage, study_name=folder.name, direction="minimize")
+            Slate(folder / IDENTITY).write(identity)
+            mirror.publish(folder / IDENTITY)
+            study.set_user_attr("id", identity["id"])
+            return study
+        except optuna.exceptions.DuplicatedStudyError:
+            raise UserError(
+                f"--name {folder.name} is in use in the study storage {redact(url or '')}; give another name"
+            ) from None
+
+
+@contextlib.contextmanager
+def storage_errors() -> Iterator[None]:
+    """Turn what a database raises, once it is away in the middle of a search, into a `PalenkaError`."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
+        raise PalenkaError(f"the study storage does not answer ({brief(error)}); go on later with --resume") from error
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Optuna without its log lines and its warnings about experimental parts."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield
+
+
+def _storage(folder: Path, url: str | None, wait_for_space: Callable[[], None]) -> BaseStorage:
+    if url is None:
+        return JournalStorage(SealedJournal(folder / JOURNAL, wait_for_space))
+    try:
+        return RDBStorage(url)
+    except ImportError as error:
+        driver = "mysql" if url.startswith("mysql") else "postgres"
+        raise UserError(
+            f"the study storage {redact(url)} needs a driver that is missing ({error.name or brief(error)}); "
+            f"run: pip install 'palenka-tune[{driver}]'"
+        ) from None
+    except Exception as error:  # whatever a database or its driver raises
+        raise PalenkaError(f"the study storage {redact(url)} cannot be opened: {brief(error)}") from None
+
+
+def mark_finished(study: optuna.Study, folder: Path, *, but: Iterable[str] = ()) -> None:
+    """Mark the search as finished, with the digests of what it leaves behind, `but` what is being replaced."""
+    digests = {
+        path.relative_to(folder).as_posix(): file_sha256(path)
+        for name in OUTPUTS
+        if name not in but
+        for path in sorted([folder / name, *(folder / name).rglob("*")])
+        if path.is_file()
+    }
+    study.set_user_attr("finished", digests)
+
+
+def is_finished(study: optuna.Study, folder: Path) -> bool:
+    """Whether the search has ended; raises `PalenkaError` if a file that it left behind is damaged or missing."""
+    digests: dict[str, str] | None = study.user_attrs.get("finished")
+    for name, digest in (digests or {}).items():
+        if name.split("/")[0] not in OUTPUTS:  # pictures, of which older versions kept digests, can be drawn again
+            continue
+        path = folder / name
+        if not path.is_file() or file_sha256(path) != digest:
+            raise PalenkaError(
+                f"{path} of the finished search {folder.name} is missing or damaged; put back a copy of it, or search "
+                "again under another --name"
+            )
+    return digests is not None
+
+
+def read_study(folder: Path, url: str | None) -> tuple[optuna.Study | None, JournalReader | None]:
+    """The study of the search in `folder`, and the reader of its journal if it is kept in one; no study if the process
+    died, or has not come, before there was one.
+
+    Raises `UserError` if the study is not where it should be, `PalenkaError` if a database does not answer.
+    """
+    if url is None:
+        if not (folder / JOURNAL).exists():
+            if (folder / SEARCH_YAML).exists():
+                raise UserError(
+                    f"{folder} holds no {JOURNAL}: the study of this search is in a database; give the --study-storage "
+                    "that it was started with"
+                )
+            return None, None
+        reader = JournalReader(folder / JOURNAL)
+        with quietly():
+            return _load(folder.name, JournalStorage(reader)), reader
+    with quietly(), reading(url):
+        study = _load(folder.name, _database(url))
+    own = (Slate(folder / IDENTITY).read() or {}).get("id")
+    if study is None or own != study.user_attrs.get("id"):
+        raise UserError(
+            f"{redact(url)} holds no search {folder.name} that was started in {folder}; give the --storage and "
+            "--study-storage that it was started with"
+        )
+    return study, None
+
+
+@contextlib.contextmanager
+def reading(url: str | None) -> Iterator[None]:
+    """Turn whatever a database or its driver raises into a `PalenkaError` without its password."""
+    try:
+        yield
+    except PalenkaError:
+        raise
+    except Exception as error:
+        if url is None:
+            raise
+        # Optuna wraps what a database says in words of its own
+        raise PalenkaError(
+            f"the study storage {redact(url)} cannot be read: {brief(error.__cause__ or error)}"
+        ) from None
+
+
+def _load(name: str, storage: BaseStorage) -> optuna.Study | None:
+    try:
+        return optuna.load_study(study_name=name, storage=storage)
+    except KeyError:
+        return None
+
+
+def _database(url: str) -> RDBStorage:
+    """The storage behind `url`, in a session that refuses to write."""
+    kind = url.partition("://")[0].split("+")[0]
+    arguments: dict[str, Any] = {}
+    if kind == "postgresql":
+        arguments = {"options": "-c default_transaction_read_only=on"}
+    elif kind == "mysql":
+        arguments = {"init_command": "SET SESSION TRANSACTION READ ONLY"}
+    elif kind == "sqlite":
+        scheme, _, path = url.partition(":///")
+        path, _, query = path.partition("?")
+        url = f"{scheme}:///file:{path}?mode=ro&uri=true{'&' if query else ''}{query}"
+    return RDBStorage(url, engine_kwargs={"connect_args": arguments}, skip_table_creation=True)

@@ -1,0 +1,91 @@
+"""What MLflow is told of a search besides its runs: the datasets that it read, and its best student for the registry.
+
+In: the prepared data, or what `summary.json` holds. Out: calls of the tracker, which wait for nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from palenka_tune.data import hub
+from palenka_tune.data.prepare import PreparedData
+from palenka_tune.spaces.experiment import StudentSettings
+from palenka_tune.students.bench import select_windows
+from palenka_tune.tracking.entities import DatasetRecord
+from palenka_tune.tracking.tags import PARENT
+from palenka_tune.tracking.tracker import Tracker
+from palenka_tune.trials.arms import ANCHORS
+from palenka_tune.trials.names import settings_name
+
+BEST_STUDENT = "best_student"
+CONTEXTS = {"train": "training", "dev": "validation"}
+
+
+def datasets(prepared: PreparedData, student: StudentSettings) -> list[DatasetRecord]:
+    """Train and dev of a corpus, each with the number of windows of it that the student sees."""
+    source_type, source = "local", {"uri": str(prepared.corpus)}
+    if hub.is_dataset_id(prepared.source):
+        source_type, source = "hugging_face", {"path": prepared.source}
+    seen = select_windows(prepared.store, student).rows
+    return [
+        DatasetRecord(
+            name=_name(prepared, split),
+            digest=prepared.fingerprint,
+            source_type=source_type,
+            source=source,
+            context=context,
+            profile={
+                "num_rows": len(prepared.store.windows(split)),
+                "num_elements": prepared.store.tokens(split),
+                "words": prepared.store.words(split),
+                "window": prepared.store.window,
+            },
+            tags={"palenka.windows": str(len(seen[split]))},
+        )
+        for split, context in CONTEXTS.items()
+    ]
+
+
+def dev_dataset(prepared: PreparedData) -> tuple[str, str]:
+    """Name and digest of the dataset on which `val/ce` is measured."""
+    return _name(prepared, "dev"), prepared.fingerprint
+
+
+def _name(prepared: PreparedData, split: str) -> str:
+    """What MLflow calls a split; both splits of a corpus have its fingerprint as their digest."""
+    return f"{prepared.name} {split}"
+
+
+def measured_on(prepared: PreparedData, student: StudentSettings) -> str:
+    """On what a `val/ce` was measured; equal for values that may be compared."""
+    windows = len(select_windows(prepared.store, student).rows["dev"])
+    return f"{prepared.name} {prepared.fingerprint}, {windows:,} dev windows"
+
+
+def register(tracker: Tracker, folder: Path, summary: Mapping[str, Any], name: str) -> None:
+    """Have the student in `folder/best` registered as a version of the model `name`; `summary` is the search's."""
+    if "finalists" in summary:
+        best = summary["finalists"]["best"]
+        settings = settings_name(best["config"] if best["config"] in ANCHORS else None, best["values"])
+        chosen, data = f"{best['config']}, trained on all windows with seed {best['seed']}", best["measured_on"]
+    else:
+        best = summary["best"]
+        settings, chosen = settings_name(best["anchor"], best["params"]), best["trial_id"]
+        data = summary["measured_on"]
+    tracker.register_model(
+        PARENT,
+        folder / "best",
+        BEST_STUDENT,
+        registered=name,
+        val_ce=best["val_ce"],
+        measured_on=data,
+        description=f"val/ce {best['val_ce']:.4f} nats per token on {data}: {settings}. Search {folder.name}, "
+        f"{chosen}.",
+    )
+
+
+def suite_metrics(accuracies: Mapping[str, float]) -> dict[str, float]:
+    """Accuracies (0 to 1) by suite as metrics of a run."""
+    return {f"eval/{suite.replace(' ', '_')}": accuracy for suite, accuracy in accuracies.items()}

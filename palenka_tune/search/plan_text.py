@@ -1,0 +1,58 @@
+"""What a search is going to do, in words for a person and in `search.yaml` for a machine."""
+
+from __future__ import annotations
+
+from palenka_tune.models.presets import get_preset
+from palenka_tune.models.scales import parameter_count
+from palenka_tune.spaces.poster_method import units
+from palenka_tune.spaces.settings import SearchConfig, samples
+
+
+def plan(config: SearchConfig) -> str:
+    """What will be run, as a person would want to check it: models, data, space."""
+    experiment = config.experiment
+    vocabulary, window = experiment.data.vocabulary, experiment.data.window
+    lines = [
+        f"search {config.space_name}: {config.description}" if config.description else f"search {config.space_name}"
+    ]
+    lines.append(f"  data      {experiment.data.source}, vocabulary up to {vocabulary:,}, windows of {window} tokens")
+    roles = [("student", experiment.student.preset, experiment.recipe)]
+    roles += [("teacher", teacher.preset, teacher.recipe) for teacher in experiment.teachers if not teacher.is_folder]
+    for role, name, recipe in roles:
+        preset = get_preset(name)
+        count = parameter_count(preset, vocabulary, window)
+        lines.append(
+            f"  {role:<9} {name}: {preset.architecture}; {count:,} parameters; lr {recipe.lr:g}, "
+            f"batch {recipe.batch_size}, {recipe.epochs:g} epochs"
+        )
+    lines += [f"  teacher   {teacher.preset} (given)" for teacher in experiment.teachers if teacher.is_folder]
+    kept = "run on every batch" if experiment.cache.form == "online" else f"run once, cache {experiment.cache.form}"
+    lines.append(f"  teachers  {kept}")
+    search = config.search
+    stopping = (
+        f"ASHA with {search.rungs} rungs, best 1/{search.reduction} go on" if search.rungs else "no early stopping"
+    )
+    lines.append(
+        f"  search    {samples(config)} trials by {search.sampler} besides 2 anchors; {stopping}; "
+        f"seed {experiment.seed}"
+    )
+    if search.finalists:
+        lines.append(
+            f"  then      the best {search.finalists} and the anchors again on all windows, {search.seeds} seeds each "
+            "(--finalists 0: not)"
+        )
+    if search.objective != "val/ce":
+        lines.append(f"  objective {search.objective}, which contains the searched weights, as the poster's did")
+    if not experiment.distill.hidden_gradient:
+        lines.append("  hidden    evaluated without a gradient, as the poster's was: beta cannot change a student")
+    if experiment.distill.kl_reduction == "sequence":
+        lines.append(f"  units     {units(experiment.distill.alpha or 1.0, 'sequence', window)}")
+    for parameter in config.space.parameters:
+        values = (
+            list(parameter.choices)
+            if parameter.kind == "choice"
+            else f"{parameter.kind} [{parameter.low:g}, {parameter.high:g}]"
+        )
+        when = "".join(f", if {name} in {list(allowed)}" for name, allowed in parameter.when.items())
+        lines.append(f"    {parameter.name:<24} {values}{when}")
+    return "\n".join(lines)

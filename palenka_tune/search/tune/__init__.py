@@ -1,0 +1,1 @@
+"""Trials on Ray Tune: scheduler, searcher, trainable, placement and the watchdog. Ray Tune is imported only here."""

@@ -1,0 +1,94 @@
+"""How trials share a cluster: how many at a time, and what each gets of CPU cores and GPUs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from palenka_tune.cluster.session import Resources
+from palenka_tune.errors import PalenkaError
+from palenka_tune.models.memory import training_memory
+from palenka_tune.models.presets import get_preset
+from palenka_tune.spaces.settings import SearchConfig
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How trials share a cluster."""
+
+    concurrent: int
+    cpus_per_trial: int
+    gpus_per_trial: float
+    local: bool = True
+    limit: int | None = field(default=None, compare=False)
+    """Trials at a time that the user allows; `concurrent` is how many of them the cluster holds as it is now."""
+
+    @property
+    def device(self) -> str:
+        return "cuda" if self.gpus_per_trial else "cpu"
+
+    def room(self, resources: Resources) -> int:
+        """Trials at a time on a cluster that may have changed since: at least one, which then waits for a node."""
+        places = 0
+        for cpus, gpus in resources.nodes:
+            trials = cpus // self.cpus_per_trial
+            places += min(trials, _shares(gpus, self.gpus_per_trial)) if self.gpus_per_trial else trials
+        return max(1, min(places, self.limit or places))
+
+    def describe(self) -> str:
+        gpu = f" and {self.gpus_per_trial:g} GPU" if self.gpus_per_trial else ""
+        return f"{self.concurrent} at a time with {self.cpus_per_trial} CPU{gpu} each"
+
+
+def place(config: SearchConfig, options: Any, resources: Resources) -> Placement:
+    """Trials at a time and what each gets on the node that runs it; raises `PalenkaError` if no node can run one."""
+    share = options.gpus_per_trial
+    if share is None:
+        share = gpu_share(config) if resources.gpus else 0.0
+    if share:
+        fits = [(cpus, _shares(gpus, share)) for cpus, gpus in resources.nodes]
+    else:
+        fits = [(cpus, cpus) for cpus, _ in resources.nodes]
+    fits = [(cpus, min(cpus, trials)) for cpus, trials in fits if min(cpus, trials) > 0]
+    if not fits:
+        wanted = f"{share:g} GPU and a CPU core" if share else "a CPU core"
+        raise PalenkaError(
+            f"a trial needs {wanted}, but the cluster's nodes have (CPU cores, GPUs) {list(resources.nodes)}; "
+            "start workers, or change --gpus-per-trial"
+        )
+    most = sum(trials for _, trials in fits)
+    concurrent = min(options.concurrent or most, most)
+    # with fewer trials than places each takes more cores, as many as the smallest node still gives to all its trials
+    spread = -(-concurrent // len(fits))
+    cpus = min(cpus // min(trials, spread) for cpus, trials in fits)
+    return Placement(concurrent, max(1, cpus), share, local=not options.address, limit=options.concurrent)
+
+
+def _shares(gpus: int, share: float) -> int:
+    """Trials on the GPUs of a node. A share lies on one GPU: 4 GPUs hold 12 trials of 0.3, not 13."""
+    return gpus * math.floor(1 / share + 1e-9)
+
+
+def trial_memory(config: SearchConfig) -> int:
+    """Bytes that a trial takes of the memory of what trains it."""
+    experiment = config.experiment
+    return training_memory(
+        get_preset(experiment.student.preset),
+        [get_preset(teacher.preset) for teacher in experiment.teachers if not teacher.is_folder],
+        vocabulary=experiment.data.vocabulary,
+        window=experiment.data.window,
+        micro_batch=experiment.recipe.batch_size // experiment.recipe.accumulate,
+        teachers_online=experiment.cache.form == "online",
+    )
+
+
+def gpu_share(config: SearchConfig) -> float:
+    """The share of a GPU that a trial needs, from the memory of the smallest GPU here with a fifth to spare."""
+    import torch
+
+    memory = 24e9
+    if torch.cuda.is_available():
+        memory = min(torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count()))
+    trials = max(1, min(8, int(0.8 * memory / trial_memory(config))))
+    return math.floor(1e4 / trials) / 1e4  # Ray counts in ten-thousandths, and rounding up would lose a place

@@ -1,0 +1,167 @@
+"""The bridge between Ray Tune and the ledger: Tune asks here for trials and tells here how they went.
+
+Tune's own `OptunaSearch` keeps stopped trials as COMPLETE and leaves NaN trials running for ever; this searcher tells
+the study the truth. Observers (display, MLflow) hear of every start, report and end, and can stop nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from palenka_tune.runs import checkpoints
+from palenka_tune.runs.heartbeat import SearchPulse, TrialPulse
+from palenka_tune.search.tune.callbacks import Observer
+from palenka_tune.search.tune.scheduler import RungScheduler
+from palenka_tune.storage import mirror
+from palenka_tune.trials.ledger import Ledger, Proposal
+from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED
+
+NODES_LOST = 10
+logger = logging.getLogger(__name__)
+
+
+class LedgerSearcher(Searcher):
+    """Proposes what the ledger asks for. `trial_config` turns a proposal into a trial's configuration.
+
+    `stopping` tells that no more trials are to begin. Once more than `abort_after` trials have failed for the same
+    reason before any came to its end, `aborted` holds that reason, and no more trials begin either. A trial that died
+    because Ray is not `is_up` any more has not failed: it was interrupted. `when_room` runs an action once the disk has
+    room for it.
+
+    A trial that ended with an error is proposed again `max_failures` times, and goes on from its checkpoint. Where its
+    `node_is_gone` (a spot machine that was reclaimed), or its process never began, as on a node of which Ray does not
+    know yet that it is gone, the trial is proposed again too, up to `NODES_LOST` times, and that is no failure of its
+    own. `room()` is how many trials may run at a time: on a cluster it changes as nodes come and go.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        scheduler: RungScheduler,
+        trial_config: Callable[[Proposal], dict[str, Any]],
+        folder: Path,
+        observers: Sequence[Observer],
+        *,
+        stopping: Callable[[], bool],
+        is_up: Callable[[], bool] = lambda: True,
+        when_room: Callable[[Callable[[], None]], None] = lambda action: action(),
+        abort_after: int | None = None,
+        max_failures: int = 0,
+        node_is_gone: Callable[[str], bool] | None = None,
+        room: Callable[[], int] | None = None,
+    ) -> None:
+        super().__init__(metric="val/ce", mode="min")
+        self.ledger, self.scheduler, self.trial_config = ledger, scheduler, trial_config
+        self.folder, self.observers = folder, observers
+        self.stopping, self.is_up, self.when_room, self.abort_after = stopping, is_up, when_room, abort_after
+        self.max_failures, self.node_is_gone, self.room = max_failures, node_is_gone, room
+        self.aborted: str | None = None
+        self._ids: dict[str, str] = {}
+        self._failures: Counter[str] = Counter()
+        self._nodes_lost: Counter[str] = Counter()
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        if self.stopping() or self.aborted:
+            return str(Searcher.FINISHED)
+        if self.room is not None and self._ids and len(self._ids) >= self.room():
+            return None
+        proposal = self.ledger.ask()
+        if proposal is None:  # a trial that runs may yet have to be run again: then there is nothing for now only
+            return None if self.ledger.running else str(Searcher.FINISHED)
+        self._ids[trial_id] = proposal.trial_id
+        self.when_room(TrialPulse(self.folder, proposal.trial_id).announce)
+        self._tell("started", proposal)
+        return self.trial_config(proposal)
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        self._record(self._ids[trial_id], result)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        own = self._ids.pop(trial_id)
+        result = result or {}
+        if result.get("interrupted") or (error and not self.is_up()):
+            self.ledger.leave(own)
+            return
+        if "steps" in result:
+            self._record(own, result)
+        if error and not self.stopping() and self._once_more(own):
+            self.ledger.again(own)
+            return
+        state, reason = COMPLETE, None
+        if error or "steps" not in result:
+            state, reason = FAILED, self._error(own)
+        elif result.get("failed"):
+            state, reason = FAILED, str(result["failed"])
+        elif own in self.scheduler.pruned:
+            state, reason = PRUNED, f"ASHA stopped it at step {result['steps']}"
+        self.ledger.finish(own, state, reason)
+        TrialPulse(self.folder, own).forget()
+        checkpoints.prune(self.folder, [*self.ledger.running, *self.ledger.waiting, *self.ledger.keepers()])
+        self._tell("finished", own, state, reason)
+        self.aborted = self.aborted or self._hopeless()
+        if self.aborted:
+            SearchPulse(self.folder).stop()
+
+    def _record(self, trial_id: str, result: dict[str, Any]) -> None:
+        if result.get("restarted"):
+            logger.warning("%s; %s starts over from its first step", result["restarted"], trial_id)
+        if "val/ce" in result:
+            self.ledger.report(trial_id, int(result["steps"]), float(result["val/ce"]))
+        self.ledger.note(
+            trial_id,
+            steps=int(result["steps"]),
+            tokens=int(result["tokens"]),
+            seconds=float(result["seconds"]),
+            measured={name: float(result[name]) for name in ("val/kl", "val/hidden", "val/total") if name in result},
+        )
+        self._tell("reported", trial_id, result)
+
+    def _once_more(self, trial_id: str) -> bool:
+        """Whether a trial that ended with an error gets another try."""
+        state = TrialPulse(self.folder, trial_id).read() or {}
+        began = state.get("pid") or mirror.exists(self.folder / f"{trial_id}.error")
+        if self.node_is_gone is not None and (not began or (state.get("node") and self.node_is_gone(state["node"]))):
+            self._nodes_lost[trial_id] += 1
+            logger.warning("the node of %s is gone; the trial goes on elsewhere from its last checkpoint", trial_id)
+            return self._nodes_lost[trial_id] <= NODES_LOST
+        self._failures[trial_id] += 1
+        return self._failures[trial_id] <= self.max_failures
+
+    def _error(self, trial_id: str) -> str:
+        text = mirror.read(self.folder / f"{trial_id}.error")
+        return "the trial's process died" if text is None else text.decode()
+
+    def _hopeless(self) -> str | None:
+        """The reason for which all fails, if that is how it looks; numbers in it may differ."""
+        rows = self.ledger.rows()
+        # an anchor without teachers says nothing about them
+        if self.abort_after is None or any(row["state"] != FAILED and not row["anchor"] for row in rows):
+            return None
+        rows = [row for row in rows if row["state"] == FAILED]
+        reasons = [str(row["reason"]) for row in rows]
+        counts = Counter(re.sub(r"[\d.]+", "", reason) for reason in reasons)
+        return reasons[-1] if reasons and counts.most_common(1)[0][1] > self.abort_after else None
+
+    def _tell(self, event: str, *details: Any) -> None:
+        for observer in self.observers:
+            try:
+                getattr(observer, event)(*details)
+            except Exception:  # whatever fails in a display or a tracker must not end a search
+                logger.warning("%s.%s failed", type(observer).__name__, event, exc_info=True)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Tune pickles what it is given into its folder; nobody reads that back, and a ledger is not for pickling."""
+        return (str, ("the ledger is in the study",))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: the ledger is on disk."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore: a resumed search opens the ledger."""

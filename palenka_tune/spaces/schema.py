@@ -1,0 +1,329 @@
+"""The JSON Schema of a search space, by which an editor completes, explains and checks the YAML while it is written.
+
+Made of the settings' own dataclasses and of the registries, with what their docstrings say of each setting. It is
+published as `search_spaces/schema.json`:
+
+    python -m palenka_tune.spaces.schema > search_spaces/schema.json
+
+What compares one setting with another (a rank with a model's width, the two ends of a range) only `resolve` can check.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from palenka_tune.cache.settings import CacheSettings
+from palenka_tune.config.recipe import Recipe
+from palenka_tune.data.prepare import MAX_WINDOW, DataSettings
+from palenka_tune.data.tokenizer import MAX_VOCABULARY, MIN_VOCABULARY
+from palenka_tune.distill.layer_maps import NAMED
+from palenka_tune.distill.settings import DistillSettings, ProjectionSettings
+from palenka_tune.models.presets import POSTER, PRESETS
+from palenka_tune.models.scales import SCALES
+from palenka_tune.models.shrunk import SEPARATOR, SHRINKAGES
+from palenka_tune.spaces.experiment import StudentSettings, TeacherSettings
+from palenka_tune.spaces.samplers import SAMPLERS
+from palenka_tune.spaces.settings import SearchSettings
+from palenka_tune.spaces.space import searchable_paths
+
+Node = dict[str, Any]
+SECTIONS: dict[str, type] = {
+    "data": DataSettings,
+    "student": StudentSettings,
+    "recipe": Recipe,
+    "distill": DistillSettings,
+    "cache": CacheSettings,
+    "search": SearchSettings,
+}
+GROUPS = (*SECTIONS.values(), ProjectionSettings, TeacherSettings)
+
+_AT_LEAST_0: Node = {"minimum": 0}
+_ABOVE_0: Node = {"exclusiveMinimum": 0}
+_AT_LEAST_1: Node = {"minimum": 1}
+_SHARE: Node = {"minimum": 0, "exclusiveMaximum": 1}
+SEED: Node = {"minimum": 0, "maximum": 2**32 - 1}
+# what the dataclasses refuse when they are made; tests/search/test_schema.py holds the two against each other
+LIMITS: dict[type, dict[str, Node]] = {
+    DataSettings: {
+        "source": {"pattern": r"\S"},
+        "vocabulary": {"minimum": MIN_VOCABULARY, "maximum": MAX_VOCABULARY},
+        "window": {"minimum": 2, "maximum": MAX_WINDOW},
+    },
+    StudentSettings: {
+        "train_fraction": {"exclusiveMinimum": 0, "maximum": 1},
+        "train_windows": _AT_LEAST_1,
+        "dev_windows": _AT_LEAST_1,
+        "offsets": {"minimum": 1, "maximum": 64},
+    },
+    TeacherSettings: {"seed": SEED},
+    Recipe: {
+        "lr": _AT_LEAST_0,
+        "batch_size": _AT_LEAST_1,
+        "epochs": {"exclusiveMinimum": 0, "maximum": 10**6},
+        "warmup_steps": _AT_LEAST_0,
+        "weight_decay": _AT_LEAST_0,
+        "beta1": _SHARE,
+        "beta2": _SHARE,
+        "grad_clip": _ABOVE_0,
+        "accumulate": _AT_LEAST_1,
+    },
+    DistillSettings: {
+        "alpha": _AT_LEAST_0,
+        "beta": _AT_LEAST_0,
+        "temperature": _ABOVE_0,
+        "ce_weight": _AT_LEAST_0,
+        "teacher_weights": {"items": {"type": "number", "minimum": 0}, "contains": _ABOVE_0},
+    },
+    ProjectionSettings: {"rank": _AT_LEAST_1, "lr_multiplier": _AT_LEAST_0},
+    CacheSettings: {"samples": {"minimum": 1, "maximum": 4096}, "budget_gb": _ABOVE_0},
+    SearchSettings: {
+        "samples": {"minimum": 1, "maximum": 10**6},
+        "sampler": {"enum": list(SAMPLERS)},
+        "rungs": {"minimum": 0, "maximum": 20},
+        "reduction": {"minimum": 2, "maximum": 100},
+        "rung_windows": _AT_LEAST_1,
+        "max_failures": {"minimum": 0, "maximum": 1000},
+        "divergence": {"exclusiveMinimum": 1},
+        "checkpoint_minutes": _ABOVE_0,
+        "stall_minutes": _ABOVE_0,
+        "abort_after": _AT_LEAST_1,
+        "finalists": {"minimum": 0, "maximum": 1000},
+        "seeds": {"minimum": 1, "maximum": 1000},
+    },
+}
+# settings whose default the scale gives
+FROM_SCALE: dict[type, tuple[str, ...]] = {
+    DataSettings: ("vocabulary", "window"),
+    StudentSettings: ("preset", "train_windows", "dev_windows"),
+    Recipe: tuple(Recipe.__dataclass_fields__),
+}
+
+
+def space_schema() -> Node:
+    """The schema, draft 2020-12."""
+    groups = {group.__name__: _group(group) for group in GROUPS}
+    groups["StudentSettings"]["properties"]["preset"].update(_preset())
+    groups["TeacherSettings"]["properties"]["preset"] = _describe(
+        TeacherSettings, "preset", {"anyOf": [_preset(), {"type": "string", "pattern": r"[/\\]|^[.~]"}]}
+    )
+    groups["TeacherSettings"]["required"] = ["preset"]
+    groups["ProjectionSettings"]["properties"]["layer_map"] |= {"anyOf": _layer_maps()}
+    names = {path: f"parameter {path}" for path in searchable_paths()}
+    definitions = {**groups, "conditions": _conditions(groups)}
+    definitions |= {names[path]: _parameter(path, groups) for path in names}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A search space of palenka_tune",
+        "description": "What is trained, what is fixed and what is searched. A key that is not given is the scale's.",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "description": {"description": "One line on what the space is for.", "type": ["string", "null"]},
+            "scale": {
+                "description": "The size of the experiment, which gives the defaults of all that follows.",
+                "enum": [*SCALES, None],
+                "default": "tiny",
+            },
+            "seed": {"description": "Seed of everything random.", "type": "integer", **SEED, "default": 0},
+            "data": _optional("DataSettings"),
+            "student": _optional("StudentSettings"),
+            "recipe": _optional("Recipe"),
+            "teachers": {
+                "description": "The teachers, each by a preset's name, a model folder, or with a recipe of its own.",
+                "type": "array",
+                "minItems": 1,
+                "items": {
+                    "anyOf": [
+                        {"$ref": "#/$defs/TeacherSettings/properties/preset"},
+                        {"$ref": "#/$defs/TeacherSettings"},
+                    ]
+                },
+            },
+            # a search also trains a student that has nothing else to learn from
+            "distill": _optional("DistillSettings") | {"properties": {"ce_weight": _ABOVE_0}},
+            "cache": _optional("CacheSettings"),
+            "search": _optional("SearchSettings"),
+            "parameters": {
+                "description": "What is searched: each setting by its name, with a kind and its values or its range.",
+                "type": ["object", "null"],
+                "additionalProperties": False,
+                "properties": {name: {"$ref": f"#/$defs/{names[path]}"} for name, path in parameter_names().items()},
+                "allOf": [
+                    {"not": {"type": "object", "required": [name, path]}}
+                    for name, path in parameter_names().items()
+                    if name != path
+                ],
+            },
+        },
+        "allOf": [_grid_needs_choices(), _poster_objective()],
+        "$defs": definitions,
+    }
+
+
+def _group(cls: type) -> Node:
+    """The properties of a dataclass, with what its docstring says of each and without what only the scale knows."""
+    adapted = TypeAdapter(cls).json_schema()
+    properties = {}
+    for name, node in adapted["properties"].items():
+        node = {key: value for key, value in node.items() if key != "title"}
+        if name in FROM_SCALE.get(cls, ()):
+            node.pop("default", None)
+        if "$ref" in node:  # what a group of settings leaves out has its default
+            node = {"anyOf": [node, {"type": "null"}]}
+        _limit(node, LIMITS.get(cls, {}).get(name, {}))
+        properties[name] = _describe(cls, name, node)
+    return {
+        "description": _text(cls.__doc__ or ""),
+        "type": "object",
+        "additionalProperties": False,
+        "properties": properties,
+    }
+
+
+def _limit(node: Node, limits: Node) -> None:
+    """Put limits where the numbers are: in the one branch that is not null."""
+    branches = [branch for branch in node.get("anyOf", [node]) if branch.get("type") != "null"]
+    if limits:
+        branches[0].update(limits)
+
+
+def _describe(cls: type, name: str, node: Node) -> Node:
+    """The node with the sentences of the docstring that name the setting."""
+    sentences = re.split(r"(?<=\.)\s+(?=[A-Z`])", _text(cls.__doc__ or ""))
+    said = " ".join(sentence for sentence in sentences if f"`{name}`" in sentence)
+    return {"description": said, **node} if said else node
+
+
+def _text(docstring: str) -> str:
+    return " ".join(docstring.split()).replace("None", "null")
+
+
+def _optional(group: str) -> Node:
+    return {"anyOf": [{"$ref": f"#/$defs/{group}"}, {"type": "null"}]}
+
+
+def _preset() -> Node:
+    """Every architecture by name; the poster's also made smaller."""
+    smaller = [f"{name}{SEPARATOR}{scale}" for name in POSTER for scale in SHRINKAGES]
+    return {"type": "string", "enum": [*PRESETS, *smaller]}
+
+
+def _layer_maps() -> list[Node]:
+    explicit = {
+        "type": "object",
+        "minProperties": 1,
+        "propertyNames": {"pattern": "^[0-9]+$"},
+        "additionalProperties": {"type": "integer", "minimum": 0},
+    }
+    return [
+        {"enum": list(NAMED)},
+        {"type": "string", "pattern": "^every:0*[1-9][0-9]*$"},
+        explicit,
+        {"type": "array", "minItems": 1, "items": explicit},
+    ]
+
+
+def parameter_names() -> dict[str, str]:
+    """Every name by which a space may call a setting, with its path: the path, or the end of it where that tells."""
+    paths = searchable_paths()
+    names = {path: path for path in paths}
+    for path in paths:
+        last = path.rpartition(".")[2]
+        if last not in names and sum(other.endswith(f".{last}") for other in paths) == 1:
+            names[last] = path
+    return names
+
+
+def _setting(path: str, groups: dict[str, Node]) -> tuple[str, Node]:
+    """Where the schema of a searchable setting stands, and what it is."""
+    prefix, _, name = path.rpartition(".")
+    group = {"": "DistillSettings", "projection": "ProjectionSettings", "recipe": "Recipe"}[prefix]
+    return f"#/$defs/{group}/properties/{name}", groups[group]["properties"][name]
+
+
+def _parameter(path: str, groups: dict[str, Node]) -> Node:
+    """How one setting may be searched: over choices, and where it is a number over a range."""
+    reference, setting = _setting(path, groups)
+    kinds: dict[str, Node] = {
+        "choice": {
+            "description": "The values to choose from.",
+            "type": "array",
+            "minItems": 1,
+            "uniqueItems": True,
+            "items": {"$ref": reference},
+        }
+    }
+    for branch in setting.get("anyOf", [setting]):
+        limits = {key: branch[key] for key in branch if key.endswith(("imum", "Maximum", "Minimum"))}
+        if branch.get("type") == "number":
+            kinds["uniform"] = _range("number", {"minimum": -1e300, "maximum": 1e300, **limits}, "Evenly")
+            kinds["log_uniform"] = _range(
+                "number", {"maximum": 1e300, **limits, **_ABOVE_0}, "By its logarithm, evenly"
+            )
+        if branch.get("type") in ("number", "integer"):
+            kinds["int"] = _range("integer", limits, "Whole numbers")
+    return {
+        "description": setting.get("description", ""),
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {**kinds, "when": {"$ref": "#/$defs/conditions"}},
+        "oneOf": [{"required": [kind]} for kind in kinds],
+    }
+
+
+def _range(kind: str, limits: Node, how: str) -> Node:
+    return {
+        "description": f"{how} from low to high, [low, high].",
+        "type": "array",
+        "minItems": 2,
+        "maxItems": 2,
+        "items": {"type": kind, **limits},
+    }
+
+
+def _conditions(groups: dict[str, Node]) -> Node:
+    values = {}
+    for name, path in parameter_names().items():
+        value = {"$ref": _setting(path, groups)[0]}
+        values[name] = {"anyOf": [value, {"type": "array", "items": value}]}
+    return {
+        "description": "Other searched settings, each with the value or the values at which this one is searched too.",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": values,
+    }
+
+
+def _grid_needs_choices() -> Node:
+    plain = {"required": ["choice"], "properties": {"when": {"maxProperties": 0}}}
+    return {
+        "if": {
+            "required": ["search"],
+            "properties": {"search": {"required": ["sampler"], "properties": {"sampler": {"const": "grid"}}}},
+        },
+        "then": {"properties": {"parameters": {"additionalProperties": plain}}},
+    }
+
+
+def _poster_objective() -> Node:
+    """`val/total` is what searched weights rescale: no sampler and no early stopping can go by it."""
+    grid = {"required": ["sampler", "rungs"], "properties": {"sampler": {"const": "grid"}, "rungs": {"const": 0}}}
+    total = {"required": ["objective"], "properties": {"objective": {"const": "val/total"}}}
+    return {
+        "if": {"required": ["search"], "properties": {"search": total}},
+        "then": {"properties": {"search": grid}},
+    }
+
+
+def as_text() -> str:
+    """The schema as its file holds it."""
+    return json.dumps(space_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(as_text())

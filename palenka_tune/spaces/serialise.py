@@ -1,0 +1,45 @@
+"""A resolved configuration as plain data, as `search.yaml` and as flat parameters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from palenka_tune.config import provenance
+from palenka_tune.spaces.settings import SearchConfig
+
+
+def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as {dotted path: value}, lists of plain values as they are."""
+    items: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            items |= flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list) and any(isinstance(entry, dict) for entry in value):
+            items |= flat({str(number): entry for number, entry in enumerate(value)}, f"{prefix}{key}.")
+        else:
+            items[prefix + key] = value
+    return items
+
+
+def search_yaml(config: SearchConfig, data_fingerprint: str) -> str:
+    """The resolved configuration, from which the same search can be started, with its provenance as comments."""
+    facts = {**provenance.versions(), "git commit": provenance.git_commit(), "data fingerprint": data_fingerprint}
+    comments = "".join(f"# {name}: {value}\n" for name, value in facts.items() if value)
+    return comments + yaml.safe_dump(tree(config), sort_keys=False, allow_unicode=True)
+
+
+def tree(config: SearchConfig) -> dict[str, Any]:
+    """The configuration as plain data, with folders as they are found from anywhere."""
+    found = config.tree()
+    found["data"]["source"] = _absolute(found["data"]["source"])
+    for teacher in found["teachers"]:
+        teacher["preset"] = _absolute(teacher["preset"])
+    return found
+
+
+def _absolute(name: str) -> str:
+    path = Path(name).expanduser()
+    return str(path.absolute()) if path.is_dir() else name

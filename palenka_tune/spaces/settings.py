@@ -1,0 +1,126 @@
+"""What a search is: its settings, and the whole configuration that `resolve` makes of a YAML file and options."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, get_args
+
+from palenka_tune.config.recipe import Recipe
+from palenka_tune.distill.settings import DistillSettings
+from palenka_tune.errors import UserError
+from palenka_tune.spaces.experiment import Experiment
+from palenka_tune.spaces.samplers import check_sampler
+from palenka_tune.spaces.space import Space, apply
+
+Objective = Literal["val/ce", "val/total"]
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How a space is searched.
+
+    `samples` trials are proposed by `sampler` besides the two anchors. ASHA compares trials at `rungs` points before
+    the end, each `reduction` times later than the one before, and keeps the best 1/`reduction`; 0 rungs stop nobody. At
+    a rung `val/ce` is measured on the same `rung_windows` dev windows for all (null: all), at the end on all of them. A
+    trial whose `val/ce` exceeds `divergence` times that of a uniform guess is failed.
+
+    A trial keeps a checkpoint at rungs and every `checkpoint_minutes` between them: what a killed machine costs at
+    most. One that fails is tried again from there `max_failures` times, and so is one that did not move for
+    `stall_minutes` (more than a validation takes). If more than `abort_after` trials fail for the same reason before
+    any came to its end, the search stops (null: never).
+
+    The best `finalists` configurations (0: none) and both anchors are then trained again on all windows, each with
+    `seeds` seeds, for a verdict with an interval.
+
+    `objective` `val/total` chooses the winner of a grid as the poster did, by a sum that contains the searched weights;
+    it is there to show what that does. Everything else goes by `val/ce`.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    samples: int = 12
+    sampler: str = "tpe"
+    rungs: int = 2
+    reduction: int = 3
+    rung_windows: int | None = 256
+    max_failures: int = 1
+    divergence: float = 1.5
+    checkpoint_minutes: float = 5.0
+    stall_minutes: float = 20.0
+    abort_after: int | None = 3
+    finalists: int = 2
+    seeds: int = 3
+    objective: Objective = "val/ce"
+
+    def __post_init__(self) -> None:
+        check_sampler(self.sampler)
+        if self.objective not in get_args(Objective):
+            raise UserError(f"search.objective is '{self.objective}'; it must be val/ce, or the poster's val/total")
+        if self.objective != "val/ce" and (self.sampler != "grid" or self.rungs):
+            raise UserError(
+                f"search.objective is {self.objective}, which searched weights rescale: no sampler or early stopping "
+                "can go by it; use val/ce, or the grid sampler with search.rungs=0"
+            )
+        bounds = {"samples": (1, 10**6), "rungs": (0, 20), "reduction": (2, 100), "max_failures": (0, 1000)}
+        bounds |= {"finalists": (0, 1000), "seeds": (1, 1000)}
+        for name, (least, most) in bounds.items():
+            if not least <= getattr(self, name) <= most:
+                raise UserError(f"search.{name} is {getattr(self, name)}; it must be from {least} to {most:,}")
+        if self.rung_windows is not None and self.rung_windows < 1:
+            raise UserError(f"search.rung_windows is {self.rung_windows}; it must be 1 or more, or null for all")
+        for name in ("checkpoint_minutes", "stall_minutes"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise UserError(f"search.{name} is {getattr(self, name)}; it must be above 0")
+        if self.abort_after is not None and self.abort_after < 1:
+            raise UserError(f"search.abort_after is {self.abort_after}; it must be 1 or more, or null for never")
+        if not 1 < self.divergence < math.inf:
+            raise UserError(f"search.divergence is {self.divergence}; it must be above 1")
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """A resolved search. `space_name` is the file's stem, or `space` without a file; `raw_parameters` is the space as
+    written, for `search.yaml`."""
+
+    space_name: str
+    description: str
+    experiment: Experiment
+    search: SearchSettings
+    space: Space
+    raw_parameters: dict[str, Any]
+
+    def settings_of(self, values: Mapping[str, Any]) -> tuple[DistillSettings, Recipe]:
+        """The loss and the recipe of a trial with these values of the searched settings."""
+        fixed, recipe = dataclasses.asdict(self.experiment.distill), dataclasses.asdict(self.experiment.recipe)
+        return apply(fixed, recipe, values, self.space_name)
+
+    def tree(self) -> dict[str, Any]:
+        """The whole configuration as plain data, as `search.yaml` keeps it and a search can be started from again."""
+        experiment = dataclasses.asdict(self.experiment)
+        return {
+            "description": self.description,
+            **experiment,
+            "search": dataclasses.asdict(self.search),
+            "parameters": self.raw_parameters,
+        }
+
+
+def losses(config: SearchConfig, anchors: Iterable[Mapping[str, Any]] = ()) -> Iterator[DistillSettings]:
+    """The losses that a search can train, a corner of the space each, and those of the `anchors`."""
+    for values in (*config.space.corners(), *anchors):
+        yield config.settings_of(values)[0]
+
+
+def grid_size(space: Space) -> int:
+    """Points of a space of plain choices."""
+    return math.prod(len(parameter.choices) for parameter in space.parameters)
+
+
+def samples(config: SearchConfig) -> int:
+    """Trials that will be proposed: a grid has no more than its points."""
+    if config.search.sampler == "grid":
+        return min(config.search.samples, grid_size(config.space))
+    return config.search.samples

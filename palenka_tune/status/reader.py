@@ -1,0 +1,273 @@
+"""What a search is doing, or what became of it, found in its study and its files by somebody who only looks.
+
+In: a run's folder, from whichever machine sees it, and the URL of its study if that is in a database. Out: a `Status`,
+plain data. A `StatusReader` may look again and again while the search goes on; it takes no lock and changes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+import yaml
+from optuna.trial import FrozenTrial, TrialState
+
+from palenka_tune.runs.options import PLACE, resume_command
+from palenka_tune.runs.study import read_study, reading
+from palenka_tune.status.files import Pulse, RunFiles, Work, Writer
+from palenka_tune.status.trials import Ended, Running, Speed, best_of, budget_of, counts_of, ended_of, running_of
+from palenka_tune.storage import mirror
+from palenka_tune.storage.snapshot import Snapshot
+from palenka_tune.tracking.glance import SpoolGlance, Tracking
+from palenka_tune.tracking.tags import PARENT
+from palenka_tune.trials.arms import ANCHORS
+from palenka_tune.trials.ledger import TOTAL_STEPS
+from palenka_tune.trials.rows import COMPLETE, FAILED, anchor_row, own_trials, rows_of
+from palenka_tune.trials.rungs import rung_steps
+from palenka_tune.words import clock
+
+Stage = Literal["preparing", "searching", "scoring", "finalists", "finished"]
+State = Literal["preparing", "searching", "scoring", "finalists", "finished", "stopped", "failed", "killed", "silent"]
+ENDS: Mapping[str, State] = {"KILLED": "stopped", "FAILED": "failed"}
+LITTLE_SPACE = 1e9  # bytes
+MLFLOW_PATIENCE = 60.0  # seconds that an event may wait for MLflow before it is worth a word
+STALL_MINUTES = 20.0
+
+
+@dataclass(frozen=True)
+class Status:
+    """A search as it stands. `state` is its `stage`, or how it came to be in none: stopped (by a signal), failed (with
+    an error), killed (without a word), silent (nothing moves, and its lock cannot be seen from here); `why` says by
+    what that is known. Times are in seconds; val/ce in nats per token.
+
+    `trials` counts: planned, complete, pruned, failed, running, waiting (interrupted), to_come. `ended` are those that
+    have, in the order of their ends; `rungs` the steps at which ASHA decides, and the last one. `resume` is the command
+    to go on with it, where there is something to go on with.
+    """
+
+    run: str
+    folder: str
+    storage: str
+    at: float
+    state: State
+    stage: Stage
+    why: str
+    writer: Writer
+    age: float | None
+    trials: dict[str, int | None] = field(default_factory=dict)
+    running: list[Running] = field(default_factory=list)
+    ended: list[Ended] = field(default_factory=list)
+    rungs: list[int] = field(default_factory=list)
+    under_way: list[Work] = field(default_factory=list)
+    finalists_done: int = 0
+    best: dict[str, Any] | None = None
+    anchors: dict[str, float | None] = field(default_factory=dict)
+    budget: dict[str, float | None] = field(default_factory=dict)
+    elapsed: float | None = None
+    left: float | None = None
+    tokens_per_second: float | None = None
+    verdict: str | None = None
+    mlflow: Tracking | None = None
+    warnings: list[str] = field(default_factory=list)
+    resume: str | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a process works on it, as far as one can tell."""
+        return self.state == self.stage != "finished"
+
+
+class StatusReader:
+    """Looks at the search in `folder`; `url` is where its study is, if that is in a database, and `snapshot` what
+    copies the folder from a remote storage. `study` is the study itself, for who has it open."""
+
+    def __init__(
+        self,
+        folder: Path,
+        storage: Path,
+        url: str | None = None,
+        snapshot: Snapshot | None = None,
+        study: optuna.Study | None = None,
+    ) -> None:
+        self.folder, self.storage, self.url, self.snapshot = folder, storage, url, snapshot
+        self.shown = (mirror.shown(folder), mirror.shown(storage))
+        if snapshot is not None:
+            self.shown = (f"{snapshot.remote.url}/{snapshot.key}", snapshot.remote.url)
+        self.files = RunFiles(folder, storage, snapshot)
+        self._study = study
+        self._journal: Any = None
+        self._spool = SpoolGlance(folder, PARENT)
+
+    @property
+    def study(self) -> optuna.Study | None:
+        """The study that was last looked at; None if there is none yet."""
+        return self._study
+
+    def look(self) -> Status:
+        """The search as it stands now; raises `UserError` or `PalenkaError` if its study cannot be found or read."""
+        if self.snapshot is not None:
+            self.snapshot.refresh()
+        if self._study is None:
+            self._study, self._journal = read_study(self.folder, self.url)
+        attrs: dict[str, Any] = {}
+        trials: list[FrozenTrial] = []
+        if self._study is not None:
+            with reading(self.url):
+                attrs = self._study.user_attrs
+                trials = own_trials(self._study.get_trials(deepcopy=False))
+        files, tracking, now = self.files, self._spool.look(), time.time()
+        asked: dict[str, Any] = yaml.safe_load(attrs["search"]["yaml"])["search"] if "search" in attrs else {}
+        rows, writer, age = rows_of(trials), files.writer(), files.moved()
+        summary = files.json("summary.json") or {}
+        planned = asked["samples"] + len(ANCHORS) if asked else None
+        stage = _stage(attrs, asked, rows, trials, planned, summary)
+        stall = 60 * asked.get("stall_minutes", STALL_MINUTES)
+        state, why = _state(stage, writer, age, stall, tracking)
+        alive = state == stage != "finished"
+        total_steps = attrs.get(TOTAL_STEPS) or max((r["steps"] for r in rows if r["state"] == COMPLETE), default=None)
+        unfinished = [trial for trial in trials if trial.state == TrialState.RUNNING] if alive else []
+        pulses = [(trial, self._pulse(trial)) for trial in unfinished]
+        running = [running_of(trial, pulse, total_steps) for trial, pulse in pulses if pulse is not None]
+        speed = Speed(trials, running)
+        done, finalists = files.finalists()
+        under_way = files.preparing() if stage == "preparing" else finalists if stage == "finalists" else []
+        objective = asked.get("objective", "val/ce")
+        return Status(
+            run=self.folder.name,
+            folder=self.shown[0],
+            storage=self.shown[1],
+            at=now,
+            state=state,
+            stage=stage,
+            why=why,
+            writer=writer,
+            age=age,
+            trials=counts_of(rows, trials, planned, len(running)),
+            running=running,
+            ended=ended_of(rows, trials, objective),
+            rungs=_rungs(asked, total_steps),
+            under_way=[work for work in under_way if not alive or stage == "finalists" or work.age < stall],
+            finalists_done=done,
+            best=best_of(rows, objective),
+            anchors={name: row["val_ce"] if (row := anchor_row(rows, name)) else None for name in ANCHORS},
+            budget=budget_of(rows, total_steps),
+            elapsed=self._elapsed(attrs, trials, summary, now if alive else None),
+            left=speed.left(rows, planned, total_steps) if state == "searching" else None,
+            tokens_per_second=speed.tokens if running else None,
+            verdict=(summary.get("finalists") or {}).get("verdict"),
+            mlflow=tracking,
+            warnings=self._warnings(running, rows, tracking, stall, alive, state == "finished"),
+            resume=None
+            if alive or state == "finished"
+            else resume_command(self.folder.name, self.shown[1], self._place(attrs)),
+        )
+
+    def _pulse(self, trial: FrozenTrial) -> Pulse | None:
+        """A trial's pulse, if it is of the process that works now; without one the trial waits to go on."""
+        pulse, began = self.files.pulse(trial.user_attrs["trial_id"]), self.files.began()
+        return pulse if pulse is not None and (began is None or pulse.time >= began - 1) else None
+
+    def _place(self, attrs: Mapping[str, Any]) -> dict[str, Any]:
+        place = dict(attrs.get(PLACE, {}))
+        return place if self._study is not None else {}
+
+    def _elapsed(
+        self, attrs: Mapping[str, Any], trials: Sequence[FrozenTrial], summary: Mapping[str, Any], now: float | None
+    ) -> float | None:
+        """Seconds that were spent on the search, up to `now` if it runs."""
+        if now is None:
+            return attrs.get("seconds", summary.get("wall_seconds"))
+        # the study has the seconds up to the last end of a trial
+        ends = [trial.datetime_complete.timestamp() for trial in trials if trial.datetime_complete is not None]
+        began = self.files.began() or now
+        return float(attrs.get("seconds", 0.0)) + max(0.0, now - max(began, min(max(ends, default=began), now)))
+
+    def _warnings(
+        self,
+        running: Sequence[Running],
+        rows: Sequence[Mapping[str, Any]],
+        tracking: Tracking | None,
+        stall: float,
+        alive: bool,
+        finished: bool,
+    ) -> list[str]:
+        found = [self._journal.damage] if self._journal is not None and self._journal.damage else []
+        for trial in running:
+            if trial.waits_for:
+                found.append(
+                    f"{trial.trial_id} waits until {trial.waits_for / 1e6:,.1f} MB are free for its checkpoint; free "
+                    "space and it goes on"
+                )
+            elif trial.age > stall / 2:
+                found.append(
+                    f"{trial.trial_id} has not moved for {clock(trial.age)}; after {clock(stall)} it is ended and "
+                    "tried again"
+                )
+        failed = [row for row in rows if row["state"] == FAILED]
+        if failed:
+            found.append(
+                f"{len(failed)} failed, the last one ({failed[-1]['trial_id']}) because {failed[-1]['reason']}"
+            )
+        sending = alive or finished  # one that has just ended sends its last events
+        if tracking is not None and tracking.behind and (not sending or tracking.waits > MLFLOW_PATIENCE):
+            more = "" if alive else f"; send them with: python -m palenka_tune.track replay {self.folder}"
+            found.append(
+                f"MLflow has not got {tracking.behind:,} events yet, the oldest for {clock(tracking.waits)}{more}"
+            )
+        free = None if self.snapshot is not None else self.files.free_bytes()
+        if free is not None and free < LITTLE_SPACE:
+            found.append(f"only {free / 1e6:,.0f} MB are free in {self.folder}")
+        return found
+
+
+def _rungs(asked: Mapping[str, Any], total_steps: int | None) -> list[int]:
+    return rung_steps(total_steps, asked["rungs"], asked["reduction"]) if asked and total_steps else []
+
+
+def _stage(
+    attrs: Mapping[str, Any],
+    asked: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    trials: Sequence[FrozenTrial],
+    planned: int | None,
+    summary: Mapping[str, Any],
+) -> Stage:
+    if "finished" in attrs:
+        wanted = {name: asked.get(name, 0) for name in ("finalists", "seeds")}
+        trained = any(row["state"] == COMPLETE and not row["anchor"] for row in rows)
+        return "finalists" if wanted["finalists"] and trained and attrs.get("finalists") != wanted else "finished"
+    if not trials:
+        return "preparing"
+    # a space may hold less than was planned
+    enough = planned is not None and len(rows) >= planned
+    done = len(rows) == len(trials) and (enough or summary.get("state") == "scoring")
+    return "scoring" if done else "searching"
+
+
+def _state(
+    stage: Stage, writer: Writer, age: float | None, stall: float, tracking: Tracking | None
+) -> tuple[State, str]:
+    """The state, and by what it is known."""
+    moved = "nothing of it was written yet" if age is None else f"its files moved {clock(age)} ago"
+    if writer.holds:
+        at_work = f"{writer.describe()} holds the lock of its folder, {moved}"
+        return (stage, at_work) if stage != "finished" else (stage, f"finished; {at_work}")
+    if stage == "finished":
+        return stage, moved
+    ended = ENDS.get((tracking.status if tracking else None) or "")
+    said = {"stopped": "it was asked to stop", "failed": "it ended with an error"}
+    if writer.holds is False:
+        nobody = f"{writer.describe()} does not hold the lock of its folder any more"
+        if writer.pid is None:
+            nobody = "no process has the lock of its folder"
+        return (ended, f"{said[ended]}; {nobody}, {moved}") if ended else ("killed", f"{nobody}, {moved}")
+    unseen = f"whether {writer.describe()} still lives cannot be seen from here"
+    if ended:
+        return ended, f"{said[ended]}, {moved}"
+    if age is not None and age < stall:
+        return stage, f"{moved}; {unseen}"
+    return "silent", f"{moved}; {unseen}"

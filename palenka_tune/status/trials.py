@@ -1,0 +1,154 @@
+"""How the trials of a search stand, by what its study and their pulses say: who runs, who ended how, how fast it goes.
+
+In: the trials of a study, and what each running one last said of itself. Out: plain data for a `Status`.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from palenka_tune.status.files import Pulse
+from palenka_tune.trials.arms import ANCHOR
+from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED, best_first
+from palenka_tune.words import describe_values
+
+
+@dataclass(frozen=True)
+class Running:
+    """A trial that trains: `age` is seconds since it last moved (it says so every few steps), `rung` how many rungs it
+    has reported at, `gpu_bytes` what it has taken of a GPU of `gpu_total` bytes at most (None: it trains on CPUs)."""
+
+    trial_id: str
+    settings: str
+    step: int
+    total_steps: int | None
+    val_ce: float | None
+    node: str
+    pid: int | None
+    age: float
+    waits_for: int
+    rung: int = 0
+    tokens_per_second: float | None = None
+    gpu_bytes: int | None = None
+    gpu_total: int | None = None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A trial that has ended; `rank` is 1 for the best of those that were trained to their end (None: of the others).
+
+    `settings` names an anchor, or tells what was searched.
+    """
+
+    trial_id: str
+    state: str
+    settings: str
+    step: int
+    val_ce: float | None
+    rank: int | None
+    reason: str | None
+
+
+class Speed:
+    """How fast trials train, by what they have reported of themselves."""
+
+    def __init__(self, trials: Sequence[FrozenTrial], running: Sequence[Running]) -> None:
+        self.running = running
+        self.steps = self._sum({t.user_attrs["trial_id"]: _rate(t, "steps") for t in trials})
+        tokens = {t.user_attrs["trial_id"]: _rate(t, "tokens") for t in trials}
+        self.tokens = self._sum(tokens | {t.trial_id: t.tokens_per_second for t in running if t.tokens_per_second})
+
+    def _sum(self, rates: Mapping[str, float | None]) -> float | None:
+        """Per second, over all running trials; one that has not reported yet counts like the others' median."""
+        known = {name: rate for name, rate in rates.items() if rate is not None}
+        if not known:
+            return None
+        usual = statistics.median(known.values())
+        return sum(known.get(trial.trial_id, usual) for trial in self.running)
+
+    def left(self, rows: Sequence[Mapping[str, Any]], planned: int | None, total_steps: int | None) -> float | None:
+        """Seconds until the trials are done, if those to come train as many steps as the finished ones on average."""
+        mean = statistics.fmean(row["steps"] for row in rows) if rows else total_steps
+        if not (mean and planned and self.steps):
+            return None
+        reached = sum(row["steps"] for row in rows) + sum(trial.step for trial in self.running)
+        return max(0.0, mean * planned - reached) / self.steps
+
+
+def _rate(trial: FrozenTrial, quantity: str) -> float | None:
+    """Steps or tokens per second of a trial so far, validations included; None before its first report."""
+    progress = trial.user_attrs.get("progress", {})
+    return progress[quantity] / progress["seconds"] if progress.get("seconds", 0) > 0 else None
+
+
+def running_of(trial: FrozenTrial, pulse: Pulse, total_steps: int | None) -> Running:
+    """What there is to know of a trial that trains."""
+    attrs, values = trial.user_attrs, trial.intermediate_values
+    return Running(
+        trial_id=attrs["trial_id"],
+        settings=attrs.get(ANCHOR) or describe_values(attrs["values"]),
+        step=max(pulse.step, attrs.get("progress", {}).get("steps", 0)),
+        total_steps=total_steps,
+        val_ce=values[max(values)] if values else None,
+        node=" ".join(part for part in (pulse.host, pulse.node[:8]) if part),
+        pid=pulse.pid,
+        age=pulse.age,
+        waits_for=pulse.waits_for,
+        rung=len(values),
+        tokens_per_second=pulse.tokens_per_second or _rate(trial, "tokens"),
+        gpu_bytes=pulse.gpu_bytes,
+        gpu_total=pulse.gpu_total,
+    )
+
+
+def ended_of(rows: Sequence[Mapping[str, Any]], trials: Sequence[FrozenTrial], objective: str) -> list[Ended]:
+    """All trials that have ended, in the order of their ends."""
+    at = {trial.user_attrs["trial_id"]: trial.datetime_complete for trial in trials}
+    ranks = {row["trial_id"]: rank for rank, row in enumerate(best_first(rows, objective), 1)}
+    return [
+        Ended(
+            row["trial_id"],
+            row["state"],
+            row["anchor"] or describe_values(row["values"]),
+            row["steps"],
+            row["val_ce"],
+            ranks.get(row["trial_id"]),
+            row["reason"],
+        )
+        for row in sorted(rows, key=lambda row: at[row["trial_id"]].timestamp())
+    ]
+
+
+def best_of(rows: Sequence[Mapping[str, Any]], objective: str) -> dict[str, Any] | None:
+    """The best trial that was trained to its end, and what it is."""
+    for row in best_first(rows, objective):
+        settings = row["anchor"] or describe_values(row["values"])
+        return {"trial_id": row["trial_id"], "val_ce": row["val_ce"], "settings": settings}
+    return None
+
+
+def counts_of(
+    rows: Sequence[Mapping[str, Any]], trials: Sequence[FrozenTrial], planned: int | None, running: int
+) -> dict[str, int | None]:
+    """How many trials there are of each kind (`Status.trials`)."""
+    counts: dict[str, int | None] = {"planned": planned}
+    counts |= {state.lower(): sum(row["state"] == state for row in rows) for state in (COMPLETE, PRUNED, FAILED)}
+    waiting = len(trials) - len(rows) - running
+    return counts | {
+        "running": running,
+        "waiting": waiting,
+        "to_come": None if planned is None else max(0, planned - len(trials)),
+    }
+
+
+def budget_of(rows: Sequence[Mapping[str, Any]], total_steps: int | None) -> dict[str, float | None]:
+    """Steps that the finished trials ran, of those that they would have run without early stopping."""
+    run = sum(row["steps"] for row in rows)
+    full = total_steps * len(rows) if total_steps else None
+    saved = round(1 - run / full, 4) if full else None
+    return {"trial_steps_run": run, "trial_steps_full_grid": full, "saved_fraction": saved}

@@ -1,0 +1,232 @@
+"""A search's status for people: what is printed once, a live view for a terminal, lines for a log.
+
+In: a `Status`. Out: renderables of rich, or text.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from palenka_tune.status.reader import Status
+from palenka_tune.status.trials import Ended, Running
+from palenka_tune.tracking.store import ui_command
+from palenka_tune.trials.rows import COMPLETE, PRUNED
+from palenka_tune.words import clock
+
+STYLES = {"finished": "green", "failed": "red", "killed": "red", "silent": "yellow", "stopped": "yellow"}
+BARS = "▁▂▃▄▅▆▇█"
+WIDEST = 60  # characters of a sparkline
+BAR = 10
+LEADERS, RUNNING = 5, 16  # trials that a live view lists: what does not fit on a terminal is not drawn
+
+
+def view(status: Status, *, within: bool = False) -> RenderableType:
+    """All there is to see, from the state down to the command that goes on; `within` the search itself, whose terminal
+    has its folder and its process already."""
+    parts: list[RenderableType] = [
+        Text.assemble(f"{status.run}  ", (headline(status), f"bold {STYLES.get(status.state, 'cyan')}")),
+    ]
+    if not within:
+        parts.append(Text(f"  {status.why}"))
+    parts += [Text(f"  {name:<11}{value}") for name, value in facts(status, within=within)]
+    if len(best_so_far(status)) > 1:
+        parts.append(Descent(best_so_far(status)))
+    parts += [Text(f"  warning: {warning}", style="yellow") for warning in status.warnings]
+    if status.running:
+        parts.append(_running(status, within))
+    if len(_leaders(status)) > 1:
+        parts.append(_best_trials(status, within))
+    parts += [
+        Text(f"  {work.name}: {f'{work.progress}, ' if work.progress else ''}moved {clock(work.age)} ago")
+        for work in status.under_way
+    ]
+    if status.resume:
+        parts.append(Text(f"  go on with it:  {status.resume}"))
+    return Group(*parts)
+
+
+class Descent:
+    """The best val/ce after each trial that ended, as a sparkline; its ends alone where blocks cannot be shown."""
+
+    def __init__(self, values: list[float]) -> None:
+        self.values = values
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        bars = "" if options.ascii_only else f"{sparkline(self.values)}  "
+        ends = f"{self.values[0]:.4f} to {self.values[-1]:.4f}"
+        yield Text(f"  {'so far':<11}{bars}best val/ce {ends} over {len(self.values)} trials that ended")
+
+
+def sparkline(values: list[float], widest: int = WIDEST) -> str:
+    """One block per value, the lowest for the least; of more than `widest` values some are left out."""
+    if len(values) > widest:
+        values = [values[round(i * (len(values) - 1) / (widest - 1))] for i in range(widest)]
+    least, span = min(values), max(values) - min(values)
+    return "".join(BARS[round((value - least) / span * (len(BARS) - 1)) if span else 0] for value in values)
+
+
+def best_so_far(status: Status) -> list[float]:
+    """The lowest val/ce of the trials that were trained to their end, after each trial that ended."""
+    best: list[float] = []
+    for trial in status.ended:
+        complete = [trial.val_ce] if trial.state == COMPLETE and trial.val_ce is not None else []
+        if best or complete:
+            best.append(min([*best[-1:], *complete]))
+    return best
+
+
+def facts(status: Status, *, within: bool = False) -> list[tuple[str, str]]:
+    """(name, value) of what is known."""
+    found = []
+    if status.trials.get("planned") is not None:
+        counts = status.trials
+        parts = [f"{counts[name]} {name.replace('_', ' ')}" for name in counts if counts[name] and name != "planned"]
+        found.append(("trials", f"{counts['planned']} planned: {', '.join(parts) or 'none yet'}"))
+    if status.finalists_done:
+        found.append(("finalists", f"{status.finalists_done} students are trained"))
+    if status.best:
+        found.append(("best", f"{_best(status)}  ({status.best['settings']})"))
+    anchors = [f"{name} {value:.4f}" for name, value in status.anchors.items() if value is not None]
+    if anchors:
+        found.append(("anchors", ", ".join(anchors)))
+    if status.verdict:
+        found.append(("verdict", status.verdict))
+    if status.budget.get("saved_fraction") is not None:
+        saved, run, full = (
+            status.budget[name] for name in ("saved_fraction", "trial_steps_run", "trial_steps_full_grid")
+        )
+        found.append(("budget", f"{100 * (saved or 0):.0f} % saved by stopping early ({run:,} of {full:,} steps)"))
+    times = []
+    if status.elapsed is not None:
+        times.append(f"{clock(status.elapsed)} so far" if status.is_running else f"{clock(status.elapsed)} in all")
+    if status.left is not None:
+        times.append(f"the trials take about {clock(status.left)} more")
+    if status.tokens_per_second:
+        many = "trial" if len(status.running) == 1 else "trials"
+        times.append(f"{status.tokens_per_second:,.0f} tokens/s in {len(status.running)} {many}")
+    if times:
+        found.append(("time", ", ".join(times)))
+    if within:
+        return found
+    found.append(("folder", status.folder))
+    if status.mlflow is not None:
+        known = f"run {status.mlflow.run_id}: " if status.mlflow.run_id else ""
+        found.append(("MLflow", f"{known}{ui_command(status.mlflow.tracking_uri, Path(status.storage))}"))
+    return found
+
+
+def headline(status: Status) -> str:
+    """The state in two or three words."""
+    if status.is_running or status.state == "finished":
+        return status.state
+    return f"{status.state} while {status.stage if status.stage != 'finalists' else 'training finalists'}"
+
+
+def line(status: Status) -> str:
+    """One line for a log: time, state, trials, best, what is left."""
+    parts = [f"{time.strftime('%H:%M:%S', time.localtime(status.at))} {status.run} {headline(status)}"]
+    counts = status.trials
+    if counts.get("planned") is not None:
+        done = sum(counts[name] or 0 for name in ("complete", "pruned", "failed"))
+        parts.append(f"{done}/{counts['planned']} trials")
+    parts += [f"{trial.trial_id} {_step(trial.step, trial.total_steps)}" for trial in status.running]
+    parts += [f"{work.name} {work.progress}".strip() for work in status.under_way]
+    if status.best:
+        parts.append(f"best {_best(status)}")
+    if status.left is not None:
+        parts.append(f"about {clock(status.left)} left")
+    if status.warnings:
+        parts.append(f"{len(status.warnings)} warnings, the first: {status.warnings[0]}")
+    return ", ".join(parts)
+
+
+def finished_line(status: Status, trial_id: str) -> str:
+    """One line for a log, when the trial has ended: how it ended, the best so far, what is left."""
+    trial = next(trial for trial in status.ended if trial.trial_id == trial_id)
+    shown = "" if trial.val_ce is None else f"val/ce {trial.val_ce:.4f}  "
+    total = status.rungs[-1] if status.rungs else None
+    note = f"  ({trial.reason})" if trial.reason and trial.state != PRUNED else ""
+    rest = []
+    if status.best:
+        rest.append(f"best {status.best['val_ce']:.4f}")
+        anchors = {name: value for name, value in status.anchors.items() if value is not None}
+        rest += [f"{status.best['val_ce'] - value:+.4f} vs {name}" for name, value in anchors.items()]
+    if status.left is not None:
+        rest.append(f"about {clock(status.left)} left")
+    done = f"[{len(status.ended)}/{status.trials['planned']}] {trial_id} {trial.state:<8}"
+    return f"{done} {shown}step {_step(trial.step, total)}  {trial.settings}{note}   {', '.join(rest)}".rstrip()
+
+
+def _best(status: Status) -> str:
+    best = status.best or {}
+    parts = [f"{best['trial_id']} val/ce {best['val_ce']:.4f}"]
+    parts += [
+        f"{best['val_ce'] - value:+.4f} against {name}" for name, value in status.anchors.items() if value is not None
+    ]
+    return ", ".join(parts)
+
+
+def _step(step: int, total: int | None) -> str:
+    return f"{step:,}/{total:,}" if total else f"{step:,}"
+
+
+def _table(one_line: bool, first: str, *columns: str) -> Table:
+    """A table below the facts that ends with the settings; on `one_line` they get what is left of the terminal's."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), expand=one_line)
+    for column in (f"  {first}", *columns):
+        left = column.strip() in (first, "to next", "node")
+        table.add_column(column, justify="left" if left else "right", no_wrap=True)
+    table.add_column("settings", no_wrap=one_line, overflow="ellipsis", ratio=1 if one_line else None)
+    return table
+
+
+def _running(status: Status, one_line: bool) -> Table:
+    on_gpu = any(trial.gpu_bytes for trial in status.running)
+    more = [*(["GPU GB"] if on_gpu else []), *([] if one_line else ["moved"])]  # one that stands still is warned of
+    table = _table(one_line, "running", "rung", "to next", "step", "val/ce", "tokens/s", *more, "node")
+    for trial in status.running[:RUNNING] if one_line else status.running:
+        table.add_row(
+            f"  {trial.trial_id}",
+            f"{trial.rung}/{len(status.rungs)}" if status.rungs else "",
+            _to_next(trial, status.rungs),
+            _step(trial.step, trial.total_steps),
+            "" if trial.val_ce is None else f"{trial.val_ce:.4f}",
+            f"{trial.tokens_per_second:,.0f}" if trial.tokens_per_second else "",
+            *([_gpu(trial)] if on_gpu else []),
+            *([] if one_line else [f"{clock(trial.age)} ago"]),
+            trial.node,
+            Text(trial.settings),
+        )
+    if one_line and len(status.running) > RUNNING:
+        table.add_row(f"  and {len(status.running) - RUNNING} more")
+    return table
+
+
+def _to_next(trial: Running, rungs: list[int]) -> RenderableType:
+    """A bar from the rung that the trial has reported at to the next one."""
+    before, after = [0, *rungs][trial.rung : trial.rung + 1], rungs[trial.rung : trial.rung + 1]
+    if not after:
+        return ""
+    done = max(0, min(trial.step, after[0]) - before[0])
+    return ProgressBar(total=after[0] - before[0], completed=done, width=BAR)
+
+
+def _gpu(trial: Running) -> str:
+    return "" if trial.gpu_bytes is None else f"{trial.gpu_bytes / 1e9:.1f}/{(trial.gpu_total or 0) / 1e9:.0f}"
+
+
+def _leaders(status: Status) -> list[Ended]:
+    return sorted((trial for trial in status.ended if trial.rank), key=lambda trial: trial.rank or 0)[:LEADERS]
+
+
+def _best_trials(status: Status, one_line: bool) -> Table:
+    table = _table(one_line, "the best", "val/ce")
+    for trial in _leaders(status):
+        table.add_row(f"  {trial.trial_id}", f"{trial.val_ce:.4f}", Text(trial.settings))
+    return table

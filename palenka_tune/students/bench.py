@@ -1,0 +1,112 @@
+"""One student, ready to train: the windows it sees, its teachers, its loss. No Ray in here.
+
+A `Bench` is what all trials on one process share (windows, the teachers or the cache of what they said); `Bench.loop`
+builds a fresh student on it. A trial of a search, a finalist and `python -m palenka_tune.distill` all go through it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from transformers import PreTrainedModel
+
+from palenka_tune.cache.job import Windows
+from palenka_tune.cache.source import CachedSource
+from palenka_tune.cache.store import TeacherCache
+from palenka_tune.config.recipe import Recipe
+from palenka_tune.data.store import TokenStore, subset
+from palenka_tune.distill.loop import TrainingLoop, steps_for
+from palenka_tune.distill.objective import DistillationObjective, PlainObjective
+from palenka_tune.distill.settings import DistillSettings
+from palenka_tune.distill.signals import SignalSource
+from palenka_tune.distill.statistics import statistics_sample
+from palenka_tune.models.build import build_for_store
+from palenka_tune.models.presets import get_preset
+from palenka_tune.spaces.experiment import StudentSettings, shape_of
+from palenka_tune.teachers.online import online_source
+from palenka_tune.teachers.spec import open_teacher
+from palenka_tune.teachers.worker import window_tensor
+
+
+@dataclass(frozen=True)
+class BenchSpec:
+    """Plain data from which any process can open the same bench. `teachers` are folders; with a `cache`, the folder of
+    what they said, they are never loaded."""
+
+    store: str
+    student: StudentSettings
+    teachers: tuple[str, ...]
+    device: str = "cpu"
+    cache: str | None = None
+
+
+class Bench:
+    """Train and dev windows and, once a loss asks for them, the teachers or what they said."""
+
+    def __init__(self, spec: BenchSpec) -> None:
+        self.spec = spec
+        self.store = TokenStore.open(spec.store)
+        self.windows = select_windows(self.store, spec.student)
+        self.train, self.dev = (window_tensor(self.windows.array(self.store, split)) for split in ("train", "dev"))
+
+    @cached_property
+    def source(self) -> SignalSource:
+        """The teachers' signals, kept or computed on every batch."""
+        if self.spec.cache is not None:
+            cache = TeacherCache.open(self.spec.cache)
+            cache.check_windows(self.windows)
+            return CachedSource(cache, self.spec.device)
+        teachers = [open_teacher(Path(folder)) for folder in self.spec.teachers]
+        return online_source(teachers, self.store, statistics_sample(self.train), device=self.spec.device)
+
+    def build_student(self, seed: int, device: str | None = None) -> PreTrainedModel:
+        """A fresh student; the same weights for the same seed, whatever it will be trained on."""
+        preset = get_preset(self.spec.student.preset)
+        return build_for_store(preset, self.store, seed=seed, device=device or self.spec.device)
+
+    def total_steps(self, recipe: Recipe) -> int:
+        """Optimiser steps of a full training."""
+        return steps_for(recipe, len(self.train) // self.spec.student.offsets)
+
+    def loop(self, distill: DistillSettings, recipe: Recipe, *, seed: int) -> TrainingLoop:
+        """The training loop of a fresh student under `distill`; alpha = beta = 0 is plain training and opens no
+        teacher."""
+        shape = shape_of(get_preset(self.spec.student.preset))
+        objective: PlainObjective | DistillationObjective = PlainObjective(self.store.pad_id)
+        if distill.alpha or distill.beta:
+            objective = DistillationObjective(
+                distill,
+                shape,
+                self.source,
+                total_steps=self.total_steps(recipe),
+                pad_id=self.store.pad_id,
+                seed=seed,
+            )
+        return TrainingLoop(
+            self.build_student(seed),
+            objective,
+            self.train,
+            self.dev,
+            recipe,
+            pad_id=self.store.pad_id,
+            seed=seed,
+            copies=self.spec.student.offsets,
+        )
+
+
+def select_windows(store: TokenStore, student: StudentSettings) -> Windows:
+    """The windows of a student: of train a fixed share and then a fixed choice up to the cap, in every cut of the text;
+    of dev, on which `val/ce` is measured, all or a fixed choice up to the cap."""
+    train, dev = len(store.windows("train")), len(store.windows("dev"))
+    share = min(student.train_fraction, (student.train_windows or train) / train)
+    chosen = _choose(train, share)
+    rows = np.concatenate([chosen + copy * train for copy in range(student.offsets)])
+    return Windows({"train": rows, "dev": _choose(dev, min(1.0, (student.dev_windows or dev) / dev))}, student.offsets)
+
+
+def _choose(count: int, fraction: float) -> np.ndarray:
+    """A fixed, nested choice of rows."""
+    return np.arange(count) if fraction >= 1 else subset(count, fraction)

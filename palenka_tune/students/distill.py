@@ -1,0 +1,196 @@
+"""One student with fixed settings, no search: `students.run(...)`, which `python -m palenka_tune.distill` calls too."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from palenka_tune.cache.settings import CacheSettings
+from palenka_tune.cluster.session import Resources, ray_session, resolve_device
+from palenka_tune.config.build import check_keywords, leaf_paths
+from palenka_tune.config.console import line_logger
+from palenka_tune.config.environment import calm_libraries
+from palenka_tune.config.files import check_writable, fingerprint, write_json
+from palenka_tune.data import prepare as data
+from palenka_tune.errors import UserError
+from palenka_tune.spaces.experiment import Experiment, experiment_from, resolve_overrides, resolve_tree
+from palenka_tune.storage.mirror import DEFAULT_STORAGE
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+    from palenka_tune.teachers.spec import Teacher
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """One student: `experiment` says how, `out` where; data and teachers are shared in `storage`, a folder or a URL."""
+
+    experiment: Experiment
+    out: Path
+    storage: str | Path = DEFAULT_STORAGE
+    device: str = "auto"
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class DistillResult:
+    """A student that was trained to its end.
+
+    Attributes:
+        folder: Holds `metrics.json` and `student/`, a Hugging Face model.
+        metrics: What `metrics.json` holds: `val_ce`, the other dev terms, the `curve` of the validations, `steps`,
+            `tokens`, `seconds`, the settings, the teachers.
+    """
+
+    folder: Path
+    metrics: dict[str, Any] = field(repr=False)
+
+    @property
+    def val_ce(self) -> float:
+        """The student's own cross-entropy on dev, in nats per token."""
+        return float(self.metrics["val_ce"])
+
+    @property
+    def student(self) -> Path:
+        """The folder of the student, which `AutoModelForCausalLM.from_pretrained` loads."""
+        return self.folder / "student"
+
+    def load_student(self, device: str = "cpu") -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+        """The student, in evaluation mode, and its tokenizer."""
+        from palenka_tune.models.export import load_model
+
+        return load_model(self.student, device=device)
+
+
+def run(
+    experiment: Experiment | None = None,
+    *,
+    out: str | Path,
+    data: str | Path | None = None,
+    scale: str | None = None,
+    seed: int | None = None,
+    cached: bool = False,
+    storage: str | Path | None = None,
+    device: str = "auto",
+    quiet: bool = True,
+    settings: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> DistillResult:
+    """Train one student with fixed settings.
+
+        students.run(out="my_student", data="my_corpus", alpha=1, beta=3, rank=64)
+
+    Args:
+        experiment: All that shapes the student, such as `search.configure(...).experiment`; None is the scale's, with
+            what follows. Given together with any of that it is refused.
+        out: Folder for `metrics.json` and `student/`. A training that was stopped goes on from its checkpoint there.
+        data: A folder in BabyLM layout, a Hugging Face dataset id, or `babytalk`, the built-in corpus.
+        scale: `tiny` (two cores, minutes), `small` (one GPU) or `poster`.
+        seed: Of everything random.
+        cached: Keep the teachers' outputs first, as a search does, and train from them.
+        storage: A folder (None is `./palenka_runs`) where data and teachers are shared with all searches.
+        device: `cpu`, `cuda`, or `auto`: a GPU if there is one.
+        quiet: Show nothing; False shows the progress.
+        settings: `{name: value}` as `--set` takes them, such as `{"projection.rank": 64}`.
+        more: The same as keywords, such as `alpha=1`.
+
+    Raises:
+        UserError: for input that cannot work, before any work begins.
+    """
+    check_keywords(more, [*leaf_paths(Experiment), *inspect.signature(run).parameters], "students.run")
+    given = {"data": data, "scale": scale, "seed": seed, "cached": cached or None, "settings": settings or None}
+    asked = [*more, *(name for name, value in given.items() if value is not None)]
+    if experiment is None:
+        overrides = resolve_overrides([*(settings or {}).items(), *more.items()], leaf_paths(Experiment))
+        options = {"scale": scale, "data.source": None if data is None else str(data), "seed": seed}
+        form = CacheSettings().form if cached else "online"
+        experiment = experiment_from(resolve_tree({"cache": {"form": form}}, options, overrides, "distill"), "distill")
+    elif asked:
+        raise UserError(f"students.run: {asked[0]} was given beside an Experiment, which holds it; give one of them")
+    calm_libraries()
+    return main(DistillConfig(experiment, Path(out), storage or DEFAULT_STORAGE, device, quiet))
+
+
+def main(config: DistillConfig) -> DistillResult:
+    """Train the student; raises `UserError` for input that cannot work, before torch is loaded."""
+    experiment = config.experiment
+    log = line_logger(config.quiet)
+    experiment.check_distillation(experiment.distill)
+    device = resolve_device(config.device)
+    data.check(experiment.data)
+    storage = check_writable(config.storage)
+    out = check_writable(config.out)
+    if (out / "metrics.json").exists():
+        raise UserError(f"--out {config.out} holds a finished student; give another folder or delete that one")
+    prepared = data.prepare(experiment.data, storage, log=log)
+    log(prepared.describe())
+    # torch and transformers: only now, when the input is known to be good
+    from palenka_tune.models.card import model_card
+    from palenka_tune.models.export import export_student
+    from palenka_tune.students.bench import Bench, BenchSpec
+    from palenka_tune.students.fit import CHECKPOINT, train_to_end
+
+    teachers: list[Teacher] = []
+    cache: str | None = None
+    if experiment.distill.alpha or experiment.distill.beta:
+        teachers, cache = _signals(experiment, prepared, storage, log)
+    bench = Bench(
+        BenchSpec(
+            str(prepared.store.folder),
+            experiment.student,
+            tuple(str(teacher.folder) for teacher in teachers),
+            device,
+            cache,
+        )
+    )
+    loop = bench.loop(experiment.distill, experiment.recipe, seed=experiment.seed)
+    identity = fingerprint({"experiment": dataclasses.asdict(experiment), "data": prepared.fingerprint})
+    metrics = {
+        **train_to_end(loop, out, identity, log=log),
+        "settings": dataclasses.asdict(experiment),
+        "data_fingerprint": prepared.fingerprint,
+        "teachers": {teacher.name: teacher.fingerprint for teacher in teachers},
+    }
+    settings = {**dataclasses.asdict(experiment.distill), **dataclasses.asdict(experiment.recipe)}
+    card = model_card(
+        title=out.name,
+        model=loop.model,
+        data=prepared.describe(),
+        settings=settings,
+        val_ce=metrics["val_ce"],
+        teachers=[teacher.name for teacher in teachers],
+    )
+    export_student(loop.model, prepared.tokenizer_dir, out / "student", card=card)
+    write_json(out / "metrics.json", metrics)
+    (out / CHECKPOINT).unlink()
+    return DistillResult(out, metrics)
+
+
+def _signals(
+    experiment: Experiment, prepared: data.PreparedData, storage: Path, log: Callable[[str], None]
+) -> tuple[list[Teacher], str | None]:
+    """The teachers, and the folder of their cache if one is wanted; Ray is started only for what is not there yet."""
+    from palenka_tune.cache.plan import need_of
+    from palenka_tune.students.teacher_cache import obtain_cache
+    from palenka_tune.students.teachers import missing_teachers, obtain_teachers, open_given_teachers
+
+    open_given_teachers(experiment, prepared)
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def resources() -> Resources:
+            return stack.enter_context(ray_session())
+
+        use_gpu = bool(missing_teachers(experiment, prepared, storage)) and resources().gpus > 0
+        teachers = obtain_teachers(experiment, prepared, storage, use_gpu=use_gpu, log=log)
+        shapes = tuple(teacher.shape for teacher in teachers)
+        need = need_of([experiment.distill], experiment.student_shape, shapes)
+        cache = obtain_cache(experiment, need, teachers, prepared.store, storage, resources, log)
+    return teachers, None if cache is None else str(cache.folder)

@@ -1,0 +1,139 @@
+"""Models scored side by side on Ray: the suites of a verdict, for finalists and for the rows of the poster.
+
+In: `ScoreJob`s, a model folder each. Out: accuracies by suite as `scores.json` beside the model; a job whose scores are
+there is not run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from palenka_tune.cluster.tasks import run_tasks
+from palenka_tune.config.artifacts import is_complete
+from palenka_tune.config.files import fingerprint, write_json
+from palenka_tune.data.corpus import open_corpus
+from palenka_tune.data.prepare import PreparedData
+from palenka_tune.evaluation.choice import SuiteChoice
+from palenka_tune.evaluation.minimal_pairs import TokenisedSuite
+from palenka_tune.evaluation.suites import evaluate, tokenise
+from palenka_tune.evaluation.text import TokenisedText, evaluate_text, tokenise_text, training_window
+from palenka_tune.models.folder import tokenizer_digest
+from palenka_tune.storage import mirror
+from palenka_tune.students.jobs import kept
+
+SCORES = "scores.json"
+
+
+@dataclass(frozen=True)
+class ScoreJob:
+    """One model: the `model` folder, the `folder` its scores go to, and the `suites`.
+
+    `digest` stands for its weights, `data` for the corpus, by which suites may be filtered. With a `corpus` (a folder)
+    its cross-entropy on dev and test is measured too, on windows of `window` tokens (None: as the model's export says).
+    """
+
+    name: str
+    folder: str
+    model: str
+    suites: tuple[SuiteChoice, ...]
+    digest: str
+    corpus: str | None = None
+    data: str = ""
+    window: int | None = None
+    device: str = "cpu"
+
+    @property
+    def identity(self) -> str:
+        """What the scores are of: the weights' digest and the suites."""
+        return fingerprint(
+            {
+                "weights": self.digest,
+                "suites": [{**asdict(suite), "files": suite.digest()} for suite in self.suites],
+                "corpus": self.corpus,
+                "data": self.data,
+                "window": self.window,
+            }
+        )
+
+    def result(self) -> dict[str, Any] | None:
+        """What an earlier run of this very job left."""
+        return kept(Path(self.folder) / SCORES, self)
+
+
+Material = tuple[list[TokenisedSuite], dict[str, TokenisedText]]
+_kept: dict[tuple[Any, ...], Material] = {}
+
+
+def _material(tokenizer_folder: str, suites: tuple[SuiteChoice, ...], corpus: str | None) -> Material:
+    """Suites and texts under a model's tokenizer, read once by a process that scores several models with it."""
+    key = (tokenizer_digest(tokenizer_folder), suites, corpus)
+    if key not in _kept:
+        _kept.clear()
+        _kept[key] = _read(tokenizer_folder, suites, corpus)
+    return _kept[key]
+
+
+def _read(tokenizer_folder: str, suites: tuple[SuiteChoice, ...], corpus: str | None) -> Material:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder, local_files_only=True, trust_remote_code=False)
+    texts: dict[str, TokenisedText] = {}
+    if corpus is not None:
+        opened = open_corpus(corpus)
+        texts = {
+            split: tokenise_text(tokenizer, opened.lines(split)) for split in ("dev", "test") if split in opened.splits
+        }
+    return tokenise(tokenizer, [choice.read() for choice in suites]), texts
+
+
+def score_model(job: ScoreJob, threads: int = 1) -> dict[str, Any]:
+    """Score one model in this process; returns {"name", "identity", "text": {split: results}, "suites": {suite:
+    results}} with the results of `evaluation.text` (nats per token, bits per byte) and `evaluation.suites`."""
+    import torch
+
+    from palenka_tune.models.export import load_model
+
+    known = job.result()
+    if known is not None:
+        return known
+    torch.set_num_threads(threads)
+    if not is_complete(job.model):
+        mirror.fetch_folder(Path(job.model))
+    model, _ = load_model(job.model, device=job.device)
+    suites, texts = _material(job.model, job.suites, job.corpus)
+    window = job.window or training_window(model)
+    result = {
+        "name": job.name,
+        "identity": job.identity,
+        "text": {split: evaluate_text(model, text, window).to_dict() for split, text in texts.items()},
+        "suites": evaluate(model, suites).to_dict(),
+    }
+    write_json(Path(job.folder) / SCORES, result)
+    mirror.publish(Path(job.folder) / SCORES)
+    return result
+
+
+def score_models(
+    jobs: Sequence[ScoreJob], *, concurrent: int, cpus: int, gpus: float, log: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """Score `jobs` in the open Ray session; results in order, with `failed` and a reason where there are none."""
+    found = {job.name: known for job in jobs if (known := job.result()) is not None}
+
+    def done(job: ScoreJob, result: dict[str, Any]) -> None:
+        found[job.name] = result
+        scores = result.get("suites", {})
+        said = ", ".join(f"{name} {100 * scores[name]['accuracy']:.1f} %" for name in scores)
+        log(f"[{len(found)}/{len(jobs)}] {job.name}: {result.get('failed') or said}")
+
+    waiting = [job for job in jobs if job.name not in found]
+    run_tasks(score_model, waiting, done, concurrent=concurrent, cpus=cpus, gpus=gpus, log=log)
+    return [found[job.name] for job in jobs]
+
+
+def own_pairs(prepared: PreparedData) -> tuple[SuiteChoice, ...]:
+    """The minimal pairs that come with a corpus, if any."""
+    folder = prepared.minimal_pairs
+    return () if folder is None else (SuiteChoice(str(folder), label=f"{prepared.name} pairs"),)

@@ -1,0 +1,126 @@
+"""The teacher cache of a search: what its space needs, whether that fits, and the cache itself.
+
+All trials read one cache, so it holds every hidden state and every distribution that a corner of the space can name.
+Where the budget is too small for that, ranks that would not fit leave the space before anything is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from palenka_tune.cache import build
+from palenka_tune.cache.job import base_of
+from palenka_tune.cache.plan import Need, candidates, choose, gigabytes, need_of
+from palenka_tune.cache.store import TeacherCache
+from palenka_tune.cluster.session import Resources
+from palenka_tune.data.store import TokenStore
+from palenka_tune.distill.shapes import ModelShape
+from palenka_tune.errors import UserError
+from palenka_tune.spaces.experiment import Experiment
+from palenka_tune.spaces.resolve import restrict_rank
+from palenka_tune.spaces.settings import SearchConfig, losses
+from palenka_tune.students.bench import select_windows
+from palenka_tune.students.teachers import teacher_dev_windows, teacher_specs
+from palenka_tune.teachers.spec import Teacher, is_trained, open_teacher, teacher_folder
+from palenka_tune.trials.arms import anchor_values
+
+
+def search_need(config: SearchConfig, shapes: tuple[ModelShape, ...]) -> Need:
+    """What the trials and anchors of a search ask of its teachers."""
+    experiment = config.experiment
+    anchors = anchor_values(experiment.distill.alpha).values()
+    ranges = [p.name for p in config.space.parameters if p.kind != "choice"]
+    return need_of(losses(config, anchors), experiment.student_shape, shapes, any_temperature="temperature" in ranges)
+
+
+def fit_cache(
+    config: SearchConfig,
+    shapes: tuple[ModelShape, ...],
+    store: TokenStore,
+    storage: Path,
+    log: Callable[[str], None],
+) -> SearchConfig:
+    """The search whose cache fits into its budget and the free space: the same one, or one without the largest ranks.
+
+    Raises `UserError` if no cache that serves it fits.
+    """
+    settings = config.experiment.cache
+    need = search_need(config, shapes)
+    if settings.form == "online" or need.nothing:
+        return config
+    windows = select_windows(store, config.experiment.student)
+    tokens = windows.count * store.window
+    plans = candidates(need, settings, shapes, store.vocabulary_size, config.experiment.seed)
+    teachers = _trained(config.experiment, store, storage)
+    base = None if teachers is None else base_of(store, teachers, windows)
+    plan = choose(plans, tokens, lambda plan: build.room(plan, settings, storage, base))
+    held = [kept for layers in plan.need.layers for kept in layers.values() if kept is not None]
+    if plan.need == need or not held:
+        return config
+    most, size = max(held), gigabytes(plans[0].bytes_per_token() * tokens)
+    reason = f"the whole teacher cache takes {size} and the budget holds {most} components of each hidden state"
+    restricted = restrict_rank(config, most, reason)
+    log(f"projection.rank is searched up to {most}: {reason}")
+    return restricted
+
+
+def _trained(experiment: Experiment, store: TokenStore, storage: Path) -> list[Teacher] | None:
+    """The teachers, if all exist already: then a cache of them may be there too, or a part of one."""
+    dev_windows = teacher_dev_windows(experiment)
+    teachers = []
+    for spec in teacher_specs(experiment):
+        folder = spec if isinstance(spec, Path) else teacher_folder(storage, spec, store.fingerprint, dev_windows)
+        if not (isinstance(spec, Path) or is_trained(folder)):
+            return None
+        teachers.append(open_teacher(folder))
+    return teachers
+
+
+def obtain_cache(
+    experiment: Experiment,
+    need: Need,
+    teachers: Sequence[Teacher],
+    store: TokenStore,
+    storage: Path,
+    resources: Callable[[], Resources],
+    log: Callable[[str], None],
+) -> TeacherCache | None:
+    """The cache that answers `need`, found or built; None if there is nothing to keep or teachers are to run online.
+
+    `resources` is asked for only if a cache must be built.
+    """
+    if experiment.cache.form == "online" or need.nothing:
+        return None
+    return build.obtain(
+        need,
+        experiment.cache,
+        teachers,
+        store,
+        select_windows(store, experiment.student),
+        storage,
+        resources,
+        seed=experiment.seed,
+        log=log,
+    )
+
+
+def obtain_cache_if_it_fits(
+    experiment: Experiment,
+    need: Need,
+    teachers: Sequence[Teacher],
+    store: TokenStore,
+    storage: Path,
+    resources: Callable[[], Resources],
+    log: Callable[[str], None],
+) -> str | None:
+    """The folder of the cache that `obtain` gives; None also where none fits and the form is left to us: the teachers
+    then run on every batch, which no loss notices."""
+    try:
+        cache = obtain_cache(experiment, need, teachers, store, storage, resources, log)
+    except UserError as error:
+        if experiment.cache.form != "auto":
+            raise
+        log(f"the teachers run on every batch, since {error}")
+        return None
+    return None if cache is None else str(cache.folder)

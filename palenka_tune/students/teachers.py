@@ -1,0 +1,95 @@
+"""The teachers of an experiment: which must be trained, which are there already, which were given as folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from palenka_tune.data.prepare import PreparedData
+from palenka_tune.distill.shapes import ModelShape
+from palenka_tune.models.presets import get_preset
+from palenka_tune.models.scales import get_scale
+from palenka_tune.spaces.experiment import Experiment, shape_of
+from palenka_tune.teachers.online import check_teacher
+from palenka_tune.teachers.spec import Teacher, TeacherSpec, is_trained, open_teacher, teacher_folder
+
+OnMetrics = Callable[[str, Mapping[str, float], int], None]
+
+
+def teacher_specs(experiment: Experiment) -> list[TeacherSpec | Path]:
+    """A specification per teacher to train, or the folder of one that was given; in the experiment's order."""
+    return [
+        Path(teacher.preset).expanduser()
+        if teacher.is_folder
+        else TeacherSpec(get_preset(teacher.preset), teacher.recipe, teacher.seed)
+        for teacher in experiment.teachers
+    ]
+
+
+def open_given_teachers(experiment: Experiment, prepared: PreparedData) -> list[Teacher]:
+    """Teachers that were given as folders, with their tokenizer checked against the data's; raises `UserError`."""
+    given = [open_teacher(spec) for spec in teacher_specs(experiment) if isinstance(spec, Path)]
+    for teacher in given:
+        check_teacher(teacher, prepared.store)
+    return given
+
+
+def teacher_shapes(experiment: Experiment, given: list[Teacher]) -> tuple[ModelShape, ...]:
+    """The shapes of all teachers in order, once those given as folders are open."""
+    opened = iter(given)
+    return tuple(
+        next(opened).shape if isinstance(spec, Path) else shape_of(spec.preset) for spec in teacher_specs(experiment)
+    )
+
+
+def teacher_dev_windows(experiment: Experiment) -> int | None:
+    """Dev windows that choose a teacher's best epoch: the scale's, so that a student's own choice trains no teacher
+    anew, and `python -m palenka_tune.train` makes the same teacher."""
+    return get_scale(experiment.scale).dev_windows
+
+
+def missing_teachers(experiment: Experiment, prepared: PreparedData, storage: Path) -> list[TeacherSpec]:
+    """What must be trained first."""
+    dev_windows = teacher_dev_windows(experiment)
+    return [
+        spec
+        for spec in teacher_specs(experiment)
+        if isinstance(spec, TeacherSpec)
+        and not is_trained(teacher_folder(storage, spec, prepared.fingerprint, dev_windows))
+    ]
+
+
+def obtain_teachers(
+    experiment: Experiment,
+    prepared: PreparedData,
+    storage: Path,
+    *,
+    use_gpu: bool,
+    log: Callable[[str], None],
+    on_metrics: OnMetrics | None = None,
+) -> list[Teacher]:
+    """All teachers in the experiment's order; what is missing is trained in the Ray session that is open."""
+    to_train = missing_teachers(experiment, prepared, storage)
+    dev_windows = teacher_dev_windows(experiment)
+    if to_train:
+        from palenka_tune.teachers.ray_trainer import train_teachers  # ray: only if something must be trained
+
+        train_teachers(
+            to_train,
+            prepared,
+            storage,
+            workers=None,
+            use_gpu=use_gpu,
+            dev_windows=dev_windows,
+            log=log,
+            on_metrics=on_metrics,
+        )
+    teachers = [
+        open_teacher(
+            spec if isinstance(spec, Path) else teacher_folder(storage, spec, prepared.fingerprint, dev_windows)
+        )
+        for spec in teacher_specs(experiment)
+    ]
+    for teacher in teachers:
+        log(f"teacher {teacher.describe()}")
+    return teachers

@@ -1,0 +1,40 @@
+"""How figures and settings are written wherever a person reads them: terminal, report, MLflow, model cards."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+def describe_values(values: Mapping[str, Any]) -> str:
+    """Settings on one line, such as `alpha=1.2 beta=3.1 temperature=2 rank=64`."""
+    parts = []
+    for name, value in values.items():
+        shown = (
+            f"{value:.3g}" if isinstance(value, float) else "full" if name.endswith("rank") and value is None else value
+        )
+        parts.append(f"{name.removeprefix('projection.')}={shown}")
+    return " ".join(parts)
+
+
+def perplexity(ce: float) -> float:
+    """exp(cross-entropy), capped where it overflows a float."""
+    return math.exp(min(ce, 700.0))
+
+
+def clock(seconds: float) -> str:
+    """`7 s`, `4 min`, `3 h 05 min`, `2 days 4 h`."""
+    whole = round(seconds)
+    if whole < 120:
+        return f"{whole} s"
+    if whole < 2 * 3600:
+        return f"{whole // 60} min"
+    if whole < 48 * 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} days {whole % 86400 // 3600} h"
+
+
+def percent(accuracy: float, stderr: float | None) -> str:
+    """An accuracy as tables show it, such as `53.0 ± 0.2`."""
+    return f"{100 * accuracy:.1f}" + ("" if stderr is None else f" ± {100 * stderr:.1f}")

@@ -1,0 +1,134 @@
+"""Descriptions of runs in MLflow: every figure is one of the search's files, every command can be typed."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from palenka_tune.commands import search as command
+from palenka_tune.runs.options import SearchOptions
+from palenka_tune.search.mlflow import notes
+from palenka_tune.spaces.resolve import resolve
+from palenka_tune.teachers.spec import Teacher
+
+TEACHERS = [
+    Teacher("GPT2-tiny", Path("gpt2"), SimpleNamespace(), 1_088_256, 4.3820, "aaaa", 4096, 1.0),
+    Teacher("Llama-tiny", Path("llama"), SimpleNamespace(), 1_377_408, None, "bbbb", 0, 0.0),
+]
+SUITE = {"accuracy": 0.53, "stderr": 0.002}
+EVALUATION = {
+    "suites": ["BLiMP"],
+    "models": [
+        {"name": "best student", "role": "student", "parameters": 426_560, "val_ce": 4.538, "suites": {"BLiMP": SUITE}},
+        {"name": "vanilla_kd", "role": "anchor", "parameters": 426_560, "val_ce": 5.016, "suites": {"BLiMP": SUITE}},
+        {"name": "GPT2-tiny", "role": "teacher", "parameters": 1_088_256, "val_ce": 4.382, "suites": {}},
+    ],
+}
+SUMMARY = {
+    "objective": {"metric": "val/ce"},
+    "best": {
+        "trial_id": "trial-0007",
+        "anchor": None,
+        "params": {"alpha": 5.43, "beta": 20.0, "projection.rank": 32},
+        "val_ce": 4.538,
+    },
+    "baselines": {"no_distillation": {"val_ce": None}, "vanilla_kd": {"val_ce": 5.016}},
+    "counts": {"complete": 9, "pruned": 8, "failed": 1},
+    "budget": {"saved_fraction": 0.36},
+    "wall_seconds": 390.2,
+}
+
+
+@pytest.fixture
+def about(monkeypatch):
+    monkeypatch.setattr(notes.provenance, "git_commit", lambda: "0123456789ab")
+    place = SimpleNamespace(folder=Path("first"), prepared=SimpleNamespace(describe=lambda: "story: 9 words (fe01)"))
+    options = SearchOptions(name="first", storage="./my runs", minimal_pairs="../blimp", register="babylm")
+    return notes.about(place, TEACHERS, options)
+
+
+def commands(note: str) -> list[list[str]]:
+    return [shlex.split(block.partition("```")[0]) for block in note.split("```sh\n")[1:]]
+
+
+def test_a_search_that_runs_says_what_it_searches_and_how_it_goes_on(about):
+    config = resolve("alpha_beta")
+    note = notes.begun(config, about)
+    assert note.startswith("**This search has not ended.**")
+    for name, values in config.raw_parameters.items():
+        assert f"| `{name}` | `{values}` |" in note
+    assert f"{config.search.samples} trials by {config.search.sampler}" in note
+    ((*module, resume, name, first, storage, folder, pairs, suite, register, model),) = commands(note)
+    assert module == ["python", "-m", "palenka_tune.search"]
+    assert (resume, name, first) == ("--resume", "--name", "first")
+    assert (storage, folder, pairs, suite) == ("--storage", "./my runs", "--minimal-pairs", "../blimp")
+    assert (register, model) == ("--register", "babylm")
+
+
+def test_a_finished_search_begins_with_what_came_out(about):
+    note = notes.finished(SUMMARY, EVALUATION, about)
+    assert note.startswith(
+        "**Best val/ce 4.5380 nats per token: no distillation did not finish, 0.4780 lower than vanilla KD (5.0160).**"
+    )
+    assert "`α=5.43 β=20 r=32` ([trial-0007](#/experiments/{experiment}/runs/{run:trial-0007}))" in note
+    assert "| **best student** | 426,560 | 4.5380 | 93.5 | 53.0 ± 0.2 |" in note
+    assert "| vanilla KD | 426,560 | 5.0160 | 150.8 | 53.0 ± 0.2 |" in note
+    assert "| teacher GPT2-tiny | 1,088,256 | 4.3820 | 80.0 |  |" in note
+    assert "9 trials complete, 8 pruned, 1 failed; 36 % of the steps saved; 390 s." in note
+    assert "[GPT2-tiny](#/experiments/{experiment}/runs/{teacher:aaaa})" in note
+    assert "commit `0123456789ab`" in note
+    assert "not trained yet" not in note
+    ((*_, name, again, pairs, suite),) = commands(note)
+    assert (name, again, pairs, suite) == ("--name", "first-again", "--minimal-pairs", "../blimp")
+
+
+def test_the_command_that_repeats_a_search_is_one(about, monkeypatch, tmp_path):
+    """It is parsed, and its file resolved, as the command line would."""
+    import yaml
+
+    import palenka_tune.search.launch as run
+
+    seen = []
+    monkeypatch.setattr(run, "main", lambda config, options, console: seen.append((config, options)))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "search.yaml").write_text(yaml.safe_dump(resolve("smoke").tree()))
+    ((*_, _module, space, name, again, pairs, suite),) = commands(notes.finished(SUMMARY, EVALUATION, about))
+    assert command.cli([space, name, again, pairs, suite]) == 0
+    ((config, options),) = seen
+    assert config.experiment == resolve("smoke").experiment
+    assert (options.name, options.minimal_pairs) == ("first-again", "../blimp")
+
+
+def test_finalists_come_first_once_they_are_there(about):
+    waiting = notes.finished(SUMMARY, EVALUATION, about, more=True)
+    assert "Its finalists are not trained yet. If it was stopped" in waiting
+    assert len(commands(waiting)) == 2
+    summary = {**SUMMARY, "finalists": {"verdict": "The only finalist: deep supervision lowered dev CE by 0.2."}}
+    note = notes.finished(summary, EVALUATION, about, finalists="| configuration |\n| --- |\n| trial-0007 |")
+    assert note.startswith("**The only finalist: deep supervision lowered dev CE by 0.2.**")
+    assert "best val/ce 4.5380 nats per token" in note
+    assert "### Trained again on all windows\n\n| configuration |" in note
+
+
+def test_a_search_by_the_posters_objective_says_so(about):
+    note = notes.finished({**SUMMARY, "objective": {"metric": "val/total"}}, EVALUATION, about)
+    assert note.startswith("**Chosen by val/total, as the poster chose.**")
+
+
+def test_what_is_too_long_makes_room_for_the_rest(about):
+    note = notes.finished(SUMMARY, EVALUATION, about, finalists="| x |\n" * 3000)
+    assert len(note) < notes.LONGEST
+    assert "see the artifacts" in note
+    assert "first-again" in note
+
+
+def test_a_teacher_that_was_there_already_points_to_its_first_run():
+    here, elsewhere = (notes.teacher(TEACHERS[0], trained_here=trained) for trained in (True, False))
+    assert "dev CE 4.3820" in here
+    assert "](" not in here
+    assert "[first run](#/experiments/{experiment}/runs/{teacher:aaaa})" in elsewhere
+    assert "](" not in notes.teacher(TEACHERS[1], trained_here=False)  # given as a folder: no training is known
+    assert notes.teacher_runs(TEACHERS) == "{teacher:aaaa} {teacher:bbbb}"

@@ -1,0 +1,65 @@
+"""How trials share a cluster: what each gets must be on one node."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from palenka_tune.cluster.session import Resources
+from palenka_tune.errors import PalenkaError
+from palenka_tune.runs.options import SearchOptions
+from palenka_tune.search.tune.placement import Placement, place
+from palenka_tune.spaces.resolve import resolve
+
+
+@pytest.mark.parametrize(
+    ("nodes", "concurrent", "gpus", "expected"),
+    [
+        ([(2, 0)], None, None, Placement(2, 1, 0.0)),
+        ([(2, 0)], 1, None, Placement(1, 2, 0.0)),
+        ([(2, 0)], 8, None, Placement(2, 1, 0.0)),
+        ([(8, 0)] * 4, None, None, Placement(32, 1, 0.0)),
+        ([(8, 0)] * 4, 2, None, Placement(2, 8, 0.0)),
+        ([(8, 0)] * 4, 8, None, Placement(8, 4, 0.0)),
+        ([(64, 0), (8, 1)], None, 0.5, Placement(2, 4, 0.5)),
+        ([(16, 4)], None, 0.3, Placement(12, 1, 0.3)),
+        ([(0, 0), (4, 0)], None, None, Placement(4, 1, 0.0)),
+        ([(64, 1)], None, 0.0, Placement(64, 1, 0.0)),
+    ],
+)
+def test_each_trial_fits_on_a_node(nodes, concurrent, gpus, expected):
+    options = SearchOptions(concurrent=concurrent, gpus_per_trial=gpus)
+    assert place(resolve("smoke"), options, Resources(tuple(nodes))) == expected
+
+
+def test_a_cluster_without_a_place_is_refused():
+    for nodes, gpus in (([(0, 0)], None), ([(8, 0)], 0.5)):
+        with pytest.raises(PalenkaError, match="start workers"):
+            place(resolve("smoke"), SearchOptions(gpus_per_trial=gpus), Resources(tuple(nodes)))
+
+
+@pytest.mark.parametrize(
+    ("now", "concurrent", "gpus", "expected"),
+    [
+        ([(0, 0), (2, 0)], None, None, 2),
+        ([(0, 0), (2, 0), (2, 0)], None, None, 4),  # a worker that joined late
+        ([(0, 0), (2, 0), (2, 0)], 3, None, 3),
+        ([(0, 0)], None, None, 1),  # all workers are gone: one trial waits for the next
+        ([(0, 0)], 3, None, 1),
+        ([(8, 1), (8, 4), (64, 0)], None, 0.5, 10),
+    ],
+)
+def test_nodes_that_come_and_go_change_how_many_trials_run(now, concurrent, gpus, expected):
+    start = [(0, 0), (2, 0)] if gpus is None else [(8, 1)]
+    options = SearchOptions(concurrent=concurrent, gpus_per_trial=gpus, address="auto")
+    placement = dataclasses.replace(place(resolve("smoke"), options, Resources(tuple(start))), cpus_per_trial=1)
+    assert placement.room(Resources(tuple(now))) == expected
+
+
+def test_a_gpu_is_shared_by_what_its_memory_holds():
+    tiny = place(resolve("smoke"), SearchOptions(), Resources(((32, 1),)))
+    poster = place(resolve("smoke", options={"scale": "poster"}), SearchOptions(), Resources(((32, 1),)))
+    assert tiny.concurrent == 8
+    assert poster.concurrent < tiny.concurrent
+    assert tiny.concurrent * tiny.gpus_per_trial <= 1

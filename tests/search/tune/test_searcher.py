@@ -1,0 +1,202 @@
+"""What Tune tells the searcher, and what the ledger then knows."""
+
+from __future__ import annotations
+
+import pytest
+
+from palenka_tune.runs.heartbeat import SearchPulse, TrialPulse
+from palenka_tune.runs.study import new_study, open_study
+from palenka_tune.search.tune import searcher as searcher_module
+from palenka_tune.search.tune.scheduler import RungScheduler
+from palenka_tune.search.tune.searcher import LedgerSearcher
+from palenka_tune.spaces.space import parse_space
+from palenka_tune.trials.arms import anchor_values
+from palenka_tune.trials.ledger import Ledger
+
+
+class Told:
+    """An observer that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple] = []
+
+    def started(self, proposal) -> None:
+        self.heard.append(("started", proposal.trial_id))
+
+    def reported(self, trial_id, result) -> None:
+        self.heard.append(("reported", trial_id))
+
+    def finished(self, trial_id, state, reason) -> None:
+        self.heard.append(("finished", trial_id, state, reason))
+
+
+@pytest.fixture
+def make(tmp_path):
+    def make(**more):
+        study = open_study(tmp_path, None, print) or new_study(tmp_path, None, print)
+        ledger = Ledger(
+            study,
+            space=parse_space({"beta": {"log_uniform": [0.1, 10]}}, "x"),
+            sampler="random",
+            samples=4,
+            seed=0,
+            anchors=anchor_values(1.0),
+        )
+        told = Told()
+        searcher = LedgerSearcher(
+            ledger,
+            RungScheduler(None),
+            lambda proposal: {"trial_id": proposal.trial_id},
+            tmp_path,
+            [told],
+            **{"stopping": lambda: False, **more},
+        )
+        return searcher, ledger, told, tmp_path
+
+    return make
+
+
+def result(steps: int, **more):
+    return {"steps": steps, "tokens": 10 * steps, "seconds": 1.0, "history": [], **more}
+
+
+def test_an_interrupted_trial_stays_open_for_the_next_process(make):
+    searcher, ledger, told, _ = make()
+    searcher.suggest("tune-1")
+    searcher.on_trial_complete("tune-1", result(7, interrupted=True, done=True))
+    assert ledger.running == []
+    assert ledger.rows() == []
+    assert ("finished", "trial-0000", "FAILED", "x") not in told.heard
+    assert [event[0] for event in told.heard] == ["started"]
+    assert make()[1].waiting == ["trial-0000"]
+
+
+def test_trials_begin_while_there_is_room(make):
+    room = [1]
+    searcher, ledger, _, _ = make(room=lambda: room[0])
+    assert isinstance(searcher.suggest("tune-1"), dict)
+    assert searcher.suggest("tune-2") is None
+    room[0] = 2  # a node has joined
+    assert isinstance(searcher.suggest("tune-2"), dict)
+    room[0] = 1  # and has left, with its trial
+    searcher.on_trial_complete("tune-2", result(7, interrupted=True, done=True))
+    assert searcher.suggest("tune-3") is None
+    assert ledger.running == ["trial-0000"]
+
+
+def test_a_trial_whose_ray_has_died_has_not_failed(make):
+    searcher, ledger, _, _ = make(is_up=lambda: False)
+    searcher.suggest("tune-1")
+    searcher.on_trial_complete("tune-1", error=True)
+    assert ledger.rows() == []
+    assert make()[1].waiting == ["trial-0000"]
+
+
+def test_a_dead_process_fails_with_the_reason_that_it_left(make):
+    searcher, ledger, _, folder = make()
+    for number, reason in enumerate(("RuntimeError: boom", None)):
+        searcher.suggest(f"tune-{number}")
+        if reason:
+            (folder / f"trial-{number:04d}.error").write_text(reason)
+        searcher.on_trial_complete(f"tune-{number}", error=True)
+    assert [row["reason"] for row in ledger.rows()] == ["RuntimeError: boom", "the trial's process died"]
+    assert TrialPulse(folder, "trial-0000").last() is None
+
+
+def test_a_trial_is_proposed_again_as_often_as_it_may_fail(make):
+    searcher, ledger, told, folder = make(max_failures=1)
+    for number in (1, 2):
+        searcher.suggest(f"tune-{number}")
+        TrialPulse(folder, "trial-0000", "node-a").beat(number)
+        searcher.on_trial_complete(f"tune-{number}", error=True)
+    assert [(row["trial_id"], row["state"]) for row in ledger.rows()] == [("trial-0000", "FAILED")]
+    assert [event[0] for event in told.heard] == ["started", "started", "finished"]
+
+
+def test_a_node_that_goes_is_no_failure_of_its_trial(make):
+    nodes = {"node-a", "node-b"}
+    searcher, ledger, _, folder = make(max_failures=0, node_is_gone=lambda node: node not in nodes)
+    searcher.suggest("tune-1")
+    TrialPulse(folder, "trial-0000", "node-a").beat(7)
+    nodes.remove("node-a")
+    searcher.on_trial_complete("tune-1", error=True)
+    assert ledger.rows() == []
+    assert searcher.suggest("tune-2") == {"trial_id": "trial-0000"}
+    TrialPulse(folder, "trial-0000", "node-b").beat(9)
+    searcher.on_trial_complete("tune-2", error=True)  # on a node that is up: its own fault
+    assert [row["state"] for row in ledger.rows()] == ["FAILED"]
+
+
+def test_a_trial_that_never_began_was_sent_to_a_node_that_is_gone(make):
+    searcher, ledger, _, folder = make(node_is_gone=lambda node: False)
+    searcher.suggest("tune-1")  # announced, and no word of a process
+    searcher.on_trial_complete("tune-1", error=True)
+    assert ledger.rows() == []
+    searcher.suggest("tune-2")
+    (folder / "trial-0000.error").write_text("ImportError: it did begin")
+    searcher.on_trial_complete("tune-2", error=True)
+    assert [row["reason"] for row in ledger.rows()] == ["ImportError: it did begin"]
+
+
+def test_a_trial_that_keeps_losing_its_node_ends_at_last(make):
+    searcher, ledger, _, folder = make(node_is_gone=lambda node: True)
+    for number in range(searcher_module.NODES_LOST + 1):
+        assert ledger.rows() == []
+        searcher.suggest(f"tune-{number}")
+        TrialPulse(folder, "trial-0000", "gone").beat(number)
+        searcher.on_trial_complete(f"tune-{number}", error=True)
+    assert [row["state"] for row in ledger.rows()] == ["FAILED"]
+
+
+def test_while_a_trial_runs_the_search_is_not_over(make):
+    searcher, _, _, _ = make()
+    ids = [f"tune-{number}" for number in range(6)]
+    for key in ids:
+        assert isinstance(searcher.suggest(key), dict)
+    assert searcher.suggest("tune-6") is None  # one of those six may fail and have to be run again
+    for key in ids:
+        searcher.on_trial_complete(key, result(5, **{"val/ce": 2.0}, done=True))
+    assert searcher.suggest("tune-7") == "FINISHED"
+
+
+def test_nothing_begins_once_the_search_is_to_stop(make):
+    stop = []
+    searcher, _, _, _ = make(stopping=lambda: bool(stop))
+    assert isinstance(searcher.suggest("tune-1"), dict)
+    stop.append(True)
+    assert searcher.suggest("tune-2") == "FINISHED"
+
+
+def test_a_search_whose_first_trials_fail_alike_stops_with_the_reason(make):
+    searcher, _, _, folder = make(abort_after=2)
+    searcher.suggest("anchor")  # an anchor that works says nothing about the teachers
+    searcher.on_trial_complete("anchor", result(5, **{"val/ce": 2.0}, done=True))
+    for number in range(3):
+        searcher.suggest(f"tune-{number}")
+        searcher.on_trial_complete(f"tune-{number}", result(5, failed=f"diverged: nan in step {number}", done=True))
+        assert (searcher.aborted is None) == (number < 2)
+    assert searcher.aborted == "diverged: nan in step 2"
+    assert SearchPulse(folder).stopping
+    assert searcher.suggest("tune-9") == "FINISHED"
+
+
+def test_different_reasons_or_a_success_do_not_stop_it(make):
+    searcher, _, _, _ = make(abort_after=2)
+    for number, reason in enumerate(("a", "b", "c", "a")):
+        searcher.suggest(f"tune-{number}")
+        searcher.on_trial_complete(f"tune-{number}", result(5, failed=reason, done=True))
+    assert searcher.aborted is None
+    searcher.suggest("tune-4")
+    searcher.on_trial_complete("tune-4", result(5, **{"val/ce": 2.0}, done=True))
+    searcher.suggest("tune-5")
+    searcher.on_trial_complete("tune-5", result(5, failed="a", done=True))
+    assert searcher.aborted is None
+
+
+def test_only_checkpoints_that_are_needed_stay(make):
+    searcher, _, _, folder = make()
+    for number, value in enumerate((3.0, 3.1, 2.9, 2.8, 2.85)):
+        searcher.suggest(f"tune-{number}")
+        (folder / f"trial-{number:04d}.pt").touch()
+        searcher.on_trial_complete(f"tune-{number}", result(5, **{"val/ce": value}, done=True))
+    assert sorted(path.stem for path in folder.glob("*.pt")) == ["trial-0000", "trial-0001", "trial-0003"]

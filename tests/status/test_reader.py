@@ -1,0 +1,225 @@
+"""The status of a search, on real ledgers, locks, pulses and spools: what is said is what is so."""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+
+import pytest
+from rich.console import Console
+
+from palenka_tune.config.sealed import Slate
+from palenka_tune.runs.heartbeat import TrialPulse
+from palenka_tune.runs.options import PLACE
+from palenka_tune.runs.resume import Wanted
+from palenka_tune.runs.run_folder import OWNER, locked
+from palenka_tune.spaces.resolve import resolve
+from palenka_tune.spaces.serialise import search_yaml, tree
+from palenka_tune.status.reader import StatusReader
+from palenka_tune.status.view import line, view
+from palenka_tune.tracking.spool import Shipped, Spool
+from palenka_tune.tracking.tags import PARENT
+from palenka_tune.trials.ledger import TOTAL_STEPS
+from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED
+from palenka_tune.words import clock
+from tests.trials.test_ledger import open_ledger
+
+TOTAL = 40
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    """A search of 4 samples and the anchors in `tmp_path/runs/mine`, asked for and not yet begun."""
+    folder = tmp_path / "runs" / "mine"
+    (folder / "checkpoints").mkdir(parents=True)
+    ledger = open_ledger(folder, samples=4)
+    config = resolve("smoke", options={"search.samples": 4, "search.finalists": 1, "search.seeds": 2})
+    Wanted(tree(config), search_yaml(config, "data"), "data", None).keep(ledger.study)
+    ledger.study.set_user_attr(TOTAL_STEPS, TOTAL)
+    ledger.study.set_user_attr(PLACE, {"--concurrent": 2})
+    ledger.folder = folder
+    return ledger
+
+
+def look(ledger):
+    return StatusReader(ledger.folder, ledger.folder.parent).look()
+
+
+def run_trial(ledger, steps: int, value: float, state: str, seconds: float = 10.0, reason=None):
+    trial = ledger.ask().trial_id
+    ledger.report(trial, steps, value)
+    ledger.note(trial, steps=steps, tokens=100 * steps, seconds=seconds)
+    if state != "RUNNING":
+        ledger.finish(trial, state, reason)
+    return trial
+
+
+def beat(ledger, trial: str, step: int, ago: float = 0.0, waits_for: int = 0, **said) -> None:
+    TrialPulse(ledger.folder / "checkpoints", trial, "0123456789abcdef").beat(step, waits_for, **said)
+    at = time.time() - ago
+    os.utime(ledger.folder / "checkpoints" / f"{trial}.pulse", (at, at))
+
+
+def test_a_search_in_the_middle_of_its_trials(ledger):
+    with locked(ledger.folder):
+        began = time.time() - 3600
+        os.utime(ledger.folder / OWNER, (began, began))
+        ledger._started -= 3600
+        run_trial(ledger, 40, 5.0, COMPLETE)
+        run_trial(ledger, 40, 4.5, COMPLETE)
+        run_trial(ledger, 10, 5.5, PRUNED, 5.0)
+        best = run_trial(ledger, 40, 4.25, COMPLETE)
+        running = run_trial(ledger, 10, 4.75, "RUNNING", 5.0)
+        beat(ledger, running, 25, ago=30)
+        interrupted = ledger.ask().trial_id
+        beat(ledger, interrupted, 5, ago=2 * 3600)  # of the process before this one
+        status = look(ledger)
+    assert (status.state, status.stage, status.is_running) == ("searching", "searching", True)
+    assert status.why.startswith(f"process {os.getpid()} on ")
+    assert status.trials == {
+        "planned": 6,
+        "complete": 3,
+        "pruned": 1,
+        "failed": 0,
+        "running": 1,
+        "waiting": 1,
+        "to_come": 0,
+    }
+    (trial,) = status.running
+    assert (trial.trial_id, trial.step, trial.total_steps, trial.val_ce) == (running, 25, TOTAL, 4.75)
+    assert trial.node.endswith(" 01234567")
+    assert trial.age == pytest.approx(30, abs=10)
+    assert (status.best["trial_id"], status.best["val_ce"]) == (best, 4.25)
+    assert status.anchors == {"no_distillation": 5.0, "vanilla_kd": 4.5}
+    assert status.budget == {"trial_steps_run": 130, "trial_steps_full_grid": 160, "saved_fraction": 0.1875}
+    # trials train 130 / 4 steps on average, 6 of them 195; 130 + 25 are done, at 10 steps in 5 s
+    assert status.left == pytest.approx((195 - 155) / 2)
+    assert status.tokens_per_second == pytest.approx(200)
+    assert status.elapsed == pytest.approx(3600, abs=60)
+    assert status.resume is None
+    assert status.warnings == []
+
+
+def test_stalled_waiting_and_failed_trials_are_warned_of(ledger):
+    with locked(ledger.folder):
+        began = time.time() - 7200
+        os.utime(ledger.folder / OWNER, (began, began))
+        run_trial(ledger, 10, 5.0, FAILED, reason="diverged: nan")
+        for seconds, waits_for in ((900, 0), (10, 2_500_000)):
+            beat(ledger, run_trial(ledger, 10, 5.0, "RUNNING"), 10, ago=seconds, waits_for=waits_for)
+        status = look(ledger)
+    assert len(status.warnings) == 3
+    assert "trial-0001 has not moved for 15 min; after 20 min it is ended" in status.warnings[0]
+    assert "trial-0002 waits until 2.5 MB are free" in status.warnings[1]
+    assert "1 failed, the last one (trial-0000) because diverged: nan" in status.warnings[2]
+
+
+def spool_of(ledger, *events) -> None:
+    spool = Spool(ledger.folder)
+    spool.append({"op": "start_run", "key": PARENT, "name": "mine", "parent": None, "tags": {}, "params": {}})
+    for event in events:
+        spool.append(event)
+    spool.close()
+    Shipped("sqlite:///mlflow.db", "palenka_tune", seq=0, offset=0).save(ledger.folder)
+
+
+@pytest.mark.parametrize(("status", "state"), [(None, "killed"), ("KILLED", "stopped"), ("FAILED", "failed")], ids=str)
+def test_a_search_that_is_over_says_how_and_the_way_on(ledger, status, state):
+    run_trial(ledger, 40, 5.0, COMPLETE)
+    run_trial(ledger, 10, 5.0, "RUNNING")
+    spool_of(ledger, *([{"op": "end_run", "key": PARENT, "status": status}] if status else []))
+    with locked(ledger.folder):
+        assert look(ledger).state == "searching"  # its next process
+    found = look(ledger)
+    assert (found.state, found.stage, found.is_running) == (state, "searching", False)
+    assert found.trials["waiting"] == 1
+    assert found.resume == (
+        f"python -m palenka_tune.search --resume --name mine --storage {ledger.folder.parent} --concurrent 2"
+    )
+    assert found.left is None
+    assert found.mlflow.behind == (2 if status else 1)
+    assert any(f"python -m palenka_tune.track replay {ledger.folder}" in warning for warning in found.warnings)
+
+
+def test_from_another_machine_movement_decides(ledger):
+    run_trial(ledger, 10, 5.0, "RUNNING")
+    with locked(ledger.folder):
+        pass
+    Slate(ledger.folder / OWNER).write({"pid": 1, "host": "elsewhere"})
+    found = look(ledger)
+    assert found.state == "searching"
+    assert "whether process 1 on elsewhere still lives cannot be seen from here" in found.why
+    long_ago = time.time() - 3600
+    for path in [*ledger.folder.iterdir(), *ledger.folder.glob("checkpoints/*")]:
+        os.utime(path, (long_ago, long_ago))
+    found = look(ledger)
+    assert (found.state, found.stage) == ("silent", "searching")
+    assert "its files moved 60 min ago" in found.why
+    assert found.resume
+
+
+def test_the_stages_of_a_search_one_after_another(ledger):
+    with locked(ledger.folder):
+        assert look(ledger).state == "preparing"
+        for _ in range(6):
+            assert look(ledger).state in ("preparing", "searching")
+            run_trial(ledger, 40, 5.0, COMPLETE)
+        assert look(ledger).state == "scoring"
+        ledger.study.set_user_attr("finished", {})
+        assert look(ledger).state == "finalists"
+        ledger.study.set_user_attr("finalists", {"finalists": 1, "seeds": 2})
+        assert look(ledger).state == "finished"
+    found = look(ledger)
+    assert (found.state, found.is_running, found.resume) == ("finished", False, None)
+
+
+def test_a_process_that_died_before_there_was_a_study(tmp_path):
+    with locked(tmp_path):
+        pass
+    found = StatusReader(tmp_path, tmp_path.parent).look()
+    assert (found.state, found.stage, found.trials["planned"]) == ("killed", "preparing", None)
+    assert found.best is None
+
+
+def test_the_same_reader_sees_what_is_new_and_changes_nothing(ledger):
+    spool_of(ledger)
+    reader = StatusReader(ledger.folder, ledger.folder.parent)
+    with locked(ledger.folder):
+        assert reader.look().trials["complete"] == 0
+        run_trial(ledger, 40, 5.0, COMPLETE)
+        before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in ledger.folder.rglob("*") if p.is_file()}
+        assert reader.look().trials["complete"] == 1
+        assert {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in ledger.folder.rglob("*") if p.is_file()} == before
+
+
+def test_what_a_person_sees(ledger):
+    run_trial(ledger, 40, 5.0, COMPLETE)
+    run_trial(ledger, 40, 4.5, COMPLETE)
+    spool_of(ledger)
+    with locked(ledger.folder):
+        trial = run_trial(ledger, 10, 4.75, "RUNNING")
+        beat(ledger, trial, 20)
+        status = look(ledger)
+    out = io.StringIO()
+    Console(file=out, width=200).print(view(status))
+    shown = out.getvalue()
+    for text in (
+        "mine  searching",
+        "6 planned: 2 complete, 1 running, 3 to come",
+        "best       trial-0001 val/ce 4.5000, -0.5000 against no_distillation, +0.0000 against vanilla_kd",
+        "0 % saved by stopping early (80 of 80 steps)",
+        f"{trial}   1/2",
+        "20/40  4.7500",
+        "mlflow ui --backend-store-uri sqlite:///mlflow.db",
+    ):
+        assert text in shown
+    assert f"mine searching, 2/6 trials, {trial} 20/40, best trial-0001 val/ce 4.5000" in line(status)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(7.4, "7 s"), (119, "119 s"), (240, "4 min"), (7200, "2 h 00 min"), (11100, "3 h 05 min"), (187200, "2 days 4 h")],
+)
+def test_times_are_told_as_people_tell_them(seconds, text):
+    assert clock(seconds) == text
