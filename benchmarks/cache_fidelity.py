@@ -323,7 +323,7 @@ def train(benches: dict[str, Bench], experiment: Experiment, seeds: int) -> dict
         for seed in range(seeds):
             loop = make(seed)
             loop.run_until(loop.total_steps)
-            found.setdefault(name, []).append(loop.validate(teachers=False)["val/ce"])
+            found.setdefault(name, []).append(loop.validate(teachers=False)["val_ce"])
             print(f"trained with {name}, seed {seed}: val/ce {found[name][-1]:.4f}", flush=True)
     return found
 

@@ -158,7 +158,7 @@ def train_teacher(preset: ModelPreset, prepared: PreparedData, folder: Path, win
     recipe = Recipe(lr=2e-3, batch_size=16, epochs=1, warmup_steps=40)
     loop = TrainingLoop(model, PlainObjective(store.pad_id), train, dev, recipe, pad_id=store.pad_id, seed=0)
     loop.run_until(loop.total_steps)
-    ce = loop.validate()["val/ce"]
+    ce = loop.validate()["val_ce"]
     print(f"teacher {preset.name}, {count_parameters(model) / 1e6:.2f} M parameters: val/ce {ce:.4f}", flush=True)
     return export_student(model, prepared.tokenizer_dir, folder / preset.name, card="")
 
@@ -177,7 +177,7 @@ def grid(config: SearchConfig, prepared: PreparedData, points: int) -> list[Reac
         loop = bench.loop(distill, recipe, seed=experiment.seed)
         loop.run_until(loop.total_steps)
         steps += loop.step
-        val_ce = loop.validate(teachers=False)["val/ce"]
+        val_ce = loop.validate(teachers=False)["val_ce"]
         runs.append(Reached(time.perf_counter() - started, steps, val_ce))
         print(f"grid {number}/{len(corners)}  {values}  val/ce {val_ce:.4f}  {runs[-1].seconds:.0f} s", flush=True)
     return runs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
@@ -38,3 +38,19 @@ def clock(seconds: float) -> str:
 def percent(accuracy: float, stderr: float | None) -> str:
     """An accuracy as tables show it, such as `53.0 ± 0.2`."""
     return f"{100 * accuracy:.1f}" + ("" if stderr is None else f" ± {100 * stderr:.1f}")
+
+
+def saved(budget: Mapping[str, Any]) -> str:
+    """The share of the steps that stopping early saved, such as `26 % of the steps saved`."""
+    return f"{100 * (budget['saved_fraction'] or 0):.0f} % of the steps saved"
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """How the trials ended, such as `3 complete, 2 pruned, 0 failed`."""
+    return ", ".join(f"{count} {state}" for state, count in counts.items())
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> str:
+    """A table in Markdown whose first `left` columns are text and whose others are figures."""
+    lines = [header, ["---"] * left + ["---:"] * (len(header) - left), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -216,7 +216,7 @@ class TrainingLoop:
     def validate(
         self, batch_size: int | None = None, *, teachers: bool = True, most: int | None = None
     ) -> dict[str, float]:
-        """`val/ce`, `val/ppl` and, where the loss has them, `val/kl`, `val/hidden`, `val/total` on the dev windows:
+        """`val_ce`, `val_ppl` and, where the loss has them, `val_kl`, `val_hidden`, `val_total` on the dev windows:
         all, or a fixed choice of at `most` so many, spread over dev.
 
         Without `teachers` only the first two are measured, which costs a student's forward and no signal.
@@ -244,10 +244,10 @@ class TrainingLoop:
         if self.world.size > 1:
             for value in (targets, *(sums[name] for name in sorted(sums))):
                 torch.distributed.all_reduce(value)
-        means = {f"val/{name}": float(value / targets) for name, value in sums.items() if name != "target_std"}
+        means = {f"val_{name}": float(value / targets) for name, value in sums.items() if name != "target_std"}
         if not teachers:
-            del means["val/total"]
-        means["val/ppl"] = math.exp(min(means["val/ce"], 50.0))
+            del means["val_total"]
+        means["val_ppl"] = math.exp(min(means["val_ce"], 50.0))
         return means
 
     def state_dict(self) -> dict[str, Any]:

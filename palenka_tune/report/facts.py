@@ -12,8 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from palenka_tune.cache.job import caches_folder
 from palenka_tune.cache.plan import gigabytes
 from palenka_tune.cache.store import TeacherCache
@@ -23,11 +21,13 @@ from palenka_tune.errors import PalenkaError
 from palenka_tune.report.data import Contrast, Finalists, Layer, Model, Paradigm, SuiteScore
 from palenka_tune.report.outcome_charts import RANKS
 from palenka_tune.runs.options import PLACE
+from palenka_tune.runs.tables import FINALISTS, read_rows
 from palenka_tune.tracking.spool import SPOOL, read_events
 from palenka_tune.trials import verdict
 from palenka_tune.trials.ledger import TOTAL_STEPS
+from palenka_tune.trials.metrics import VAL_CE
+from palenka_tune.trials.rows import FinalistRow
 
-TABLE = "finalists.parquet"
 SPREAD = "train/target_std"
 
 
@@ -92,42 +92,32 @@ def _averaged(scores: Sequence[Mapping[str, Any]]) -> tuple[float, float | None]
 def finalists(folder: Path, summary: Mapping[str, Any]) -> Finalists | None:
     """The finalists of a search that has them all."""
     known = summary.get("finalists")
-    if not known or not (folder / TABLE).exists():
+    rows = read_rows(folder / FINALISTS, FinalistRow)
+    if not known or not rows:
         return None
-    rows = pq.read_table(folder / TABLE).to_pylist()
-    suites = [name for name in known["configurations"][0]["metrics"] if name != verdict.VAL_CE]
-    summaries = verdict.summarise(
-        rows,
-        {row["config"]: row["beta"] for row in rows},
-        suites,
-        changed={each["config"]: each["changed"] for each in known["configurations"]},
-    )
+    changed = {each["config"]: each["changed"] for each in known["configurations"]}
+    summaries = verdict.summarise(rows, changed)
     return Finalists(
         known["verdict"],
         sum(each.finalist for each in summaries),
-        verdict.header(summaries),
-        tuple(verdict.cells(summaries, suites)),
-        tuple(_contrasts(summaries, rows, suites)),
+        verdict.HEADER,
+        tuple(verdict.cells(summaries)),
+        tuple(_contrasts(summaries, rows)),
     )
 
 
-def _contrasts(
-    summaries: Sequence[verdict.Summary], rows: Sequence[Mapping[str, Any]], suites: Sequence[str]
-) -> Iterator[Contrast]:
+def _contrasts(summaries: Sequence[verdict.Summary], rows: Sequence[FinalistRow]) -> Iterator[Contrast]:
     """Every configuration against vanilla KD, paired by seed."""
-    values = {(row["config"], row["seed"]): row for row in rows}
-    for measure in (verdict.VAL_CE, *suites):
+    students = {(row.config, row.seed): row for row in rows}
+    for measure in (VAL_CE, *summaries[0].suites):
+        values = {key: value for key, row in students.items() if (value := row.value(measure)) is not None}
         for summary in summaries:
             change = summary.against.get("vanilla_kd", {}).get(measure)
             if change is None:
                 continue
-            pairs = [(values[summary.config, s], values.get(("vanilla_kd", s), {})) for s in summary.seeds]
-            seeds = [own[measure] - other[measure] for own, other in pairs if _both(own, other, measure)]
-            yield Contrast(summary.config, measure, change.mean, change.low, change.high, tuple(seeds))
-
-
-def _both(own: Mapping[str, Any], other: Mapping[str, Any], measure: str) -> bool:
-    return own.get(measure) is not None and other.get(measure) is not None
+            shared = [s for s in summary.seeds if {(summary.config, s), ("vanilla_kd", s)} <= values.keys()]
+            seeds = tuple(values[summary.config, s] - values["vanilla_kd", s] for s in shared)
+            yield Contrast(summary.config, measure, change.mean, change.low, change.high, seeds)
 
 
 def target_spreads(folder: Path) -> dict[str, float]:

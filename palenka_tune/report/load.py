@@ -19,7 +19,8 @@ from palenka_tune.spaces.space import parse_space
 from palenka_tune.status.reader import StatusReader
 from palenka_tune.status.view import headline
 from palenka_tune.trials.ledger import TOTAL_STEPS
-from palenka_tune.trials.rows import TERMS, own_trials, row_of
+from palenka_tune.trials.metrics import TERMS
+from palenka_tune.trials.rows import TrialRow, own_trials
 
 
 def run_data(reader: StatusReader) -> RunData:
@@ -41,7 +42,7 @@ def run_data(reader: StatusReader) -> RunData:
         state=headline(status),
         objective=tree.get("search", {}).get("objective", "val/ce"),
         settings=settings,
-        trials=tuple(_trial(row_of(trial), spreads) for trial in trials),
+        trials=tuple(_trial(TrialRow.of(trial), spreads) for trial in trials),
         total_steps=attrs.get(TOTAL_STEPS),
         seconds=status.elapsed,
         asked=tuple(facts.asked(tree)),
@@ -66,7 +67,7 @@ def _settings(tree: Mapping[str, Any]) -> tuple[Setting, ...]:
     )
 
 
-def _trial(row: Mapping[str, Any], spreads: Mapping[str, float]) -> Trial:
-    fields = {field.name for field in dataclasses.fields(Trial)} - {"terms"}
-    terms = {**{name: row[name] for name in TERMS}, "target_std": spreads.get(row["trial_id"])}
-    return Trial(terms=terms, **{name: value for name, value in row.items() if name in fields})
+def _trial(row: TrialRow, spreads: Mapping[str, float]) -> Trial:
+    fields = {field.name for field in dataclasses.fields(Trial)} - {"terms", "values"}
+    terms = {name: getattr(row, name, None) for name in TERMS} | {"target_std": spreads.get(row.trial_id)}
+    return Trial(values=row.settings, terms=terms, **{name: getattr(row, name) for name in fields})

@@ -1,4 +1,4 @@
-"""Where a search runs and whom it tells, handed through all its stages."""
+"""Where a search runs and what it tells its progress to, handed through all its stages."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from palenka_tune.tracking.tracker import Tracker
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a search runs and whom it tells: its folders, data, minimal pairs, MLflow, terminal."""
+class Context:
+    """A search's run `folder` and `storage`, its data, the minimal pairs to score on, its MLflow `tracker`, the
+    `console` for tables, `log` for lines of progress, and when it `started` (`time.monotonic`)."""
 
     folder: Path
     storage: Path

@@ -1,7 +1,7 @@
-"""A whole search: data, teachers, trials, the best student and its scores; new, or gone on with.
+"""From options to a running search: everything is checked, the data prepared, the run's folder and study opened.
 
-`main(config, options)` is what `search.run` and the command call: it checks everything, prepares the data and opens the
-run's folder and study, without Ray. `work.carry_out` does the rest.
+`main(config, options)` is what `search.run` and the command call. Nothing here starts Ray; `pipeline.run_stages` does
+the work.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.evaluation.choice import choices_in
 from palenka_tune.models import hub
 from palenka_tune.runs import run_folder
-from palenka_tune.runs.context import Place
+from palenka_tune.runs.context import Context
 from palenka_tune.runs.full_disk import FullDisk
 from palenka_tune.runs.options import PLACE, SearchOptions, resume_command
 from palenka_tune.runs.resume import Wanted, resumed
 from palenka_tune.runs.run_folder import check_name
 from palenka_tune.runs.study import is_finished, new_study, open_study, storage_errors, study_url
-from palenka_tune.search import final
+from palenka_tune.runs.summary import SUMMARY
 from palenka_tune.search.mlflow.results import register
-from palenka_tune.search.pipeline import carry_out
+from palenka_tune.search.pipeline import finalists_wanted, run_stages
 from palenka_tune.search.plan_text import plan
 from palenka_tune.search.search_result import SearchResult
 from palenka_tune.spaces.resolve import check_space
@@ -53,6 +53,7 @@ from palenka_tune.tracking.tags import PARENT
 from palenka_tune.tracking.tracker import Tracker
 
 EXPERIMENT = "palenka_tune"
+Log = Callable[[str], None]
 
 
 def main(config: SearchConfig | None, options: SearchOptions, console: Console | None = None) -> SearchResult:
@@ -61,30 +62,11 @@ def main(config: SearchConfig | None, options: SearchOptions, console: Console |
     A search that is resumed may go without `config`: it is then what it was started with.
     """
     console = console or make_console()
-    log: Callable[[str], None] = (
-        (lambda line: None) if options.quiet else (lambda line: console.print(line, markup=False))
-    )
+    log: Log = (lambda line: None) if options.quiet else (lambda line: console.print(line, markup=False))
     started = time.monotonic()
-    if options.concurrent is not None and options.concurrent < 1:
-        raise UserError(f"--concurrent is {options.concurrent}; it must be 1 or more")
     if options.resume_or_start:
-        options = _begun_or_not(options)
-    if options.resume and options.dry_run:
-        raise UserError("--dry-run and --resume do not go together; give one of them")
-    check_gpus(options.gpus_per_trial, options.address)
-    if options.minimal_pairs:
-        for choice in choices_in(options.minimal_pairs):
-            choice.read()
-    url = study_url(options.study_storage)
-    if url is not None and url == os.environ.get("MLFLOW_TRACKING_URI"):
-        raise UserError(
-            f"--study-storage and MLFLOW_TRACKING_URI are both {redact(url)}, and Optuna and MLflow cannot share a "
-            "database; give each its own"
-        )
-    if options.register is not None:
-        check_model_name(options.register)
-    if options.push_to_hub and not options.dry_run:
-        hub.check_push(options.push_to_hub)
+        options = _resume_if_begun(options)
+    url = _check_options(options)
     storage = working_folder(options.storage)
     folder = _folder(config, options, storage)
     if config is not None:
@@ -95,35 +77,24 @@ def main(config: SearchConfig | None, options: SearchOptions, console: Console |
     check_writable(options.storage)
     full = FullDisk(storage, log)
     with contextlib.ExitStack() as stack:
-        study = None
+        study, wanted = None, None
         if options.resume:
             folder.mkdir(exist_ok=True)
             stack.enter_context(run_folder.locked(folder))
             study = open_study(folder, url, full)
-        wanted = None if study is None else Wanted.of(study)
-        if wanted is not None and study is not None:
+            wanted = None if study is None else Wanted.of(study)
+        if study is not None and wanted is not None:
             config, changed = resumed(wanted, folder, config, options.again, log)
             more = wanted.samples != config.search.samples
-            if is_finished(study, folder) and (more or not final.wanted(config, study)):
+            if is_finished(study, folder) and (more or not finalists_wanted(config, study)):
                 return _finished(folder, storage, options, more=more, log=log)
-            log(f"going on with {shown(folder)}")
+            log(f"resuming {shown(folder)}")
             wanted = changed
         elif config is None:
             raise UserError(f"--resume: nothing was begun in {folder}; delete it and start the search again")
         store = begin(None, storage)
         log(plan(config))
-        prepared = data.prepare(config.experiment.data, storage, log=log)
-        log(prepared.describe())
-        given = open_given_teachers(config.experiment, prepared)
-        shapes = teacher_shapes(config.experiment, given)
-        if given:
-            check_space(config, config.space_name, shapes)
-        if wanted is None:
-            asked = tree(config)
-            config = fit_cache(config, shapes, prepared.store, storage, log)
-            pairs = str(Path(options.minimal_pairs).absolute()) if options.minimal_pairs else None
-            wanted = Wanted(asked, search_yaml(config, prepared.fingerprint), prepared.fingerprint, pairs)
-        wanted.check_data(prepared)
+        config, wanted, prepared = _prepare(config, wanted, options, storage, log)
         if not options.resume:
             run_folder.make(folder)
             stack.enter_context(run_folder.locked(folder))
@@ -135,30 +106,70 @@ def main(config: SearchConfig | None, options: SearchOptions, console: Console |
             raise
         wanted.keep(study)
         write_text(folder / "search.yaml", wanted.yaml)
-        suite = options.minimal_pairs or wanted.minimal_pairs
+        pairs = options.minimal_pairs or wanted.minimal_pairs
+        suites = choices_in(pairs) if pairs else own_pairs(prepared)
         tracker = _tracker(folder, store)
-        place = Place(
-            folder,
-            storage,
-            prepared,
-            choices_in(suite) if suite else own_pairs(prepared),
-            tracker,
-            console,
-            log,
-            started,
-        )
-        summary = _tracked(config, options, place, study)
-    _push(folder, options, log)
-    if options.register:
-        log(f"best student: goes into MLflow's registry as {options.register}")
+        context = Context(folder, storage, prepared, suites, tracker, console, log, started)
+        summary = _tracked(config, options, context, study)
+    _hand_over(folder, options, log)
     log(f"run folder: {shown(folder)}")
     log(f"compare the trials: {ui_command(store.uri, storage, tracker.experiment_id)}")
     return SearchResult(folder, summary)
 
 
-def _push(folder: Path, options: SearchOptions, log: Callable[[str], None]) -> None:
+def default_name(config: SearchConfig) -> str:
+    """The space and the second in which the search began, such as `dskd-20260131-154501`."""
+    return f"{config.space_name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _check_options(options: SearchOptions) -> str | None:
+    """Refuse options that cannot work; returns the URL of the study's database, if it is in one."""
+    if options.concurrent is not None and options.concurrent < 1:
+        raise UserError(f"--concurrent is {options.concurrent}; it must be 1 or more")
+    if options.resume and options.dry_run:
+        raise UserError("--dry-run and --resume do not go together; give one of them")
+    check_gpus(options.gpus_per_trial, options.address)
+    for choice in choices_in(options.minimal_pairs) if options.minimal_pairs else ():
+        choice.read()
+    url = study_url(options.study_storage)
+    if url is not None and url == os.environ.get("MLFLOW_TRACKING_URI"):
+        raise UserError(
+            f"--study-storage and MLFLOW_TRACKING_URI are both {redact(url)}, and Optuna and MLflow cannot share a "
+            "database; give each its own"
+        )
+    if options.register is not None:
+        check_model_name(options.register)
+    if options.push_to_hub and not options.dry_run:
+        hub.check_push(options.push_to_hub)
+    return url
+
+
+def _prepare(
+    config: SearchConfig, wanted: Wanted | None, options: SearchOptions, storage: Path, log: Log
+) -> tuple[SearchConfig, Wanted, data.PreparedData]:
+    """The data, and for a new search (`wanted` None) the configuration that is kept: ranks for which the cache has no
+    room are left out."""
+    prepared = data.prepare(config.experiment.data, storage, log=log)
+    log(prepared.describe())
+    given = open_given_teachers(config.experiment, prepared)
+    shapes = teacher_shapes(config.experiment, given)
+    if given:
+        check_space(config, config.space_name, shapes)
+    if wanted is None:
+        asked = tree(config)
+        config = fit_cache(config, shapes, prepared.store, storage, log)
+        pairs = str(Path(options.minimal_pairs).absolute()) if options.minimal_pairs else None
+        wanted = Wanted(asked, search_yaml(config, prepared.fingerprint), prepared.fingerprint, pairs)
+    wanted.check_data(prepared)
+    return config, wanted, prepared
+
+
+def _hand_over(folder: Path, options: SearchOptions, log: Log) -> None:
+    """Send the best student to the hub; say where else it goes."""
     if options.push_to_hub:
         log(f"best student: {hub.push(folder / 'best', options.push_to_hub)}")
+    if options.register:
+        log(f"best student: goes into MLflow's registry as {options.register}")
 
 
 def _tracker(folder: Path, store: Store) -> Tracker:
@@ -171,41 +182,38 @@ def _tracker(folder: Path, store: Store) -> Tracker:
     )
 
 
-def _finished(
-    folder: Path, storage: Path, options: SearchOptions, *, more: bool, log: Callable[[str], None]
-) -> SearchResult:
-    """A search that has ended already: whatever MLflow, or the hub, has not got of it is sent."""
+def _finished(folder: Path, storage: Path, options: SearchOptions, *, more: bool, log: Log) -> SearchResult:
+    """A search that has ended already: what MLflow, or the hub, has not got of it is sent."""
     if more:
         raise UserError(
             f"--resume: the search {folder.name} is finished, and what more trials would need of it is gone; start a "
             "new search under another --name"
         )
     log(f"{shown(folder)} is finished; nothing is left to do")
-    summary = read_json(folder / "summary.json")
+    summary = read_json(folder / SUMMARY)
     if options.register:
         tracker = _tracker(folder, begin(None, storage))
         register(tracker, folder, summary, options.register)
         tracker.close()
-        log(f"best student: goes into MLflow's registry as {options.register}")
     else:
         try:
             replay(folder)
         except PalenkaError as error:
             log(str(error))
-    _push(folder, options, log)
+    _hand_over(folder, options, log)
     return SearchResult(folder, summary)
 
 
-def _begun_or_not(options: SearchOptions) -> SearchOptions:
+def _resume_if_begun(options: SearchOptions) -> SearchOptions:
     """With `resume` if there is a search of that name; what holds for --resume and for a new one is checked later."""
     if options.name is None:
-        raise UserError("--resume-or-start needs the --name of the search that it starts or goes on with")
+        raise UserError("--resume-or-start needs the --name of the search that it starts or resumes")
     folder = working_folder(options.storage) / check_name(options.name)
     return dataclasses.replace(options, resume=options.resume or run_folder.begun(folder), resume_or_start=False)
 
 
 def _folder(config: SearchConfig | None, options: SearchOptions, storage: Path) -> Path:
-    """The run's folder; raises `UserError` if it may not be, or has to be, there."""
+    """The run's folder; raises `UserError` if it exists and must not, or must exist and does not."""
     if options.resume and options.name is None:
         return run_folder.latest(storage)
     folder = storage / check_name(options.name or (default_name(config) if config else ""))
@@ -218,28 +226,23 @@ def _folder(config: SearchConfig | None, options: SearchOptions, storage: Path) 
     return folder
 
 
-def _tracked(config: SearchConfig, options: SearchOptions, place: Place, study: optuna.Study) -> dict[str, Any]:
+def _tracked(config: SearchConfig, options: SearchOptions, context: Context, study: optuna.Study) -> dict[str, Any]:
     """The search, with its run in MLflow ended in the right state whatever happens."""
     patience = 60.0
     try:
         with storage_errors():
             if study.user_attrs.get(PLACE) != options.place:
-                study.set_user_attr(PLACE, options.place)  # for who looks at the search from outside
-            summary = carry_out(config, options, place, study)
+                study.set_user_attr(PLACE, options.place)  # for a status view of the search
+            summary = run_stages(config, options, context, study)
             if options.register:
-                register(place.tracker, place.folder, summary, options.register)
+                register(context.tracker, context.folder, summary, options.register)
             return summary
     except BaseException as error:
-        place.tracker.end_run(PARENT, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        context.tracker.end_run(PARENT, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         if isinstance(error, KeyboardInterrupt):
             patience = 5.0
         if isinstance(error, Interrupted):
-            error.hint = f"go on with: {resume_command(place.folder.name, options.storage, options.place)}"
+            error.hint = f"go on with: {resume_command(context.folder.name, options.storage, options.place)}"
         raise
     finally:
-        place.tracker.close(patience)
-
-
-def default_name(config: SearchConfig) -> str:
-    """The space and the second in which the search began, such as `dskd-20260131-154501`."""
-    return f"{config.space_name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        context.tracker.close(patience)

@@ -1,30 +1,43 @@
-"""The work of a search whose folder is open: teachers, cache and trials in one Ray session, then scores and report."""
+"""A search from its first stage to its last, once its folder is open: read this file to know the product.
+
+    teachers   trained by Ray Train, or found
+    cache      what the teachers say of every window, kept once by Ray Data
+    trials     proposed by Optuna, run by Ray Tune, those that fall behind stopped early
+    results    the best trial, the anchors and the teachers scored; `best/`, `summary.json`, the report
+    finalists  the best configurations trained again on all windows over several seeds, scored, and a verdict
+
+Every stage leaves what it made in the storage or the run folder, so that a search that was stopped resumes where it
+was. All stages share one Ray session.
+"""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import optuna
 
-from palenka_tune.cluster.session import ray_session
+from palenka_tune.cache.store import TeacherCache
+from palenka_tune.cluster.session import Resources, ray_session
 from palenka_tune.config import provenance
-from palenka_tune.runs.context import Place
+from palenka_tune.config.files import read_json
+from palenka_tune.runs.context import Context
 from palenka_tune.runs.full_disk import FullDisk
 from palenka_tune.runs.options import SearchOptions
-from palenka_tune.runs.resume import check_teachers, pin_form
+from palenka_tune.runs.resume import check_teachers, check_teachers_are, pin_form
 from palenka_tune.runs.study import is_finished, mark_finished, study_url
-from palenka_tune.runs.summary import write_trials
-from palenka_tune.search import final, results
-from palenka_tune.search.finalists.train import configurations
+from palenka_tune.runs.summary import EVALUATION, SUMMARY
+from palenka_tune.runs.tables import FINALISTS, TRIALS, write_rows
+from palenka_tune.search import results
+from palenka_tune.search.finalists.choose import asked_finalists, configurations
+from palenka_tune.search.finalists.train import cache_for, train_finalists
 from palenka_tune.search.mlflow import notes
-from palenka_tune.search.mlflow import results as tracked
+from palenka_tune.search.mlflow.results import datasets
 from palenka_tune.search.mlflow.teachers import TeacherRuns
 from palenka_tune.search.mlflow.trials import MlflowObserver
-from palenka_tune.search.tune.placement import place as place_trials
-from palenka_tune.search.tune.run import Job
-from palenka_tune.search.tune.run import run as run_trials
-from palenka_tune.spaces.experiment import Experiment
+from palenka_tune.search.tune import placement as placing
+from palenka_tune.search.tune.run import Job, run_trials
 from palenka_tune.spaces.serialise import flat, tree
 from palenka_tune.spaces.settings import SearchConfig, samples
 from palenka_tune.status.live import Display
@@ -38,91 +51,83 @@ from palenka_tune.trials.arms import ANCHORS, anchor_values
 from palenka_tune.trials.ledger import TOTAL_STEPS, Ledger
 
 TEACHER_RUNS = "palenka.teacher_runs"
+DONE = "finalists"  # attribute of the study: the finalists that it has had
 
 
-def carry_out(config: SearchConfig, options: SearchOptions, place: Place, study: optuna.Study) -> dict[str, Any]:
-    """Run all that remains of the search whose folder is `place.folder`; returns what `summary.json` holds."""
-    asked, config = config, pin_form(config, study)  # the last stage has another cache
-    experiment, tracker, folder = config.experiment, place.tracker, place.folder
-    tags = {"palenka.run": folder.name, "palenka.git_commit": provenance.git_commit() or "unknown"}
-    tags["palenka.data"] = place.prepared.fingerprint
-    tracker.start_run(PARENT, name=folder.name, tags=tags, params=flat(tree(config)))
-    tracker.log_artifact(PARENT, folder / "search.yaml")
-    ledger = open_ledger(config, place, study)
-    if is_finished(study, folder):
-        return final.carry_out(asked, options, place, study, ledger)
-    tracker.log_inputs(PARENT, tracked.datasets(place.prepared, experiment.student))
-    tracker.set_linked_tags(PARENT, {NOTE: notes.begun(config, notes.about(place, (), options))})
+def run_stages(config: SearchConfig, options: SearchOptions, context: Context, study: optuna.Study) -> dict[str, Any]:
+    """Run all that remains of the search in `context.folder`; returns what `summary.json` holds."""
+    ledger = open_ledger(config, context, study)
+    tags = _open_mlflow_run(config, context)
+    trials_are_done = is_finished(study, context.folder)
+    if not trials_are_done:
+        _describe_in_mlflow(config, options, context)
     with ray_session(options.address) as resources:
-        placement = place_trials(config, options, resources)
-        teachers = _teachers(experiment, place, tags, use_gpu=resources.gpus > 0)
-        cache = obtain_cache(
-            experiment,
-            search_need(config, tuple(teacher.shape for teacher in teachers)),
-            teachers,
-            place.prepared.store,
-            place.storage,
-            lambda: resources,
-            place.log,
-        )
-        check_teachers(study, teachers, cache)
-        if cache is not None:
-            tags["palenka.cache"] = cache.folder.name
-            tracker.log_params(PARENT, {name.replace("/", "."): value for name, value in cache.metrics().items()})
-        spec = BenchSpec(
-            store=str(place.prepared.store.folder),
-            student=experiment.student,
-            teachers=tuple(str(teacher.folder) for teacher in teachers),
-            device=placement.device,
-            cache=None if cache is None else str(cache.folder),
-        )
-        bench = Bench(spec)
-        job = Job(
-            config, spec, folder, placement, bench.total_steps(experiment.recipe), place.prepared.store.vocabulary_size
-        )
-        if study.user_attrs.get(TOTAL_STEPS) != job.total_steps:
-            study.set_user_attr(TOTAL_STEPS, job.total_steps)  # for who looks at the search from outside
-        tags["palenka.teachers"] = " ".join(teacher.fingerprint for teacher in teachers)
-        tracker.set_tags(PARENT, tags)
-        about = notes.about(place, teachers, options)
-        runs = {TEACHER_RUNS: notes.teacher_runs(teachers), NOTE: notes.begun(config, about)}
-        tracker.set_linked_tags(PARENT, runs)
-        observer = MlflowObserver(tracker, lambda proposal: flat(job.settings(proposal)), tags, job.rungs)
-        trials = samples(config) + len(ANCHORS)
-        observer.settle(ledger.rows())
-        url = study_url(options.study_storage)
-        display = Display(
-            StatusReader(folder, place.storage, url), place.console, quiet=options.quiet, plain=options.plain
-        )
-        place.log(
-            f"{trials - len(ANCHORS)} trials and {len(ANCHORS)} anchors of {job.total_steps} steps, "
-            f"{placement.describe()}{_done_already(ledger)}"
-        )
-        try:
-            if ledger.remaining:
-                with display:
-                    run_trials(
-                        job, ledger, [display, observer], place.log, FullDisk(place.storage, place.log).when_room
-                    )
-        finally:
-            observer.close()
-            # of a full disk or a database that is away; whatever ended the search is to be heard
-            with contextlib.suppress(OSError, optuna.exceptions.StorageInternalError):
-                write_trials(folder / "trials.parquet", job.rows(ledger), config.space)
-                results.write(job, ledger, place, state="searching")
-    more = final.wanted(asked, study)
-    summary = results.report(
-        job, bench, ledger, teachers, place, about, more=more and bool(configurations(asked, ledger.rows()))
-    )
-    mark_finished(study, folder)
-    results.clean(job)
-    results.publish_report(place, study)
-    if more:
-        return final.carry_out(asked, options, place, study, ledger)
+        teachers = _teachers(config, context, tags, resources)
+        if trials_are_done:
+            summary = dict(read_json(context.folder / SUMMARY))
+        else:
+            summary = _search(config, options, context, study, ledger, teachers, tags, resources)
+        if finalists_wanted(config, study):
+            summary = _train_finalists(config, options, context, study, ledger, teachers, resources, summary)
     return summary
 
 
-def open_ledger(config: SearchConfig, place: Place, study: optuna.Study) -> Ledger:
+def _search(
+    config: SearchConfig,
+    options: SearchOptions,
+    context: Context,
+    study: optuna.Study,
+    ledger: Ledger,
+    teachers: Sequence[Teacher],
+    tags: dict[str, str],
+    resources: Resources,
+) -> dict[str, Any]:
+    """The trials, from the teachers' cache to the results."""
+    asked, config = config, pin_form(config, study)
+    placement = placing.place(config, options, resources)
+    cache = _cache(config, context, study, teachers, tags, resources)
+    spec = BenchSpec(
+        store=str(context.prepared.store.folder),
+        student=config.experiment.student,
+        teachers=tuple(str(teacher.folder) for teacher in teachers),
+        device=placement.device,
+        cache=None if cache is None else str(cache.folder),
+    )
+    bench = Bench(spec)
+    steps = bench.total_steps(config.experiment.recipe)
+    job = Job(config, spec, context.folder, placement, steps, context.prepared.store.vocabulary_size)
+    if study.user_attrs.get(TOTAL_STEPS) != steps:
+        study.set_user_attr(TOTAL_STEPS, steps)  # for a status view of the search
+    tags["palenka.teachers"] = " ".join(teacher.fingerprint for teacher in teachers)
+    context.tracker.set_tags(PARENT, tags)
+    about = notes.about(context, teachers, options)
+    linked = {TEACHER_RUNS: notes.teacher_runs(teachers), NOTE: notes.begun(config, about)}
+    context.tracker.set_linked_tags(PARENT, linked)
+    _trials(job, ledger, options, context, tags)
+    more = finalists_wanted(asked, study) and bool(configurations(asked, ledger.rows()))
+    summary = results.trial_results(job, bench, ledger, teachers, context, about, more)
+    mark_finished(study, context.folder)
+    results.forget_scratch(job)
+    results.publish_report(context, study)
+    return summary
+
+
+def _open_mlflow_run(config: SearchConfig, context: Context) -> dict[str, str]:
+    """The search's own run in MLflow, new or resumed; returns the tags that all runs of the search have."""
+    folder, tracker = context.folder, context.tracker
+    tags = {"palenka.run": folder.name, "palenka.git_commit": provenance.git_commit() or "unknown"}
+    tags["palenka.data"] = context.prepared.fingerprint
+    tracker.start_run(PARENT, name=folder.name, tags=tags, params=flat(tree(config)))
+    tracker.log_artifact(PARENT, folder / "search.yaml")
+    return tags
+
+
+def _describe_in_mlflow(config: SearchConfig, options: SearchOptions, context: Context) -> None:
+    context.tracker.log_inputs(PARENT, datasets(context.prepared, config.experiment.student))
+    context.tracker.set_linked_tags(PARENT, {NOTE: notes.begun(config, notes.about(context, (), options))})
+
+
+def open_ledger(config: SearchConfig, context: Context, study: optuna.Study) -> Ledger:
     """The ledger of the search whose study is open."""
     return Ledger(
         study,
@@ -132,23 +137,105 @@ def open_ledger(config: SearchConfig, place: Place, study: optuna.Study) -> Ledg
         seed=config.experiment.seed,
         anchors=anchor_values(config.experiment.distill.alpha),
         objective=config.search.objective,
-        started=place.started,
+        started=context.started,
     )
 
 
-def _done_already(ledger: Ledger) -> str:
-    done, half = len(ledger.rows()), len(ledger.waiting)
-    return f"; {done} are done already and {half} go on from a checkpoint" if done or half else ""
-
-
-def _teachers(experiment: Experiment, place: Place, tags: dict[str, str], *, use_gpu: bool) -> list[Teacher]:
+def _teachers(config: SearchConfig, context: Context, tags: dict[str, str], resources: Resources) -> list[Teacher]:
     """The teachers, trained where they are missing, each a run of its own in MLflow."""
-    runs = TeacherRuns(place.tracker, experiment, tags)
+    runs = TeacherRuns(context.tracker, config.experiment, tags)
     teachers: list[Teacher] = []
     try:
         teachers = obtain_teachers(
-            experiment, place.prepared, place.storage, use_gpu=use_gpu, log=place.log, on_metrics=runs
+            config.experiment,
+            context.prepared,
+            context.storage,
+            use_gpu=resources.gpus > 0,
+            log=context.log,
+            on_metrics=runs,
         )
     finally:
         runs.end(teachers)
     return teachers
+
+
+def _cache(
+    config: SearchConfig,
+    context: Context,
+    study: optuna.Study,
+    teachers: Sequence[Teacher],
+    tags: dict[str, str],
+    resources: Resources,
+) -> TeacherCache | None:
+    """What the teachers say of every window that a trial sees, built or found."""
+    need = search_need(config, tuple(teacher.shape for teacher in teachers))
+    store = context.prepared.store
+    cache = obtain_cache(config.experiment, need, teachers, store, context.storage, lambda: resources, context.log)
+    check_teachers(study, teachers, cache)
+    if cache is not None:
+        tags["palenka.cache"] = cache.folder.name
+        params = {name.replace("/", "."): value for name, value in cache.metrics().items()}
+        context.tracker.log_params(PARENT, params)
+    return cache
+
+
+def _trials(job: Job, ledger: Ledger, options: SearchOptions, context: Context, tags: dict[str, str]) -> None:
+    """Run the trials that are left; whatever ends them, `trials.parquet` and `summary.json` tell how far they came."""
+    config, url = job.config, study_url(options.study_storage)
+    observer = MlflowObserver(context.tracker, lambda proposal: flat(job.settings(proposal)), tags, job.rungs)
+    observer.settle(ledger.rows())
+    reader = StatusReader(context.folder, context.storage, url)
+    display = Display(reader, context.console, quiet=options.quiet, plain=options.plain)
+    done, half = len(ledger.rows()), len(ledger.waiting)
+    resumed = f"; {done} are done already and {half} resume from a checkpoint" if done or half else ""
+    context.log(
+        f"{samples(config)} trials and {len(ANCHORS)} anchors of {job.total_steps} steps, "
+        f"{job.placement.describe()}{resumed}"
+    )
+    try:
+        if ledger.remaining:
+            with display:
+                full = FullDisk(context.storage, context.log)
+                run_trials(job, ledger, [display, observer], context.log, full.when_room)
+    finally:
+        observer.close()
+        # a full disk or a database that is away must not hide what ended the search
+        with contextlib.suppress(OSError, optuna.exceptions.StorageInternalError):
+            names = [parameter.name for parameter in config.space.parameters]
+            write_rows(context.folder / TRIALS, job.rows(ledger), names)
+            results.write_trial_summary(job, ledger, context, state="searching")
+
+
+def finalists_wanted(config: SearchConfig, study: optuna.Study) -> bool:
+    """Whether finalists are asked for that are not trained yet."""
+    return bool(config.search.finalists) and study.user_attrs.get(DONE) != asked_finalists(config)
+
+
+def _train_finalists(
+    config: SearchConfig,
+    options: SearchOptions,
+    context: Context,
+    study: optuna.Study,
+    ledger: Ledger,
+    teachers: Sequence[Teacher],
+    resources: Resources,
+    summary: dict[str, Any],
+) -> dict[str, Any]:
+    """The finalists and the verdict; needs nothing of the trials but the ledger."""
+    chosen = configurations(config, ledger.rows())
+    if not chosen:
+        context.log("no finalists: no proposed trial was trained to its end")
+        context.tracker.end_run(PARENT, "FINISHED")
+        return summary
+    context.tracker.start_run(PARENT, name=context.folder.name)  # resumes the search's
+    check_teachers_are(study, teachers)
+    cache = cache_for(config, chosen, teachers, context, resources)
+    placement = placing.place(config if cache else placing.with_teachers(config), options, resources)
+    rows = train_finalists(config, chosen, teachers, cache, context, placement)
+    mark_finished(study, context.folder, but=(SUMMARY, EVALUATION, FINALISTS, results.BEST))
+    about = notes.about(context, teachers, options)
+    summary = results.finalist_results(config, chosen, rows, teachers, placement, context, about)
+    mark_finished(study, context.folder)
+    study.set_user_attr(DONE, asked_finalists(config))
+    results.publish_report(context, study)
+    return summary

@@ -1,80 +1,211 @@
-"""The end of a search: export the best student, score it beside anchors and teachers, write and print the summary."""
+"""The results of a search: candidates are scored, compared, the best becomes `best/`, all is written and logged.
+
+It happens once when the trials have ended (`trial_results`: the best trial, the anchors and the teachers) and once more
+when finalists were trained (`finalist_results`: every student of every seed, and the verdict).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import optuna
-from rich.console import Console
-from transformers import AutoTokenizer, PreTrainedModel
+from transformers import PreTrainedModel
 
-from palenka_tune.cluster.session import resolve_device
-from palenka_tune.config.files import read_json
+from palenka_tune.config.files import read_json, write_json, write_text
 from palenka_tune.distill.loop import DamagedError, load_checkpoint
+from palenka_tune.errors import PalenkaError
 from palenka_tune.models.card import model_card
-from palenka_tune.models.export import export_student, load_model
+from palenka_tune.models.export import copy_export, export_student, load_model
 from palenka_tune.report.load import run_data
 from palenka_tune.report.write import PLOTS, REPORT, write_report
 from palenka_tune.runs import checkpoints
-from palenka_tune.runs.context import Place
-from palenka_tune.runs.summary import write_summary
-from palenka_tune.search.mlflow import notes
-from palenka_tune.search.mlflow import results as tracked
-from palenka_tune.search.mlflow.results import suite_metrics
-from palenka_tune.search.mlflow.teachers import run_key
+from palenka_tune.runs.context import Context
+from palenka_tune.runs.summary import EVALUATION, SUMMARY, write_summary
+from palenka_tune.runs.tables import FINALISTS, write_rows
+from palenka_tune.search.finalists import train
+from palenka_tune.search.finalists.choose import Configuration, asked_finalists, changed_from_vanilla, run_key
+from palenka_tune.search.mlflow import notes, results, teachers
+from palenka_tune.search.tune.placement import Placement
 from palenka_tune.search.tune.run import Job
+from palenka_tune.spaces.serialise import flat
+from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.status.reader import StatusReader
 from palenka_tune.storage import mirror
 from palenka_tune.students.bench import Bench
-from palenka_tune.students.scores import Score, comparison, score_all, table, write_evaluation
+from palenka_tune.students.fit import weights_sha256
+from palenka_tune.students.jobs import STUDENT
+from palenka_tune.students.scoring import DevWindows, ScoreJob, score_models
 from palenka_tune.teachers.spec import Teacher
 from palenka_tune.tracking.tags import NOTE, PARENT, RUN_NAME
+from palenka_tune.trials import verdict
 from palenka_tune.trials.arms import ANCHORS
 from palenka_tune.trials.ledger import Ledger
+from palenka_tune.trials.metrics import VAL_CE
 from palenka_tune.trials.names import settings_name
-from palenka_tune.trials.rows import anchor_row, best_row
-from palenka_tune.words import describe_values
+from palenka_tune.trials.rows import FinalistRow, TrialRow, anchor_row, best_row
+from palenka_tune.trials.tables import comparison, models_table
+from palenka_tune.words import counted, describe_values, saved
+
+CANDIDATES = "candidates"  # folder of what is scored beside `best/`
+BEST = "best"
 
 
-def report(
-    job: Job, bench: Bench, ledger: Ledger, teachers: Sequence[Teacher], place: Place, about: notes.About, *, more: bool
+@dataclass(frozen=True)
+class Candidate:
+    """A trained model to be scored: its `model` folder and the `digest` of its weights, the key of its MLflow `run` and
+    the `tokens` it was trained on. Its scores go to `folder`."""
+
+    name: str
+    role: str
+    model: Path
+    digest: str
+    run: str
+    tokens: int
+    folder: Path
+
+
+def trial_results(
+    job: Job,
+    bench: Bench,
+    ledger: Ledger,
+    taught_by: Sequence[Teacher],
+    context: Context,
+    about: notes.About,
+    more: bool,
 ) -> dict[str, Any]:
-    """Write `best/`, `summary.json` and `evaluation.json`, log them, print the table; returns the summary.
+    """Write `best/`, `evaluation.json` and `summary.json`, log them, print the table; returns the summary.
 
-    The student and the summary come first: whatever fails in scoring, the search's result is there. `more`: finalists
-    are trained next.
+    The student and the summary come first: whatever fails in scoring, the search's result exists. `more`: finalists are
+    trained next.
     """
-    rows = job.rows(ledger)
-    folder, best, tracker = job.folder, best_row(rows, ledger.objective), place.tracker
-    _export(job, bench, best, teachers, place, None)
-    write(job, ledger, place, state="scoring")
-    scores = _score(job, bench, best, rows, teachers, place)
-    write_evaluation(folder / "evaluation.json", scores)
-    _export(job, bench, best, teachers, place, scores[0])
+    rows, folder, tracker = job.rows(ledger), context.folder, context.tracker
+    best = best_row(rows, ledger.objective)
+    assert best.val_ce is not None  # it was trained to the end
+    student = load_student(job, bench, best, context)
+    card = _trial_card(context, student, best, taught_by)
+    export_student(student, context.prepared.tokenizer_dir, folder / BEST, card=card)
+    write_trial_summary(job, ledger, context, state="scoring")
+    candidates = _trial_candidates(job, bench, best, student, rows, taught_by, context)
+    dev = DevWindows(job.bench.store, job.bench.student)
+    scores = _score(candidates, context, job.placement, dev)
+    models = [_model(candidate, score) for candidate, score in zip(candidates, scores, strict=True)]
+    write_json(folder / EVALUATION, {"suites": list(models[0]["suites"]), "models": models})
+    write_text(folder / BEST / "README.md", _trial_card(context, student, best, taught_by, models[0]["suites"]))
     tracker.flush(60.0)  # the run's id goes into the summary
-    summary = write(job, ledger, place, state="finished")
-    runs = _runs(best, rows, teachers)
-    _log_to_mlflow(place, summary, best, list(zip(scores, runs, strict=True)))
-    tracker.set_linked_tags(
-        PARENT, {NOTE: notes.finished(summary, read_json(folder / "evaluation.json"), about, more=more)}
+    summary = write_trial_summary(job, ledger, context, state="finished")
+    results.log_scores(
+        tracker,
+        ((each.run, each.tokens, _values(model)) for each, model in zip(candidates, models, strict=True)),
     )
+    baselines = {name: entry["val_ce"] for name, entry in summary["baselines"].items()}
+    apart = {f"best/minus_{name}": best.val_ce - value for name, value in baselines.items() if value is not None}
+    tracker.log_metrics(PARENT, apart, step=best.tokens)
+    tracker.set_tags(PARENT, {"palenka.best_trial": best.trial_id})
+    name = f"best: {settings_name(best.anchor, best.settings)}"
+    tracker.set_tags(best.trial_id, {"palenka.best": "true", RUN_NAME: name})
+    settings = {"trial": best.trial_id, **best.settings}
+    results.log_best(tracker, folder, context.prepared, settings, _values(models[0], best.val_ce), best.tokens)
+    note = notes.finished(summary, read_json(folder / EVALUATION), about, more=more)
+    tracker.set_linked_tags(PARENT, {NOTE: note})
     tracker.end_run(PARENT, "FINISHED")
-    _print(summary, best, scores, place.console)
+    context.console.print(models_table(models))
+    context.console.print(comparison(best.val_ce, baselines), markup=False)
+    context.console.print(f"settings: {best.anchor or describe_values(best.settings)}", markup=False)
+    context.console.print(
+        f"{counted(summary['counts'])}; {saved(summary['budget'])}; {summary['wall_seconds']:.0f} s", markup=False
+    )
     return summary
 
 
-def clean(job: Job) -> None:
-    """Delete what only a search that goes on needs."""
-    for scratch in (job.checkpoints, job.folder / "tune"):
-        mirror.forget_folder(scratch)
+def finalist_results(
+    config: SearchConfig,
+    chosen: Sequence[Configuration],
+    rows: Sequence[FinalistRow],
+    taught_by: Sequence[Teacher],
+    placement: Placement,
+    context: Context,
+    about: notes.About,
+) -> dict[str, Any]:
+    """Score the finalists, give the verdict, make the best one's student `best/`, write and log; returns the summary.
+
+    Raises `PalenkaError` if a student cannot be scored (the scores of the others are kept) or all diverged.
+    """
+    folder, tracker = context.folder, context.tracker
+    trained = [row for row in rows if row.val_ce is not None]
+    candidates = [
+        Candidate(
+            name=f"{row.config}-seed{row.seed}",
+            role=row.role,
+            model=folder / row.folder / STUDENT,
+            digest=str(row.weights_sha256),
+            run=run_key(row.config, row.seed),
+            tokens=row.tokens or 0,
+            folder=folder / row.folder,
+        )
+        for row in trained
+    ]
+    found = _score(candidates, context, placement)
+    scores = {row.folder: score["suites"] for row, score in zip(trained, found, strict=True)}
+    rows = [dataclasses.replace(row, scores=_accuracies(scores.get(row.folder, {}))) for row in rows]
+    settings = {each.name: each.settings for each in chosen}
+    finalists = [each for each in chosen if each.role == "finalist"]
+    summaries = verdict.summarise(rows, {each.name: changed_from_vanilla(config, each.settings) for each in finalists})
+    sentence, table = verdict.verdict(summaries), verdict.markdown(summaries)
+    context.console.print(verdict.table(summaries))
+    context.console.print(sentence, markup=False)
+    write_rows(folder / FINALISTS, rows)
+    train.forget_others(folder, rows)
+    best = _best_finalist(summaries, rows)
+    for row in rows:
+        if row.val_ce is not None:
+            path = folder / row.folder / STUDENT / "README.md"
+            told = {"verdict": sentence, "comparison": table}
+            write_text(
+                path, _finalist_card(config, context, row, settings[row.config], taught_by, scores[row.folder], told)
+            )
+            mirror.publish(path)
+    copy_export(folder / best.folder / STUDENT, folder / BEST)
+    names = ("config", "role", "seed", "val_ce", "folder")
+    listed = [{name: getattr(row, name) for name in names} | {"suites": scores.get(row.folder, {})} for row in rows]
+    evaluation = {**read_json(folder / EVALUATION), "finalists": listed}
+    write_json(folder / EVALUATION, evaluation)
+    measured_on = results.measured_on(context.prepared, train.all_windows(config.experiment.student))
+    summary: dict[str, Any] = read_json(folder / SUMMARY) | {
+        "finalists": {
+            **asked_finalists(config),
+            "verdict": sentence,
+            "best": {name: getattr(best, name) for name in ("config", "seed", "val_ce", "folder")}
+            | {"values": dict(settings[best.config]), "measured_on": measured_on},
+            "configurations": [each.to_dict() for each in summaries],
+        }
+    }
+    write_json(folder / SUMMARY, summary)
+    by_name = {each.name: each for each in chosen}
+    for each in finalists:
+        tracker.set_tags(each.name, {"palenka.finalist": "true"})
+    for row in rows:
+        name = by_name[row.config].run_name(row.seed)
+        tags = {RUN_NAME: f"best student, {name}" if row is best else name, "palenka.best": str(row is best).lower()}
+        tracker.set_tags(run_key(row.config, row.seed), tags)
+    results.log_scores(tracker, ((run_key(row.config, row.seed), row.tokens or 0, row.scores) for row in rows))
+    tracker.set_tags(PARENT, {"palenka.verdict": sentence})
+    best_settings = {"configuration": best.config, "seed": best.seed, **settings[best.config]}
+    scored = {VAL_CE: best.val_ce, **best.scores}
+    results.log_best(tracker, folder, context.prepared, best_settings, scored, best.tokens or 0)
+    tracker.set_linked_tags(PARENT, {NOTE: notes.finished(summary, evaluation, about, finalists=table)})
+    tracker.end_run(PARENT, "FINISHED")
+    return summary
 
 
-def write(job: Job, ledger: Ledger, place: Place, *, state: str) -> dict[str, Any]:
+def write_trial_summary(job: Job, ledger: Ledger, context: Context, *, state: str) -> dict[str, Any]:
     """Write and return `summary.json` as far as the search has come."""
-    tracker = place.tracker
+    tracker, experiment = context.tracker, job.config.experiment
     return write_summary(
-        job.folder / "summary.json",
+        context.folder / SUMMARY,
         job.rows(ledger),
         objective=ledger.objective,
         total_steps=job.total_steps,
@@ -82,76 +213,22 @@ def write(job: Job, ledger: Ledger, place: Place, *, state: str) -> dict[str, An
         mlflow={"experiment_id": tracker.experiment_id, "parent_run_id": tracker.run_id(PARENT)},
         extra={
             "state": state,
-            "seed": job.config.experiment.seed,
-            "data": place.prepared.describe(),
-            "measured_on": tracked.measured_on(place.prepared, job.config.experiment.student),
+            "seed": experiment.seed,
+            "data": context.prepared.describe(),
+            "measured_on": results.measured_on(context.prepared, experiment.student),
         },
     )
 
 
-def _score(
-    job: Job,
-    bench: Bench,
-    best: Mapping[str, Any],
-    rows: Sequence[Mapping[str, Any]],
-    teachers: Sequence[Teacher],
-    place: Place,
-) -> list[Score]:
-    """The best student first, then anchors and teachers; on a GPU if the driver has one."""
-    device = resolve_device()
-
-    def student(row: Mapping[str, Any]) -> Callable[[], PreTrainedModel]:
-        return lambda: load_student(job, bench, row, place.log).to(device)
-
-    def teacher_model(teacher: Teacher) -> Callable[[], PreTrainedModel]:
-        return lambda: load_model(teacher.folder, device=device)[0]
-
-    role = f"anchor {best['anchor']}" if best["anchor"] else "student"
-    models = [("best student", role, student(best))]
-    models += [(str(row["anchor"]), "anchor", student(row)) for row in _anchors(best, rows)]
-    models += [(teacher.name, "teacher", teacher_model(teacher)) for teacher in teachers]
-    tokenizer = AutoTokenizer.from_pretrained(place.prepared.tokenizer_dir)
-    suites = [choice.read() for choice in place.suites]
-    return score_all(models, tokenizer, store=bench.store, dev=bench.dev, suites=suites, log=place.log)
-
-
-def _anchors(best: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The rows of the anchors with which the best student is compared."""
-    found = [anchor_row(rows, anchor) for anchor in ANCHORS]
-    return [row for row in found if row is not None and row is not best]
-
-
-def _runs(
-    best: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], teachers: Sequence[Teacher]
-) -> list[tuple[str, int]]:
-    """Run and trained tokens of each model that is scored, in the order of the scores."""
-    students = [(str(row["trial_id"]), int(row["tokens"])) for row in (best, *_anchors(best, rows))]
-    return students + [(run_key(teacher.folder.name), teacher.tokens) for teacher in teachers]
-
-
-def _print(summary: Mapping[str, Any], best: Mapping[str, Any], scores: Sequence[Score], console: Console) -> None:
-    console.print(table(scores))
-    baselines = {name: entry["val_ce"] for name, entry in summary["baselines"].items()}
-    console.print(comparison(best["val_ce"], baselines), markup=False)
-    console.print(f"settings: {best['anchor'] or describe_values(best['values'])}", markup=False)
-    counts, budget = summary["counts"], summary["budget"]
-    console.print(
-        f"{counts['complete']} complete, {counts['pruned']} pruned, {counts['failed']} failed; "
-        f"{100 * budget['saved_fraction']:.0f} % of the steps saved; {summary['wall_seconds']:.0f} s",
-        markup=False,
-    )
-
-
-def load_student(job: Job, bench: Bench, row: Mapping[str, Any], log: Callable[[str], None]) -> PreTrainedModel:
+def load_student(job: Job, bench: Bench, row: TrialRow, context: Context) -> PreTrainedModel:
     """The student of a finished trial, from its last checkpoint, on the CPU; trained again if that is damaged."""
-    seed, trial_id = job.config.experiment.seed, str(row["trial_id"])
-    path = checkpoints.checkpoint_path(job.checkpoints, trial_id)
+    seed, path = job.config.experiment.seed, checkpoints.checkpoint_path(job.checkpoints, row.trial_id)
     mirror.fetch(path)  # another node may have trained it
     try:
         state = load_checkpoint(path)
     except (DamagedError, FileNotFoundError) as error:
-        log(f"{error}; {trial_id} is trained again for its weights")
-        loop = bench.loop(*job.config.settings_of(row["values"]), seed=seed)
+        context.log(f"{error}; {row.trial_id} is trained again for its weights")
+        loop = bench.loop(*job.config.settings_of(row.settings), seed=seed)
         loop.run_until(loop.total_steps)
         return loop.model.cpu()
     model = bench.build_student(seed, device="cpu")
@@ -159,75 +236,185 @@ def load_student(job: Job, bench: Bench, row: Mapping[str, Any], log: Callable[[
     return model
 
 
-def _export(
+def forget_scratch(job: Job) -> None:
+    """Delete what only a search that is resumed needs."""
+    for scratch in (job.checkpoints, job.folder / "tune", job.folder / CANDIDATES):
+        mirror.forget_folder(scratch)
+
+
+def publish_report(context: Context, study: optuna.Study) -> None:
+    """Write the report of the search and log it; whatever goes wrong, the search's results stand."""
+    folder = context.folder
+    try:
+        write_report(folder / REPORT, [run_data(StatusReader(folder, context.storage, study=study))])
+        context.tracker.log_artifact(PARENT, folder / REPORT)
+        context.tracker.log_artifact(PARENT, folder / PLOTS)
+    except Exception as error:  # of whatever kind: all that it would show is on disk
+        context.log(
+            f"the report could not be written ({type(error).__name__}: {error}); the results are on disk, try again "
+            f"with: python -m palenka_tune.report {folder}"
+        )
+
+
+def _trial_candidates(
     job: Job,
     bench: Bench,
-    best: Mapping[str, Any],
-    teachers: Sequence[Teacher],
-    place: Place,
-    score: Score | None,
-) -> None:
-    model, prepared = load_student(job, bench, best, place.log), place.prepared
-    distilled = best["anchor"] != "no_distillation"
-    pairs = {name: (each.accuracy, each.stderr) for name, each in score.suites.items()} if score else None
-    card = model_card(
-        title=f"{job.folder.name}: best student",
-        model=model,
-        data=prepared.describe(),
-        settings={"trial": best["trial_id"], **best["values"]},
-        val_ce=best["val_ce"],
-        teachers=[teacher.name for teacher in teachers] if distilled else [],
-        minimal_pairs=pairs,
-    )
-    export_student(model, prepared.tokenizer_dir, job.folder / "best", card=card)
-
-
-def _log_to_mlflow(
-    place: Place,
-    summary: Mapping[str, Any],
-    best: Mapping[str, Any],
-    scores: Sequence[tuple[Score, tuple[str, int]]],
-) -> None:
-    """The results: scores at the runs of the models that have them, tables and the best student at the search's."""
-    tracker, folder, trial = place.tracker, place.folder, str(best["trial_id"])
-    for score, (key, tokens) in scores:
-        # val/ce is there already, but for a teacher that was given as a folder
-        tracker.log_metrics(key, {"val/ce": score.val_ce, **_accuracies(score)}, step=tokens)
-    apart = {
-        f"best/minus_{name}": best["val_ce"] - entry["val_ce"]
-        for name, entry in summary["baselines"].items()
-        if entry["val_ce"] is not None
-    }
-    tracker.log_metrics(PARENT, apart, step=int(best["tokens"]))
-    tracker.set_tags(PARENT, {"palenka.best_trial": trial})
-    name = f"best: {settings_name(best['anchor'], best['values'])}"
-    tracker.set_tags(trial, {"palenka.best": "true", RUN_NAME: name})
-    for file in ("trials.parquet", "summary.json", "evaluation.json"):
-        tracker.log_artifact(PARENT, folder / file)
-    tracker.log_model(
-        PARENT,
-        folder / "best",
-        tracked.BEST_STUDENT,
-        settings={"trial": trial, **best["values"]},
-        metrics={"val/ce": best["val_ce"], **_accuracies(scores[0][0])},
-        step=int(best["tokens"]),
-        measured_on=tracked.dev_dataset(place.prepared),
-    )
-
-
-def _accuracies(score: Score) -> dict[str, float]:
-    return suite_metrics({suite: results.accuracy for suite, results in score.suites.items()})
-
-
-def publish_report(place: Place, study: optuna.Study) -> None:
-    """Write the report of the search in `place.folder` and log it; whatever goes wrong, the search's results stand."""
-    try:
-        run = run_data(StatusReader(place.folder, place.storage, study=study))
-        write_report(place.folder / REPORT, [run])
-        place.tracker.log_artifact(PARENT, place.folder / REPORT)
-        place.tracker.log_artifact(PARENT, place.folder / PLOTS)
-    except Exception as error:  # of whatever kind: all that it would show is on disk
-        place.log(
-            f"the report could not be written ({type(error).__name__}: {error}); the results are there, try again "
-            f"with: python -m palenka_tune.report {place.folder}"
+    best: TrialRow,
+    student: PreTrainedModel,
+    rows: Iterable[TrialRow],
+    taught_by: Sequence[Teacher],
+    context: Context,
+) -> list[Candidate]:
+    """The best student, the anchors with which it is compared, and the teachers; the anchors are exported here."""
+    role = f"anchor {best.anchor}" if best.anchor else "student"
+    scratch = job.folder / CANDIDATES
+    found = [("best student", role, best, student, job.folder / BEST)]
+    for name in ANCHORS:
+        row = anchor_row(rows, name)
+        if row is not None and row is not best:
+            model = load_student(job, bench, row, context)
+            folder = scratch / row.trial_id / STUDENT
+            card = _trial_card(context, model, row, taught_by)
+            export_student(model, context.prepared.tokenizer_dir, folder, card=card)
+            found.append((name, "anchor", row, model, folder))
+    candidates = []
+    for name, role, row, model, folder in found:
+        mirror.publish(folder)
+        scores = scratch / row.trial_id
+        candidates.append(Candidate(name, role, folder, weights_sha256(model), row.trial_id, row.tokens, scores))
+    for teacher in taught_by:
+        run, scores = teachers.run_key(teacher.folder.name), scratch / teacher.folder.name
+        candidates.append(
+            Candidate(teacher.name, "teacher", teacher.folder, teacher.fingerprint, run, teacher.tokens, scores)
         )
+    return candidates
+
+
+def _score(
+    candidates: Sequence[Candidate], context: Context, placement: Placement, dev: DevWindows | None = None
+) -> list[dict[str, Any]]:
+    """The candidates' scores on the suites, and with `dev` their val_ce, in the open Ray session.
+
+    Raises `PalenkaError` if one cannot be scored; the scores of the others are kept.
+    """
+    jobs = [
+        ScoreJob(
+            name=each.name,
+            folder=str(each.folder),
+            model=str(each.model),
+            suites=context.suites,
+            digest=each.digest,
+            device=placement.device,
+            dev=dev,
+        )
+        for each in candidates
+    ]
+    scores = score_models(
+        jobs,
+        concurrent=placement.concurrent,
+        cpus=placement.cpus_per_trial,
+        gpus=placement.gpus_per_trial,
+        log=context.log,
+    )
+    for score in scores:
+        if "failed" in score:
+            raise PalenkaError(
+                f"{score['name']} could not be scored ({score['failed']}); the others are kept: go on with --resume "
+                f"--name {context.folder.name}"
+            )
+    return scores
+
+
+def _model(candidate: Candidate, score: Mapping[str, Any]) -> dict[str, Any]:
+    """A model of `evaluation.json`; `minimal_pairs` is its first suite."""
+    return {
+        "name": candidate.name,
+        "role": candidate.role,
+        "parameters": score["parameters"],
+        "val_ce": score["val_ce"],
+        "minimal_pairs": next(iter(score["suites"].values()), None),
+        "suites": score["suites"],
+    }
+
+
+def _values(model: Mapping[str, Any], val_ce: float | None = None) -> dict[str, float | None]:
+    return {VAL_CE: model["val_ce"] if val_ce is None else val_ce, **_accuracies(model["suites"])}
+
+
+def _accuracies(suites: Mapping[str, Any]) -> dict[str, float]:
+    return {suite: results["accuracy"] for suite, results in suites.items()}
+
+
+def _best_finalist(summaries: Sequence[verdict.Summary], rows: Sequence[FinalistRow]) -> FinalistRow:
+    """The student that becomes `best/`: of the configuration with the lowest mean val_ce, anchors included, the one of
+    the first seed, so that no luck of a seed is chosen."""
+    measured = [summary for summary in summaries if VAL_CE in summary.metrics]
+    if not measured:
+        raise PalenkaError("every finalist diverged, anchors too; search with a lower recipe.lr")
+    winner = min(measured, key=lambda summary: summary.metrics[VAL_CE].mean)
+    return min(
+        (row for row in rows if row.config == winner.config and row.val_ce is not None), key=lambda row: row.seed
+    )
+
+
+def _trial_card(
+    context: Context,
+    model: PreTrainedModel,
+    row: TrialRow,
+    taught_by: Sequence[Teacher],
+    suites: Mapping[str, Any] | None = None,
+) -> str:
+    """The model card of a trial's student."""
+    title, settings = f"{context.folder.name}: best student", {"trial": row.trial_id, **row.settings}
+    teachers = taught_by if row.anchor != "no_distillation" else ()
+    return _card(context, model, title, settings, row.val_ce, teachers, suites)
+
+
+def _finalist_card(
+    config: SearchConfig,
+    context: Context,
+    row: FinalistRow,
+    settings: Mapping[str, Any],
+    taught_by: Sequence[Teacher],
+    suites: Mapping[str, Any],
+    compared: Mapping[str, str],
+) -> str:
+    """The model card of a finalist's student, with the verdict and the table that compares all."""
+    distill, recipe = config.settings_of(settings)
+    folder = context.folder / row.folder / STUDENT
+    mirror.fetch_folder(folder)
+    taught = bool(row.alpha or row.beta)
+    trained = {"configuration": row.config, "seed": row.seed, "trained on": "all windows", **dataclasses.asdict(recipe)}
+    return _card(
+        context,
+        load_model(folder)[0],
+        f"{context.folder.name}: {row.config}, seed {row.seed}",
+        trained | (flat(dataclasses.asdict(distill)) if taught else {}),
+        row.val_ce,
+        taught_by if taught else (),
+        suites,
+        **compared,
+    )
+
+
+def _card(
+    context: Context,
+    model: PreTrainedModel,
+    title: str,
+    settings: Mapping[str, Any],
+    val_ce: float | None,
+    taught_by: Sequence[Teacher],
+    suites: Mapping[str, Any] | None,
+    **compared: str,
+) -> str:
+    pairs = {suite: (score["accuracy"], score["stderr"]) for suite, score in (suites or {}).items()}
+    return model_card(
+        title=title,
+        model=model,
+        data=context.prepared.describe(),
+        settings=settings,
+        val_ce=float("nan") if val_ce is None else val_ce,
+        teachers=[teacher.name for teacher in taught_by],
+        minimal_pairs=pairs,
+        **compared,
+    )

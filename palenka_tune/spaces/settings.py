@@ -15,7 +15,7 @@ from palenka_tune.spaces.experiment import Experiment
 from palenka_tune.spaces.samplers import check_sampler
 from palenka_tune.spaces.space import Space, apply
 
-Objective = Literal["val/ce", "val/total"]
+Objective = Literal["val_ce", "val_total", "val/ce", "val/total"]
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,14 @@ class SearchSettings:
     abort_after: int | None = 3
     finalists: int = 2
     seeds: int = 3
-    objective: Objective = "val/ce"
+    objective: Objective = "val_ce"
 
     def __post_init__(self) -> None:
         check_sampler(self.sampler)
+        object.__setattr__(self, "objective", self.objective.replace("/", "_"))  # as it was spelled before
         if self.objective not in get_args(Objective):
-            raise UserError(f"search.objective is '{self.objective}'; it must be val/ce, or the poster's val/total")
-        if self.objective != "val/ce" and (self.sampler != "grid" or self.rungs):
+            raise UserError(f"search.objective is '{self.objective}'; it must be val_ce, or the poster's val_total")
+        if self.objective != "val_ce" and (self.sampler != "grid" or self.rungs):
             raise UserError(
                 f"search.objective is {self.objective}, which searched weights rescale: no sampler or early stopping "
                 "can go by it; use val/ce, or the grid sampler with search.rungs=0"

@@ -18,15 +18,16 @@ from optuna.trial import FrozenTrial, TrialState
 
 from palenka_tune.runs.options import PLACE, resume_command
 from palenka_tune.runs.study import read_study, reading
+from palenka_tune.runs.summary import budget_of
 from palenka_tune.status.files import Pulse, RunFiles, Work, Writer
-from palenka_tune.status.trials import Ended, Running, Speed, best_of, budget_of, counts_of, ended_of, running_of
+from palenka_tune.status.trials import Ended, Running, Speed, best_of, counts_of, ended_of, running_of
 from palenka_tune.storage import mirror
 from palenka_tune.storage.snapshot import Snapshot
 from palenka_tune.tracking.glance import SpoolGlance, Tracking
 from palenka_tune.tracking.tags import PARENT
 from palenka_tune.trials.arms import ANCHORS
 from palenka_tune.trials.ledger import TOTAL_STEPS
-from palenka_tune.trials.rows import COMPLETE, FAILED, anchor_row, own_trials, rows_of
+from palenka_tune.trials.rows import COMPLETE, FAILED, TrialRow, anchor_row, own_trials, rows_of
 from palenka_tune.trials.rungs import rung_steps
 from palenka_tune.words import clock
 
@@ -128,14 +129,14 @@ class StatusReader:
         stall = 60 * asked.get("stall_minutes", STALL_MINUTES)
         state, why = _state(stage, writer, age, stall, tracking)
         alive = state == stage != "finished"
-        total_steps = attrs.get(TOTAL_STEPS) or max((r["steps"] for r in rows if r["state"] == COMPLETE), default=None)
+        total_steps = attrs.get(TOTAL_STEPS) or max((r.steps for r in rows if r.state == COMPLETE), default=None)
         unfinished = [trial for trial in trials if trial.state == TrialState.RUNNING] if alive else []
         pulses = [(trial, self._pulse(trial)) for trial in unfinished]
         running = [running_of(trial, pulse, total_steps) for trial, pulse in pulses if pulse is not None]
         speed = Speed(trials, running)
         done, finalists = files.finalists()
         under_way = files.preparing() if stage == "preparing" else finalists if stage == "finalists" else []
-        objective = asked.get("objective", "val/ce")
+        objective = asked.get("objective", "val_ce").replace("/", "_")
         return Status(
             run=self.folder.name,
             folder=self.shown[0],
@@ -153,7 +154,7 @@ class StatusReader:
             under_way=[work for work in under_way if not alive or stage == "finalists" or work.age < stall],
             finalists_done=done,
             best=best_of(rows, objective),
-            anchors={name: row["val_ce"] if (row := anchor_row(rows, name)) else None for name in ANCHORS},
+            anchors={name: row.val_ce if (row := anchor_row(rows, name)) else None for name in ANCHORS},
             budget=budget_of(rows, total_steps),
             elapsed=self._elapsed(attrs, trials, summary, now if alive else None),
             left=speed.left(rows, planned, total_steps) if state == "searching" else None,
@@ -189,7 +190,7 @@ class StatusReader:
     def _warnings(
         self,
         running: Sequence[Running],
-        rows: Sequence[Mapping[str, Any]],
+        rows: Sequence[TrialRow],
         tracking: Tracking | None,
         stall: float,
         alive: bool,
@@ -207,11 +208,9 @@ class StatusReader:
                     f"{trial.trial_id} has not moved for {clock(trial.age)}; after {clock(stall)} it is ended and "
                     "tried again"
                 )
-        failed = [row for row in rows if row["state"] == FAILED]
+        failed = [row for row in rows if row.state == FAILED]
         if failed:
-            found.append(
-                f"{len(failed)} failed, the last one ({failed[-1]['trial_id']}) because {failed[-1]['reason']}"
-            )
+            found.append(f"{len(failed)} failed, the last one ({failed[-1].trial_id}) because {failed[-1].reason}")
         sending = alive or finished  # one that has just ended sends its last events
         if tracking is not None and tracking.behind and (not sending or tracking.waits > MLFLOW_PATIENCE):
             more = "" if alive else f"; send them with: python -m palenka_tune.track replay {self.folder}"
@@ -231,14 +230,14 @@ def _rungs(asked: Mapping[str, Any], total_steps: int | None) -> list[int]:
 def _stage(
     attrs: Mapping[str, Any],
     asked: Mapping[str, Any],
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[TrialRow],
     trials: Sequence[FrozenTrial],
     planned: int | None,
     summary: Mapping[str, Any],
 ) -> Stage:
     if "finished" in attrs:
         wanted = {name: asked.get(name, 0) for name in ("finalists", "seeds")}
-        trained = any(row["state"] == COMPLETE and not row["anchor"] for row in rows)
+        trained = any(row.state == COMPLETE and not row.anchor for row in rows)
         return "finalists" if wanted["finalists"] and trained and attrs.get("finalists") != wanted else "finished"
     if not trials:
         return "preparing"

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 
 from palenka_tune.status.files import Pulse
 from palenka_tune.trials.arms import ANCHOR
-from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED, best_first
+from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED, TrialRow, best_first
 from palenka_tune.words import describe_values
 
 
@@ -71,12 +71,12 @@ class Speed:
         usual = statistics.median(known.values())
         return sum(known.get(trial.trial_id, usual) for trial in self.running)
 
-    def left(self, rows: Sequence[Mapping[str, Any]], planned: int | None, total_steps: int | None) -> float | None:
+    def left(self, rows: Sequence[TrialRow], planned: int | None, total_steps: int | None) -> float | None:
         """Seconds until the trials are done, if those to come train as many steps as the finished ones on average."""
-        mean = statistics.fmean(row["steps"] for row in rows) if rows else total_steps
+        mean = statistics.fmean(row.steps for row in rows) if rows else total_steps
         if not (mean and planned and self.steps):
             return None
-        reached = sum(row["steps"] for row in rows) + sum(trial.step for trial in self.running)
+        reached = sum(row.steps for row in rows) + sum(trial.step for trial in self.running)
         return max(0.0, mean * planned - reached) / self.steps
 
 
@@ -106,49 +106,41 @@ def running_of(trial: FrozenTrial, pulse: Pulse, total_steps: int | None) -> Run
     )
 
 
-def ended_of(rows: Sequence[Mapping[str, Any]], trials: Sequence[FrozenTrial], objective: str) -> list[Ended]:
+def ended_of(rows: Sequence[TrialRow], trials: Sequence[FrozenTrial], objective: str) -> list[Ended]:
     """All trials that have ended, in the order of their ends."""
     at = {trial.user_attrs["trial_id"]: trial.datetime_complete for trial in trials}
-    ranks = {row["trial_id"]: rank for rank, row in enumerate(best_first(rows, objective), 1)}
+    ranks = {row.trial_id: rank for rank, row in enumerate(best_first(rows, objective), 1)}
     return [
         Ended(
-            row["trial_id"],
-            row["state"],
-            row["anchor"] or describe_values(row["values"]),
-            row["steps"],
-            row["val_ce"],
-            ranks.get(row["trial_id"]),
-            row["reason"],
+            row.trial_id,
+            row.state,
+            row.anchor or describe_values(row.settings),
+            row.steps,
+            row.val_ce,
+            ranks.get(row.trial_id),
+            row.reason,
         )
-        for row in sorted(rows, key=lambda row: at[row["trial_id"]].timestamp())
+        for row in sorted(rows, key=lambda row: at[row.trial_id].timestamp())
     ]
 
 
-def best_of(rows: Sequence[Mapping[str, Any]], objective: str) -> dict[str, Any] | None:
+def best_of(rows: Sequence[TrialRow], objective: str) -> dict[str, Any] | None:
     """The best trial that was trained to its end, and what it is."""
     for row in best_first(rows, objective):
-        settings = row["anchor"] or describe_values(row["values"])
-        return {"trial_id": row["trial_id"], "val_ce": row["val_ce"], "settings": settings}
+        settings = row.anchor or describe_values(row.settings)
+        return {"trial_id": row.trial_id, "val_ce": row.val_ce, "settings": settings}
     return None
 
 
 def counts_of(
-    rows: Sequence[Mapping[str, Any]], trials: Sequence[FrozenTrial], planned: int | None, running: int
+    rows: Sequence[TrialRow], trials: Sequence[FrozenTrial], planned: int | None, running: int
 ) -> dict[str, int | None]:
     """How many trials there are of each kind (`Status.trials`)."""
     counts: dict[str, int | None] = {"planned": planned}
-    counts |= {state.lower(): sum(row["state"] == state for row in rows) for state in (COMPLETE, PRUNED, FAILED)}
+    counts |= {state.lower(): sum(row.state == state for row in rows) for state in (COMPLETE, PRUNED, FAILED)}
     waiting = len(trials) - len(rows) - running
     return counts | {
         "running": running,
         "waiting": waiting,
         "to_come": None if planned is None else max(0, planned - len(trials)),
     }
-
-
-def budget_of(rows: Sequence[Mapping[str, Any]], total_steps: int | None) -> dict[str, float | None]:
-    """Steps that the finished trials ran, of those that they would have run without early stopping."""
-    run = sum(row["steps"] for row in rows)
-    full = total_steps * len(rows) if total_steps else None
-    saved = round(1 - run / full, 4) if full else None
-    return {"trial_steps_run": run, "trial_steps_full_grid": full, "saved_fraction": saved}

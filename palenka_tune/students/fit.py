@@ -64,14 +64,14 @@ def train_to_end(
         whole = between is None or loop.step == loop.total_steps
         measured = loop.validate() if whole else loop.validate(teachers=False, most=between)
         curve.append({"step": loop.step, "tokens": loop.tokens, **measured, "train": records[-1].terms})
-        log(f"step {loop.step}/{loop.total_steps}  val/ce {measured['val/ce']:.4f} nats per token")
+        log(f"step {loop.step}/{loop.total_steps}  val/ce {measured['val_ce']:.4f} nats per token")
         spent = time.monotonic() - started
         with atomic_path(path) as temporary:
             save_checkpoint(
                 {"loop": loop.state_dict(), "curve": curve, "identity": identity, "seconds": spent}, temporary
             )
         mirror.publish(path)
-    final = {key.replace("/", "_"): value for key, value in curve[-1].items() if key.startswith("val/")}
+    final = {name: value for name, value in curve[-1].items() if name.startswith("val_")}
     return {**final, "steps": loop.step, "tokens": loop.tokens, "seconds": round(spent, 2), "curve": curve}
 
 

@@ -1,7 +1,7 @@
-"""Models scored side by side on Ray: the suites of a verdict, for finalists and for the rows of the poster.
+"""Models scored side by side on Ray: students and teachers of a search, finalists, the rows of the poster.
 
-In: `ScoreJob`s, a model folder each. Out: accuracies by suite as `scores.json` beside the model; a job whose scores are
-there is not run again.
+`score_models` takes a `ScoreJob` per model folder and leaves accuracies by suite, and where they are asked for the
+cross-entropies on dev windows or on a corpus, as `scores.json`; a job whose scores exist is not run again.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from palenka_tune.config.artifacts import is_complete
 from palenka_tune.config.files import fingerprint, write_json
 from palenka_tune.data.corpus import open_corpus
 from palenka_tune.data.prepare import PreparedData
+from palenka_tune.data.store import TokenStore
 from palenka_tune.evaluation.choice import SuiteChoice
 from palenka_tune.evaluation.minimal_pairs import TokenisedSuite
 from palenka_tune.evaluation.suites import evaluate, tokenise
 from palenka_tune.evaluation.text import TokenisedText, evaluate_text, tokenise_text, training_window
 from palenka_tune.models.folder import tokenizer_digest
+from palenka_tune.spaces.experiment import StudentSettings
 from palenka_tune.storage import mirror
 from palenka_tune.students.jobs import kept
 
@@ -28,11 +30,20 @@ SCORES = "scores.json"
 
 
 @dataclass(frozen=True)
+class DevWindows:
+    """The dev windows on which `val_ce` is measured: those that a `student` has of the token store at `store`."""
+
+    store: str
+    student: StudentSettings
+
+
+@dataclass(frozen=True)
 class ScoreJob:
     """One model: the `model` folder, the `folder` its scores go to, and the `suites`.
 
-    `digest` stands for its weights, `data` for the corpus, by which suites may be filtered. With a `corpus` (a folder)
-    its cross-entropy on dev and test is measured too, on windows of `window` tokens (None: as the model's export says).
+    `digest` stands for its weights, `data` for the corpus, by which suites may be filtered. With `dev` its `val_ce` is
+    measured; with a `corpus` (a folder) its cross-entropy on dev and test, on windows of `window` tokens (None: as the
+    model's export says).
     """
 
     name: str
@@ -44,10 +55,11 @@ class ScoreJob:
     data: str = ""
     window: int | None = None
     device: str = "cpu"
+    dev: DevWindows | None = None
 
     @property
     def identity(self) -> str:
-        """What the scores are of: the weights' digest and the suites."""
+        """What the scores are of: the weights' digest and what was asked for."""
         return fingerprint(
             {
                 "weights": self.digest,
@@ -55,6 +67,7 @@ class ScoreJob:
                 "corpus": self.corpus,
                 "data": self.data,
                 "window": self.window,
+                "dev": self.dev and asdict(self.dev),
             }
         )
 
@@ -90,11 +103,14 @@ def _read(tokenizer_folder: str, suites: tuple[SuiteChoice, ...], corpus: str | 
 
 
 def score_model(job: ScoreJob, threads: int = 1) -> dict[str, Any]:
-    """Score one model in this process; returns {"name", "identity", "text": {split: results}, "suites": {suite:
-    results}} with the results of `evaluation.text` (nats per token, bits per byte) and `evaluation.suites`."""
+    """Score one model in this process; returns `name, identity, parameters, val_ce` (nats per token, None if it was not
+    asked for), `text` {split: results of `evaluation.text`} and `suites` {suite: results of `evaluation.suites`}."""
     import torch
 
+    from palenka_tune.evaluation.perplexity import cross_entropy
+    from palenka_tune.models.build import count_parameters
     from palenka_tune.models.export import load_model
+    from palenka_tune.students.bench import select_windows
 
     known = job.result()
     if known is not None:
@@ -104,10 +120,16 @@ def score_model(job: ScoreJob, threads: int = 1) -> dict[str, Any]:
         mirror.fetch_folder(Path(job.model))
     model, _ = load_model(job.model, device=job.device)
     suites, texts = _material(job.model, job.suites, job.corpus)
+    val_ce = None
+    if job.dev is not None:
+        store = TokenStore.open(job.dev.store)
+        val_ce, _ = cross_entropy(model, select_windows(store, job.dev.student).array(store, "dev"), store.pad_id)
     window = job.window or training_window(model)
     result = {
         "name": job.name,
         "identity": job.identity,
+        "parameters": count_parameters(model),
+        "val_ce": val_ce,
         "text": {split: evaluate_text(model, text, window).to_dict() for split, text in texts.items()},
         "suites": evaluate(model, suites).to_dict(),
     }
@@ -120,17 +142,19 @@ def score_models(
     jobs: Sequence[ScoreJob], *, concurrent: int, cpus: int, gpus: float, log: Callable[[str], None]
 ) -> list[dict[str, Any]]:
     """Score `jobs` in the open Ray session; results in order, with `failed` and a reason where there are none."""
-    found = {job.name: known for job in jobs if (known := job.result()) is not None}
+    results = {job.name: known for job in jobs if (known := job.result()) is not None}
 
     def done(job: ScoreJob, result: dict[str, Any]) -> None:
-        found[job.name] = result
+        results[job.name] = result
         scores = result.get("suites", {})
-        said = ", ".join(f"{name} {100 * scores[name]['accuracy']:.1f} %" for name in scores)
-        log(f"[{len(found)}/{len(jobs)}] {job.name}: {result.get('failed') or said}")
+        accuracies = [f"{name} {100 * scores[name]['accuracy']:.1f} %" for name in scores]
+        if result.get("val_ce") is not None:
+            accuracies.insert(0, f"val/ce {result['val_ce']:.4f}")
+        log(f"[{len(results)}/{len(jobs)}] scored {job.name}: {result.get('failed') or ', '.join(accuracies)}")
 
-    waiting = [job for job in jobs if job.name not in found]
+    waiting = [job for job in jobs if job.name not in results]
     run_tasks(score_model, waiting, done, concurrent=concurrent, cpus=cpus, gpus=gpus, log=log)
-    return [found[job.name] for job in jobs]
+    return [results[job.name] for job in jobs]
 
 
 def own_pairs(prepared: PreparedData) -> tuple[SuiteChoice, ...]:

@@ -37,7 +37,7 @@ class ProgressFollower:
             if line["kind"] == "epoch":
                 self.log(
                     f"teacher {self.name}: epoch {line['epoch']} of {line['epochs']} done, dev CE "
-                    f"{line['val/ce']:.4f} (perplexity {line['val/ppl']:.1f})"
+                    f"{line['val_ce']:.4f} (perplexity {line['val_ppl']:.1f})"
                 )
             elif time.monotonic() - self.spoke > LOG_SECONDS:
                 self.spoke = time.monotonic()
@@ -67,7 +67,7 @@ class ProgressFollower:
 
 def _metrics(line: dict[str, Any]) -> dict[str, float]:
     if line["kind"] == "epoch":
-        return {"val/ce": line["val/ce"], "val/ppl": line["val/ppl"]}
+        return {"val_ce": line["val_ce"], "val_ppl": line["val_ppl"]}
     return {"train/loss": line["loss"], "train/tokens_per_second": line["tokens_per_second"]}
 
 

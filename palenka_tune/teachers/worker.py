@@ -148,7 +148,7 @@ class _Run:
 
     @property
     def best_epoch(self) -> int:
-        return 1 + min(range(len(self.history)), key=lambda i: self.history[i]["val/ce"])
+        return 1 + min(range(len(self.history)), key=lambda i: self.history[i]["val_ce"])
 
     def run(self) -> None:
         if mirror.fetch(self.work / LAST):
@@ -173,8 +173,8 @@ class _Run:
         started = time.perf_counter()
         self.loop.run_until(end)
         measured = self.loop.validate()
-        if not math.isfinite(measured["val/ce"]):
-            raise DivergedError(f"the dev cross-entropy became {measured['val/ce']} in epoch {epoch}")
+        if not math.isfinite(measured["val_ce"]):
+            raise DivergedError(f"the dev cross-entropy became {measured['val_ce']} in epoch {epoch}")
         self.seconds += time.perf_counter() - started
         self.history.append({"epoch": epoch, "step": self.loop.step, **measured})
         if self.world.rank == 0:
@@ -217,7 +217,7 @@ class _Run:
             model=self.model,
             data=self.job.data,
             settings={**asdict(spec.recipe), "seed": spec.seed, "best epoch": f"{self.best_epoch} of {len(self.ends)}"},
-            val_ce=best["val/ce"],
+            val_ce=best["val_ce"],
         )
         shutil.rmtree(self.work / EXPORT, ignore_errors=True)  # of an attempt that died while its files were moved
         export_student(self.model, self.job.tokenizer_dir, self.work / EXPORT, card=card)
@@ -227,7 +227,7 @@ class _Run:
                 "parameters": parameters,
                 "epochs": self.history,
                 "best_epoch": self.best_epoch,
-                "val_ce": best["val/ce"],
+                "val_ce": best["val_ce"],
                 "tokens": self.loop.tokens,
                 "seconds": self.seconds,
             },

@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from palenka_tune.spaces.samplers import sampler_for
 from palenka_tune.spaces.space import Space, effective, label
 from palenka_tune.trials.arms import ANCHOR
-from palenka_tune.trials.rows import COMPLETE, FAILED, STATES, best_first, own_trials, rows_of
+from palenka_tune.trials.rows import COMPLETE, FAILED, STATES, TrialRow, best_first, own_trials, rows_of
 
 # attribute of the study: optimiser steps of a whole training
 TOTAL_STEPS = "total_steps"
@@ -56,7 +56,7 @@ class Ledger:
         samples: int,
         seed: int,
         anchors: Mapping[str, Mapping[str, float]],
-        objective: str = "val/ce",
+        objective: str = "val_ce",
         started: float | None = None,
     ) -> None:
         self.study, self.space, self.sampler, self.samples, self.seed = study, space, sampler, samples, seed
@@ -77,7 +77,7 @@ class Ledger:
             return self._start(self._again.pop(0))
         for _ in range(MAX_REPEATS):
             trials = self._trials()
-            if len(self._own(trials)) >= self.samples + len(self.anchors):
+            if len(own_trials(trials)) >= self.samples + len(self.anchors):
                 return None
             drawn = self._draw(trials)
             values = drawn.user_attrs["values"]
@@ -90,9 +90,6 @@ class Ledger:
 
     def _trials(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)
-
-    def _own(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
-        return own_trials(trials)
 
     def _draw(self, trials: list[FrozenTrial]) -> FrozenTrial:
         """The next trial, RUNNING, not yet in the study: drawn in a copy of it in memory."""
@@ -116,7 +113,7 @@ class Ledger:
 
     def _known(self, trials: list[FrozenTrial], values: Mapping[str, Any]) -> FrozenTrial | None:
         key = settings_key(values)
-        return next((t for t in self._own(trials) if settings_key(t.user_attrs.get("values", {})) == key), None)
+        return next((t for t in own_trials(trials) if settings_key(t.user_attrs.get("values", {})) == key), None)
 
     def _start(self, proposal: Proposal) -> Proposal:
         number = proposal.number
@@ -124,7 +121,7 @@ class Ledger:
         return proposal
 
     def report(self, trial_id: str, step: int, value: float) -> None:
-        """Record `val/ce` at a step (once: the first value of a step counts)."""
+        """Record `val_ce` at a step (once: the first value of a step counts)."""
         trial = self._running[trial_id]
         if step not in self._trials()[trial.number].intermediate_values:
             trial.report(value, step)
@@ -132,7 +129,7 @@ class Ledger:
     def note(
         self, trial_id: str, *, steps: int, tokens: int, seconds: float, measured: Mapping[str, float] | None = None
     ) -> None:
-        """Keep how far a running trial is, and what was `measured` of it beside val/ce ({"val/total": 3.2, ...})."""
+        """Keep how far a running trial is, and what was `measured` of it beside val_ce ({"val_total": 3.2, ...})."""
         progress = {"steps": steps, "tokens": tokens, "seconds": seconds, "measured": dict(measured or {})}
         self._running[trial_id].set_user_attr("progress", progress)
 
@@ -141,7 +138,7 @@ class Ledger:
         trial = self._running.pop(trial_id)
         values = self._trials()[trial.number].intermediate_values
         if state != FAILED and not values:
-            state, reason = FAILED, "it reported no val/ce"
+            state, reason = FAILED, "it reported no val_ce"
         if reason:
             trial.set_user_attr("reason", reason)
         if state == COMPLETE:
@@ -176,24 +173,21 @@ class Ledger:
 
     def keepers(self) -> list[str]:
         """Ids of the trials whose weights are needed at the end: the best that is COMPLETE, and the anchors."""
-        complete = [row for row in self.rows() if row["state"] == COMPLETE]
+        complete = [row for row in self.rows() if row.state == COMPLETE]
         best = best_first(complete, self.objective)[:1]
-        return [row["trial_id"] for row in complete if row["anchor"] or row in best]
+        return [row.trial_id for row in complete if row.anchor or row in best]
 
     @property
     def remaining(self) -> bool:
         """Whether trials are left to run, as far as one can tell without proposing them."""
-        finished = sum(trial.state.is_finished() for trial in self._own(self._trials()))
+        finished = sum(trial.state.is_finished() for trial in own_trials(self._trials()))
         return finished < self.samples + len(self.anchors)
 
-    def curves(self) -> list[dict[str, Any]]:
-        """What every trial has reported, finished or not: `trial_id` and `curve`, as ASHA's rungs are rebuilt from."""
-        return [
-            {"trial_id": trial.user_attrs["trial_id"], "curve": dict(trial.intermediate_values)}
-            for trial in self._own(self._trials())
-        ]
+    def curves(self) -> dict[str, dict[int, float]]:
+        """{trial_id: {step: val_ce}} that every trial has reported, finished or not, from which rungs are rebuilt."""
+        return {trial.user_attrs["trial_id"]: dict(trial.intermediate_values) for trial in own_trials(self._trials())}
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[TrialRow]:
         """A row per finished trial, in the order in which they were proposed."""
         return rows_of(self._trials())
 

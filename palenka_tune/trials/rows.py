@@ -1,9 +1,10 @@
-"""What is known of the trials of a study: a row for each that ended, and which is the best."""
+"""Trials and finalists as typed rows: what the ledger, the tables on disk, the report and the Python API share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -13,8 +14,117 @@ from palenka_tune.trials.arms import ANCHOR
 COMPLETE, PRUNED, FAILED = "COMPLETE", "PRUNED", "FAILED"
 STATES = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, FAILED: TrialState.FAIL}
 
-# what is measured of a trial at its end beside val/ce
-TERMS = ("val_kl", "val_hidden", "val_total")
+
+@dataclass(frozen=True)
+class TrialRow:
+    """A trial: a row of `trials.parquet`, which has a column for each setting and none for the curve.
+
+    Attributes:
+        trial_id: Such as `trial-0004`.
+        state: `COMPLETE` (trained to its end), `PRUNED` (stopped early) or `FAILED` (see `reason`).
+        anchor: `no_distillation` or `vanilla_kd`, or None for a trial that was proposed.
+        settings: The searched settings by their dotted names, such as `{"beta": 3.1, "projection.rank": 64}`. None is
+            YAML's null. Read from a table, None may also be a setting that this trial does not have, and maps and lists
+            are JSON text.
+        val_ce: The student's own cross-entropy when it was last measured, in nats per token; None if it never was.
+        val_ce_best: The lowest cross-entropy that was measured, in nats per token.
+        val_kl: Divergence from the teachers at the end, in nats per token, before its weight; None if not measured.
+        val_hidden: Distance of the hidden states at the end, without a unit, before its weight.
+        val_total: The whole loss at the end, with its weights, which differ from trial to trial.
+        steps: Optimiser steps that were trained.
+        tokens: Tokens that were trained.
+        seconds: Wall time of training, in all processes that worked on it.
+        reason: Why it failed or was stopped, or None.
+        curve: `{step: val_ce}` as it was measured on the way; empty if read from a table.
+    """
+
+    COLUMNS: ClassVar[str] = "settings"
+    """The field whose entries are columns of their own."""
+
+    trial_id: str
+    state: str
+    anchor: str | None
+    settings: dict[str, Any]
+    val_ce: float | None = None
+    val_ce_best: float | None = None
+    val_kl: float | None = None
+    val_hidden: float | None = None
+    val_total: float | None = None
+    steps: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    reason: str | None = None
+    curve: dict[int, float] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, trial: FrozenTrial) -> TrialRow:
+        """The row of a trial of the study; the state of one that is not finished is Optuna's name of it."""
+        names = {state: name for name, state in STATES.items()}
+        attrs, values = trial.user_attrs, trial.intermediate_values
+        progress = attrs.get("progress", {})
+        measured = progress.get("measured", {})
+        return cls(
+            trial_id=attrs["trial_id"],
+            state=names.get(trial.state, trial.state.name),
+            anchor=attrs.get(ANCHOR),
+            settings=attrs["values"],
+            val_ce=values[max(values)] if values else None,
+            val_ce_best=min(values.values()) if values else None,
+            val_kl=measured.get("val_kl"),
+            val_hidden=measured.get("val_hidden"),
+            val_total=measured.get("val_total"),
+            steps=progress.get("steps", 0),
+            tokens=progress.get("tokens", 0),
+            seconds=progress.get("seconds", 0.0),
+            reason=attrs.get("reason"),
+            curve={step: values[step] for step in sorted(values)},
+        )
+
+
+@dataclass(frozen=True)
+class FinalistRow:
+    """A student that was trained again on all windows: a row of `finalists.parquet`, which has a column for each suite.
+
+    Attributes:
+        config: A trial's id, an anchor's name, or a trial's id with `-without-hidden` for its settings with beta 0.
+        role: `finalist`, `anchor` or `ablation`.
+        seed: Of the student. Students of one seed begin with the same weights and see the same batches.
+        alpha, beta: The loss weights.
+        val_ce: The student's cross-entropy on all of dev, in nats per token; None if the training diverged.
+        val_ppl: exp of it.
+        val_kl, val_hidden, val_total: As of a trial.
+        steps: Optimiser steps that were trained.
+        tokens: Tokens that were trained.
+        seconds: Wall time of training.
+        weights_sha256: Equal for students that are equal bit for bit.
+        diverged: Why there is no `val_ce`, or None.
+        folder: The student and its model card, within the run folder.
+        scores: Accuracy from 0 to 1 by suite of minimal pairs.
+    """
+
+    COLUMNS: ClassVar[str] = "scores"
+
+    config: str
+    role: str
+    seed: int
+    alpha: float = 0.0
+    beta: float = 0.0
+    val_ce: float | None = None
+    val_ppl: float | None = None
+    val_kl: float | None = None
+    val_hidden: float | None = None
+    val_total: float | None = None
+    steps: int | None = None
+    tokens: int | None = None
+    seconds: float | None = None
+    weights_sha256: str | None = None
+    diverged: str | None = None
+    folder: str = ""
+    scores: dict[str, float] = field(default_factory=dict)
+
+    def value(self, metric: str) -> float | None:
+        """The value of a metric or suite by its name, None if this student has none."""
+        return getattr(self, metric) if hasattr(self, metric) else self.scores.get(metric)
 
 
 def own_trials(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
@@ -22,54 +132,31 @@ def own_trials(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     return [trial for trial in trials if "duplicate_of" not in trial.user_attrs]
 
 
-def rows_of(trials: Iterable[FrozenTrial]) -> list[dict[str, Any]]:
+def rows_of(trials: Iterable[FrozenTrial]) -> list[TrialRow]:
     """A row per finished trial of a study, in the order in which they were proposed."""
-    return [row_of(trial) for trial in own_trials(trials) if trial.state in STATES.values()]
+    return [TrialRow.of(trial) for trial in own_trials(trials) if trial.state in STATES.values()]
 
 
-def row_of(trial: FrozenTrial) -> dict[str, Any]:
-    """The row of a trial; the state of one that is not finished is Optuna's name of it."""
-    names = {state: name for name, state in STATES.items()}
-    attrs, values = trial.user_attrs, trial.intermediate_values
-    progress = attrs.get("progress", {})
-    measured = progress.get("measured", {})
-    return {
-        "trial_id": attrs["trial_id"],
-        "state": names.get(trial.state, trial.state.name),
-        "anchor": attrs.get(ANCHOR),
-        "values": attrs["values"],
-        "curve": {step: values[step] for step in sorted(values)},
-        "val_ce": values[max(values)] if values else None,
-        "val_ce_best": min(values.values()) if values else None,
-        **{name: measured.get(name.replace("_", "/")) for name in TERMS},
-        "steps": progress.get("steps", 0),
-        "tokens": progress.get("tokens", 0),
-        "seconds": progress.get("seconds", 0.0),
-        "reason": attrs.get("reason"),
-    }
-
-
-def best_first(rows: Iterable[Mapping[str, Any]], objective: str = "val/ce") -> list[Mapping[str, Any]]:
+def best_first(rows: Iterable[TrialRow], objective: str = "val_ce") -> list[TrialRow]:
     """The COMPLETE rows, the best by `objective` first.
 
-    By `val/total` anchors are left out: with no weight on any term the smallest sum would always be theirs.
+    By `val_total` anchors are left out: with no weight on any term the smallest sum would always be theirs.
     """
-    complete = [row for row in rows if row["state"] == COMPLETE]
-    if objective != "val/ce":
-        complete = [row for row in complete if not row["anchor"]]
-    return sorted(complete, key=lambda row: (row[objective.replace("/", "_")], row["trial_id"]))
+    complete = [row for row in rows if row.state == COMPLETE]
+    if objective != "val_ce":
+        complete = [row for row in complete if not row.anchor]
+    return sorted(complete, key=lambda row: (getattr(row, objective), row.trial_id))
 
 
-def best_row(rows: Sequence[Mapping[str, Any]], objective: str = "val/ce") -> Mapping[str, Any]:
+def best_row(rows: Sequence[TrialRow], objective: str = "val_ce") -> TrialRow:
     """The COMPLETE trial with the lowest `objective`; raises `PalenkaError` if there is none."""
     best = best_first(rows, objective)
     if not best:
-        reasons = sorted({str(row["reason"]) for row in rows if row["reason"]}) or ["no trial was run"]
+        reasons = sorted({str(row.reason) for row in rows if row.reason}) or ["no trial was run"]
         raise PalenkaError(f"no trial was trained to the end ({reasons[0]}); see trials.parquet for each reason")
     return best[0]
 
 
-def anchor_row(rows: Sequence[Mapping[str, Any]], anchor: str) -> Mapping[str, Any] | None:
+def anchor_row(rows: Iterable[TrialRow], anchor: str) -> TrialRow | None:
     """The row of an anchor, if it was trained to the end."""
-    found = [row for row in rows if row["anchor"] == anchor and row["state"] == COMPLETE]
-    return found[0] if found else None
+    return next((row for row in rows if row.anchor == anchor and row.state == COMPLETE), None)

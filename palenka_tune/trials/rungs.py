@@ -7,7 +7,6 @@ does not get back. Here they are rebuilt from the ledger, and decide as Ray's do
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
 
@@ -39,9 +38,9 @@ class Rungs:
         rung[trial_id] = value
         return not others or -value >= float(np.percentile(others, (1 - 1 / self.reduction) * 100))
 
-    def restore(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Take in what trials of an earlier process reported: rows with `trial_id` and `curve` {step: value}."""
-        for row in rows:
-            for step, value in row["curve"].items():
+    def restore(self, curves: Mapping[str, Mapping[int, float]]) -> None:
+        """Take in what trials of an earlier process reported: {trial_id: {step: value}}."""
+        for trial_id, curve in curves.items():
+            for step, value in curve.items():
                 if step in self.values:
-                    self.values[step][row["trial_id"]] = value
+                    self.values[step][trial_id] = value

@@ -1,8 +1,7 @@
 """The verdict on the finalists: configurations trained at the same seeds, against the anchors, in words and tables.
 
-In: a row per student (configuration, role, seed, dev cross-entropy, accuracies) and the β of each configuration. Out:
-a `Summary` per configuration, a table for the terminal and one in Markdown, and a sentence. Differences are paired by
-seed, with the interval of `evaluation.paired`; "not distinguishable" is said exactly when the interval holds 0.
+Differences are paired by seed, with Student's t interval (`evaluation.paired`); "not distinguishable" is said exactly
+when the interval holds 0.
 
 The best finalist is chosen by the same seeds that its interval is from, so among many finalists its difference is a
 little flattered: as many as there are finalists were tried.
@@ -13,7 +12,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.table import Table
@@ -21,19 +20,13 @@ from rich.table import Table
 from palenka_tune.errors import PalenkaError
 from palenka_tune.evaluation.paired import ONE_SEED, Difference, paired_difference
 from palenka_tune.trials.arms import ANCHORS
+from palenka_tune.trials.metrics import METRICS, VAL_CE, Metric, metric
+from palenka_tune.trials.rows import FinalistRow
+from palenka_tune.words import markdown_table
 
-VAL_CE = "val_ce"
 # a finalist's settings with β = 0, which say what of its difference the hidden states made
 WITHOUT = "-without-hidden"
-SUITE_NAMES = {
-    "blimp": "BLiMP",
-    "blimp_filtered": "BLiMP-filtered",
-    "blimp_supplement": "BLiMP-supplement",
-    "ewok": "EWoK",
-    "ewok_filtered": "EWoK-filtered",
-}
 HEADER = ("configuration", "measure", "seeds", "mean ± sd", "minus vanilla KD", "minus no distillation")
-OVER_ITEMS = "minus vanilla KD, over items"
 LEVEL = 0.95
 
 
@@ -50,26 +43,20 @@ class Spread:
 class Summary:
     """A configuration over its seeds.
 
-    `metrics` maps a metric to its `Spread`, `against` an anchor to the metrics' differences from it, paired by seed
-    (this configuration minus the anchor). A metric without any value, or without a seed in common, is not there.
-    `items` maps a suite to the accuracy's difference from vanilla KD with the interval over items
-    (`evaluation.paired.paired_items`); `changed` names settings that differ from vanilla KD's besides those of the
-    hidden states, which therefore share in the difference.
+    `suites` are those on which any student was scored. `metrics` maps a metric to its `Spread`, `against` an anchor to
+    the metrics' differences from it, paired by seed (this configuration minus the anchor). A metric without any value,
+    or without a seed in common, is not there. `changed` names settings that differ from vanilla KD's besides those of
+    the hidden states, which therefore share in the difference.
     """
 
     config: str
     role: str
     beta: float
     seeds: tuple[int, ...]
+    suites: tuple[str, ...]
     metrics: dict[str, Spread]
     against: dict[str, dict[str, Difference]]
-    items: dict[str, Difference] = field(default_factory=dict)
     changed: tuple[str, ...] = ()
-
-    @property
-    def anchor(self) -> bool:
-        """Whether this is one of the two that the finalists are compared with."""
-        return self.role == "anchor"
 
     @property
     def finalist(self) -> bool:
@@ -78,55 +65,44 @@ class Summary:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self) | {"seeds": list(self.seeds), "changed": list(self.changed)}
+        return asdict(self)
 
 
-def summarise(
-    rows: Iterable[Mapping[str, Any]],
-    betas: Mapping[str, float],
-    suites: Sequence[str] = (),
-    *,
-    items: Mapping[str, Mapping[str, Difference]] | None = None,
-    changed: Mapping[str, Sequence[str]] | None = None,
-    seed: int = 0,
-) -> list[Summary]:
+def summarise(rows: Iterable[FinalistRow], changed: Mapping[str, Sequence[str]] | None = None) -> list[Summary]:
     """A summary per configuration: the anchors, then the finalists from the lowest mean dev cross-entropy up.
 
-    A row has `config`, `role` (anchor, finalist or ablation), `seed`, `val_ce` in nats per token, and an accuracy from
-    0 to 1 under each name in `suites`; None and NaN are values that a student does not have. `betas` gives each
-    finalist's weight of the hidden states (the anchors' is 0), `items` and `changed` what `Summary` says of them, by
-    configuration. `seed` is that of the bootstrap.
-
-    Raises:
-        PalenkaError: if a finalist has no β or a configuration two rows of one seed.
+    `changed` gives what `Summary` says of it, by configuration. None and NaN are values that a student does not have.
+    Raises `PalenkaError` if a configuration has two rows of one seed.
     """
-    weights = {**dict.fromkeys(ANCHORS, 0.0), **betas}
-    values: dict[str, dict[int, Mapping[str, Any]]] = {}
+    students: dict[str, dict[int, FinalistRow]] = {}
     for row in rows:
-        runs = values.setdefault(str(row["config"]), {})
-        if row["seed"] in runs:
-            raise PalenkaError(f"{row['config']} has two rows of seed {row['seed']}; a seed is one student")
-        runs[int(row["seed"])] = row
-    for config in values:
-        if config not in weights:
-            raise PalenkaError(f"no β is given for {config}; give each finalist's weight of the hidden states")
-    found = []
-    for config, runs in values.items():
-        metrics = {name: _known(runs, name) for name in (VAL_CE, *suites)}
-        against = {
-            anchor: {
-                name: difference
-                for name, known in metrics.items()
-                if (difference := _difference(known, _known(values[anchor], name), seed))
-            }
-            for anchor in (*ANCHORS, config + WITHOUT)
-            if anchor in values and anchor != config
+        runs = students.setdefault(row.config, {})
+        if row.seed in runs:
+            raise PalenkaError(f"{row.config} has two rows of seed {row.seed}; a seed is one student")
+        runs[row.seed] = row
+    suites = tuple(dict.fromkeys(name for runs in students.values() for row in runs.values() for name in row.scores))
+    names = [*(name for name, each in METRICS.items() if each.compared), *suites]
+    values = {config: {name: _by_seed(runs, name) for name in names} for config, runs in students.items()}
+    summaries = []
+    for config, runs in students.items():
+        first = next(iter(runs.values()))
+        others = [other for other in (*ANCHORS, config + WITHOUT) if other in values and other != config]
+        differences = {
+            other: {name: _difference(values[config][name], values[other][name]) for name in names} for other in others
         }
-        spreads = {name: _spread(list(known.values())) for name, known in metrics.items() if known}
-        role = str(next(iter(runs.values()))["role"])
-        extra = dict((items or {}).get(config, {})), tuple((changed or {}).get(config, ()))
-        found.append(Summary(config, role, float(weights[config]), tuple(sorted(runs)), spreads, against, *extra))
-    return sorted(found, key=_order)
+        summaries.append(
+            Summary(
+                config,
+                first.role,
+                first.beta,
+                tuple(sorted(runs)),
+                suites,
+                {name: _spread([*known.values()]) for name, known in values[config].items() if known},
+                {other: {name: each for name, each in row.items() if each} for other, row in differences.items()},
+                tuple((changed or {}).get(config, ())),
+            )
+        )
+    return sorted(summaries, key=_order)
 
 
 def best(summaries: Iterable[Summary]) -> Summary | None:
@@ -135,7 +111,7 @@ def best(summaries: Iterable[Summary]) -> Summary | None:
     return min(finalists, key=lambda summary: (-summary.metrics[VAL_CE].n, summary.metrics[VAL_CE].mean), default=None)
 
 
-def sentence(summary: Summary, suites: Sequence[str] = (), against: str = "vanilla_kd") -> str:
+def sentence(summary: Summary, against: str = "vanilla_kd") -> str:
     """What a configuration changed against an anchor, whichever way it went, such as
 
     "deep supervision (trial-0007, β 3.1) lowered dev CE by 0.041 ± 0.008 nats per token against vanilla KD (3 seeds,
@@ -150,64 +126,53 @@ def sentence(summary: Summary, suites: Sequence[str] = (), against: str = "vanil
     change = differences.get(VAL_CE)
     if change is None:
         return f"{subject} has no seed in common with {_name(against)}: nothing to compare its dev CE with"
-    size = _amount(change, digits=3, signed=False)
+    size = f"{_amount(change, METRICS[VAL_CE], digits=3, signed=False)} nats per token"
     verb = "lowered" if change.mean < 0 else "raised"
-    said = (
-        f"{verb} dev CE by {size} nats per token" if change.mean else f"left dev CE as it was ({size} nats per token)"
-    )
-    parts = [f"{subject} {said} against {_name(against)} ({_seeds(change)}){_doubt(change)}"]
-    for suite in suites:
-        if suite not in differences:
-            parts.append(f"{_name(suite)} without a seed in common")
+    effect = f"{verb} dev CE by {size}" if change.mean else f"left dev CE as it was ({size})"
+    parts = [f"{subject} {effect} against {_name(against)} ({_seeds(change)}){_doubt(change)}"]
+    for suite in summary.suites:
+        measure, difference = metric(suite), differences.get(suite)
+        if difference is None:
+            parts.append(f"{measure.label} without a seed in common")
             continue
-        points = _points(differences[suite])
-        own = "" if _seeds(points) == _seeds(change) else f" ({_seeds(points)})"
-        parts.append(f"{_name(suite)} {_amount(points, digits=1)} points{own}{_doubt(points)}")
+        seeds = "" if _seeds(difference) == _seeds(change) else f" ({_seeds(difference)})"
+        amount = f"{_amount(difference, measure)} {measure.difference_unit}"
+        parts.append(f"{measure.label} {amount}{seeds}{_doubt(difference)}")
     return "; ".join(parts)
 
 
-def verdict(summaries: Sequence[Summary], suites: Sequence[str] = (), against: str = "vanilla_kd") -> str:
+def verdict(summaries: Sequence[Summary]) -> str:
     """The sentence of the best finalist, as a paragraph of its own; where its settings were also trained with β = 0, a
     second one says what the hidden states alone did."""
     chosen = best(summaries)
     if chosen is None:
         return "No finalist was trained to the end, so there is nothing to compare."
     count = sum(summary.finalist for summary in summaries)
-    said = sentence(chosen, suites, against)
-    said = f"{f'Best of {count} finalists' if count > 1 else 'The only finalist'}: {said}."
+    text = f"{f'Best of {count} finalists' if count > 1 else 'The only finalist'}: {sentence(chosen)}."
     without = chosen.config + WITHOUT
-    return said + (f" And {sentence(chosen, suites, without)}." if without in chosen.against else "")
+    return text + (f" And {sentence(chosen, without)}." if without in chosen.against else "")
 
 
-def header(summaries: Iterable[Summary]) -> tuple[str, ...]:
-    """The columns of `cells`: the last one is there only if a configuration has intervals over items."""
-    return (*HEADER, OVER_ITEMS) if any(summary.items for summary in summaries) else HEADER
-
-
-def cells(summaries: Sequence[Summary], suites: Sequence[str] = ()) -> list[tuple[str, ...]]:
-    """The rows under `header`: one for each configuration and metric; accuracies in percent, differences in points."""
-    rows, columns = [], len(header(summaries))
+def cells(summaries: Sequence[Summary]) -> list[tuple[str, ...]]:
+    """The rows under `HEADER`: one for each configuration and metric; accuracies in percent, differences in points."""
+    rows = []
     for summary in summaries:
-        label = _name(summary.config) if summary.config in ANCHORS else summary.config
-        for metric, spread in summary.metrics.items():
-            if metric not in (VAL_CE, *suites):
-                continue
-            factor, digits = (1, 4) if metric == VAL_CE else (100, 1)
-            sd = "" if spread.sd is None else f" ± {factor * spread.sd:.{digits}f}"
-            unit = "dev CE (nats per token)" if metric == VAL_CE else f"{_name(metric)} (%)"
-            compared = [_cell(summary.against.get(anchor, {}).get(metric), metric) for anchor in reversed(ANCHORS)]
-            compared.append(_cell(summary.items.get(metric), metric))
-            rows.append((label, unit, str(spread.n), f"{factor * spread.mean:.{digits}f}{sd}", *compared)[:columns])
+        for name, spread in summary.metrics.items():
+            measure = metric(name)
+            sd = "" if spread.sd is None else f" ± {measure.text(spread.sd)}"
+            compared = [_cell(summary.against.get(anchor, {}).get(name), measure) for anchor in reversed(ANCHORS)]
+            figures = (str(spread.n), f"{measure.text(spread.mean)}{sd}")
+            rows.append((ANCHORS.get(summary.config, summary.config), measure.title, *figures, *compared))
     return rows
 
 
-def table(summaries: Sequence[Summary], suites: Sequence[str] = ()) -> Table:
+def table(summaries: Sequence[Summary]) -> Table:
     """The comparison for a terminal."""
     shown = Table(title=f"finalists and anchors, differences with {100 * LEVEL:.0f} % intervals", title_justify="left")
-    for number, column in enumerate(header(summaries)):
+    for number, column in enumerate(HEADER):
         shown.add_column(column, justify="left" if number < 2 else "right")
     previous = None
-    for row in cells(summaries, suites):
+    for row in cells(summaries):
         if previous not in (None, row[0]):
             shown.add_section()
         shown.add_row("" if row[0] == previous else row[0], *row[1:])
@@ -215,22 +180,20 @@ def table(summaries: Sequence[Summary], suites: Sequence[str] = ()) -> Table:
     return shown
 
 
-def markdown(summaries: Sequence[Summary], suites: Sequence[str] = ()) -> str:
+def markdown(summaries: Sequence[Summary]) -> str:
     """The comparison as a Markdown table, for model cards and READMEs."""
-    columns = header(summaries)
-    lines = [columns, ("---", "---", *["---:"] * (len(columns) - 2)), *cells(summaries, suites)]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return markdown_table(HEADER, cells(summaries), left=2)
 
 
 def _order(summary: Summary) -> tuple[bool, int, float, str]:
     place = list(ANCHORS).index(summary.config) if summary.config in ANCHORS else len(ANCHORS)
     spread = summary.metrics.get(VAL_CE)
-    return not summary.anchor, place, spread.mean if spread else math.inf, summary.config
+    return summary.role != "anchor", place, spread.mean if spread else math.inf, summary.config
 
 
-def _known(runs: Mapping[int, Mapping[str, Any]], name: str) -> dict[int, float]:
+def _by_seed(runs: Mapping[int, FinalistRow], name: str) -> dict[int, float]:
     """{seed: value} of the students that have one."""
-    values = {seed: row.get(name) for seed, row in sorted(runs.items())}
+    values = {seed: row.value(name) for seed, row in sorted(runs.items())}
     return {seed: float(value) for seed, value in values.items() if value is not None and math.isfinite(value)}
 
 
@@ -239,25 +202,20 @@ def _spread(values: list[float]) -> Spread:
     return Spread(statistics.fmean(values), sd, len(values))
 
 
-def _difference(own: Mapping[int, float], other: Mapping[int, float], seed: int) -> Difference | None:
-    shared = [run for run in own if run in other]
+def _difference(own: Mapping[int, float], other: Mapping[int, float]) -> Difference | None:
+    shared = [seed for seed in own if seed in other]
     if not shared:
         return None
-    return paired_difference([own[run] for run in shared], [other[run] for run in shared], level=LEVEL, seed=seed)
+    return paired_difference([own[seed] for seed in shared], [other[seed] for seed in shared], level=LEVEL)
 
 
-def _points(change: Difference) -> Difference:
-    """An accuracy's difference in percentage points."""
-    low, high = (None if bound is None else 100 * bound for bound in (change.low, change.high))
-    return Difference(100 * change.mean, low, high, change.n, change.method)
-
-
-def _amount(change: Difference, *, digits: int, signed: bool = True) -> str:
+def _amount(change: Difference, measure: Metric, *, digits: int | None = None, signed: bool = True) -> str:
     """`+0.6 ± 0.5`, with more digits where these would hide the interval or on which side of 0 it lies."""
-    mean, half = change.mean if signed else abs(change.mean), change.half_width
-    sign = "+" if signed else ""
-    if half is None:
+    mean = measure.scale * (change.mean if signed else abs(change.mean))
+    sign, digits = "+" if signed else "", measure.digits if digits is None else digits
+    if change.half_width is None:
         return f"{mean:{sign}.{digits}f}"
+    half = measure.scale * change.half_width
     for more in range(digits, digits + 4):
         shown = float(f"{half:.{more}f}")
         if (shown > 0 or half == 0) and (abs(float(f"{mean:.{more}f}")) <= shown) == change.holds_zero:
@@ -269,26 +227,16 @@ def _amount(change: Difference, *, digits: int, signed: bool = True) -> str:
 def _seeds(change: Difference) -> str:
     if change.n == 1:
         return ONE_SEED
-    return (
-        f"{change.n} seeds, {100 * LEVEL:.0f} % interval"
-        if change.low is not None
-        else (f"{change.n} seeds, {change.method}")
-    )
+    return f"{change.n} seeds, {f'{100 * LEVEL:.0f} % interval' if change.low is not None else change.method}"
 
 
 def _doubt(change: Difference) -> str:
     return ", not distinguishable" if change.holds_zero else ""
 
 
-def _cell(change: Difference | None, metric: str) -> str:
-    if change is None:
-        return ""
-    if metric == VAL_CE:
-        return _amount(change, digits=4)
-    return _amount(_points(change), digits=1)
+def _cell(change: Difference | None, measure: Metric) -> str:
+    return "" if change is None else _amount(change, measure)
 
 
 def _name(name: str) -> str:
-    if name.endswith(WITHOUT):
-        return "the same settings without hidden states"
-    return ANCHORS.get(name) or SUITE_NAMES.get(name) or name.replace("_", " ")
+    return "the same settings without hidden states" if name.endswith(WITHOUT) else ANCHORS.get(name, name)

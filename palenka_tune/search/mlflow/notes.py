@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from palenka_tune.config import provenance
-from palenka_tune.runs.context import Place
+from palenka_tune.runs.context import Context
 from palenka_tune.runs.options import SearchOptions, resume_command
 from palenka_tune.spaces.settings import SearchConfig, samples
-from palenka_tune.students.scores import comparison
 from palenka_tune.teachers.spec import Teacher
 from palenka_tune.tracking.tracker import link_to
 from palenka_tune.trials.arms import ANCHORS
 from palenka_tune.trials.names import settings_name
-from palenka_tune.words import percent, perplexity
+from palenka_tune.trials.tables import comparison
+from palenka_tune.words import counted, markdown_table, percent, perplexity, saved
 
 LONGEST = 7500  # characters; a tag in MLflow has at most 8,000, and links grow when they are resolved
 
@@ -38,9 +38,9 @@ class About:
     commit: str | None
 
 
-def about(place: Place, teachers: Sequence[Teacher], options: SearchOptions) -> About:
+def about(context: Context, teachers: Sequence[Teacher], options: SearchOptions) -> About:
     """What is known of a search once its `teachers` are there."""
-    name, data = place.folder.name, place.prepared.describe()
+    name, data = context.folder.name, context.prepared.describe()
     pairs = ["--minimal-pairs", options.minimal_pairs] if options.minimal_pairs else []
     again = ["python", "-m", "palenka_tune.search", "./search.yaml", "--name", f"{name}-again", *pairs]
     return About(
@@ -62,7 +62,7 @@ def begun(config: SearchConfig, about: About) -> str:
         f"(`{search.objective}`, nats per token): {samples(config)} trials by {search.sampler} besides {len(ANCHORS)} "
         f"anchors, seed {experiment.seed}.",
         config.description,
-        _table(("searched", "values"), space),
+        markdown_table(("searched", "values"), space),
         f"Student {experiment.student.preset}. {_origin(about)}",
         _goes_on("", about),
     )
@@ -78,10 +78,10 @@ def finished(
 ) -> str:
     """The note of a search whose trials have ended: the verdict, best student against anchors and teachers, how to
     repeat it. `more`: its finalists are still to be trained; `finalists` is their Markdown table, once they are."""
-    best, counts, budget = summary["best"], summary["counts"], summary["budget"]
+    best = summary["best"]
     found = summary.get("finalists")
     baselines = {ANCHORS[name]: entry["val_ce"] for name, entry in summary["baselines"].items()}
-    if summary["objective"]["metric"] == "val/ce":
+    if summary["objective"]["metric"] == "val_ce":
         said = f"{comparison(best['val_ce'], baselines)}."
     else:
         said = f"Chosen by {summary['objective']['metric']}, as the poster chose."
@@ -93,8 +93,8 @@ def finished(
         _models(evaluation),
         _goes_on("Its finalists are not trained yet.", about) if more else None,
         finalists and f"### Trained again on all windows\n\n{finalists}",
-        f"{counts['complete']} trials complete, {counts['pruned']} pruned, {counts['failed']} failed; "
-        f"{100 * budget['saved_fraction']:.0f} % of the steps saved; {summary['wall_seconds']:.0f} s. {_origin(about)}",
+        f"Trials: {counted(summary['counts'])}; {saved(summary['budget'])}; {summary['wall_seconds']:.0f} s. "
+        f"{_origin(about)}",
         f"### Reproduce\n\nWith `search.yaml` from this run's artifacts{_at(about.commit)}:\n\n"
         f"```sh\n{about.again}\n```",
     )
@@ -148,12 +148,7 @@ def _models(evaluation: Mapping[str, Any]) -> str:
             cells.append(percent(found["accuracy"], found["stderr"]) if found else "")
         rows.append((f"**{name}**", *cells[1:]) if model is evaluation["models"][0] else tuple(cells))
     header = ("model", "parameters", "dev CE (nats per token)", "perplexity", *(f"{suite} (%)" for suite in suites))
-    return _table(header, rows)
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ("---", *["---:"] * (len(header) - 1)), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return markdown_table(header, rows)
 
 
 def _note(*parts: str | None) -> str:

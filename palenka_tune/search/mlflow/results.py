@@ -1,16 +1,17 @@
-"""What MLflow is told of a search besides its runs: the datasets that it read, and its best student for the registry.
-
-In: the prepared data, or what `summary.json` holds. Out: calls of the tracker, which wait for nobody.
-"""
+"""The results of a search in MLflow: the datasets that it read, scores at the runs of the models that have them, tables
+and the best student at the search's own run, and the best student as a version in the registry."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from palenka_tune.data import hub
 from palenka_tune.data.prepare import PreparedData
+from palenka_tune.runs.summary import EVALUATION, SUMMARY
+from palenka_tune.runs.tables import FINALISTS, TRIALS
+from palenka_tune.search.mlflow.names import metric_names
 from palenka_tune.spaces.experiment import StudentSettings
 from palenka_tune.students.bench import select_windows
 from palenka_tune.tracking.entities import DatasetRecord
@@ -64,6 +65,35 @@ def measured_on(prepared: PreparedData, student: StudentSettings) -> str:
     return f"{prepared.name} {prepared.fingerprint}, {windows:,} dev windows"
 
 
+def log_scores(tracker: Tracker, scored: Iterable[tuple[str, int, Mapping[str, float | None]]]) -> None:
+    """What each model scored, at its own run: (key of the run, trained tokens, {metric or suite: value})."""
+    for key, tokens, values in scored:
+        tracker.log_metrics(key, metric_names(values), step=tokens)
+
+
+def log_best(
+    tracker: Tracker,
+    folder: Path,
+    prepared: PreparedData,
+    settings: Mapping[str, Any],
+    scores: Mapping[str, float | None],
+    tokens: int,
+) -> None:
+    """The search's tables as artifacts, and the student in `folder/best` as a model with its settings and scores."""
+    for name in (TRIALS, SUMMARY, EVALUATION, FINALISTS):
+        if (folder / name).exists():
+            tracker.log_artifact(PARENT, folder / name)
+    tracker.log_model(
+        PARENT,
+        folder / "best",
+        BEST_STUDENT,
+        settings=settings,
+        metrics=metric_names(scores),
+        step=tokens,
+        measured_on=dev_dataset(prepared),
+    )
+
+
 def register(tracker: Tracker, folder: Path, summary: Mapping[str, Any], name: str) -> None:
     """Have the student in `folder/best` registered as a version of the model `name`; `summary` is the search's."""
     if "finalists" in summary:
@@ -84,8 +114,3 @@ def register(tracker: Tracker, folder: Path, summary: Mapping[str, Any], name: s
         description=f"val/ce {best['val_ce']:.4f} nats per token on {data}: {settings}. Search {folder.name}, "
         f"{chosen}.",
     )
-
-
-def suite_metrics(accuracies: Mapping[str, float]) -> dict[str, float]:
-    """Accuracies (0 to 1) by suite as metrics of a run."""
-    return {f"eval/{suite.replace(' ', '_')}": accuracy for suite, accuracy in accuracies.items()}

@@ -6,11 +6,13 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from palenka_tune.search.mlflow import notes
+from palenka_tune.search.mlflow.names import metric_names
 from palenka_tune.spaces.experiment import Experiment
 from palenka_tune.teachers.spec import Teacher
 from palenka_tune.tracking.tags import NOTE, PARENT
 from palenka_tune.tracking.tracker import Tracker
 from palenka_tune.tracking.writer import TEACHER_TAG
+from palenka_tune.trials.metrics import VAL_CE
 
 
 class TeacherRuns:
@@ -25,7 +27,7 @@ class TeacherRuns:
         key = run_key(name)
         if key not in self.started:
             self._start(key, name.rsplit("-", 1)[0])
-        self.tracker.log_metrics(key, metrics, step=step)
+        self.tracker.log_metrics(key, metric_names(metrics), step=step)
 
     def _start(self, key: str, teacher: str) -> None:
         self.started.add(key)
@@ -39,7 +41,7 @@ class TeacherRuns:
             trained_here = key in self.started
             if not trained_here:
                 self._start(key, teacher.name)
-                self.tracker.log_metrics(key, {"val/ce": teacher.val_ce}, step=teacher.tokens)
+                self.tracker.log_metrics(key, metric_names({VAL_CE: teacher.val_ce}), step=teacher.tokens)
             self.tracker.set_tags(key, {TEACHER_TAG: teacher.fingerprint, "palenka.role": "teacher"})
             self.tracker.set_linked_tags(key, {NOTE: notes.teacher(teacher, trained_here=trained_here)})
         for key in self.started:

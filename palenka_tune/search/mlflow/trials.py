@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from palenka_tune.search.mlflow.names import metric_names
 from palenka_tune.tracking.tags import NOTE, PARENT
 from palenka_tune.tracking.tracker import Status, Tracker
 from palenka_tune.trials.ledger import Proposal
+from palenka_tune.trials.metrics import METRICS
 from palenka_tune.trials.names import settings_name
-from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED
+from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED, TrialRow
 
 STATUS: dict[str, Status] = {COMPLETE: "FINISHED", PRUNED: "KILLED", FAILED: "FAILED"}
 # a term of the loss in training: what is logged of it (the others are measured on dev)
@@ -57,17 +59,17 @@ class MlflowObserver:
             metrics = {TRAINED[name]: value for name, value in record["terms"].items() if name in TRAINED}
             metrics["train/tokens_per_second"] = record["tokens_per_second"]
             self.tracker.log_metrics(trial_id, metrics, step=record["tokens"])
-        measured = {name: value for name, value in result.items() if name.startswith("val/")}
+        measured = {name: value for name, value in result.items() if name in METRICS}
         if measured:
-            self.tracker.log_metrics(trial_id, measured, step=result["tokens"])
+            self.tracker.log_metrics(trial_id, metric_names(measured), step=result["tokens"])
             passed = sum(step <= result["steps"] for step in self.rungs)
             self.tracker.set_tags(trial_id, {"palenka.rung": f"{passed} of {len(self.rungs)}"})
 
-    def settle(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def settle(self, rows: Iterable[TrialRow]) -> None:
         """End the runs of finished trials whose end a process that died could not tell any more."""
         for row in rows:
-            if self.tracker.is_open(row["trial_id"]):
-                self.finished(row["trial_id"], row["state"], row["reason"])
+            if self.tracker.is_open(row.trial_id):
+                self.finished(row.trial_id, row.state, row.reason)
 
     def finished(self, trial_id: str, state: str, reason: str | None) -> None:
         tags = {"palenka.state": state}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -92,3 +93,9 @@ def gpu_share(config: SearchConfig) -> float:
         memory = min(torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count()))
     trials = max(1, min(8, int(0.8 * memory / trial_memory(config))))
     return math.floor(1e4 / trials) / 1e4  # Ray counts in ten-thousandths, and rounding up would lose a place
+
+
+def with_teachers(config: SearchConfig) -> SearchConfig:
+    """The search with teachers that run beside each student, which takes more of a GPU."""
+    cache = dataclasses.replace(config.experiment.cache, form="online")
+    return dataclasses.replace(config, experiment=dataclasses.replace(config.experiment, cache=cache))

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import logging
 import math
+import operator
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.spaces.space import effective
 from palenka_tune.students.bench import BenchSpec
 from palenka_tune.trials.ledger import Ledger, Proposal
+from palenka_tune.trials.rows import TrialRow
 from palenka_tune.trials.rungs import Rungs, rung_steps
 
 
@@ -73,24 +75,18 @@ class Job:
             "ce_limit": search.divergence * math.log(self.vocabulary_size),
         }
 
-    def rows(self, ledger: Ledger) -> list[dict[str, Any]]:
+    def rows(self, ledger: Ledger) -> list[TrialRow]:
         """The ledger's rows; an anchor shows the fixed value of each searched setting that shapes it."""
-        rows = ledger.rows()
-        for row in rows:
-            if row["anchor"]:
-                tree = self.config.settings_of(row["values"])[0]
-                fixed = {p.name: _lookup(tree, p.name) for p in self.config.space.parameters if "recipe." not in p.name}
-                row["values"] = effective({**fixed, **row["values"]})
-        return rows
+        return [self._with_fixed_settings(row) if row.anchor else row for row in ledger.rows()]
+
+    def _with_fixed_settings(self, row: TrialRow) -> TrialRow:
+        distill, _ = self.config.settings_of(row.settings)
+        names = [each.name for each in self.config.space.parameters if not each.name.startswith("recipe.")]
+        fixed = {name: operator.attrgetter(name)(distill) for name in names}
+        return dataclasses.replace(row, settings=effective({**fixed, **row.settings}))
 
 
-def _lookup(settings: Any, path: str) -> Any:
-    for part in path.split("."):
-        settings = getattr(settings, part)
-    return settings
-
-
-def run(
+def run_trials(
     job: Job,
     ledger: Ledger,
     observers: Sequence[Observer],

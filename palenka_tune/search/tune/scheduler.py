@@ -6,6 +6,7 @@ from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
+from palenka_tune.trials.metrics import VAL_CE
 from palenka_tune.trials.rungs import Rungs
 
 
@@ -24,10 +25,10 @@ class RungScheduler(FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         if result.get("failed") or result.get("interrupted"):
             return str(TrialScheduler.STOP)
-        if self._rungs is None or "val/ce" not in result:
+        if self._rungs is None or VAL_CE not in result:
             return str(TrialScheduler.CONTINUE)
         trial_id = trial.config["trial_id"]
-        goes_on = self._rungs.goes_on(trial_id, int(result["steps"]), float(result["val/ce"]))
+        goes_on = self._rungs.goes_on(trial_id, int(result["steps"]), float(result[VAL_CE]))
         if goes_on or trial.config.get("anchor"):
             return str(TrialScheduler.CONTINUE)
         self.pruned.add(trial_id)

@@ -21,6 +21,7 @@ from palenka_tune.search.tune.callbacks import Observer
 from palenka_tune.search.tune.scheduler import RungScheduler
 from palenka_tune.storage import mirror
 from palenka_tune.trials.ledger import Ledger, Proposal
+from palenka_tune.trials.metrics import TERMS, VAL_CE
 from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED
 
 NODES_LOST = 10
@@ -57,7 +58,7 @@ class LedgerSearcher(Searcher):
         node_is_gone: Callable[[str], bool] | None = None,
         room: Callable[[], int] | None = None,
     ) -> None:
-        super().__init__(metric="val/ce", mode="min")
+        super().__init__(metric=VAL_CE, mode="min")
         self.ledger, self.scheduler, self.trial_config = ledger, scheduler, trial_config
         self.folder, self.observers = folder, observers
         self.stopping, self.is_up, self.when_room, self.abort_after = stopping, is_up, when_room, abort_after
@@ -112,14 +113,14 @@ class LedgerSearcher(Searcher):
     def _record(self, trial_id: str, result: dict[str, Any]) -> None:
         if result.get("restarted"):
             logger.warning("%s; %s starts over from its first step", result["restarted"], trial_id)
-        if "val/ce" in result:
-            self.ledger.report(trial_id, int(result["steps"]), float(result["val/ce"]))
+        if VAL_CE in result:
+            self.ledger.report(trial_id, int(result["steps"]), float(result[VAL_CE]))
         self.ledger.note(
             trial_id,
             steps=int(result["steps"]),
             tokens=int(result["tokens"]),
             seconds=float(result["seconds"]),
-            measured={name: float(result[name]) for name in ("val/kl", "val/hidden", "val/total") if name in result},
+            measured={name: float(result[name]) for name in TERMS if name in result},
         )
         self._tell("reported", trial_id, result)
 
@@ -139,13 +140,12 @@ class LedgerSearcher(Searcher):
         return "the trial's process died" if text is None else text.decode()
 
     def _hopeless(self) -> str | None:
-        """The reason for which all fails, if that is how it looks; numbers in it may differ."""
+        """The common failure reason (digits ignored) if every trial so far failed alike, else None."""
         rows = self.ledger.rows()
         # an anchor without teachers says nothing about them
-        if self.abort_after is None or any(row["state"] != FAILED and not row["anchor"] for row in rows):
+        if self.abort_after is None or any(row.state != FAILED and not row.anchor for row in rows):
             return None
-        rows = [row for row in rows if row["state"] == FAILED]
-        reasons = [str(row["reason"]) for row in rows]
+        reasons = [str(row.reason) for row in rows if row.state == FAILED]
         counts = Counter(re.sub(r"[\d.]+", "", reason) for reason in reasons)
         return reasons[-1] if reasons and counts.most_common(1)[0][1] > self.abort_after else None
 

@@ -127,12 +127,12 @@ class StudentTrial(tune.Trainable):
         measured: dict[str, float] = {}
         try:
             loop.run_until(target)
-            # a rung is decided by val/ce alone, on a part of dev; all of it, and the teachers' terms, come at the end
+            # a rung is decided by val_ce alone, on a part of dev; all of it, and the teachers' terms, come at the end
             last = loop.step >= loop.total_steps
             measured = loop.validate(teachers=last, most=None if last else self._config["rung_windows"])
-            if not measured["val/ce"] <= self._config["ce_limit"]:
+            if not measured["val_ce"] <= self._config["ce_limit"]:
                 limit = self._config["ce_limit"]
-                return self._result({}, failed=f"diverged: val/ce {measured['val/ce']:.4g} is above {limit:.4g}")
+                return self._result({}, failed=f"diverged: val/ce {measured['val_ce']:.4g} is above {limit:.4g}")
             self._save(measured)
         except DivergedError as error:
             return self._result({}, failed=f"diverged: {error}")
