@@ -16,10 +16,11 @@ from palenka_tune.commands import evaluate as evaluate_command
 from palenka_tune.commands import search as search_command
 from palenka_tune.errors import UserError
 from palenka_tune.runs.options import SearchOptions
-from palenka_tune.runs.summary import write_summary, write_trials
+from palenka_tune.runs.summary import write_summary
+from palenka_tune.runs.tables import FINALISTS, write_rows
 from palenka_tune.search.search_result import SearchResult
 from palenka_tune.spaces.resolve import find_space
-from palenka_tune.spaces.space import parse_space
+from palenka_tune.trials.rows import FinalistRow
 from tests.runs.test_summary import ROWS
 from tests.support.small_place import VOCABULARY, WINDOW, make_place
 
@@ -150,7 +151,7 @@ def finished(tmp_path):
     """A folder with the tables of a finished search."""
     folder = tmp_path / "runs" / "first"
     folder.mkdir(parents=True)
-    write_trials(folder / "trials.parquet", ROWS, parse_space({"beta": {"uniform": [0, 99]}}, "x"))
+    write_rows(folder / "trials.parquet", ROWS, ["beta"])
     more = {"total_steps": 90, "wall_seconds": 1.0, "mlflow": {}, "extra": {"state": "finished"}}
     write_summary(folder / "summary.json", ROWS, **more)
     (folder / "search.yaml").write_text("{}")
@@ -181,12 +182,13 @@ def test_a_finished_search_is_read_back_typed(finished, tmp_path):
 
 
 def test_finalists_and_their_verdict_are_read_back_typed(finished):
-    from palenka_tune.search.finalists.train import TABLE, write_table
-
-    row = {"config": "trial-0002", "role": "finalist", "seed": 1, "alpha": 1.5, "beta": 3.0, "val_ce": 2.5}
-    row |= {"val_ppl": math.exp(2.5), "val_kl": 0.1, "val_hidden": None, "val_total": 3.0, "steps": 90, "tokens": 900}
-    row |= {"seconds": 2.0, "weights_sha256": "00", "diverged": None, "folder": "finalists/x", "blimp": 0.6}
-    write_table(finished / TABLE, [row, row | {"seed": 2, "val_ce": None, "blimp": None}])
+    row = FinalistRow(
+        *("trial-0002", "finalist", 1, 1.5, 3.0, 2.5, math.exp(2.5), 0.1, None, 3.0, 90, 900, 2.0, "00", None),
+        folder="finalists/x",
+        scores={"blimp": 0.6},
+    )
+    broken = dataclasses.replace(row, seed=2, val_ce=None, scores={})
+    write_rows(finished / FINALISTS, [row, broken])
     summary = json.loads((finished / "summary.json").read_text())
     (finished / "summary.json").write_text(json.dumps(summary | {"finalists": {"verdict": "It helped."}}))
     result = search.load(finished)
@@ -199,6 +201,7 @@ def test_finalists_and_their_verdict_are_read_back_typed(finished):
         {"blimp": 0.6},
     )
     assert second.val_ce is None
+    assert second.scores == {"blimp": None}
     assert result.verdict == "It helped."
 
 

@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pyarrow.parquet as pq
 import pytest
 
 from palenka_tune.errors import PalenkaError
-from palenka_tune.runs.summary import write_summary, write_trials
-from palenka_tune.spaces.space import effective, parse_space
-from palenka_tune.students.scores import comparison
-from palenka_tune.trials.rows import best_row
+from palenka_tune.runs.summary import write_summary
+from palenka_tune.runs.tables import read_rows, write_rows
+from palenka_tune.spaces.space import effective
+from palenka_tune.trials.rows import TrialRow, best_row
+from palenka_tune.trials.tables import comparison
 from palenka_tune.words import describe_values
 
 
 def row(number, state="COMPLETE", val_ce=3.0, anchor=None, **values):
-    return {
-        "trial_id": f"trial-{number:04d}",
-        "state": state,
-        "anchor": anchor,
-        "values": values,
-        "val_ce": val_ce,
-        "curve": {10: 4.0, 90: val_ce} if state == "COMPLETE" else {10: val_ce} if val_ce else {},
-        "val_ce_best": val_ce,
-        "val_kl": None,
-        "val_hidden": None,
+    return TrialRow(
+        trial_id=f"trial-{number:04d}",
+        state=state,
+        anchor=anchor,
+        settings=values,
+        val_ce=val_ce,
+        curve={10: 4.0, 90: val_ce} if state == "COMPLETE" else {10: val_ce} if val_ce else {},
+        val_ce_best=val_ce,
         # grows with the weights, as the poster's objective does
-        "val_total": val_ce and val_ce + sum(values.get(name, 0.0) for name in ("alpha", "beta")),
-        "steps": 90 if state == "COMPLETE" else 10,
-        "tokens": 900,
-        "seconds": 1.5,
-        "reason": None if state == "COMPLETE" else "why",
-    }
+        val_total=val_ce and val_ce + sum(values.get(name, 0.0) for name in ("alpha", "beta")),
+        steps=90 if state == "COMPLETE" else 10,
+        tokens=900,
+        seconds=1.5,
+        reason=None if state == "COMPLETE" else "why",
+    )
 
 
 ROWS = [
@@ -43,28 +44,35 @@ ROWS = [
 
 
 def test_trials_parquet_has_a_row_per_trial_and_a_column_per_setting(tmp_path):
-    space = parse_space({"beta": {"uniform": [0, 99]}, "rank": {"choice": [16, None]}}, "x")
-    write_trials(tmp_path / "trials.parquet", ROWS, space)
+    write_rows(tmp_path / "trials.parquet", ROWS, ["beta", "projection.rank"])
     table = pq.read_table(tmp_path / "trials.parquet").to_pydict()
-    assert table["trial_id"] == [r["trial_id"] for r in ROWS]
+    assert table["trial_id"] == [r.trial_id for r in ROWS]
     assert table["state"] == ["COMPLETE", "COMPLETE", "COMPLETE", "PRUNED", "FAILED"]
     assert table["beta"] == [0, 0, 3, 9, 99]
     assert table["projection.rank"] == [None, None, 16, None, None]
     assert table["projection.layer_map"][2] == '{"4": 4}'
     assert table["val_ce"] == [3.2, 3.1, 2.9, 2.0, None]
     assert table["reason"][4] == "why"
+    assert list(table)[3:5] == ["beta", "projection.rank"]
+    assert "curve" not in table
+
+
+def test_rows_come_back_from_their_table_but_for_the_curve(tmp_path):
+    write_rows(tmp_path / "trials.parquet", ROWS[:2])
+    assert read_rows(tmp_path / "trials.parquet", TrialRow) == [replace(row, curve={}) for row in ROWS[:2]]
+    assert read_rows(tmp_path / "nothing.parquet", TrialRow) == []
 
 
 def test_the_best_is_a_trial_that_was_trained_to_the_end():
-    assert best_row(ROWS)["trial_id"] == "trial-0002"
+    assert best_row(ROWS).trial_id == "trial-0002"
     with pytest.raises(PalenkaError, match="why"):
         best_row(ROWS[3:])
 
 
 def test_by_the_total_the_smallest_weights_win_among_the_points_of_the_grid():
     rows = [*ROWS, row(5, val_ce=3.15, alpha=0.1, beta=0.1)]
-    assert best_row(rows)["trial_id"] == "trial-0002"
-    assert best_row(rows, "val/total")["trial_id"] == "trial-0005"
+    assert best_row(rows).trial_id == "trial-0002"
+    assert best_row(rows, "val_total").trial_id == "trial-0005"
 
 
 def test_summary_has_the_promised_keys(tmp_path):
