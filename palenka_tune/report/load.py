@@ -40,7 +40,7 @@ def run_data(reader: StatusReader) -> RunData:
     return RunData(
         name=status.run,
         state=headline(status),
-        objective=tree.get("search", {}).get("objective", "val/ce"),
+        objective=tree.get("search", {}).get("objective", "val_ce").replace("/", "_"),
         settings=settings,
         trials=tuple(_trial(TrialRow.of(trial), spreads) for trial in trials),
         total_steps=attrs.get(TOTAL_STEPS),

@@ -75,7 +75,7 @@ def test_an_interrupted_training_goes_on_to_the_same_numbers(place, tmp_path, mo
     monkeypatch.undo()
     parts = run(place, tmp_path / "parts", "beta=2")
     assert parts["val_ce"] == whole["val_ce"]
-    assert [point["val/total"] for point in parts["curve"]] == [point["val/total"] for point in whole["curve"]]
+    assert [point["val_total"] for point in parts["curve"]] == [point["val_total"] for point in whole["curve"]]
 
 
 def test_a_checkpoint_of_other_settings_is_refused(place, tmp_path, monkeypatch, capsys):

@@ -163,4 +163,4 @@ def test_validation_weighs_each_target_the_same(make_loop):
     logits = loop.model(data).logits[:, :-1].flatten(0, 1)
     expected = F.cross_entropy(logits.detach().double(), data[:, 1:].flatten(), ignore_index=PAD)
     for batch_size in (1, 5, 64):
-        assert loop.validate(batch_size)["val/ce"] == pytest.approx(float(expected), rel=1e-6)
+        assert loop.validate(batch_size)["val_ce"] == pytest.approx(float(expected), rel=1e-6)

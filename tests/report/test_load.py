@@ -20,13 +20,14 @@ from palenka_tune.runs.resume import Wanted
 from palenka_tune.runs.run_folder import locked
 from palenka_tune.runs.study import is_finished, mark_finished
 from palenka_tune.search import results
-from palenka_tune.search.finalists import train
+from palenka_tune.runs.tables import FINALISTS, write_rows
 from palenka_tune.spaces.resolve import resolve
 from palenka_tune.spaces.serialise import search_yaml, tree
 from palenka_tune.status.reader import StatusReader
 from palenka_tune.tracking.spool import Spool
 from palenka_tune.tracking.tags import PARENT
 from palenka_tune.trials import verdict
+from palenka_tune.trials.rows import FinalistRow
 from palenka_tune.trials.ledger import TOTAL_STEPS
 from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED
 from tests.trials.test_ledger import open_ledger
@@ -56,7 +57,7 @@ def run_trial(ledger, state=COMPLETE, value=5.0, reason=None):
     if state == COMPLETE:
         ledger.report(trial, 40, value)
         steps = 40
-    measured = {"val/total": value + 2, "val/kl": 0.5}
+    measured = {"val_total": value + 2, "val_kl": 0.5}
     ledger.note(trial, steps=steps, tokens=64 * steps, seconds=steps / 10, measured=measured)
     if state != "RUNNING":
         ledger.finish(trial, state, reason)
@@ -86,7 +87,7 @@ def test_every_trial_arrives_as_it_ended(ledger):
     assert (best.val_ce, best.curve, best.terms["val_total"]) == (4.8, {10: 5.8, 40: 4.8}, 6.8)
     assert (best.steps, best.tokens, best.seconds) == (40, 2560, 4.0)
     assert run.trials[4].reason == "stopped by ASHA"
-    assert (run.total_steps, run.objective, run.finalists_asked) == (40, "val/ce", 1)
+    assert (run.total_steps, run.objective, run.finalists_asked) == (40, "val_ce", 1)
     alpha, beta = run.settings
     assert (alpha.name, alpha.kind, alpha.low, beta.high) == ("alpha", "log_uniform", 0.1, 100)
 
@@ -135,18 +136,18 @@ def test_a_finished_search_says_so(ledger):
 
 
 def student_row(config, role, seed, val_ce, beta, blimp):
-    row = {"config": config, "role": role, "seed": seed, "alpha": 1.0, "beta": beta, "val_ce": val_ce, "blimp": blimp}
-    return {**row, "folder": f"finalists/{config}-seed{seed}"}
+    folder = f"finalists/{config}-seed{seed}"
+    return FinalistRow(config, role, seed, 1.0, beta, val_ce, folder=folder, scores={"blimp": blimp})
 
 
-def write_finalists(ledger) -> list[dict]:
+def write_finalists(ledger) -> list[FinalistRow]:
     """The table and the summary as the last stage writes them."""
     rows = []
     for seed in (1, 2, 3):
         rows.append(student_row("vanilla_kd", "anchor", seed, 4.5 + 0.01 * seed, 0.0, 0.55))
         rows.append(student_row("trial-0003", "finalist", seed, 4.45 + 0.012 * seed, 3.0, 0.56 + 0.001 * seed))
-    train.write_table(ledger.folder / train.TABLE, rows)
-    summaries = verdict.summarise(rows, {"trial-0003": 3.0}, ["blimp"], changed={"trial-0003": ["alpha"]})
+    write_rows(ledger.folder / FINALISTS, rows)
+    summaries = verdict.summarise(rows, {"trial-0003": ["alpha"]})
     known = {"verdict": verdict.verdict(summaries), "configurations": [each.to_dict() for each in summaries]}
     write_json(ledger.folder / "summary.json", {"finalists": known})
     return rows
@@ -160,8 +161,8 @@ def test_finalists_come_with_intervals_and_every_seed(ledger):
     assert "lowered dev CE by 0.046" in found.verdict
     ce, blimp = found.contrasts
     assert (ce.config, ce.measure, blimp.measure) == ("trial-0003", "val_ce", "blimp")
-    own = [row["val_ce"] for row in rows if row["config"] == "trial-0003"]
-    other = [row["val_ce"] for row in rows if row["config"] == "vanilla_kd"]
+    own = [row.val_ce for row in rows if row.config == "trial-0003"]
+    other = [row.val_ce for row in rows if row.config == "vanilla_kd"]
     assert ce.seeds == pytest.approx([a - b for a, b in zip(own, other, strict=True)])
     assert ce.low < ce.mean < ce.high
     assert len(found.rows) == 4  # two configurations, two measures

@@ -24,7 +24,7 @@ def record(step: int) -> str:
     )
 
 
-EPOCH = json.dumps({"kind": "epoch", "epoch": 1, "epochs": 2, "tokens": 3000, "val/ce": 2.0, "val/ppl": 7.389})
+EPOCH = json.dumps({"kind": "epoch", "epoch": 1, "epochs": 2, "tokens": 3000, "val_ce": 2.0, "val_ppl": 7.389})
 
 
 def test_records_become_lines_and_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +45,7 @@ def test_records_become_lines_and_metrics(tmp_path: Path, monkeypatch: pytest.Mo
         ]
         assert metrics == [
             ("A-1", {"train/loss": 3.25, "train/tokens_per_second": 5000.4}, 2000),
-            ("A-1", {"val/ce": 2.0, "val/ppl": 7.389}, 3000),
+            ("A-1", {"val_ce": 2.0, "val_ppl": 7.389}, 3000),
         ]
         file.write(record(40)[30:] + "\n")
         file.flush()

@@ -79,7 +79,7 @@ def test_an_artifact_is_complete_and_used_again_without_ray(data: PreparedData, 
     folders = [train_here(spec, data, tmp_path) for spec in specs]
     manifest = open_artifact(folders[0], verify=True)
     assert [epoch["epoch"] for epoch in manifest["epochs"]] == [1, 2]
-    assert manifest["val_ce"] == manifest["epochs"][manifest["best_epoch"] - 1]["val/ce"]
+    assert manifest["val_ce"] == manifest["epochs"][manifest["best_epoch"] - 1]["val_ce"]
     assert (manifest["preset"]["name"], manifest["recipe"]["lr"], manifest["seed"]) == ("Mini-Llama", RECIPE.lr, 0)
     assert {path.name for path in folders[0].parent.glob(".*.work")} == set()
     AutoTokenizer.from_pretrained(folders[0])
@@ -138,7 +138,7 @@ def test_neither_workers_nor_their_death_change_the_result(
     lines: list[str] = []
 
     def kill_once(key: str, metrics: dict[str, float], tokens: int) -> None:
-        if "val/ce" in metrics:
+        if "val_ce" in metrics:
             epochs.setdefault(key, []).append(tokens)
         if len(epochs.get(f"Mini-GPT2-{key.rsplit('-', 1)[1]}", [])) > 2 and not killed:
             killed.extend(worker_pids())

@@ -41,14 +41,14 @@ def test_it_has_a_pulse(preset: ModelPreset, data: PreparedData, tmp_path: Path)
     reports = train(job_for(data, tmp_path, preset=preset))
     assert [report["epoch"] for report in reports] == [1, 2]
     result = read_json(tmp_path / "result.json")
-    assert result["val_ce"] == min(report["val/ce"] for report in reports) < 0.6 * math.log(data.store.vocabulary_size)
+    assert result["val_ce"] == min(report["val_ce"] for report in reports) < 0.6 * math.log(data.store.vocabulary_size)
     # The exported folder is the model that was measured.
     model, tokenizer = load_model(tmp_path / "export")
     assert len(tokenizer) == data.store.vocabulary_size
     assert sum(p.numel() for p in model.parameters()) == result["parameters"]
     train_windows, dev = (window_tensor(data.store.windows(split)) for split in ("train", "dev"))
     loop = TrainingLoop(model, PlainObjective(0), train_windows, dev, RECIPE, pad_id=0, seed=0)
-    assert loop.validate()["val/ce"] == pytest.approx(result["val_ce"], abs=1e-5)
+    assert loop.validate()["val_ce"] == pytest.approx(result["val_ce"], abs=1e-5)
     lines = [json.loads(line) for line in (tmp_path / "progress.jsonl").read_text().splitlines()]
     assert [line["tokens"] for line in lines if line["kind"] == "epoch"][-1] == result["tokens"]
     records = [line for line in lines if line["kind"] == "train"]
@@ -87,13 +87,13 @@ def test_the_best_epoch_is_kept(tmp_path: Path) -> None:
     data = prepare(DataSettings(str(corpus), vocabulary=300, window=16), tmp_path / "storage")
     job = job_for(data, tmp_path / "work", recipe=replace(RECIPE, epochs=8, batch_size=2))
     reports = train(job)
-    curve = [report["val/ce"] for report in reports]
+    curve = [report["val_ce"] for report in reports]
     result = read_json(tmp_path / "work" / "result.json")
     assert curve[-1] > min(curve)
     assert result["best_epoch"] == 1 + curve.index(min(curve)) < len(curve)
     model, _ = load_model(tmp_path / "work" / "export")
     dev = window_tensor(data.store.windows("dev"))
-    measured = TrainingLoop(model, PlainObjective(0), dev, dev, RECIPE, pad_id=0, seed=0).validate()["val/ce"]
+    measured = TrainingLoop(model, PlainObjective(0), dev, dev, RECIPE, pad_id=0, seed=0).validate()["val_ce"]
     assert measured == pytest.approx(min(curve), abs=1e-5)
     assert f"best epoch | {result['best_epoch']} of 8" in (tmp_path / "work" / "export" / "README.md").read_text()
 
@@ -102,7 +102,7 @@ def test_the_seed_decides(data: PreparedData, tmp_path: Path) -> None:
     recipe = replace(RECIPE, epochs=0.5)
     curves = [train(job_for(data, tmp_path / str(i), recipe=recipe, seed=seed)) for i, seed in enumerate((1, 1, 2))]
     assert curves[0] == curves[1]
-    assert curves[0][0]["val/ce"] != curves[2][0]["val/ce"]
+    assert curves[0][0]["val_ce"] != curves[2][0]["val_ce"]
 
 
 def test_dev_windows_cap_the_measurement(data: PreparedData, tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_dev_windows_cap_the_measurement(data: PreparedData, tmp_path: Path) -> 
     every = train(job_for(data, tmp_path / "every", recipe=recipe, dev_windows=10_000))
     all_of_them = train(job_for(data, tmp_path / "all", recipe=recipe))
     assert every == all_of_them
-    assert few[0]["val/ce"] != every[0]["val/ce"]
+    assert few[0]["val_ce"] != every[0]["val_ce"]
 
 
 def test_a_fault_that_would_come_back_is_not_tried_again(data: PreparedData, tmp_path: Path) -> None:

@@ -52,8 +52,8 @@ def test_every_sampler_proposes_the_anchors_and_then_all_samples(tmp_path, sampl
     if sampler == "grid":
         assert {(v["alpha"], v["beta"]) for v in values[2:]} == {(a, b) for a in (0.1, 0.5, 0.9) for b in (0.1, 0.5)}
     rows = ledger.rows()
-    assert [row["anchor"] for row in rows] == ["no_distillation", "vanilla_kd"] + [None] * 6
-    assert {row["state"] for row in rows} == {COMPLETE}
+    assert [row.anchor for row in rows] == ["no_distillation", "vanilla_kd"] + [None] * 6
+    assert {row.state for row in rows} == {COMPLETE}
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -106,8 +106,8 @@ def test_states_and_intermediate_values_are_what_happened(tmp_path):
         {5: 3.0, 10: 2.5},
     ]
     rows = ledger.rows()
-    assert [row["val_ce"] for row in rows] == [2.5, 2.5, 3.0, None, 2.5]
-    assert rows[3]["reason"] == "diverged: nan"
+    assert [row.val_ce for row in rows] == [2.5, 2.5, 3.0, None, 2.5]
+    assert rows[3].reason == "diverged: nan"
 
 
 def test_a_repetition_takes_over_the_known_result_and_is_not_run(tmp_path):
@@ -133,7 +133,7 @@ def test_settings_that_train_the_same_student_are_one_trial(tmp_path):
 def test_a_trial_that_reported_nothing_has_failed(tmp_path):
     ledger = open_ledger(tmp_path)
     ledger.finish(ledger.ask().trial_id, COMPLETE)
-    assert ledger.rows()[0]["state"] == FAILED
+    assert ledger.rows()[0].state == FAILED
 
 
 def test_large_seeds_are_seeds(tmp_path):
@@ -166,7 +166,7 @@ def test_a_process_that_dies_at_any_write_leaves_a_ledger_that_comes_to_the_same
         text = b"".join(lines[:count]).replace(b'"whole"', f'"{folder.name}"'.encode())
         _write_sealed_lines(folder / "optuna.journal", text)
         ledger = open_ledger(folder, sampler=sampler, samples=5)
-        before = {row["trial_id"] for row in ledger.rows()}
+        before = {row.trial_id for row in ledger.rows()}
         started = []
         while (proposal := ledger.ask()) is not None:
             started.append(proposal.trial_id)
@@ -197,12 +197,12 @@ def test_an_interrupted_trial_is_proposed_again_first_and_keeps_what_it_reported
     ledger.leave(interrupted.trial_id)
     again = open_ledger(tmp_path)
     assert again.waiting == [interrupted.trial_id]
-    assert again.curves()[2] == {"trial_id": interrupted.trial_id, "curve": {5: 3.0}}
+    assert again.curves()[interrupted.trial_id] == {5: 3.0}
     assert again.ask() == interrupted
     again.report(interrupted.trial_id, 5, 9.0)  # reported again: the first value counts
     again.report(interrupted.trial_id, 10, 2.0)
     again.finish(interrupted.trial_id, COMPLETE)
-    assert again.rows()[2]["curve"] == {5: 3.0, 10: 2.0}
+    assert again.rows()[2].curve == {5: 3.0, 10: 2.0}
 
 
 def test_only_the_weights_of_the_best_and_of_the_anchors_are_kept(tmp_path):

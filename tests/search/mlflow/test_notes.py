@@ -28,7 +28,7 @@ EVALUATION = {
     ],
 }
 SUMMARY = {
-    "objective": {"metric": "val/ce"},
+    "objective": {"metric": "val_ce"},
     "best": {
         "trial_id": "trial-0007",
         "anchor": None,
@@ -77,7 +77,7 @@ def test_a_finished_search_begins_with_what_came_out(about):
     assert "| **best student** | 426,560 | 4.5380 | 93.5 | 53.0 ± 0.2 |" in note
     assert "| vanilla KD | 426,560 | 5.0160 | 150.8 | 53.0 ± 0.2 |" in note
     assert "| teacher GPT2-tiny | 1,088,256 | 4.3820 | 80.0 |  |" in note
-    assert "9 trials complete, 8 pruned, 1 failed; 36 % of the steps saved; 390 s." in note
+    assert "Trials: 9 complete, 8 pruned, 1 failed; 36 % of the steps saved; 390 s." in note
     assert "[GPT2-tiny](#/experiments/{experiment}/runs/{teacher:aaaa})" in note
     assert "commit `0123456789ab`" in note
     assert "not trained yet" not in note
@@ -114,8 +114,8 @@ def test_finalists_come_first_once_they_are_there(about):
 
 
 def test_a_search_by_the_posters_objective_says_so(about):
-    note = notes.finished({**SUMMARY, "objective": {"metric": "val/total"}}, EVALUATION, about)
-    assert note.startswith("**Chosen by val/total, as the poster chose.**")
+    note = notes.finished({**SUMMARY, "objective": {"metric": "val_total"}}, EVALUATION, about)
+    assert note.startswith("**Chosen by val_total, as the poster chose.**")
 
 
 def test_what_is_too_long_makes_room_for_the_rest(about):

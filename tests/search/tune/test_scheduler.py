@@ -39,7 +39,7 @@ class Race:
     def report(self, trial, steps, value, **extra):
         result = {"steps": steps, "failed": None, **extra}
         if value is not None:
-            result["val/ce"] = value
+            result["val_ce"] = value
         return self.scheduler.on_trial_result(None, trial, result)
 
 
@@ -101,7 +101,7 @@ def test_decisions_are_those_of_rays_asha(reduction):
     steps = rung_steps(200, 2, reduction)
     rays = AsyncHyperBandScheduler(
         time_attr="steps",
-        metric="val/ce",
+        metric="val_ce",
         mode="min",
         max_t=200,
         grace_period=steps[0],
@@ -118,7 +118,7 @@ def test_decisions_are_those_of_rays_asha(reduction):
         name = generator.choice(sorted(waiting))
         step = waiting[name].pop(0)
         value = round(generator.gauss(3.0, 0.5), 1)
-        theirs = rays.on_trial_result(None, trials[name], {"steps": step, "val/ce": value})
+        theirs = rays.on_trial_result(None, trials[name], {"steps": step, "val_ce": value})
         goes_on = ours.goes_on(name, step, value)
         if step < 200:
             decisions.append(goes_on)
@@ -135,5 +135,5 @@ def test_rungs_that_are_rebuilt_decide_as_those_that_were_lost():
         for step, value in curve.items():
             first.goes_on(name, step, value)
     second = Rungs([10, 30, 90], 3)
-    second.restore({"trial_id": name, "curve": {**curve, 90: 1.0}} for name, curve in curves.items())
+    second.restore({name: {**curve, 90: 1.0} for name, curve in curves.items()})
     assert second.values == first.values

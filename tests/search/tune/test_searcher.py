@@ -99,7 +99,7 @@ def test_a_dead_process_fails_with_the_reason_that_it_left(make):
         if reason:
             (folder / f"trial-{number:04d}.error").write_text(reason)
         searcher.on_trial_complete(f"tune-{number}", error=True)
-    assert [row["reason"] for row in ledger.rows()] == ["RuntimeError: boom", "the trial's process died"]
+    assert [row.reason for row in ledger.rows()] == ["RuntimeError: boom", "the trial's process died"]
     assert TrialPulse(folder, "trial-0000").last() is None
 
 
@@ -109,7 +109,7 @@ def test_a_trial_is_proposed_again_as_often_as_it_may_fail(make):
         searcher.suggest(f"tune-{number}")
         TrialPulse(folder, "trial-0000", "node-a").beat(number)
         searcher.on_trial_complete(f"tune-{number}", error=True)
-    assert [(row["trial_id"], row["state"]) for row in ledger.rows()] == [("trial-0000", "FAILED")]
+    assert [(row.trial_id, row.state) for row in ledger.rows()] == [("trial-0000", "FAILED")]
     assert [event[0] for event in told.heard] == ["started", "started", "finished"]
 
 
@@ -124,7 +124,7 @@ def test_a_node_that_goes_is_no_failure_of_its_trial(make):
     assert searcher.suggest("tune-2") == {"trial_id": "trial-0000"}
     TrialPulse(folder, "trial-0000", "node-b").beat(9)
     searcher.on_trial_complete("tune-2", error=True)  # on a node that is up: its own fault
-    assert [row["state"] for row in ledger.rows()] == ["FAILED"]
+    assert [row.state for row in ledger.rows()] == ["FAILED"]
 
 
 def test_a_trial_that_never_began_was_sent_to_a_node_that_is_gone(make):
@@ -135,7 +135,7 @@ def test_a_trial_that_never_began_was_sent_to_a_node_that_is_gone(make):
     searcher.suggest("tune-2")
     (folder / "trial-0000.error").write_text("ImportError: it did begin")
     searcher.on_trial_complete("tune-2", error=True)
-    assert [row["reason"] for row in ledger.rows()] == ["ImportError: it did begin"]
+    assert [row.reason for row in ledger.rows()] == ["ImportError: it did begin"]
 
 
 def test_a_trial_that_keeps_losing_its_node_ends_at_last(make):
@@ -145,7 +145,7 @@ def test_a_trial_that_keeps_losing_its_node_ends_at_last(make):
         searcher.suggest(f"tune-{number}")
         TrialPulse(folder, "trial-0000", "gone").beat(number)
         searcher.on_trial_complete(f"tune-{number}", error=True)
-    assert [row["state"] for row in ledger.rows()] == ["FAILED"]
+    assert [row.state for row in ledger.rows()] == ["FAILED"]
 
 
 def test_while_a_trial_runs_the_search_is_not_over(make):
@@ -155,7 +155,7 @@ def test_while_a_trial_runs_the_search_is_not_over(make):
         assert isinstance(searcher.suggest(key), dict)
     assert searcher.suggest("tune-6") is None  # one of those six may fail and have to be run again
     for key in ids:
-        searcher.on_trial_complete(key, result(5, **{"val/ce": 2.0}, done=True))
+        searcher.on_trial_complete(key, result(5, **{"val_ce": 2.0}, done=True))
     assert searcher.suggest("tune-7") == "FINISHED"
 
 
@@ -170,7 +170,7 @@ def test_nothing_begins_once_the_search_is_to_stop(make):
 def test_a_search_whose_first_trials_fail_alike_stops_with_the_reason(make):
     searcher, _, _, folder = make(abort_after=2)
     searcher.suggest("anchor")  # an anchor that works says nothing about the teachers
-    searcher.on_trial_complete("anchor", result(5, **{"val/ce": 2.0}, done=True))
+    searcher.on_trial_complete("anchor", result(5, **{"val_ce": 2.0}, done=True))
     for number in range(3):
         searcher.suggest(f"tune-{number}")
         searcher.on_trial_complete(f"tune-{number}", result(5, failed=f"diverged: nan in step {number}", done=True))
@@ -187,7 +187,7 @@ def test_different_reasons_or_a_success_do_not_stop_it(make):
         searcher.on_trial_complete(f"tune-{number}", result(5, failed=reason, done=True))
     assert searcher.aborted is None
     searcher.suggest("tune-4")
-    searcher.on_trial_complete("tune-4", result(5, **{"val/ce": 2.0}, done=True))
+    searcher.on_trial_complete("tune-4", result(5, **{"val_ce": 2.0}, done=True))
     searcher.suggest("tune-5")
     searcher.on_trial_complete("tune-5", result(5, failed="a", done=True))
     assert searcher.aborted is None
@@ -198,5 +198,5 @@ def test_only_checkpoints_that_are_needed_stay(make):
     for number, value in enumerate((3.0, 3.1, 2.9, 2.8, 2.85)):
         searcher.suggest(f"tune-{number}")
         (folder / f"trial-{number:04d}.pt").touch()
-        searcher.on_trial_complete(f"tune-{number}", result(5, **{"val/ce": value}, done=True))
+        searcher.on_trial_complete(f"tune-{number}", result(5, **{"val_ce": value}, done=True))
     assert sorted(path.stem for path in folder.glob("*.pt")) == ["trial-0000", "trial-0001", "trial-0003"]

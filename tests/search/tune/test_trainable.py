@@ -60,7 +60,7 @@ def start(spec, tmp_path, monkeypatch):
 
 def ends(result) -> dict:
     """What must be the same however the trial came to it."""
-    return {key: value for key, value in result.items() if key in ("val/ce", "steps", "tokens", "failed", "done")}
+    return {key: value for key, value in result.items() if key in ("val_ce", "steps", "tokens", "failed", "done")}
 
 
 def test_a_trial_that_is_stopped_at_every_chance_comes_to_the_same(start, tmp_path):
@@ -79,7 +79,7 @@ def test_a_trial_that_is_stopped_at_every_chance_comes_to_the_same(start, tmp_pa
             result = made.step()
         if result["interrupted"]:
             stopped_at.append(result["steps"])
-            assert "val/ce" not in result
+            assert "val_ce" not in result
         else:
             results[result["steps"]] = result
     assert [ends(result) for result in results.values()] == [ends(result) for result in expected]
