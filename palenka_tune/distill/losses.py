@@ -19,9 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from palenka_tune.distill.divergences import normalised
 from palenka_tune.distill.heads import OutputHead
 from palenka_tune.distill.matmul import product
-from palenka_tune.distill.targets import LogitTargets, normalised
+from palenka_tune.distill.targets import LogitTargets
 
 # Logits whose products are made at once: a head is read anew for every chunk, so there should not be many. And logits
 # that are then worked on at once: on a CPU they stay in a core's own cache.

@@ -128,9 +128,9 @@ class DistillationObjective(nn.Module):
     def request(self, alpha: float, beta: float) -> SignalRequest:
         """What a step with these weights needs of the teachers."""
         layers = tuple(frozenset(layer_map) if beta else frozenset() for layer_map in self.maps)
-        settings = self.settings
-        logits = LogitRequest(tuple(self.weights), settings.temperature, settings.ensemble) if alpha > 0 else None
-        return SignalRequest(logits, layers)
+        s = self.settings
+        logits = LogitRequest(tuple(self.weights), s.temperature, s.ensemble, s.divergence, s.divergence_weight)
+        return SignalRequest(logits if alpha > 0 else None, layers)
 
     def prefetch(self, split: str, index: Tensor, step: int) -> None:
         """Told which windows come next, so that a source on disk reads them meanwhile."""
