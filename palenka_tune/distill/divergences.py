@@ -10,7 +10,6 @@ Shapes: C positions, V vocabulary.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -59,7 +58,8 @@ def jensen_shannon(teacher_CV: Tensor, student_CV: Tensor, weight: float) -> tup
     """
     log_q_CV, log_p_CV = F.log_softmax(teacher_CV, dim=-1), F.log_softmax(student_CV, dim=-1)
     q_CV, p_CV = log_q_CV.exp(), log_p_CV.exp()
-    log_m_CV = torch.logaddexp(log_q_CV + math.log(weight), log_p_CV + math.log1p(-weight))
+    # where m underflows, so do p and q, and their terms are 0 with any finite logarithm of m
+    log_m_CV = torch.lerp(p_CV, q_CV, weight).clamp_min_(torch.finfo(p_CV.dtype).tiny).log_()
     from_q_C = torch.linalg.vecdot(q_CV, log_q_CV.sub_(log_m_CV))
     log_ratio_CV = log_p_CV.sub_(log_m_CV)
     from_p_C = torch.linalg.vecdot(p_CV, log_ratio_CV)
