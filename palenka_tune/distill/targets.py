@@ -1,7 +1,7 @@
 """What the student's logits are pulled towards: the teachers' next-token distributions, position by position.
 
 The loss walks over chunks of positions and asks `LogitTargets` for each, so that no (B,T,V) tensor of the teachers ever
-exists. `ExactTargets` have every probability, from output heads applied to last hidden states or from kept logits;
+exists. `ExactTargets` have every probability, from output heads applied to last hidden states or from stored logits;
 `SampledTargets` have a few token ids drawn from the distribution.
 
 Shapes: N positions (windows laid end to end), C positions of a chunk, V vocabulary, E a teacher's width, K samples.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Protocol
 
 import torch
@@ -42,15 +43,16 @@ class LogitTargets(Protocol):
     """The teachers' distribution q at the temperature of the request, for N positions."""
 
     def prepare(self, rows: slice, dtype: torch.dtype) -> list[Tensor]:
-        """The (C,V) tensors that `compare` needs of the positions `rows`: whatever is a matrix product, in `dtype`,
-        since products want more positions at once than what is done to their results."""
+        """The (C,V) tensors that `compare` needs of the positions `rows`, by matrix products in `dtype`.
+
+        This is a step of its own because products are fastest over many positions, and what follows over few."""
         ...
 
     def compare(self, rows: slice, prepared: list[Tensor], logits_CV: Tensor) -> tuple[Tensor, Tensor]:
         """The divergence in nats for the positions `rows` (C,), and its gradient (C,V) by `logits_CV`.
 
-        `logits_CV` are the student's, over the temperature, whose softmax is p; `prepared` has the same positions and
-        may be overwritten."""
+        `logits_CV` are the student's, divided by the temperature; `prepared` has the same positions and may be
+        overwritten."""
         ...
 
 
@@ -112,12 +114,11 @@ class ExactTargets:
     def _mixture(self, prepared: list[Tensor]) -> Tensor:
         """The log of the mean of the teachers' probabilities."""
         weights = [weight for weight in self.request.weights if weight > 0]
-        total_CV: Tensor | None = None
-        for logits_CV, weight in zip(prepared, weights, strict=True):
-            each_CV = F.log_softmax(logits_CV, dim=-1).add_(math.log(weight))
-            total_CV = each_CV if total_CV is None else torch.logaddexp(total_CV, each_CV)
-        assert total_CV is not None
-        return total_CV
+        weighted = (  # one at a time, since each is a whole (C,V)
+            F.log_softmax(logits_CV, dim=-1).add_(math.log(weight))
+            for logits_CV, weight in zip(prepared, weights, strict=True)
+        )
+        return reduce(torch.logaddexp, weighted)
 
     def compare(self, rows: slice, prepared: list[Tensor], logits_CV: Tensor) -> tuple[Tensor, Tensor]:
         teachers_CV = prepared[0] if self.request.ensemble == "logits" else self._mixture(prepared)
