@@ -40,12 +40,13 @@ class Need:
 
     `layers` has per teacher {hidden state: leading components, or None for the full state}. `distributions` are those
     of the KL (empty: no logits); `any_temperature` says that the temperature is searched over a range, so that they
-    cannot be listed.
+    cannot be listed. `exact_divergences` are those that need every probability: all but the forward KL.
     """
 
     layers: tuple[Mapping[int, int | None], ...]
     distributions: tuple[Distribution, ...] = ()
     any_temperature: bool = False
+    exact_divergences: frozenset[str] = frozenset()
 
     @property
     def nothing(self) -> bool:
@@ -62,10 +63,12 @@ def need_of(
     """The union of what `losses` need; a term of weight 0 needs nothing."""
     layers: list[dict[int, int | None]] = [{} for _ in teachers]
     distributions: dict[Distribution, None] = {}
+    divergences: set[str] = set()
     for loss in losses:
         if loss.alpha:
             weights = tuple(loss.weights(len(teachers)))
             distributions[Distribution(weights, float(loss.temperature), loss.ensemble)] = None
+            divergences.add(loss.divergence)
         if not loss.beta:
             continue
         rank = loss.projection.rank
@@ -73,7 +76,8 @@ def need_of(
             for layer in layer_map:
                 known = held.get(layer, 0)
                 held[layer] = None if rank is None or known is None else max(rank, known)
-    return Need(tuple(dict(sorted(held.items())) for held in layers), tuple(distributions), any_temperature)
+    sorted_layers = tuple(dict(sorted(held.items())) for held in layers)
+    return Need(sorted_layers, tuple(distributions), any_temperature, frozenset(divergences - {"forward_kl"}))
 
 
 @dataclass(frozen=True)
@@ -203,9 +207,15 @@ def candidates(
             "cache.form is 'sampled', which keeps samples at known temperatures, but temperature is searched over a "
             "range; search it by choice, or use cache.form=final_hidden"
         )
+    if settings.form == "sampled" and need.exact_divergences:
+        raise UserError(
+            "cache.form is 'sampled', which gives divergence forward_kl only, but distill.divergence may be "
+            f"{' or '.join(sorted(need.exact_divergences))}; use forward_kl alone, or cache.form=final_hidden"
+        )
     if settings.form != "auto":
         return [plan(settings.form)]
-    forms = ["final_hidden" if linear else "dense", *([] if need.any_temperature else ["sampled"])]
+    exact_only = need.any_temperature or need.exact_divergences
+    forms = ["final_hidden" if linear else "dense", *([] if exact_only else ["sampled"])]
     widest = max((teacher.width for teacher in teachers), default=0)
     fewer = [None, *(most for most in FEWER_COMPONENTS if most < widest)] if any(need.layers) else [None]
     return [plan(form, most) for form in forms[: None if need.distributions else 1] for most in fewer]

@@ -100,6 +100,11 @@ class CachedSource:
 
     def _distribution(self, request: LogitRequest) -> int:
         wanted = Distribution(tuple(request.weights), float(request.temperature), request.ensemble)
+        if request.divergence != "forward_kl":
+            raise UserError(
+                f"the teacher cache {self.cache.folder} holds samples, which give divergence forward_kl only, but "
+                f"divergence is {request.divergence}; use cache.form=final_hidden"
+            )
         if wanted not in self.distributions:
             raise UserError(
                 f"the teacher cache {self.cache.folder} holds samples at other settings than temperature "

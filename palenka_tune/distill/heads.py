@@ -1,6 +1,6 @@
 """Output heads: how the last hidden state of a model becomes logits.
 
-Everything here works on hidden states and head instead of logits, because (B,T,V) logits are the largest tensors of a
+The losses work on hidden states and head instead of logits, because (B,T,V) logits are the largest tensors of a
 training step and are never needed whole. `states_of` runs a model up to its head, `head_of` gives the head itself.
 
 Shapes: B windows, T tokens, V vocabulary, D a model's width.

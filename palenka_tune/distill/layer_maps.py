@@ -22,17 +22,18 @@ POSTER = {
 
 def _poster(teacher_depth: int, student_depth: int, family: str) -> dict[int, int]:
     """The published map at its own depths; elsewhere the same relative depths, each student state used once."""
-    published = POSTER.get(family, POSTER["gpt2"])  # families the poster had no teacher of take its first map
+    published = POSTER.get(family, POSTER["gpt2"])  # a family without a teacher in the poster takes its first map
     teacher_full, student_full = POSTER_DEPTHS
     scaled = {
-        _nearest(teacher, teacher_depth / teacher_full): _nearest(student, student_depth / student_full)
+        _scaled(teacher, teacher_depth / teacher_full): _scaled(student, student_depth / student_full)
         for teacher, student in published.items()
     }
-    return {teacher: student for student, teacher in {s: t for t, s in scaled.items()}.items()}
+    teacher_of = {student: teacher for teacher, student in scaled.items()}
+    return {teacher: student for student, teacher in teacher_of.items()}
 
 
-def _nearest(state: int, scale: float) -> int:
-    """The state of a scaled depth; halves go up, as to the nearest even one two in a row would fall together."""
+def _scaled(state: int, scale: float) -> int:
+    """The nearest state at another depth. Halves go up: rounded to even, two neighbours could become one state."""
     return math.floor(state * scale + 0.5)
 
 

@@ -1,8 +1,8 @@
 """The training loop of every model here: teachers (plain cross-entropy, DDP) and students (distillation).
 
 A loop owns a model, an objective and windows, and moves in steps: `run_until(step)` trains, `validate()` measures on
-dev, `state_dict()` is a checkpoint from which another process goes on with exactly the same numbers. Batches are a
-function of (seed, step) alone, so neither a stop nor the number of workers changes what a step sees.
+dev, `state_dict()` is a checkpoint from which another process resumes with exactly the same numbers. Batches depend on
+seed and step alone, so neither a stop nor the number of workers changes what a step sees.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class TrainRecord:
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
-    """`auto` is bfloat16 on a GPU that has it, float16 on one that has not, float32 on a CPU."""
+    """`auto` is bfloat16 on a GPU that supports it, float16 on other GPUs, float32 on a CPU."""
     if precision == "auto":
         if device.type != "cuda":
             return torch.float32
@@ -64,7 +64,7 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
 
 
 def decay_groups(model: nn.Module, weight_decay: float, lr: float) -> list[dict[str, Any]]:
-    """Weight decay on matrices only, as is usual: not on biases and norms."""
+    """Parameter groups with weight decay on matrices only, as is usual: not on biases and norms."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     return [
         {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": weight_decay, "lr": lr},
@@ -75,10 +75,10 @@ def decay_groups(model: nn.Module, weight_decay: float, lr: float) -> list[dict[
 class TrainingLoop:
     """Trains `model` on `train` windows (N,T) under `objective`.
 
-    `model` may be wrapped in DistributedDataParallel; `world` then says which slice of each global batch is this
-    process'. `total_steps` defaults to the recipe's epochs over `train`. `train` may hold several `copies` of the text,
-    cut into windows at other places, of which epoch after epoch takes the next. `on_record` receives a `TrainRecord`
-    every 20 steps.
+    `model` may be wrapped in DistributedDataParallel; `world` then says which slice of each global batch this process
+    takes. `total_steps` defaults to the recipe's epochs over `train`. `train` may hold several `copies` of the text,
+    each cut into windows at other places; every epoch takes the next copy. `on_record` receives a `TrainRecord` every
+    20 steps.
     """
 
     def __init__(
@@ -121,15 +121,16 @@ class TrainingLoop:
         return torch.autocast(self.device.type, dtype=self.dtype)
 
     def batch_index(self, step: int) -> Tensor:
-        """Windows of the global batch of `step`: the epochs' permutations laid end to end, cut into full batches."""
+        """The windows of the global batch of `step`: every epoch is a permutation, and batches are cut from all epochs
+        end to end, so that each is full."""
         size, count = self.recipe.batch_size, self.epoch_windows
         start, parts = step * size, []
         while size > 0:
             epoch, offset = divmod(start, count)
             if epoch not in self._epoch_orders:
                 generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-                kept = {known: order for known, order in self._epoch_orders.items() if abs(known - epoch) == 1}
-                self._epoch_orders = kept | {epoch: torch.randperm(count, generator=generator)}
+                near = {other: order for other, order in self._epoch_orders.items() if abs(other - epoch) == 1}
+                self._epoch_orders = near | {epoch: torch.randperm(count, generator=generator)}
             part = self._epoch_orders[epoch][offset : offset + size]
             parts.append(part + epoch % self.copies * count)
             start, size = start + len(part), size - len(part)
@@ -179,7 +180,7 @@ class TrainingLoop:
         micro_batches = mine.tensor_split(self.recipe.accumulate)
         for number, part in enumerate(micro_batches):
             batch = self._batch(part, "train", self.train)
-            # a mean over the global batch, whatever the number of targets in each slice; DDP divides by the workers
+            # the mean over the global batch, though slices differ in targets; DDP divides by the workers
             share = self._targets(self.train[part]) / targets
             with self._no_sync(number + 1 < len(micro_batches)), self._autocast():
                 terms: LossTerms = self.objective(self.model, batch, self.step)
@@ -188,7 +189,7 @@ class TrainingLoop:
             for name, value in terms.named().items():
                 means[name] = means.get(name, torch.zeros((), device=self.device)) + value * share * self.world.size
         self.scaler.unscale_(self.optimizer)
-        # the student's gradient is clipped by itself: the projections' must not shorten it
+        # clipped apart, so that the projections' gradient does not shorten the student's
         nn.utils.clip_grad_norm_(self.model_parameters, self.recipe.grad_clip)
         projections = list(self.objective.parameters())
         if projections:
@@ -219,13 +220,12 @@ class TrainingLoop:
         """`val_ce`, `val_ppl` and, where the loss has them, `val_kl`, `val_hidden`, `val_total` on the dev windows:
         all, or a fixed choice of at `most` so many, spread over dev.
 
-        Without `teachers` only the first two are measured, which costs a student's forward and no signal.
-        With several workers each measures its slice, and the sums are added over the workers. `batch_size` defaults to
-        the windows of a micro-batch.
+        Without `teachers` only the first two are measured, from the student alone. With several workers each measures
+        its slice, and the sums are added over the workers. `batch_size` defaults to the windows of a micro-batch.
         """
         self.model.eval()
         objective = self.objective if teachers else PlainObjective(self.pad_id)
-        step = min(self.step, self.total_steps - 1)  # a weight that decays to 0 has its last value, not 0
+        step = min(self.step, self.total_steps - 1)  # at the end a decaying weight has its last value, not 0
         batch_size = batch_size or max(1, self.recipe.batch_size // self.recipe.accumulate)
         sums: dict[str, Tensor] = {}
         chosen = torch.linspace(0, len(self.dev) - 1, min(len(self.dev), most or len(self.dev))).long()
@@ -251,7 +251,7 @@ class TrainingLoop:
         return means
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next step depends on; tensors and plain numbers only (safe to load as weights)."""
+        """Everything that the next step depends on, as tensors and plain numbers only (safe to load as weights)."""
         return {
             "model": unwrap(self.model).state_dict(),
             "objective": self.objective.state_dict(),
@@ -263,7 +263,7 @@ class TrainingLoop:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`; raises `PalenkaError` if it belongs to a run of another length."""
+        """Resume from `state`; raises `PalenkaError` if it belongs to a run of another length."""
         if state["total_steps"] != self.total_steps:
             raise PalenkaError(
                 f"the checkpoint belongs to a run of {state['total_steps']} steps, this one has {self.total_steps}; "
@@ -282,18 +282,18 @@ def steps_for(recipe: Recipe, windows: int) -> int:
 
 
 def save_checkpoint(state: dict[str, Any], path: Any) -> None:
-    """Write `TrainingLoop.state_dict()` with torch; read it back by `load_checkpoint` only."""
+    """Write `TrainingLoop.state_dict()` with torch; only `load_checkpoint` reads it back."""
     torch.save(state, path)
 
 
 class DamagedError(PalenkaError):
-    """A checkpoint of which a byte is not what was written."""
+    """A checkpoint file that does not hold what was written."""
 
 
 def load_checkpoint(path: Any) -> dict[str, Any]:
-    """Read a checkpoint into the CPU's memory, without running anything in it (`weights_only`).
+    """Read a checkpoint into the CPU's memory, without running code from it (`weights_only`).
 
-    Raises `DamagedError` if the file is not whole: it is a zip file, whose checksums torch itself does not look at.
+    Raises `DamagedError` if the file is not whole. It is a zip file, and torch does not compare its checksums.
     """
     try:
         with zipfile.ZipFile(path) as file:

@@ -1,9 +1,9 @@
 """The terms of the loss. All are means in nats per token or per dimension, so that none changes with batch or window.
 
-`logit_loss` gives w * CE + alpha * KL from last hidden states and output heads. It walks over chunks of positions:
-products make a chunk's logits, blocks of them that stay in a processor's cache become both terms and the gradient by
-the logits, and products turn that into the gradients by hidden states and head. No (B,T,V) tensor of student or
-teachers exists at any time.
+`logit_loss` gives w * CE + alpha * KL from last hidden states and output heads, where KL stands for the divergence that
+the targets measure. It walks over chunks of positions: matrix products make a chunk's logits; both terms and their
+gradient by the logits are made of these block by block, so that a block stays in a processor's cache; products turn
+that into the gradients by hidden states and head. No (B,T,V) tensor of student or teachers exists at any time.
 
 Shapes: B windows, T tokens, N = B*T positions, C positions of a chunk, V vocabulary, D student width, R width of the
 compared hidden states. `mask_BT` is True where a token is not padding.
@@ -19,12 +19,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from palenka_tune.distill.divergences import normalised
 from palenka_tune.distill.heads import OutputHead
 from palenka_tune.distill.matmul import product
-from palenka_tune.distill.targets import LogitTargets, normalised
+from palenka_tune.distill.targets import LogitTargets
 
-# Logits whose products are made at once: a head is read anew for every chunk, so there should not be many. And logits
-# that are then worked on at once: on a CPU they stay in a core's own cache.
+# Logits of a chunk: many, since every chunk reads the whole head. Logits of a block: on a CPU they stay in a core's
+# cache.
 CHUNK_ELEMENTS = {"cpu": 2**20, "cuda": 2**25}
 BLOCK_ELEMENTS = {"cpu": 2**17, "cuda": 2**25}
 
@@ -71,9 +72,10 @@ def logit_loss(
 ) -> LogitTerms:
     """ce_weight * CE + alpha * KL of a student whose last hidden states are `hidden_BTD`.
 
-    CE is the mean next-token cross-entropy over the shifted positions that are not padding. KL is
-    tau^2 * KL(teachers || student) at temperature tau (Hinton et al. 2015, section 2.1): with `token` its mean over
-    positions, with `sequence` summed over a window's positions and averaged over windows (the poster's `batchmean`).
+    CE is the mean next-token cross-entropy over the shifted positions that are not padding. KL is tau^2 times the
+    divergence of `targets` at temperature tau, by default KL(teachers || student) (Hinton et al. 2015, section 2.1):
+    with `token` its mean over positions, with `sequence` summed over a window's positions and averaged over windows
+    (the poster's `batchmean`).
     """
     positions = _positions(tokens_BT, pad_id, reduction)
     kind = hidden_BTD.device.type
@@ -107,7 +109,7 @@ class _Gradients:
 
 
 class _LogitLoss(torch.autograd.Function):
-    """The gradient is made in the forward pass, while a chunk's logits are at hand; backward only scales it."""
+    """The forward pass makes the gradient too, while it has a chunk's logits; backward only scales it."""
 
     @staticmethod
     def forward(

@@ -1,9 +1,10 @@
 """Matrix products in float32 on CPUs where PyTorch takes the slower of the two libraries it ships.
 
-PyTorch multiplies float32 matrices with Intel's MKL, which keeps to its AVX2 path on processors that are not Intel's.
-oneDNN, which PyTorch ships too, uses AVX-512 wherever it is (`python -m benchmarks.products` shows what that gains).
-Both compute in float32 and differ in the order of their sums only. `product` is the product itself; `quick_linears` has
-a model's linear layers compute through it, forward and backward. Elsewhere both leave everything to PyTorch.
+PyTorch multiplies float32 matrices with Intel's MKL, which uses AVX2 at most on processors that are not Intel's.
+oneDNN, which PyTorch ships too, uses AVX-512 on every processor that has it (`python -m benchmarks.products` shows the
+gain). Both compute in float32 and differ only in the order of their sums. `product` is the product itself;
+`quick_linears` lets a model's linear layers compute through it, forward and backward. On other CPUs, and on GPUs, both
+leave everything to PyTorch.
 
 Shapes: M rows, K inner size, N columns.
 """

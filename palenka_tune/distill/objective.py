@@ -2,8 +2,8 @@
 
     L = ce_weight * CE + alpha(t) * KL_tau + beta(t) * H
 
-An objective owns what it trains beside the model (the projections), says which signals a step needs, and turns a batch
-into loss terms. A term whose weight is zero costs neither logits nor hidden states of a teacher.
+An objective owns what trains beside the model (the projections), says which signals a step needs, and turns a batch
+into loss terms. A term of weight 0 costs neither logits nor hidden states of a teacher.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from palenka_tune.distill.targets import LogitRequest
 
 @dataclass(frozen=True)
 class LossTerms:
-    """Scalars of one batch, None where a term was not computed.
+    """Scalars of one batch, None where a term was not computed; `kl` is the divergence that the settings name.
 
-    `target_std` exists where the target is projected by trained weights: near 0 it has collapsed to a constant.
+    `target_std` exists where trained weights project the target: near 0 the target has collapsed to a constant.
     """
 
     total: Tensor
@@ -44,9 +44,7 @@ class LossTerms:
 
     def named(self) -> dict[str, Tensor]:
         """The terms that exist, detached, by name."""
-        values = {"total": self.total, "ce": self.ce, "kl": self.kl, "hidden": self.hidden}
-        values["target_std"] = self.target_std
-        return {name: value.detach() for name, value in values.items() if value is not None}
+        return {name: value.detach() for name, value in vars(self).items() if value is not None}
 
 
 class PlainObjective(nn.Module):
@@ -128,12 +126,12 @@ class DistillationObjective(nn.Module):
     def request(self, alpha: float, beta: float) -> SignalRequest:
         """What a step with these weights needs of the teachers."""
         layers = tuple(frozenset(layer_map) if beta else frozenset() for layer_map in self.maps)
-        settings = self.settings
-        logits = LogitRequest(tuple(self.weights), settings.temperature, settings.ensemble) if alpha > 0 else None
-        return SignalRequest(logits, layers)
+        s = self.settings
+        logits = LogitRequest(tuple(self.weights), s.temperature, s.ensemble, s.divergence, s.divergence_weight)
+        return SignalRequest(logits if alpha > 0 else None, layers)
 
     def prefetch(self, split: str, index: Tensor, step: int) -> None:
-        """Told which windows come next, so that a source on disk reads them meanwhile."""
+        """Announces the next windows, so that a source on disk reads them meanwhile."""
         request = self.request(*self.loss_weights(step))
         if not request.nothing:
             self.source.prefetch(split, index, request)

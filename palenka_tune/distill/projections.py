@@ -45,8 +45,8 @@ NORMALIZATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 def standardise(target_BTD: Tensor, mask_BT: Tensor) -> Tensor:
     """Each dimension with mean 0 and variance 1 over the positions of the batch.
 
-    What `whiten` does to a target that trained weights have projected: its statistics move with the weights, and a
-    constant target, the trivial optimum of an unnormalised one, is out of reach.
+    `whiten` does this to a target that trained weights have projected. The statistics then move with the weights, and
+    no weights can make the target constant, which would be the trivial optimum.
     """
     weight_BT1 = mask_BT[..., None].float()
     count = weight_BT1.sum().clamp_min(1.0)
@@ -59,8 +59,8 @@ def standardise(target_BTD: Tensor, mask_BT: Tensor) -> Tensor:
 class TargetTransform(nn.Module):
     """The fixed part of a target: centre, reduce to the leading components, whiten. (B,T,E) -> (B,T,R).
 
-    `components` is how many leading components the source gives instead of the whole state (None: the state); what is
-    left to do then is to take the first R of them, and to whiten.
+    `components` is how many leading components the source gives in place of the whole state (None: the state itself).
+    They are centred and rotated already, so only the first R are taken, and whitened.
     """
 
     mean: Tensor | None
@@ -82,8 +82,7 @@ class TargetTransform(nn.Module):
         if not self.needs_statistics(settings):
             return
         assert statistics is not None
-        rotates = settings.rank is not None or settings.normalize == "whiten"
-        if rotates:
+        if settings.rank is not None or settings.normalize == "whiten":
             self.rank = settings.rank or len(statistics.variances)
         if components is None:
             self.mean = statistics.mean
@@ -124,7 +123,7 @@ class PairProjection(nn.Module):
         target = self.transform(teacher_BTE)
         if self.direction == "student_to_teacher":
             return self.projection(student_BTD), self.normalize(target)
-        # normalised after the projection: otherwise W = 0 on both sides is the trivial optimum
+        # normalised after the projection, or W = 0 would be the trivial optimum
         projected = self.projection(target)
         return student_BTD, standardise(projected, mask_BT) if self.whiten else self.normalize(projected)
 
@@ -137,6 +136,6 @@ def make_projection(kind: str, inputs: int, outputs: int, seed: int) -> nn.Modul
 
 
 def target_spread(target_BTR: Tensor, mask_BT: Tensor) -> Tensor:
-    """Standard deviation of a target over positions, averaged over dimensions: 0 when it has collapsed."""
+    """Standard deviation of a target over positions, averaged over dimensions: 0 if it has collapsed."""
     values_NR = target_BTR.detach().float()[mask_BT]
     return values_NR.std(0).mean() if len(values_NR) > 1 else torch.tensor(math.nan)

@@ -2,21 +2,24 @@
 
     L = ce_weight * CE + alpha(t) * KL_tau + beta(t) * H          (nats per token, nats per token, distance)
 
-Every field can be fixed in a YAML file, overridden by `--set` or searched. Validation happens when the object is made,
-so that a search refuses bad values before any work starts.
+KL_tau is the forward KL or another of `palenka_tune.distill.divergences`. Every field can be fixed in a YAML file,
+overridden by `--set` or searched. It is checked when the object is made, so that a search refuses bad values before any
+work starts.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, get_args
+from functools import cache
+from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 from palenka_tune.errors import UserError, nearest
 
 Schedule = Literal["constant", "linear_decay", "cosine_decay", "warmup"]
 Reduction = Literal["token", "sequence"]
 Ensemble = Literal["logits", "probabilities"]
+Divergence = Literal["forward_kl", "reverse_kl", "jensen_shannon"]
 Direction = Literal["student_to_teacher", "teacher_to_student", "toward_larger"]
 Kind = Literal["linear", "mlp", "orthogonal", "identity"]
 Normalize = Literal["none", "layer_norm", "unit", "whiten"]
@@ -26,10 +29,19 @@ Sharing = Literal["per_pair", "per_teacher"]
 LayerMap = str | dict[int, int] | list[dict[int, int]]
 
 
-def _one_of(where: str, value: Any, allowed: Any) -> None:
-    names = get_args(allowed)
-    if value not in names:
-        raise UserError(f"{where} is '{value}'; it must be one of {', '.join(names)}{nearest(str(value), names)}")
+@cache
+def _words(cls: type) -> dict[str, tuple[str, ...]]:
+    """The settings of a dataclass that are one of several words (`Literal`), and those words."""
+    return {name: get_args(kind) for name, kind in get_type_hints(cls).items() if get_origin(kind) is Literal}
+
+
+def check_words(settings: Any, prefix: str = "") -> None:
+    """Raise `UserError` for a setting that is none of its words; `prefix` opens its name."""
+    for name, words in _words(settings.__class__).items():
+        value = getattr(settings, name)
+        if value not in words:
+            must = f"it must be one of {', '.join(words)}{nearest(str(value), words)}"
+            raise UserError(f"{prefix}{name} is '{value}'; {must}")
 
 
 @dataclass(frozen=True)
@@ -57,14 +69,10 @@ class ProjectionSettings:
     lr_multiplier: float = 1.0
 
     def __post_init__(self) -> None:
-        _one_of("projection.direction", self.direction, Direction)
-        _one_of("projection.kind", self.kind, Kind)
-        _one_of("projection.normalize", self.normalize, Normalize)
-        _one_of("projection.distance", self.distance, Distance)
-        _one_of("projection.sharing", self.sharing, Sharing)
+        check_words(self, "projection.")
         if self.rank is not None and self.rank < 1:
             raise UserError(f"projection.rank is {self.rank}; it must be 1 or more, or null for the full width")
-        if not (math.isfinite(self.lr_multiplier) and self.lr_multiplier >= 0):
+        if not 0 <= self.lr_multiplier < math.inf:
             raise UserError(f"projection.lr_multiplier is {self.lr_multiplier}; it must be 0 or more")
 
 
@@ -76,8 +84,13 @@ class DistillSettings:
     before they are compared. `alpha_schedule` and `beta_schedule` say how the weights change over the training.
     `ensemble` averages the teachers' logits or their probabilities.
 
+    `divergence` is what the KL term measures: `forward_kl`, KL(teachers || student), `reverse_kl`, KL(student ||
+    teachers), or `jensen_shannon`, between the two. `divergence_weight`, above 0 and below 1, is the teachers' share in
+    `jensen_shannon`, which is close to a small multiple of the forward KL near 0 and of the reverse KL near 1; both
+    KLs ignore it.
+
     `hidden_gradient` false keeps the poster's fault for comparison: the hidden term is evaluated without a gradient
-    and nobody trains its projections, so that beta adds to the loss and changes no student.
+    and its projections do not train, so that beta adds to the loss and changes no student.
 
     `teacher_weights` (None: equal) are normalised to sum to 1.
     """
@@ -93,22 +106,26 @@ class DistillSettings:
     hidden_gradient: bool = True
     kl_reduction: Reduction = "token"
     ensemble: Ensemble = "logits"
+    divergence: Divergence = "forward_kl"
+    divergence_weight: float = 0.5
     teacher_weights: list[float] | None = None
     projection: ProjectionSettings = field(default_factory=ProjectionSettings)
 
     def __post_init__(self) -> None:
         for name in ("alpha", "beta", "ce_weight"):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
+            if not 0 <= value < math.inf:
                 raise UserError(f"{name} is {value}; a loss weight must be 0 or more")
         if not (self.ce_weight or self.alpha or (self.beta and self.hidden_gradient)):
             raise UserError("ce_weight, alpha and beta leave nothing that a student could learn from; set one above 0")
-        if not (math.isfinite(self.temperature) and self.temperature > 0):
+        if not 0 < self.temperature < math.inf:
             raise UserError(f"temperature is {self.temperature}; it must be above 0 (1 leaves the logits as they are)")
-        _one_of("alpha_schedule", self.alpha_schedule, Schedule)
-        _one_of("beta_schedule", self.beta_schedule, Schedule)
-        _one_of("kl_reduction", self.kl_reduction, Reduction)
-        _one_of("ensemble", self.ensemble, Ensemble)
+        if not 0 < self.divergence_weight < 1:
+            raise UserError(
+                f"divergence_weight is {self.divergence_weight}; it must be above 0 and below 1 (towards the "
+                "ends use divergence forward_kl or reverse_kl)"
+            )
+        check_words(self)
         given = self.teacher_weights
         if given is not None and not (all(0 <= w < math.inf for w in given) and 0 < sum(given) < math.inf):
             raise UserError(f"teacher_weights are {given}; they must be finite, 0 or more, and not all 0")

@@ -1,4 +1,4 @@
-"""What a loss must know of the models before any is built: shapes, projection widths and layer maps.
+"""What a loss has to know of the models before any is built: shapes, projection widths and layer maps.
 
 Standard library only, so that a search space can be checked without loading torch.
 """
@@ -23,25 +23,22 @@ class ModelShape:
 
 
 def direction_for(settings: ProjectionSettings, student_width: int, teacher_width: int) -> str:
-    """Resolve `toward_larger` (the poster's): the smaller side is projected; equal widths project the student."""
+    """The direction, with `toward_larger` (the poster's) resolved: the narrower side is projected, the student's where
+    both are equal."""
     if settings.direction != "toward_larger":
         return settings.direction
     return "teacher_to_student" if student_width > teacher_width else "student_to_teacher"
 
 
-def target_width(settings: ProjectionSettings, teacher_width: int) -> int:
-    """Width of a teacher's state after the fixed transform: its rank, or its full width."""
+def projection_widths(settings: ProjectionSettings, student_width: int, teacher_width: int) -> tuple[int, int]:
+    """(input, output) width of a projection; refuses a rank above the teacher's width and an identity between unequal
+    widths."""
     if settings.rank is not None and settings.rank > teacher_width:
         raise UserError(
             f"projection.rank is {settings.rank}, but a teacher's hidden states are {teacher_width} wide; "
             f"use a rank of at most {teacher_width}, or null for the full width"
         )
-    return settings.rank or teacher_width
-
-
-def projection_widths(settings: ProjectionSettings, student_width: int, teacher_width: int) -> tuple[int, int]:
-    """(input, output) width of a projection; refuses an identity between unequal widths."""
-    reduced = target_width(settings, teacher_width)
+    reduced = settings.rank or teacher_width
     widths = (student_width, reduced)
     if direction_for(settings, student_width, teacher_width) == "teacher_to_student":
         widths = (reduced, student_width)

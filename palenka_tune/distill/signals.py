@@ -1,7 +1,7 @@
-"""What the teachers say about a batch of windows, whoever provides it.
+"""The teachers' outputs for a batch of windows, from the teachers themselves or from a cache.
 
-A training loop asks a `SignalSource` for the `TeacherSignal` of a `WindowBatch` and names what it needs, so that no
-logits or hidden states are computed or read that no loss term uses. `OnlineSource` runs the teachers themselves.
+An objective asks a `SignalSource` for the `TeacherSignal` of a `WindowBatch` and names what it needs, so that only what
+a loss term uses is computed or read. `OnlineSource` runs the teachers themselves.
 
 Shapes: B windows, T tokens, V vocabulary, E a teacher's width.
 """
@@ -30,7 +30,7 @@ from palenka_tune.distill.targets import (
 
 @dataclass(frozen=True)
 class WindowBatch:
-    """Windows of one split: `tokens` (B,T) int64 and the `index` (B,) of each among the windows that are trained on."""
+    """Windows of one split: `tokens` (B,T) int64, and the `index` (B,) of each in the split as the student sees it."""
 
     split: str
     index: Tensor
@@ -39,7 +39,7 @@ class WindowBatch:
 
 @dataclass(frozen=True)
 class SignalRequest:
-    """What is needed of the teachers: which distribution (None: no logits), and of each the set of hidden states."""
+    """What is needed of the teachers: which distribution (None: no logits), and of each teacher which hidden states."""
 
     logits: LogitRequest | None
     layers: tuple[frozenset[int], ...]
@@ -51,15 +51,15 @@ class SignalRequest:
 
 @dataclass(frozen=True)
 class TeacherSignal:
-    """The distribution that was asked for, and per teacher {hidden state: (B,T,E), or its
-    leading components (B,T,R) where the source says so}."""
+    """The distribution of the request, and per teacher {hidden state: (B,T,E), or its leading components (B,T,R) where
+    the source's `components` says so}."""
 
     targets: LogitTargets | None
     hidden: list[dict[int, Tensor]]
 
 
 class SignalSource(Protocol):
-    """Anything that can answer for the teachers: the models themselves, or a cache of what they said."""
+    """Where teachers' outputs come from: the models themselves, or a cache of their outputs."""
 
     teachers: tuple[ModelShape, ...]
 
@@ -68,11 +68,11 @@ class SignalSource(Protocol):
         ...
 
     def prefetch(self, split: str, index: Tensor, request: SignalRequest) -> None:
-        """Told what `signal` will be asked for next; may begin to fetch it."""
+        """Announces the next call of `signal`, so that a source on disk can begin to read."""
         ...
 
     def components(self, teacher: int, layer: int) -> int | None:
-        """How many leading principal components `signal` gives of a hidden state; None: the state itself."""
+        """How many leading principal components `signal` gives of a hidden state (None: the state itself)."""
         ...
 
     def statistics(self, teacher: int, layer: int) -> LayerStatistics:
@@ -83,7 +83,7 @@ class SignalSource(Protocol):
 class OnlineSource:
     """Runs frozen teachers on every batch.
 
-    `sample` (N,T) are the train windows on which the layer statistics are fitted, once per layer when first asked for.
+    `sample` (N,T) are the train windows on which a teacher's layer statistics are fitted, at their first use.
     """
 
     def __init__(self, models: list[nn.Module], shapes: list[ModelShape], sample: Tensor, pad_id: int) -> None:
@@ -94,7 +94,7 @@ class OnlineSource:
         self.heads = [head_of(model) for model in self.models]
         self.sample, self.pad_id = sample, pad_id
         self._linear: dict[int, bool] = {}
-        self._statistics: dict[tuple[int, int], LayerStatistics] = {}
+        self._statistics: dict[int, dict[int, LayerStatistics]] = {}
 
     @torch.no_grad()
     def signal(self, batch: WindowBatch, request: SignalRequest) -> TeacherSignal:
@@ -111,7 +111,7 @@ class OnlineSource:
         return TeacherSignal(None if request.logits is None else ExactTargets(logits, request.logits), hidden)
 
     def _logits(self, number: int, tokens_BT: Tensor, last_BTE: Tensor, logits_B1V: Tensor) -> TeacherLogits:
-        """By the head, unless the model does more to its logits than its head says: then by a forward of its own."""
+        """By the output head; a model that scales or caps its logits after its head runs a second time for them."""
         if number not in self._linear:
             self._linear[number] = head_explains(self.heads[number], last_BTE, logits_B1V)
         if self._linear[number]:
@@ -119,25 +119,16 @@ class OnlineSource:
         return DenseLogits(self.models[number](tokens_BT, use_cache=False).logits.flatten(0, 1))
 
     def prefetch(self, split: str, index: Tensor, request: SignalRequest) -> None:
-        """Nothing to fetch: the teachers run when they are asked."""
+        """Nothing to fetch: the teachers run in `signal`."""
 
     def components(self, teacher: int, layer: int) -> int | None:
         return None
 
+    @torch.no_grad()
     def statistics(self, teacher: int, layer: int) -> LayerStatistics:
-        if (teacher, layer) not in self._statistics:
-            device = next(self.models[teacher].parameters()).device
-            request = SignalRequest(
-                logits=None,
-                layers=tuple(
-                    frozenset(range(shape.depth + 1)) if number == teacher else frozenset()
-                    for number, shape in enumerate(self.teachers)
-                ),
-            )
-            chunks = (
-                (tokens, self.signal(WindowBatch("train", torch.arange(len(tokens)), tokens), request).hidden[teacher])
-                for tokens in self.sample.to(device).split(32)
-            )
-            for fitted, value in fit_statistics(chunks, self.pad_id).items():
-                self._statistics[teacher, fitted] = value
-        return self._statistics[teacher, layer]
+        if teacher not in self._statistics:
+            model = self.models[teacher]
+            windows = self.sample.to(next(model.parameters()).device).split(32)
+            chunks = ((tokens, dict(enumerate(states_of(model, tokens)[0]))) for tokens in windows)
+            self._statistics[teacher] = fit_statistics(chunks, self.pad_id)
+        return self._statistics[teacher][layer]

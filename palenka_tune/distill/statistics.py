@@ -15,8 +15,8 @@ SAMPLE_TOKENS = 65_536
 
 
 def statistics_sample(windows_NT: Tensor) -> Tensor:
-    """The train windows (n,T), int64, on which statistics are fitted: some 65,536 tokens, spread over the whole of
-    train, since its first windows are one source, or one book."""
+    """The train windows (n,T), int64, on which statistics are fitted: about 65,536 tokens, spread over all of train,
+    since its first windows are of one source or one book."""
     count = min(len(windows_NT), max(1, SAMPLE_TOKENS // windows_NT.shape[1]))
     return windows_NT[torch.linspace(0, len(windows_NT) - 1, count).long()].to(torch.int64)
 
@@ -37,8 +37,8 @@ class LayerStatistics:
 def fit_statistics(chunks: Iterable[tuple[Tensor, dict[int, Tensor]]], pad_id: int) -> dict[int, LayerStatistics]:
     """Statistics per layer from chunks of (tokens (B,T), {layer: states (B,T,E)}); padding is left out.
 
-    Sums are kept in float64, so the result does not depend on how the sample is cut into chunks beyond rounding. The
-    sign of each component is fixed (its largest entry is positive), which makes a fit reproducible.
+    Sums are in float64, so that how the sample is cut into chunks changes the result by rounding only. The largest
+    entry of each component is positive, so that its sign is reproducible.
     """
     count = 0
     first: dict[int, Tensor] = {}

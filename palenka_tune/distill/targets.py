@@ -1,7 +1,7 @@
 """What the student's logits are pulled towards: the teachers' next-token distributions, position by position.
 
 The loss walks over chunks of positions and asks `LogitTargets` for each, so that no (B,T,V) tensor of the teachers ever
-exists. `ExactTargets` have every probability, from output heads applied to last hidden states or from kept logits;
+exists. `ExactTargets` have every probability, from output heads applied to last hidden states or from stored logits;
 `SampledTargets` have a few token ids drawn from the distribution.
 
 Shapes: N positions (windows laid end to end), C positions of a chunk, V vocabulary, E a teacher's width, K samples.
@@ -12,46 +12,48 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from palenka_tune.distill.divergences import DIVERGENCES, normalised
 from palenka_tune.distill.heads import OutputHead
 from palenka_tune.distill.matmul import product
 
 
 @dataclass(frozen=True)
 class LogitRequest:
-    """Which distribution is wanted: the teachers' `weights` (summing to 1), the temperature, and what is averaged:
-    `logits`, softmax(sum_k w_k z_k / tau), as the poster does, or `probabilities`, sum_k w_k softmax(z_k / tau)."""
+    """Which distribution of the teachers is wanted, and by which of `DIVERGENCES` the student is compared with it.
+
+    The teachers' `weights` sum to 1. `ensemble` says what they average: `logits`, softmax(sum_k w_k z_k / tau), as the
+    poster does, or `probabilities`, sum_k w_k softmax(z_k / tau).
+    """
 
     weights: tuple[float, ...]
     temperature: float
     ensemble: str = "logits"
+    divergence: str = "forward_kl"
+    divergence_weight: float = 0.5
 
 
 class LogitTargets(Protocol):
     """The teachers' distribution q at the temperature of the request, for N positions."""
 
     def prepare(self, rows: slice, dtype: torch.dtype) -> list[Tensor]:
-        """The (C,V) tensors that `compare` needs of the positions `rows`: whatever is a matrix product, in `dtype`,
-        since products want more positions at once than what is done to their results."""
+        """The (C,V) tensors that `compare` needs of the positions `rows`, by matrix products in `dtype`.
+
+        This is a step of its own because products are fastest over many positions, and what follows over few."""
         ...
 
     def compare(self, rows: slice, prepared: list[Tensor], logits_CV: Tensor) -> tuple[Tensor, Tensor]:
-        """KL(q || p) in nats for the positions `rows` (C,), and p - q (C,V), its gradient by `logits_CV`.
+        """The divergence in nats for the positions `rows` (C,), and its gradient (C,V) by `logits_CV`.
 
-        `logits_CV` are the student's, over the temperature, whose softmax is p; `prepared` has the same positions and
-        may be overwritten."""
+        `logits_CV` are the student's, divided by the temperature; `prepared` has the same positions and may be
+        overwritten."""
         ...
-
-
-def normalised(logits_CV: Tensor) -> tuple[Tensor, Tensor]:
-    """softmax (C,V) and log-sum-exp (C,), with one exponential per logit instead of two."""
-    p_CV = torch.softmax(logits_CV, dim=-1)
-    return p_CV, logits_CV.amax(-1) - p_CV.amax(-1).log_()
 
 
 class TeacherLogits(Protocol):
@@ -112,27 +114,24 @@ class ExactTargets:
     def _mixture(self, prepared: list[Tensor]) -> Tensor:
         """The log of the mean of the teachers' probabilities."""
         weights = [weight for weight in self.request.weights if weight > 0]
-        total_CV: Tensor | None = None
-        for logits_CV, weight in zip(prepared, weights, strict=True):
-            each_CV = F.log_softmax(logits_CV, dim=-1).add_(math.log(weight))
-            total_CV = each_CV if total_CV is None else torch.logaddexp(total_CV, each_CV)
-        assert total_CV is not None
-        return total_CV
+        weighted = (  # one at a time, since each is a whole (C,V)
+            F.log_softmax(logits_CV, dim=-1).add_(math.log(weight))
+            for logits_CV, weight in zip(prepared, weights, strict=True)
+        )
+        return reduce(torch.logaddexp, weighted)
 
     def compare(self, rows: slice, prepared: list[Tensor], logits_CV: Tensor) -> tuple[Tensor, Tensor]:
         teachers_CV = prepared[0] if self.request.ensemble == "logits" else self._mixture(prepared)
-        q_CV, log_sum_q_C = normalised(teachers_CV)
-        p_CV, log_sum_p_C = normalised(logits_CV)
-        kl_C = torch.linalg.vecdot(q_CV, teachers_CV.sub_(logits_CV)) + (log_sum_p_C - log_sum_q_C)
-        return kl_C, p_CV.sub_(q_CV)
+        return DIVERGENCES[self.request.divergence](teachers_CV, logits_CV, self.request.divergence_weight)
 
 
 @dataclass(frozen=True)
 class SampledTargets:
     """K ids per position drawn from q with expectation K * q_v for token v, and the entropy of q in nats.
 
-    Gradients and KL are unbiased estimates (random-sampling knowledge distillation, Anshumann et al. 2025,
-    arXiv:2503.16870); the entropy is exact, so the estimate differs from the KL in the cross term only.
+    They give the forward KL only, no other divergence. Its value and gradient are unbiased estimates (random-sampling
+    knowledge distillation, Anshumann et al. 2025, arXiv:2503.16870); the entropy is exact, so the value differs from
+    the KL in the cross term only.
     """
 
     ids_NK: Tensor

@@ -77,6 +77,7 @@ LIMITS: dict[type, dict[str, Node]] = {
         "beta": _AT_LEAST_0,
         "temperature": _ABOVE_0,
         "ce_weight": _AT_LEAST_0,
+        "divergence_weight": {"exclusiveMinimum": 0, "exclusiveMaximum": 1},
         "teacher_weights": {"items": {"type": "number", "minimum": 0}, "contains": _ABOVE_0},
     },
     ProjectionSettings: {"rank": _AT_LEAST_1, "lr_multiplier": _AT_LEAST_0},

@@ -31,7 +31,15 @@ KINDS = ("choice", "uniform", "log_uniform", "int")
 BUDGET = ("batch_size", "epochs", "accumulate", "precision")
 # settings that mean nothing when a weight is 0
 IDLE = {
-    "alpha": ("temperature", "alpha_schedule", "kl_reduction", "ensemble", "teacher_weights"),
+    "alpha": (
+        "temperature",
+        "alpha_schedule",
+        "kl_reduction",
+        "ensemble",
+        "divergence",
+        "divergence_weight",
+        "teacher_weights",
+    ),
     "beta": ("beta_schedule", "hidden_gradient", "projection."),
 }
 

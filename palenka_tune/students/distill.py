@@ -176,12 +176,15 @@ def main(config: DistillConfig) -> DistillResult:
 def _signals(
     experiment: Experiment, prepared: data.PreparedData, storage: Path, log: Callable[[str], None]
 ) -> tuple[list[Teacher], str | None]:
-    """The teachers, and the folder of their cache if one is wanted; Ray is started only for what is not there yet."""
-    from palenka_tune.cache.plan import need_of
+    """The teachers, and the folder of their cache if one is wanted; Ray is started only for what is missing."""
+    from palenka_tune.cache.plan import candidates, need_of
     from palenka_tune.students.teacher_cache import obtain_cache
-    from palenka_tune.students.teachers import missing_teachers, obtain_teachers, open_given_teachers
+    from palenka_tune.students.teachers import missing_teachers, obtain_teachers, open_given_teachers, teacher_shapes
 
-    open_given_teachers(experiment, prepared)
+    shapes = teacher_shapes(experiment, open_given_teachers(experiment, prepared))
+    need = need_of([experiment.distill], experiment.student_shape, shapes)
+    # refuses a form of cache that cannot serve the loss before a teacher is trained
+    candidates(need, experiment.cache, shapes, prepared.store.vocabulary_size, experiment.seed)
     with contextlib.ExitStack() as stack:
 
         @functools.cache
@@ -190,7 +193,5 @@ def _signals(
 
         use_gpu = bool(missing_teachers(experiment, prepared, storage)) and resources().gpus > 0
         teachers = obtain_teachers(experiment, prepared, storage, use_gpu=use_gpu, log=log)
-        shapes = tuple(teacher.shape for teacher in teachers)
-        need = need_of([experiment.distill], experiment.student_shape, shapes)
         cache = obtain_cache(experiment, need, teachers, prepared.store, storage, resources, log)
     return teachers, None if cache is None else str(cache.folder)

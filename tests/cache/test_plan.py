@@ -154,6 +154,22 @@ def test_samples_cannot_serve_a_range_of_temperatures():
         candidates(need(loss(), any_temperature=True), CacheSettings(form="sampled"), TEACHERS, V, 0)
 
 
+def test_samples_serve_no_divergence_but_the_forward_kl():
+    others = need(loss(), loss(divergence="reverse_kl"), loss(divergence="jensen_shannon"))
+    assert {form for form, _ in ladder(CacheSettings(), others)} == {"final_hidden"}
+    assert {form for form, _ in ladder(CacheSettings(), others, linear=False)} == {"dense"}
+    with pytest.raises(
+        UserError,
+        match=r"cache\.form is 'sampled'.*distill\.divergence may be jensen_shannon or reverse_kl; use forward_kl",
+    ):
+        ladder(CacheSettings(form="sampled"), others)
+    for form in ("final_hidden", "dense"):
+        assert ladder(CacheSettings(form=form), others) == [(form, None)]
+    without_kl = need(loss(), loss(alpha=0, divergence="reverse_kl"))
+    assert ("sampled", None) in ladder(CacheSettings(), without_kl)
+    assert ladder(CacheSettings(form="sampled"), without_kl) == [("sampled", None)]
+
+
 def test_the_first_plan_that_fits_is_chosen():
     plans = candidates(need(loss()), CacheSettings(), TEACHERS, V, 0)
     for number, each in enumerate(plans):

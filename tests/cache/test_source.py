@@ -268,6 +268,11 @@ def test_what_is_not_kept_is_refused(place, kept, tmp_path):
     none = (frozenset(), frozenset())
     with pytest.raises(UserError, match=r"holds samples at other settings than temperature 4, .*use cache\.form=final"):
         source.signal(batch, SignalRequest(LogitRequest((0.5, 0.5), 4.0), none))
+    for targets in (source.signal, lambda batch, request: source.prefetch("dev", batch.index, request)):
+        with pytest.raises(
+            UserError, match=r"samples, which give divergence forward_kl only, .* is reverse_kl; use cache"
+        ):
+            targets(batch, SignalRequest(LogitRequest((0.5, 0.5), 2.0, divergence="reverse_kl"), none))
     with pytest.raises(UserError, match=r"weights \[0\.75, 0\.25\]"):
         source.signal(batch, SignalRequest(LogitRequest((0.75, 0.25), 2.0), none))
     assert source.components(0, 4) == 16
