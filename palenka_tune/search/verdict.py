@@ -243,7 +243,7 @@ def _difference(own: Mapping[int, float], other: Mapping[int, float], seed: int)
     shared = [run for run in own if run in other]
     if not shared:
         return None
-    return paired_difference([own[run] for run in shared], [other[run] for run in shared], level=LEVEL, seed=seed)
+    return paired_difference([own[run] for run in shared], [other[run] for run in shared], level=LEVEL)
 
 
 def _points(change: Difference) -> Difference:

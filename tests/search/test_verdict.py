@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import statistics
 
-import numpy as np
 import pytest
 from rich.console import Console
 
 from palenka_tune.errors import PalenkaError
-from palenka_tune.evaluation.paired import paired_difference, paired_items
+from palenka_tune.evaluation.paired import Difference, paired_difference
 from palenka_tune.search.verdict import best, cells, header, markdown, sentence, summarise, table, verdict
 
 SUITES = ("blimp", "blimp_supplement")
@@ -148,12 +147,12 @@ def test_the_tables_show_every_metric_with_its_interval() -> None:
     found = summarise(rows(), BETAS, SUITES)
     lines = cells(found, SUITES)
     assert lines[5][:3] == ("trial-0007", "dev CE (nats per token)", "3")
-    assert lines[5][3:] == ("5.1133 ± 0.0248", "-0.0400 ± 0.0024", "-0.1700 ± 0.0024")
+    assert lines[5][3:] == ("5.1133 ± 0.0248", "-0.0400 ± 0.0025", "-0.1700 ± 0.0025")
     assert lines[6] == ("trial-0007", "BLiMP (%)", "3", "60.6 ± 0.5", "+0.6 ± 1.2", "+1.6 ± 1.2")
     console = Console(width=140)
     with console.capture() as printed:
         console.print(table(found, SUITES))
-    assert "-0.0400 ± 0.0024" in printed.get()
+    assert "-0.0400 ± 0.0025" in printed.get()
     text = markdown(found, SUITES).splitlines()
     assert len({line.count("|") for line in text}) == 1
     assert len(text) == 2 + len(lines)
@@ -161,8 +160,7 @@ def test_the_tables_show_every_metric_with_its_interval() -> None:
 
 
 def test_intervals_over_items_have_a_column_of_their_own() -> None:
-    rng = np.random.default_rng(0)
-    items = paired_items(rng.random(500) < 0.7, rng.random(500) < 0.5, ["set"] * 500)
+    items = Difference(0.214, 0.155, 0.273, 500, "over items")
     found = summarise(rows(), BETAS, SUITES, items={"trial-0007": {"blimp": items}})
     assert header(found)[-1] == "minus vanilla KD, over items"
     shown = {line[:2]: line[-1] for line in cells(found, SUITES)}
