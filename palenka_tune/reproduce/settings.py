@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from palenka_tune.data.prepare import BABYTALK
-from palenka_tune.evaluation.choice import SuiteChoice
+from palenka_tune.evaluation.suites import SuiteChoice
 from palenka_tune.search.config import check_name
 from palenka_tune.search.method import CORRECTED
 

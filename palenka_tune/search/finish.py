@@ -14,7 +14,7 @@ from palenka_tune.cluster.session import resolve_device
 from palenka_tune.config.files import read_json
 from palenka_tune.data.prepare import PreparedData
 from palenka_tune.distill.loop import DamagedError, load_checkpoint
-from palenka_tune.evaluation.choice import SuiteChoice
+from palenka_tune.evaluation.suites import SuiteChoice
 from palenka_tune.models.card import model_card
 from palenka_tune.models.export import export_student, load_model
 from palenka_tune.search import checkpoints, notes, tracked

@@ -23,7 +23,7 @@ from palenka_tune.cluster.stop import Interrupted
 from palenka_tune.config.files import check_writable, read_json, write_text
 from palenka_tune.data import prepare as data
 from palenka_tune.errors import PalenkaError, UserError
-from palenka_tune.evaluation.choice import choices_in
+from palenka_tune.evaluation.suites import choices_in
 from palenka_tune.models import hub
 from palenka_tune.search import caching, final, run_folder, teaching
 from palenka_tune.search.config import SearchConfig, check_name, check_space

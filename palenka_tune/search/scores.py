@@ -16,10 +16,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from palenka_tune.config.files import write_json
 from palenka_tune.data.store import TokenStore
+from palenka_tune.evaluation.minimal_pairs import evaluate, tokenise
 from palenka_tune.evaluation.perplexity import cross_entropy
 from palenka_tune.evaluation.results import MinimalPairResults
 from palenka_tune.evaluation.suite import Suite
-from palenka_tune.evaluation.suites import evaluate, tokenise
 from palenka_tune.models.build import count_parameters
 from palenka_tune.search.results import perplexity
 

@@ -11,9 +11,9 @@ from palenka_tune.distill.loop import TrainingLoop, load_checkpoint, save_checkp
 from palenka_tune.distill.objective import DistillationObjective
 from palenka_tune.distill.settings import DistillSettings, ProjectionSettings
 from palenka_tune.distill.signals import OnlineSource
-from palenka_tune.evaluation.scoring import score_sentences
 from palenka_tune.models.build import build_model
 from palenka_tune.models.presets import ModelPreset
+from tests.support.sentences import score_sentences
 from tests.support.tiny_lm import PAD, STUDENT, TEACHERS, TinyLM, windows
 
 SETTINGS = {
@@ -84,11 +84,11 @@ def test_stop_and_resume_on_a_gpu_gives_the_same_as_no_stop(precision: str, tmp_
 def test_sentences_score_as_on_the_cpu(family: str) -> None:
     fields = {"width": 32, "layers": 2, "heads": 4}
     preset = ModelPreset("one", family, **fields, **({"ffn": 48, "tied": False} if family == "llama" else {}))
-    model = build_model(preset, vocabulary_size=320, pad_id=0, bos_id=1, eos_id=2, window=32, seed=0)
+    model = build_model(preset, vocabulary_size=320, pad_id=0, eos_id=2, window=32, seed=0)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(4.0)
     draw = np.random.default_rng(4)
     sentences = [draw.integers(3, 320, size).tolist() for size in draw.choice([1, 2, 5, 9, 14, 30], 200)]
-    reference = score_sentences(model, sentences, bos_id=1)
-    np.testing.assert_allclose(score_sentences(model.to("cuda"), sentences, bos_id=1), reference, rtol=0, atol=2e-3)
+    reference = score_sentences(model, sentences)
+    np.testing.assert_allclose(score_sentences(model.to("cuda"), sentences), reference, rtol=0, atol=2e-3)
