@@ -30,37 +30,20 @@ def parser() -> Parser:
     """The options of the command."""
     parser = Parser("evaluate", DESCRIPTION, EXAMPLES)
     parser.add_argument("models", nargs="+", metavar="MODEL", help="a folder with a Hugging Face model and tokenizer")
-    parser.add_argument("--suite", default=None, metavar="NAME[,NAME...]", help="blimp, blimp_supplement, ewok")
-    parser.add_argument(
-        "--source",
-        default=None,
-        metavar="DIR|hub",
-        help="a folder that holds a folder a suite, or the Hugging Face hub",
-    )
-    parser.add_argument("--minimal-pairs", default=None, metavar="DIR", help="a folder of BLiMP-format .jsonl files")
-    parser.add_argument(
-        "--filter-vocabulary",
-        default=None,
-        metavar="DIR|FILE",
-        help="keep the pairs whose every word is in this corpus's train split, or in this list (a word a line)",
-    )
-    parser.add_argument(
-        "--filter-min-count",
-        type=int,
-        default=MIN_COUNT,
-        metavar="N",
-        help=f"how often a corpus must have a word (default: {MIN_COUNT}, as in the challenge)",
-    )
-    parser.add_argument(
-        "--data", default=None, metavar="DIR", help="a corpus folder in BabyLM layout: nats per token on dev and test"
-    )
+    parser.add_argument("--suite", metavar="NAME[,NAME...]", help="blimp, blimp_supplement, ewok")
+    parser.add_argument("--source", metavar="DIR|hub", help="a folder with a folder a suite, or the Hugging Face hub")
+    parser.add_argument("--minimal-pairs", metavar="DIR", help="a folder of BLiMP-format .jsonl files")
+    words = "keep the pairs whose every word is in this corpus's train split, or in this list (a word a line)"
+    parser.add_argument("--filter-vocabulary", metavar="DIR|FILE", help=words)
+    count = f"how often a corpus must have a word (default: {MIN_COUNT}, as in the challenge)"
+    parser.add_argument("--filter-min-count", type=int, default=MIN_COUNT, metavar="N", help=count)
+    parser.add_argument("--data", metavar="DIR", help="a corpus in BabyLM layout: nats per token on dev and test")
     parser.add_argument("--per-set", action="store_true", help="a row for each phenomenon and each set")
-    parser.add_argument("--output", default=None, metavar="DIR", help="write lm-evaluation-harness's result files")
+    parser.add_argument("--output", metavar="DIR", help="write lm-evaluation-harness's result files")
     parser.add_argument("--log-samples", action="store_true", help="with --output: a line for each pair too")
-    parser.add_argument("--json", default=None, metavar="FILE", help="write all results in one file")
-    parser.add_argument(
-        "--device", default="auto", choices=["auto", "cpu", "cuda"], help="default: a GPU if there is one"
-    )
+    parser.add_argument("--json", metavar="FILE", help="write all results in one file")
+    devices = ["auto", "cpu", "cuda"]
+    parser.add_argument("--device", default="auto", choices=devices, help="default: a GPU if there is one")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser
 

@@ -22,16 +22,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from palenka_tune.errors import UserError
-from palenka_tune.evaluation.suite import (
-    MinimalPair,
-    Paradigm,
-    Record,
-    Row,
-    Suite,
-    folder_rows,
-    json_lines,
-    text_field,
-)
+from palenka_tune.evaluation.suite import MinimalPair, Paradigm, Record, Row, Suite, folder_rows, json_lines, text_field
 
 FIELDS = ("Context1", "Context2", "Target1", "Target2")
 

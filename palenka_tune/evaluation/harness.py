@@ -75,8 +75,8 @@ def harness_results(results: SuiteResults, config: Mapping[str, Any], date: floa
             "acc_size_weighted,none": result.pair_weighted_accuracy,
             "sample_count": {"acc,none": result.pairs},
         }
-        for task, own, paradigm in zip(members[group], result.paradigms, suite.paradigms, strict=True):
-            tasks[task] = _figures(task, own)
+        for task, scored, paradigm in zip(members[group], result.paradigms, suite.paradigms, strict=True):
+            tasks[task] = _figures(task, scored)
             configs[task] = _config(task, paradigm, swapped=bool(ending))
     everything = {**tasks, **groups}
     return {
@@ -88,7 +88,7 @@ def harness_results(results: SuiteResults, config: Mapping[str, Any], date: floa
         "n-shot": dict.fromkeys(everything, 0),
         "higher_is_better": {name: {"acc": True} for name in everything},
         "n-samples": {
-            name: {"original": task["sample_len"], "effective": task["sample_len"]} for name, task in tasks.items()
+            name: dict.fromkeys(("original", "effective"), task["sample_len"]) for name, task in tasks.items()
         },
         "config": dict(config),
         "date": date,
@@ -139,7 +139,7 @@ def _config(task: str, paradigm: Paradigm, *, swapped: bool) -> dict[str, Any]:
 
 
 def _samples(suite: Suite, result: MinimalPairResults, ending: str) -> Iterator[tuple[Paradigm, list[dict[str, Any]]]]:
-    """Each set with a record a pair; the good text is the first choice, so the target is always 0."""
+    """Each set with a record a pair. The good text is the first choice, so the target is 0 (its text, if swapped)."""
     assert result.greedy is not None, "evaluate with greedy=True"
     scored = zip(result.scores.tolist(), result.greedy.tolist(), result.correct.tolist(), strict=True)
     for paradigm in suite.paradigms:
@@ -169,15 +169,15 @@ def _samples(suite: Suite, result: MinimalPairResults, ending: str) -> Iterator[
 
 def _as_text(line: Mapping[str, Any]) -> dict[str, Any]:
     """A record as the harness writes it: arguments by name, answers and target as text."""
+    answers = [[str(part) for part in answer] for answer in line["filtered_resps"]]
     return {
         **line,
         "target": str(line["target"]),
         "arguments": {
-            f"gen_args_{n}": {f"arg_{m}": text for m, text in enumerate(pair)}
-            for n, pair in enumerate(line["arguments"])
+            f"gen_args_{n}": {"arg_0": context, "arg_1": text} for n, (context, text) in enumerate(line["arguments"])
         },
-        "resps": [[[str(part) for part in answer] for answer in each] for each in line["resps"]],
-        "filtered_resps": [[str(part) for part in answer] for answer in line["filtered_resps"]],
+        "resps": [[answer] for answer in answers],
+        "filtered_resps": answers,
     }
 
 

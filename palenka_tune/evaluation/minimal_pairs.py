@@ -142,10 +142,10 @@ def _results(
             uid=paradigm.uid,
             term=paradigm.term,
             pairs=len(paradigm.pairs),
-            correct=int((own[:, 0] >= own[:, 1]).sum()),
-            ties=int((own[:, 0] == own[:, 1]).sum()),
+            correct=int((values[:, 0] >= values[:, 1]).sum()),
+            ties=int((values[:, 0] == values[:, 1]).sum()),
         )
-        for paradigm, own in zip(paradigms, np.split(scores[pairs], ends[:-1]), strict=True)
+        for paradigm, values in zip(paradigms, np.split(scores[pairs], ends[:-1]), strict=True)
     )
     return MinimalPairResults(counted, 0.0, scores[pairs], None if written is None else written[pairs])
 

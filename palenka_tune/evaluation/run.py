@@ -62,14 +62,12 @@ def run(
     folders = [str(each) for each in ([models] if isinstance(models, str | Path) else models)]
     asked = suites.split(",") if isinstance(suites, str) else suites
     names = list(dict.fromkeys(name.strip() for name in asked if name.strip()))
-    pairs = bool(names or minimal_pairs)
+    has_suites, give = bool(names or minimal_pairs), "give --suite with --source, or --minimal-pairs"
     mistakes = {
-        "there is nothing to score on; give --suite with --source, --minimal-pairs or --data": not (pairs or data),
+        "there is nothing to score on; give --suite with --source, --minimal-pairs or --data": not (has_suites or data),
         "--log-samples needs a folder for the samples; give --output DIR": log_samples and not output,
-        "--log-samples needs a suite; give --suite with --source, or --minimal-pairs": log_samples and not pairs,
-        "--filter-vocabulary needs a suite to filter; give --suite with --source, or --minimal-pairs": (
-            filter_vocabulary and not pairs
-        ),
+        f"--log-samples needs a suite; {give}": log_samples and not has_suites,
+        f"--filter-vocabulary needs a suite to filter; {give}": filter_vocabulary and not has_suites,
         "--source needs the names of suites; give --suite blimp,blimp_supplement,ewok or one of them": (
             source and not names
         ),

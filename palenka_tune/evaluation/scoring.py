@@ -1,7 +1,7 @@
 """Log-probabilities of texts under a causal language model: whole sentences, or what follows a context.
 
-In: a model and tokenised sentences. Out: for each, sum_t log p(x_t | <s>, x_1 ... x_{t-1}) in nats: the start token is
-given, every token counts that is not context (`skips` of the tree), and no end token is asked for.
+The score of a text is sum_t log p(x_t | <s>, x_1 ... x_{t-1}) in nats: the start token is given, every token counts
+that is not context (`skips` of the tree), and no end token is asked for.
 
 Beginnings that sentences share are read once (`prefix_tree`), the last token of a sentence is not read at all, and the
 output head works on the real positions alone, a block at a time that stays in a CPU's cache. The softmax is taken in

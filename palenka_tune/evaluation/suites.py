@@ -95,16 +95,16 @@ def filter_suite(suite: Suite, vocabulary: Vocabulary) -> Suite:
     def keep(paradigm: Paradigm) -> Paradigm:
         return replace(paradigm, pairs=tuple(pair for pair in paradigm.pairs if vocabulary.covers(*pair.texts)))
 
-    kept, swapped = (tuple(map(keep, paradigms)) for paradigms in (suite.paradigms, suite.swapped_contexts))
-    left_out = tuple(paradigm.uid for paradigm in kept if not paradigm.pairs)
-    if len(left_out) == len(kept):
+    main, swapped = (tuple(map(keep, paradigms)) for paradigms in (suite.paradigms, suite.swapped_contexts))
+    left_out = tuple(paradigm.uid for paradigm in main if not paradigm.pairs)
+    if len(left_out) == len(main):
         raise UserError(
             f"suite {suite.name!r}: none of its {suite.pairs:,} pairs has all its words in {vocabulary.source}; give a "
             "larger corpus or list to --filter-vocabulary, or leave it out"
         )
     return Suite(
         suite.name.removesuffix(FILTERED) + FILTERED,
-        tuple(paradigm for paradigm in kept if paradigm.pairs),
+        tuple(paradigm for paradigm in main if paradigm.pairs),
         suite.pairs,
         left_out,
         tuple(paradigm for paradigm in swapped if paradigm.pairs),
