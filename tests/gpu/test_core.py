@@ -84,7 +84,7 @@ def test_stop_and_resume_on_a_gpu_gives_the_same_as_no_stop(precision: str, tmp_
 def test_sentences_score_as_on_the_cpu(family: str) -> None:
     fields = {"width": 32, "layers": 2, "heads": 4}
     preset = ModelPreset("one", family, **fields, **({"ffn": 48, "tied": False} if family == "llama" else {}))
-    model = build_model(preset, vocabulary_size=320, pad_id=0, eos_id=2, window=32, seed=0)
+    model = build_model(preset, vocabulary_size=320, pad_id=0, bos_id=1, eos_id=2, window=32, seed=0)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(4.0)
