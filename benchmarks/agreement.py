@@ -173,7 +173,7 @@ def models(folders: Sequence[str], scratch: Path) -> dict[str, Callable[[], tupl
 
 def measure(folders: Sequence[str], source: str, names: Sequence[str], limit: int | None) -> list[dict[str, Any]]:
     """A record for each model and suite; EWoK gives two."""
-    from palenka_tune.evaluation.suites import evaluate, tokenise
+    from palenka_tune.evaluation.minimal_pairs import evaluate, tokenise
 
     found = []
     with tempfile.TemporaryDirectory() as folder:

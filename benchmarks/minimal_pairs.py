@@ -25,7 +25,8 @@ from benchmarks import harness, lm_harness
 from benchmarks.lm_harness import OFFICIAL_BLIMP, require_lm_eval
 from palenka_tune.commands.options import run
 from palenka_tune.errors import UserError
-from palenka_tune.evaluation.suite import Paradigm, read_suite
+from palenka_tune.evaluation.blimp import read_blimp
+from palenka_tune.evaluation.suite import Paradigm
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -48,7 +49,7 @@ class Ours:
         from palenka_tune.evaluation.minimal_pairs import tokenise_suite
 
         started = time.perf_counter()
-        self.suite = tokenise_suite(self.tokenizer, read_suite(self.folder))
+        self.suite = tokenise_suite(self.tokenizer, read_blimp(self.folder))
         self._score()
         return self.pairs / (time.perf_counter() - started)
 
@@ -59,9 +60,9 @@ class Ours:
         return self.pairs / (time.perf_counter() - started)
 
     def _score(self) -> None:
-        from palenka_tune.evaluation.minimal_pairs import score_suite
+        from palenka_tune.evaluation.minimal_pairs import evaluate_suite
 
-        self.scores = np.concatenate(score_suite(self.model, self.suite))
+        self.scores = evaluate_suite(self.model, self.suite).scores
 
 
 class LmEval:
@@ -161,7 +162,7 @@ def measure(model_dir: str | None, pairs_dir: str | None, limit: int | None, rou
     from palenka_tune.data.prepare import DataSettings, prepare
     from palenka_tune.models.export import load_model
 
-    paradigms = read_suite(pairs_dir) if pairs_dir else None
+    paradigms = read_blimp(pairs_dir).paradigms if pairs_dir else None
     with tempfile.TemporaryDirectory() as scratch:
         babytalk = None if model_dir and pairs_dir else prepare(DataSettings(), scratch, log=print)
         if model_dir:
@@ -172,7 +173,7 @@ def measure(model_dir: str | None, pairs_dir: str | None, limit: int | None, rou
         if paradigms is None:
             assert babytalk is not None
             assert babytalk.minimal_pairs is not None
-            paradigms = read_suite(babytalk.minimal_pairs)
+            paradigms = read_blimp(babytalk.minimal_pairs).paradigms
         file = Path(scratch) / "pairs" / "all.jsonl"
         file.parent.mkdir()
         count = write_pairs(paradigms, limit, file)

@@ -16,7 +16,7 @@ from palenka_tune.config.files import write_json
 from palenka_tune.config.shell import command_line
 from palenka_tune.data.prepare import BABYTALK
 from palenka_tune.errors import UserError
-from palenka_tune.evaluation.choice import choices_in
+from palenka_tune.evaluation.suites import choices_in
 from palenka_tune.reproduce.recipes import ROWS, SCALES, chosen_rows, get_scale
 from palenka_tune.reproduce.settings import ReproduceConfig
 from palenka_tune.spaces.experiment import check_seed

@@ -1,7 +1,7 @@
-"""Reading items in EWoK's format, strictly, and pairing them for the two scores in use.
+"""Items in EWoK's format, paired for the two scores in use.
 
-In: a folder of `*.jsonl` or `*.csv` files with the fields Context1, Context2, Target1, Target2, and Domain (else the
-file's name is the domain). Out: a `Suite` with one set a domain. Target1 fits Context1 and Target2 fits Context2.
+A file (`.jsonl` or `.csv`) has the fields Context1, Context2, Target1, Target2, and Domain (else its name is the
+domain); each domain is a set. Target1 fits Context1 and Target2 fits Context2.
 
 - The suite's score is the BabyLM challenge's: the two targets after one context. Each item gives two pairs, Target1
   against Target2 after Context1, and Target2 against Target1 after Context2.
@@ -18,16 +18,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from palenka_tune.errors import UserError
-from palenka_tune.evaluation.suite import MinimalPair, Paradigm, Suite, json_lines, text_field
+from palenka_tune.evaluation.suite import MinimalPair, Paradigm, Record, Row, Suite, folder_rows, json_lines, text_field
 
 FIELDS = ("Context1", "Context2", "Target1", "Target2")
-Row = tuple[Path, int, Mapping[str, Any]]
-"""A file, a line in it (from 1) and the record that stands there."""
 
 
 def read_ewok(folder: str | Path, name: str = "ewok") -> Suite:
@@ -37,63 +34,35 @@ def read_ewok(folder: str | Path, name: str = "ewok") -> Suite:
         UserError: if the folder does not exist or has no file of items, a file has no item, a line cannot be read, or
             a field is missing or empty.
     """
-    folder = Path(folder).expanduser()
-    if not folder.is_dir():
-        raise UserError(f"EWoK: {folder} is not a folder; give a folder of .jsonl or .csv files in EWoK's format")
-    files = sorted(
-        path for path in folder.iterdir() if path.suffix in (".jsonl", ".csv") and not path.name.startswith(".")
-    )
-    if not files:
-        raise UserError(f"EWoK: {folder} has no .jsonl or .csv file; give a folder of files in EWoK's format")
-    return ewok_suite([row for path in files for row in _rows(path)], name)
+    return ewok_suite(folder_rows(folder, "EWoK", {".jsonl": json_lines, ".csv": _csv_lines}), name)
 
 
 def ewok_suite(rows: Iterable[Row], name: str = "ewok") -> Suite:
     """A suite of `rows`, in the order in which the domains appear."""
-    pairs: dict[str, list[MinimalPair]] = {}
-    swapped: dict[str, list[MinimalPair]] = {}
-    paths: dict[str, Path] = {}
-    before: list[str] = []
-    for path, line, record in rows:
-        where = f"{path}, line {line}"
-        item = [text_field(record, field, where, "EWoK").strip() for field in FIELDS]
+    sets: dict[str, tuple[Path, list[MinimalPair], list[MinimalPair]]] = {}
+    before: tuple[str, ...] = ()
+    for row in rows:
+        path, line, record = row
+        item = tuple(text_field(row, field, "EWoK").strip() for field in FIELDS)
         context1, context2, target1, target2 = item
-        if [context2, context1, target2, target1] == before:
-            before = []
+        turned = (context2, context1, target2, target1)
+        if turned == before:
+            before = ()
             continue
         before = item
-        domain = str(record.get("Domain") or path.stem)
-        paths.setdefault(domain, path)
-        turned = {**record, **dict(zip(FIELDS, (context2, context1, target2, target1), strict=True))}
-        pairs.setdefault(domain, []).extend(
-            MinimalPair(good, bad, line, context, context, tuple(item), kept)
-            for context, good, bad, kept in ((context1, target1, target2, record), (context2, target2, target1, turned))
-        )
-        swapped.setdefault(domain, []).extend(
-            MinimalPair(target, target, line, good, bad, tuple(item), kept)
-            for target, good, bad, kept in (
-                (target1, context1, context2, record),
-                (target2, context2, context1, turned),
-            )
-        )
-    main, other = (
-        tuple(Paradigm(domain, paths[domain], None, None, tuple(found)) for domain, found in read.items())
-        for read in (pairs, swapped)
+        _, pairs, swapped = sets.setdefault(str(record.get("Domain") or path.stem), (path, [], []))
+        directions = ((item, record), (turned, {**record, **dict(zip(FIELDS, turned, strict=True))}))
+        for (context, other_context, target, other_target), fields in directions:
+            pairs.append(MinimalPair(target, other_target, line, context, context, item, fields))
+            swapped.append(MinimalPair(target, target, line, context, other_context, item, fields))
+    return Suite(
+        name,
+        tuple(Paradigm(domain, path, None, tuple(pairs)) for domain, (path, pairs, _) in sets.items()),
+        swapped_contexts=tuple(Paradigm(domain, path, None, tuple(pairs)) for domain, (path, _, pairs) in sets.items()),
     )
-    return Suite(name, main, swapped_contexts=other)
 
 
-def _rows(path: Path) -> Iterator[Row]:
-    rows = _csv_rows(path) if path.suffix == ".csv" else json_lines(path)
-    empty = True
-    for line, record in rows:
-        empty = False
-        yield path, line, record
-    if empty:
-        raise UserError(f"{path}: no item in it; remove the file or fetch it again")
-
-
-def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _csv_lines(path: Path) -> Iterator[Record]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,6 +1,6 @@
 """Results in the JSON shapes of lm-evaluation-harness, so that what reads its files reads ours.
 
-In: one model's `SuiteResults`. Out: the folder that `--output` names, with
+The folder that `--output` names gets, for each model,
 
 - `results_<model>.json`, a task for each set and a group for each suite, as the harness's `evaluate` returns them;
 - with samples, `<model>/samples_<task>.jsonl`, a line a pair, as its `EvaluationTracker` writes them (version 0.4.13);
@@ -23,9 +23,9 @@ from typing import Any
 
 from palenka_tune.config.files import write_json, write_text
 from palenka_tune.evaluation.minimal_pairs import DELIMITER
-from palenka_tune.evaluation.results import MinimalPairResults, ParadigmResult
-from palenka_tune.evaluation.suite import MinimalPair, Paradigm, Suite
-from palenka_tune.evaluation.suites import FILTERED, SuiteResults
+from palenka_tune.evaluation.results import MinimalPairResults, ParadigmResult, SuiteResults
+from palenka_tune.evaluation.suite import Paradigm, Suite
+from palenka_tune.evaluation.suites import FILTERED
 
 TASK_VERSION = 1.0
 SWAPPED = "_swapped_contexts"
@@ -66,15 +66,18 @@ def harness_results(results: SuiteResults, config: Mapping[str, Any], date: floa
     groups: dict[str, Any] = {}
     members: dict[str, list[str]] = {}
     configs: dict[str, Any] = {}
-    counts: dict[str, Any] = {}
     for suite, result, ending in _readings(results):
         group = suite.name + ending
-        members[group] = [task_name(suite.name, found.uid) + ending for found in result.paradigms]
-        groups[group] = _group(group, result)
-        for task, found, paradigm in zip(members[group], result.paradigms, suite.paradigms, strict=True):
-            tasks[task] = _task(task, found)
+        members[group] = [task_name(suite.name, paradigm.uid) + ending for paradigm in suite.paradigms]
+        groups[group] = {
+            **_figures(group, result),
+            "acc_unweighted_mean_stderr,none": _or_na(result.unweighted_mean_stderr),
+            "acc_size_weighted,none": result.pair_weighted_accuracy,
+            "sample_count": {"acc,none": result.pairs},
+        }
+        for task, scored, paradigm in zip(members[group], result.paradigms, suite.paradigms, strict=True):
+            tasks[task] = _figures(task, scored)
             configs[task] = _config(task, paradigm, swapped=bool(ending))
-            counts[task] = {"original": found.pairs, "effective": found.pairs}
     everything = {**tasks, **groups}
     return {
         "results": everything,
@@ -84,7 +87,9 @@ def harness_results(results: SuiteResults, config: Mapping[str, Any], date: floa
         "versions": dict.fromkeys(everything, TASK_VERSION),
         "n-shot": dict.fromkeys(everything, 0),
         "higher_is_better": {name: {"acc": True} for name in everything},
-        "n-samples": counts,
+        "n-samples": {
+            name: dict.fromkeys(("original", "effective"), task["sample_len"]) for name, task in tasks.items()
+        },
         "config": dict(config),
         "date": date,
     }
@@ -98,28 +103,19 @@ def _readings(results: SuiteResults) -> Iterator[tuple[Suite, MinimalPairResults
             yield Suite(suite.name, suite.swapped_contexts), result.swapped_contexts, SWAPPED
 
 
-def _task(name: str, found: ParadigmResult) -> dict[str, Any]:
-    return {
-        "name": name,
-        "alias": name,
-        "sample_len": found.pairs,
-        "acc,none": found.accuracy,
-        "acc_stderr,none": "N/A" if found.stderr is None else found.stderr,
-    }
-
-
-def _group(name: str, result: MinimalPairResults) -> dict[str, Any]:
-    own = result.unweighted_mean_stderr
+def _figures(name: str, result: ParadigmResult | MinimalPairResults) -> dict[str, Any]:
+    """What the results of a task and of a group have in common."""
     return {
         "name": name,
         "alias": name,
         "sample_len": result.pairs,
         "acc,none": result.accuracy,
-        "acc_stderr,none": "N/A" if result.stderr is None else result.stderr,
-        "acc_unweighted_mean_stderr,none": "N/A" if own is None else own,
-        "acc_size_weighted,none": result.pair_weighted_accuracy,
-        "sample_count": {"acc,none": result.pairs},
+        "acc_stderr,none": _or_na(result.stderr),
     }
+
+
+def _or_na(error: float | None) -> float | str:
+    return "N/A" if error is None else error
 
 
 def _config(task: str, paradigm: Paradigm, *, swapped: bool) -> dict[str, Any]:
@@ -143,23 +139,21 @@ def _config(task: str, paradigm: Paradigm, *, swapped: bool) -> dict[str, Any]:
 
 
 def _samples(suite: Suite, result: MinimalPairResults, ending: str) -> Iterator[tuple[Paradigm, list[dict[str, Any]]]]:
-    """Each set with a record a pair; the good text is the first choice, so the target is always 0."""
+    """Each set with a record a pair. The good text is the first choice, so the target is 0 (its text, if swapped)."""
     assert result.greedy is not None, "evaluate with greedy=True"
-    done = 0
+    scored = zip(result.scores.tolist(), result.greedy.tolist(), result.correct.tolist(), strict=True)
     for paradigm in suite.paradigms:
         lines = []
         for number, pair in enumerate(paradigm.pairs):
-            answers = [
-                [float(score), bool(written)]
-                for score, written in zip(result.scores[done], result.greedy[done], strict=True)
-            ]
-            target = str(pair.good) if ending else 0
+            scores, written, correct = next(scored)
+            answers = [list(answer) for answer in zip(scores, written, strict=True)]
+            target = pair.good if ending else 0
             lines.append(
                 {
                     "doc_id": number,
                     "doc": dict(pair.record),
                     "target": target,
-                    "arguments": _arguments(pair),
+                    "arguments": [[pair.good_context, DELIMITER + pair.good], [pair.bad_context, DELIMITER + pair.bad]],
                     "resps": [[answer] for answer in answers],
                     "filtered_resps": answers,
                     "filter": "none",
@@ -167,28 +161,23 @@ def _samples(suite: Suite, result: MinimalPairResults, ending: str) -> Iterator[
                     "doc_hash": _digest(json.dumps(dict(pair.record), indent=2, ensure_ascii=False, default=str)),
                     "prompt_hash": _digest(pair.good_context),
                     "target_hash": _digest(str(target)),
-                    "acc": float(result.correct[done]),
+                    "acc": float(correct),
                 }
             )
-            done += 1
         yield paradigm, lines
-
-
-def _arguments(pair: MinimalPair) -> list[list[str]]:
-    return [[pair.good_context, DELIMITER + pair.good], [pair.bad_context, DELIMITER + pair.bad]]
 
 
 def _as_text(line: Mapping[str, Any]) -> dict[str, Any]:
     """A record as the harness writes it: arguments by name, answers and target as text."""
+    answers = [[str(part) for part in answer] for answer in line["filtered_resps"]]
     return {
         **line,
         "target": str(line["target"]),
         "arguments": {
-            f"gen_args_{n}": {f"arg_{m}": text for m, text in enumerate(pair)}
-            for n, pair in enumerate(line["arguments"])
+            f"gen_args_{n}": {"arg_0": context, "arg_1": text} for n, (context, text) in enumerate(line["arguments"])
         },
-        "resps": [[[str(part) for part in answer] for answer in each] for each in line["resps"]],
-        "filtered_resps": [[str(part) for part in answer] for answer in line["filtered_resps"]],
+        "resps": [[answer] for answer in answers],
+        "filtered_resps": answers,
     }
 
 

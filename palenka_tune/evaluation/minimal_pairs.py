@@ -1,12 +1,11 @@
 """Minimal pairs: does a language model find the acceptable text more probable than its unacceptable twin?
 
-In: a model, its tokenizer, a suite (`suite.Suite`). Out: accuracy per paradigm and over the suite
-(`evaluation.results`). A text's score is the summed log-probability of all its tokens after its context, which for
-BLiMP is the start token alone; a pair is right if the acceptable text scores at least as high. Equal scores are thus
-right, as in lm-evaluation-harness, which takes the first of equals; they are counted, and BLiMP has seven pairs whose
-two sentences are the same.
+A text's score is the summed log-probability of all its tokens after its context, which for BLiMP is the start token
+alone; a pair is right if the acceptable text scores at least as high. Equal scores are thus right, as in
+lm-evaluation-harness, which takes the first of equals; they are counted, and BLiMP has seven pairs whose two sentences
+are the same.
 
-Several models with one tokenizer share the reading and tokenising: `tokenise_suite` once, `evaluate_suite` for each.
+Several models with one tokenizer share the tokenising: `tokenise` once, `evaluate` for each.
 """
 
 from __future__ import annotations
@@ -15,18 +14,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
-import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from palenka_tune.errors import UserError
+from palenka_tune.evaluation.encoding import EncodedRequests, check_vocabulary, encode_requests
 from palenka_tune.evaluation.prefix_tree import ROW_TOKENS, PrefixTree, build_tree
-from palenka_tune.evaluation.requests import EncodedRequests, encode_requests
-from palenka_tune.evaluation.results import MinimalPairResults, ParadigmResult
+from palenka_tune.evaluation.results import MinimalPairResults, ParadigmResult, SuiteResults
 from palenka_tune.evaluation.scoring import Progress, score_tree, shares_prefixes
-from palenka_tune.evaluation.suite import Paradigm, Suite, read_suite
+from palenka_tune.evaluation.suite import Paradigm, Suite
 
 DELIMITER = " "
 """Stands between a context, also an empty one, and what follows it: lm-evaluation-harness's default."""
@@ -55,60 +52,61 @@ class TokenisedSuite:
         return self.tree if shares_prefixes(model) else self._tree(1)
 
     def _tree(self, row_tokens: int) -> PrefixTree:
-        requests = self.requests
-        return build_tree(requests.ids, row_tokens, starts=requests.starts, skips=requests.skips)
+        return build_tree(self.requests.ids, self.requests.starts, self.requests.skips, row_tokens)
 
 
-def tokenise_suite(tokenizer: PreTrainedTokenizerFast, suite: Suite | Sequence[Paradigm]) -> TokenisedSuite:
-    """Tokenise a suite, or what `read_suite` read.
+def tokenise(tokenizer: PreTrainedTokenizerFast, suites: Sequence[Suite]) -> list[TokenisedSuite]:
+    """The suites under one tokenizer; raises `UserError` if it has no start token."""
+    return [tokenise_suite(tokenizer, suite) for suite in suites]
 
-    Raises:
-        UserError: if the tokenizer has no start token.
-    """
-    if not isinstance(suite, Suite):
-        suite = Suite("minimal_pairs", tuple(suite))
+
+def tokenise_suite(tokenizer: PreTrainedTokenizerFast, suite: Suite) -> TokenisedSuite:
+    """One suite as of `tokenise`."""
     places: dict[tuple[str, str], int] = {}
-    both = [
+
+    def place(context: str, text: str) -> int:
+        return places.setdefault((context, DELIMITER + text), len(places))
+
+    pairs, swapped_contexts = (
         np.array(
             [
-                [
-                    places.setdefault((context, DELIMITER + text), len(places))
-                    for context, text in ((pair.good_context, pair.good), (pair.bad_context, pair.bad))
-                ]
+                (place(pair.good_context, pair.good), place(pair.bad_context, pair.bad))
                 for paradigm in paradigms
                 for pair in paradigm.pairs
             ],
             dtype=np.int64,
         ).reshape(-1, 2)
         for paradigms in (suite.paradigms, suite.swapped_contexts)
-    ]
-    return TokenisedSuite(suite, encode_requests(tokenizer, list(places)), *both)
+    )
+    return TokenisedSuite(suite, encode_requests(tokenizer, list(places)), pairs, swapped_contexts)
 
 
-def evaluate_minimal_pairs(
+def evaluate(
     model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerFast,
-    folder: str | Path,
+    tokenised: Sequence[TokenisedSuite],
     *,
-    device: str | torch.device | None = None,
-    batch_tokens: int | None = None,
     progress: Progress | None = None,
-) -> MinimalPairResults:
-    """Accuracy of `model` on the suite in `folder`.
+    greedy: bool = False,
+) -> SuiteResults:
+    """Score one model, where it is, on suites tokenised with its own tokenizer.
 
-    `device` moves the model there first (None: where it is); `batch_tokens` bounds the tokens per forward pass (None:
-    chosen by device; it does not change the result); `progress` gets (texts done, texts).
+    `progress` gets (texts done, texts) of all suites together. With `greedy` the results also say of each text whether
+    the model would have written it (`MinimalPairResults`).
 
     Raises:
-        UserError: for a suite that cannot be read as meant (`suite.read_suite`), a sentence longer than the model's
-            positions, or a tokenizer that is not the model's.
+        UserError: for a text longer than the model's positions, or a tokenizer that is not the model's.
     """
-    started = time.perf_counter()
-    suite = tokenise_suite(tokenizer, read_suite(folder))
-    if device is not None:
-        model.to(device)
-    results = evaluate_suite(model, suite, batch_tokens=batch_tokens, progress=progress)
-    return replace(results, seconds=time.perf_counter() - started)
+    total = sum(len(suite.requests.ids) for suite in tokenised)
+    done, results = 0, []
+    for suite in tokenised:
+        report = None if progress is None else _shifted(progress, done, total)
+        results.append(evaluate_suite(model, suite, progress=report, greedy=greedy))
+        done += len(suite.requests.ids)
+    return SuiteResults(tuple(suite.suite for suite in tokenised), tuple(results))
+
+
+def _shifted(progress: Progress, before: int, total: int) -> Progress:
+    return lambda done, _: progress(before + done, total)
 
 
 def evaluate_suite(
@@ -119,67 +117,43 @@ def evaluate_suite(
     progress: Progress | None = None,
     greedy: bool = False,
 ) -> MinimalPairResults:
-    """Accuracy of `model` on a suite tokenised with its own tokenizer; `seconds` are those of scoring alone.
-
-    With `greedy` the results also say of each text whether the model would have written it (`MinimalPairResults`).
+    """One suite as of `evaluate`; `batch_tokens` is as in `score_tree`, `seconds` of the results are those of scoring.
 
     Raises:
-        UserError: for a sentence longer than the model's positions, or a tokenizer that is not the model's.
+        UserError: as `evaluate`.
     """
     started = time.perf_counter()
     _check_fit(model, suite)
     written = np.zeros(len(suite.requests.ids), dtype=bool) if greedy else None
-    scores = score_tree(
-        model, suite.tree_for(model), bos_id=0, batch_tokens=batch_tokens, progress=progress, greedy=written
-    )
+    scores = score_tree(model, suite.tree_for(model), batch_tokens=batch_tokens, progress=progress, greedy=written)
     results = _results(suite.suite.paradigms, suite.pairs, scores, written)
     if suite.suite.swapped_contexts:
-        results = replace(
-            results, swapped_contexts=_results(suite.suite.swapped_contexts, suite.swapped_contexts, scores, written)
-        )
+        swapped = _results(suite.suite.swapped_contexts, suite.swapped_contexts, scores, written)
+        results = replace(results, swapped_contexts=swapped)
     return replace(results, seconds=time.perf_counter() - started)
-
-
-def score_suite(
-    model: PreTrainedModel,
-    suite: TokenisedSuite,
-    *,
-    batch_tokens: int | None = None,
-    progress: Progress | None = None,
-) -> list[np.ndarray]:
-    """Log-probabilities in nats, (pairs, 2) for each paradigm: the good text's and the bad one's."""
-    scores = evaluate_suite(model, suite, batch_tokens=batch_tokens, progress=progress).scores
-    return _by_paradigm(suite.suite.paradigms, scores)
 
 
 def _results(
     paradigms: Sequence[Paradigm], pairs: np.ndarray, scores: np.ndarray, written: np.ndarray | None
 ) -> MinimalPairResults:
+    ends = np.cumsum([len(paradigm.pairs) for paradigm in paradigms])
     counted = tuple(
         ParadigmResult(
             uid=paradigm.uid,
             term=paradigm.term,
             pairs=len(paradigm.pairs),
-            correct=int((found[:, 0] >= found[:, 1]).sum()),
-            ties=int((found[:, 0] == found[:, 1]).sum()),
+            correct=int((values[:, 0] >= values[:, 1]).sum()),
+            ties=int((values[:, 0] == values[:, 1]).sum()),
         )
-        for paradigm, found in zip(paradigms, _by_paradigm(paradigms, scores[pairs]), strict=True)
+        for paradigm, values in zip(paradigms, np.split(scores[pairs], ends[:-1]), strict=True)
     )
     return MinimalPairResults(counted, 0.0, scores[pairs], None if written is None else written[pairs])
 
 
-def _by_paradigm(paradigms: Sequence[Paradigm], values: np.ndarray) -> list[np.ndarray]:
-    return np.split(values, np.cumsum([len(paradigm.pairs) for paradigm in paradigms])[:-1])
-
-
 def _check_fit(model: PreTrainedModel, suite: TokenisedSuite) -> None:
     """Raise `UserError` for ids outside the model's vocabulary and texts longer than its positions."""
-    highest, requests = suite.requests.highest_id, suite.requests
-    if highest >= model.config.vocab_size:
-        raise UserError(
-            f"the tokenizer gives token id {highest} but the model's vocabulary has {model.config.vocab_size} "
-            "tokens; evaluate a model with the tokenizer that it was trained with"
-        )
+    requests = suite.requests
+    check_vocabulary(model, requests.highest_id)
     # The model reads <s> and all tokens but the last, which is only predicted: as many positions as tokens.
     limit = int(model.config.max_position_embeddings)
     if requests.longest <= limit:

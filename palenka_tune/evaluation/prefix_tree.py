@@ -1,10 +1,10 @@
 """Sentences as a tree of prefixes, so that a language model reads what they share once.
 
-In: sentences as token ids. Out: a `PrefixTree`: rows of nodes for the model to read, and for every token of every
-sentence the prediction that gives its probability. A node is a prefix `<s> x_1 ... x_d` of depth d and reads its last
-token; a prediction is a node with one token that follows it. Minimal pairs share most of their words, the sentences of
-a paradigm many of their beginnings: in BLiMP four tokens of ten need not be read. Where a sentence has a context, its
-first tokens are read but their predictions do not count, and sentences may start from other tokens than `<s>`.
+A `PrefixTree` has rows of nodes for the model to read, and for every token of every sentence the prediction that gives
+its probability. A node is a prefix `<s> x_1 ... x_d` of depth d and reads its last token; a prediction is a node with
+one token that follows it. Minimal pairs share most of their words, the sentences of a paradigm many of their
+beginnings: in BLiMP four tokens of ten need not be read. Where a sentence has a context, its first tokens are read but
+their predictions do not count, and sentences may start from other tokens than `<s>`.
 
 Sentences are sorted by their tokens and cut into rows of about `row_tokens` nodes. Each row is a tree of its own with
 its nodes in preorder, so a node's subtree is the range from the node to its `end`, and node a may attend to node b if
@@ -28,8 +28,8 @@ ROW_TOKENS = 64
 class PrefixTree:
     """Rows, longest first, of nodes in preorder; predictions by node; sentences in the tree's own order.
 
-    Per node: `tokens` (the id that it reads, -1 for the start token where none was given), `depths`, `ends` (where in
-    its row its subtree ends). Row r holds nodes `rows[r]` to `rows[r + 1]` and completes `row_sentences[r]` sentences.
+    Per node: `tokens` (the id that it reads), `depths`, `ends` (where in its row its subtree ends). Row r holds nodes
+    `rows[r]` to `rows[r + 1]` and completes `row_sentences[r]` sentences.
     Prediction e asks node `nodes[e]` for token `targets[e]`; `nodes` ascends. `predictions` names, for one sentence of
     the tree after another, the prediction of each token that counts, and `owners` the sentence, by its place among the
     `sentences` given.
@@ -52,26 +52,20 @@ class PrefixTree:
 
 
 def build_tree(
-    sentences: Sequence[Sequence[int]],
-    row_tokens: int = ROW_TOKENS,
-    *,
-    starts: np.ndarray | None = None,
-    skips: np.ndarray | None = None,
+    sentences: Sequence[Sequence[int]], starts: np.ndarray, skips: np.ndarray, row_tokens: int = ROW_TOKENS
 ) -> PrefixTree:
     """The tree of `sentences` (without start token; empty ones and repetitions are allowed).
 
-    A row has at most `row_tokens` nodes, unless a single sentence is longer. `starts` (sentences,) are their start
-    tokens (None: all begin alike, from one that the reader puts in); `skips` (sentences,) says how many of their first
-    tokens are context, which is read and not counted (None: none).
+    `starts` (sentences,) are their start tokens; `skips` (sentences,) says how many of their first tokens are context,
+    which is read and not counted. A row has at most `row_tokens` nodes, unless a single sentence is longer.
     """
-    first_tokens = np.full(len(sentences), -1, dtype=np.int64) if starts is None else starts
-    starting = first_tokens.tolist()
+    starting = starts.tolist()
     order = np.array(sorted(range(len(sentences)), key=lambda i: (starting[i], list(sentences[i]))), dtype=np.int64)
     lengths = np.array([len(sentences[i]) for i in order], dtype=np.int64)
     in_order = itertools.chain.from_iterable(sentences[i] for i in order)
     flat = np.fromiter(in_order, dtype=np.int64, count=lengths.sum())
     shared = _shared_with_previous(flat, lengths)
-    shared[1:][np.diff(first_tokens[order]) != 0] = -1  # not even the start token
+    shared[1:][np.diff(starts[order]) != 0] = -1  # not even the start token
     row = _cut(lengths, shared, row_tokens)
     first = np.diff(row, prepend=-1) > 0
     shared[first] = 0
@@ -92,7 +86,7 @@ def build_tree(
     prediction_of_token = _inherit(lengths, shared)
     depth_of_token = _ranges(np.zeros_like(lengths), lengths)
     before = np.roll(flat, 1)
-    before[depth_of_token == 0] = first_tokens[order[lengths > 0]]
+    before[depth_of_token == 0] = starts[order[lengths > 0]]
     tokens, depths, ends = (np.empty(int((lengths - fresh).sum()), dtype=np.int64) for _ in range(3))
     tokens[node_of_token] = before
     depths[node_of_token] = depth_of_token
@@ -107,9 +101,7 @@ def build_tree(
     position = np.empty_like(by_node)
     position[by_node] = np.arange(len(by_node))
     predictions, owners = position[prediction_of_token], np.repeat(order, lengths)
-    if skips is not None:
-        counted = depth_of_token >= skips[owners]
-        predictions, owners = predictions[counted], owners[counted]
+    counted = depth_of_token >= skips[owners]
     return PrefixTree(
         tokens=tokens,
         depths=depths,
@@ -118,8 +110,8 @@ def build_tree(
         row_sentences=np.bincount(row)[place],
         nodes=nodes[by_node],
         targets=targets[by_node],
-        predictions=predictions,
-        owners=owners,
+        predictions=predictions[counted],
+        owners=owners[counted],
         sentences=len(sentences),
     )
 

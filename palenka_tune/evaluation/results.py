@@ -1,17 +1,21 @@
-"""Accuracies on minimal pairs with standard errors, as the BabyLM challenge and lm-evaluation-harness report them.
+"""What models scored, typed, as plain data and printed: on minimal pairs, by set, suite and model, and on text.
 
-In: counts per paradigm, and the scores that they come from. Out: accuracy per paradigm, per phenomenon and over the
-suite. Chance is 0.5.
+Accuracies and standard errors are those of the BabyLM challenge and lm-evaluation-harness. Chance is 0.5.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from palenka_tune.evaluation.suite import Suite
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class MinimalPairResults:
 
     @property
     def correct(self) -> np.ndarray:
-        """Which pairs (pairs,) are correct, set after set in the order of `paradigms`: what a bootstrap draws from."""
+        """Which pairs (pairs,) are correct, set after set in the order of `paradigms`."""
         return self.scores[:, 0] >= self.scores[:, 1]
 
     @property
@@ -102,18 +106,17 @@ class MinimalPairResults:
 
         None if a paradigm has a single pair, whose own error is not known.
         """
-        errors = [paradigm.stderr for paradigm in self.paradigms]
-        known = [error for error in errors if error is not None]
-        return math.sqrt(sum(error**2 for error in known)) / len(errors) if len(known) == len(errors) else None
+        squares = [paradigm.stderr**2 for paradigm in self.paradigms if paradigm.stderr is not None]
+        return math.sqrt(sum(squares)) / len(squares) if len(squares) == len(self.paradigms) else None
 
     @property
     def terms(self) -> dict[str, MinimalPairResults]:
         """The sets of each phenomenon (BLiMP's `linguistics_term`) as results of their own, without scores."""
         names = dict.fromkeys(paradigm.term for paradigm in self.paradigms if paradigm.term is not None)
-        return {name: MinimalPairResults(tuple(self._of_term(name)), 0.0) for name in names}
-
-    def _of_term(self, name: str) -> Iterable[ParadigmResult]:
-        return (paradigm for paradigm in self.paradigms if paradigm.term == name)
+        return {
+            name: MinimalPairResults(tuple(paradigm for paradigm in self.paradigms if paradigm.term == name), 0.0)
+            for name in names
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, the suite's figures first."""
@@ -121,14 +124,125 @@ class MinimalPairResults:
         values = {name: getattr(self, name) for name in names}
         values["paradigms"] = [paradigm.to_dict() for paradigm in self.paradigms]
         values["terms"] = {
-            name: {
-                "accuracy": term.accuracy,
-                "stderr": term.stderr,
-                "paradigms": len(term.paradigms),
-                "pairs": term.pairs,
-            }
-            for name, term in self.terms.items()
+            name: {"accuracy": of.accuracy, "stderr": of.stderr, "paradigms": len(of.paradigms), "pairs": of.pairs}
+            for name, of in self.terms.items()
         }
         if self.swapped_contexts is not None:
             values["same_target_after_two_contexts"] = self.swapped_contexts.to_dict()
         return values
+
+
+@dataclass(frozen=True)
+class SuiteResults(Mapping[str, MinimalPairResults]):
+    """One model's results by the suite's name; `suites` are what was scored, with what a filter left of them."""
+
+    suites: tuple[Suite, ...]
+    results: tuple[MinimalPairResults, ...]
+
+    def __getitem__(self, name: str) -> MinimalPairResults:
+        return dict(zip(self, self.results, strict=True))[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (suite.name for suite in self.suites)
+
+    def __len__(self) -> int:
+        return len(self.suites)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: a suite's results, and how many of its pairs were read, kept and filtered out."""
+        return {
+            suite.name: {
+                **result.to_dict(),
+                "read": suite.pairs + suite.filtered_out,
+                "kept": suite.pairs,
+                "filtered_out": suite.filtered_out,
+                "left_out": list(suite.left_out),
+            }
+            for suite, result in zip(self.suites, self.results, strict=True)
+        }
+
+
+@dataclass(frozen=True)
+class TextResult:
+    """One model on one split of a corpus (`evaluation.perplexity`).
+
+    `predicted` of its `tokens` were predicted, in windows of `window` tokens.
+    """
+
+    nats_per_token: float
+    bits_per_byte: float
+    perplexity: float
+    tokens: int
+    predicted: int
+    bytes: int
+    lines: int
+    window: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class ModelScores:
+    """What one model scored.
+
+    Attributes:
+        name: What tables call it: as many last parts of its path as tell the models apart.
+        path: Its folder.
+        suites: Results by suite; `suites["blimp"].accuracy` is from 0 to 1, with chance at 0.5.
+        text: Results by split of a corpus; `text["dev"].nats_per_token`.
+    """
+
+    name: str
+    path: str
+    suites: SuiteResults
+    text: dict[str, TextResult]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        text = {split: result.to_dict() for split, result in self.text.items()}
+        return {"name": self.name, "model": self.path, "suites": self.suites.to_dict(), "text": text}
+
+
+@dataclass(frozen=True)
+class EvaluationResult(Mapping[str, ModelScores]):
+    """The scores of all models, by the model's name; `models` has them in the order in which they were given.
+
+    Attributes:
+        models: A `ModelScores` each.
+        suites: What they were scored on, as read and filtered.
+    """
+
+    models: tuple[ModelScores, ...]
+    suites: tuple[Suite, ...] = field(repr=False)
+
+    def __getitem__(self, name: str) -> ModelScores:
+        return {each.name: each for each in self.models}[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (each.name for each in self.models)
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    def show(self, console: Console, *, per_set: bool = False) -> None:
+        """Print the tables; `per_set` adds a row for each phenomenon and set of pairs."""
+        from palenka_tune.evaluation.tables import accuracy_table, suite_lines, text_table
+
+        results = {name: each.suites for name, each in self.items()}
+        for line in suite_lines(self.suites, results):
+            console.print(line, markup=False)
+        if self.suites:
+            alone = len(self.suites) == len(self.models) == 1
+            console.print(accuracy_table(self.suites, results, per_set=per_set or alone))
+        if any(each.text for each in self.models):
+            console.print(text_table({name: each.text for name, each in self.items()}))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; for one model and one suite its figures also stand at the top."""
+        models = [each.to_dict() for each in self.models]
+        if len(models) == 1 and len(self.suites) == 1:
+            ((name, figures),) = models[0]["suites"].items()
+            return {"model": self.models[0].path, "suite": name, **figures, "models": models}
+        return {"models": models}

@@ -1,7 +1,7 @@
 """Log-probabilities of texts under a causal language model: whole sentences, or what follows a context.
 
-In: a model and tokenised sentences. Out: for each, sum_t log p(x_t | <s>, x_1 ... x_{t-1}) in nats: the start token is
-given, every token counts that is not context (`skips` of the tree), and no end token is asked for.
+The score of a text is sum_t log p(x_t | <s>, x_1 ... x_{t-1}) in nats: the start token is given, every token counts
+that is not context (`skips` of the tree), and no end token is asked for.
 
 Beginnings that sentences share are read once (`prefix_tree`), the last token of a sentence is not read at all, and the
 output head works on the real positions alone, a block at a time that stays in a CPU's cache. The softmax is taken in
@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from transformers import PreTrainedModel
 
 from palenka_tune.distill.matmul import quick_linears
 from palenka_tune.errors import PalenkaError
-from palenka_tune.evaluation.prefix_tree import ROW_TOKENS, PrefixTree, build_tree
+from palenka_tune.evaluation.prefix_tree import PrefixTree
 
 Progress = Callable[[int, int], None]
 
@@ -60,25 +60,10 @@ def evaluating(model: torch.nn.Module) -> Iterator[None]:
                 layer.forward = forward
 
 
-def score_sentences(
-    model: PreTrainedModel,
-    sentences: Sequence[Sequence[int]],
-    *,
-    bos_id: int,
-    pad_id: int = 0,
-    batch_tokens: int | None = None,
-    progress: Progress | None = None,
-) -> np.ndarray:
-    """`score_tree` of sentences given as token ids without special tokens."""
-    tree = build_tree(sentences, ROW_TOKENS if shares_prefixes(model) else 1)
-    return score_tree(model, tree, bos_id=bos_id, pad_id=pad_id, batch_tokens=batch_tokens, progress=progress)
-
-
 def score_tree(
     model: PreTrainedModel,
     tree: PrefixTree,
     *,
-    bos_id: int,
     pad_id: int = 0,
     batch_tokens: int | None = None,
     progress: Progress | None = None,
@@ -95,7 +80,6 @@ def score_tree(
         PalenkaError: if a score is not finite, which means that the model is broken (for instance diverged to NaN).
     """
     budget = batch_tokens or _BATCH_TOKENS.get(model.device.type, _BATCH_TOKENS["cpu"])
-    tokens = np.where(tree.tokens < 0, bos_id, tree.tokens)
     log_p = torch.empty(len(tree.nodes), dtype=torch.float32, device=model.device)
     likeliest = None if greedy is None else torch.empty(len(tree.nodes), dtype=torch.bool, device=model.device)
     rows = np.flatnonzero(np.diff(tree.rows))  # all but those of empty sentences
@@ -105,7 +89,7 @@ def score_tree(
         while start < len(rows):
             stop = start + max(1, budget // int(tree.rows[start + 1] - tree.rows[start]))
             stop = min(stop, len(rows))
-            _score_rows(model, tree, tokens, pad_id, start, stop, log_p, likeliest)
+            _score_rows(model, tree, pad_id, start, stop, log_p, likeliest)
             done += int(tree.row_sentences[start:stop].sum())
             start = stop
             if progress is not None:
@@ -124,7 +108,6 @@ def score_tree(
 def _score_rows(
     model: PreTrainedModel,
     tree: PrefixTree,
-    tokens: np.ndarray,
     pad_id: int,
     start: int,
     stop: int,
@@ -139,7 +122,7 @@ def _score_rows(
     real_BN = place_N < lengths_B[:, None]
     ids_BN, depths_BN = np.full(real_BN.shape, pad_id), np.zeros(real_BN.shape, dtype=np.int64)
     ends_BN = np.broadcast_to(place_N + 1, real_BN.shape).copy()  # padding sees itself, since a softmax needs something
-    for padded_BN, values in ((ids_BN, tokens), (depths_BN, tree.depths), (ends_BN, tree.ends)):
+    for padded_BN, values in ((ids_BN, tree.tokens), (depths_BN, tree.depths), (ends_BN, tree.ends)):
         padded_BN[real_BN] = values[first:last]
     inputs_MD, head = _read(
         model, *(torch.from_numpy(x).to(model.device) for x in (ids_BN, depths_BN, ends_BN, real_BN))

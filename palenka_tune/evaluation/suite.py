@@ -1,21 +1,22 @@
-"""Reading minimal pairs in BLiMP's format, strictly, and the pairs and sets that all suites are made of.
+"""What all suites are made of: pairs of texts in sets, and the records of their files, read strictly.
 
-In: a folder of `*.jsonl` files, one JSON object a line with `sentence_good` and `sentence_bad`. Out: one `Paradigm`
-per `UID` (per file where the lines have none), in the order of the files' names. `linguistics_term` and `field` are
-kept where they are given. Anything that cannot be read as meant raises `UserError` with file and line.
-
-Format: Warstadt et al. (2020), "BLiMP", TACL 8; the BabyLM challenge's BLiMP supplement uses the same.
+Anything that cannot be read as meant raises `UserError` with file and line.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from palenka_tune.errors import UserError
+
+Record = tuple[int, Mapping[str, Any]]
+"""A line of a file (from 1) and the fields that stand there."""
+Row = tuple[Path, int, Mapping[str, Any]]
+"""A record and the file that it came from."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,11 @@ class MinimalPair:
 
 @dataclass(frozen=True)
 class Paradigm:
-    """The minimal pairs of one grammatical contrast; `term` and `field` are None where the files do not say."""
+    """The minimal pairs of one grammatical contrast; `term` names its phenomenon (None: the files do not say)."""
 
     uid: str
     path: Path
     term: str | None
-    field: str | None
     pairs: tuple[MinimalPair, ...]
 
 
@@ -76,47 +76,40 @@ class Suite:
         return 0 if self.read is None else self.read - self.pairs
 
 
-def read_suite(folder: str | Path) -> list[Paradigm]:
-    """All paradigms of a folder.
+def folder_rows(
+    folder: str | Path, form: str, readers: Mapping[str, Callable[[Path], Iterable[Record]]]
+) -> Iterator[Row]:
+    """The rows of a folder's files in the order of their names; `readers` has a reader for each ending of a file.
 
     Raises:
-        UserError: if the folder does not exist or has no `*.jsonl` file, a file has no pair, a line is not a JSON
-            object or lacks a sentence, or two files hold the same paradigm.
+        UserError: if the folder does not exist or has no such file, or a file has no record.
     """
-    folder = Path(folder).expanduser()
+    folder, kinds = Path(folder).expanduser(), " or ".join(readers)
+    wanted = f"give a folder of {kinds} files in {form}'s format"
     if not folder.is_dir():
-        raise UserError(f"minimal pairs: {folder} is not a folder; give a folder of .jsonl files in BLiMP's format")
-    files = sorted(path for path in folder.glob("*.jsonl") if not path.name.startswith("."))
+        raise UserError(f"{form}: {folder} is not a folder; {wanted}")
+    files = _files(folder, readers)
     if not files:
-        inside = sorted({path.parent for path in folder.glob("*/*.jsonl")})
-        hint = f"; did you mean {inside[0]}?" if inside else "; give a folder with one file a paradigm"
-        raise UserError(f"minimal pairs: {folder} has no .jsonl file{hint}")
-    paradigms: dict[str, Paradigm] = {}
+        inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and _files(path, readers)]
+        raise UserError(f"{form}: {folder} has no {kinds} file; {f'did you mean {inside[0]}?' if inside else wanted}")
     for path in files:
-        for paradigm in _read_file(path):
-            if paradigm.uid in paradigms:
-                first = paradigms[paradigm.uid].path.name
-                raise UserError(f"{path}: paradigm {paradigm.uid!r} is in {first} too; keep one of the two files")
-            paradigms[paradigm.uid] = paradigm
-    return list(paradigms.values())
+        yield from rows_of(path, readers[path.suffix](path))
 
 
-def _read_file(path: Path) -> list[Paradigm]:
-    pairs: dict[str, list[MinimalPair]] = {}
-    labels: dict[str, tuple[str | None, str | None]] = {}
-    for number, record in json_lines(path):
-        where = f"{path}, line {number}"
-        good, bad = (text_field(record, name, where, "BLiMP") for name in ("sentence_good", "sentence_bad"))
-        uid = str(record.get("UID") or path.stem)
-        pairs.setdefault(uid, []).append(MinimalPair(good, bad, number, record=record))
-        labels.setdefault(uid, (record.get("linguistics_term"), record.get("field")))
-    if not pairs:
-        raise UserError(f"{path}: no minimal pair in it; remove the file or fetch it again")
-    return [Paradigm(uid, path, *labels[uid], tuple(found)) for uid, found in pairs.items()]
+def _files(folder: Path, endings: Container[str]) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix in endings and not path.name.startswith("."))
 
 
-def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line from 1, JSON object) of each line of `path` that is not blank; raises `UserError` for any other."""
+def rows_of(path: Path, records: Iterable[Record]) -> list[Row]:
+    """`records` as rows of `path`; raises `UserError` if there are none."""
+    rows = [(path, line, record) for line, record in records]
+    if not rows:
+        raise UserError(f"{path}: no item in it; remove the file or fetch it again")
+    return rows
+
+
+def json_lines(path: Path) -> Iterator[Record]:
+    """The JSON object of each line of `path` that is not blank; raises `UserError` for any other line."""
     for number, raw in enumerate(path.read_bytes().split(b"\n"), start=1):
         if not raw.strip():
             continue
@@ -130,11 +123,13 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, record
 
 
-def text_field(record: Mapping[str, Any], name: str, where: str, form: str) -> str:
-    """The text in a field of `record`, as the format `form` wants it; raises `UserError` if there is none."""
+def text_field(row: Row, name: str, form: str) -> str:
+    """The text in a field of `row`, as the format `form` wants it; raises `UserError` if there is none."""
+    path, line, record = row
     if name not in record:
-        raise UserError(f"{where}: no field {name!r} (fields: {', '.join(record)}); {form}'s format needs it")
+        fields = ", ".join(record)
+        raise UserError(f"{path}, line {line}: no field {name!r} (fields: {fields}); {form}'s format needs it")
     text = record[name]
     if not isinstance(text, str) or not text.strip():
-        raise UserError(f"{where}: {name} is {text!r}; it must be a sentence")
+        raise UserError(f"{path}, line {line}: {name} is {text!r}; it must be a sentence")
     return text

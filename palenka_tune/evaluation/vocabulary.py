@@ -1,6 +1,6 @@
 """The BabyLM filter: keep the items of a suite whose every word a model can have met in training.
 
-In: a corpus folder or a list of words. Out: a `Vocabulary`, which says whether it covers a text. The challenge keeps an
+A `Vocabulary` comes from a corpus folder or a list of words and says whether it covers a text. The challenge keeps an
 item if each of its words occurs at least twice in the training corpus.
 
 Words are lower-cased and split much as NLTK's `word_tokenize` does: punctuation comes off, and so do the clitics that

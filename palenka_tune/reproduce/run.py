@@ -22,7 +22,7 @@ from palenka_tune.config.files import check_writable, read_json, write_json
 from palenka_tune.data import prepare as data
 from palenka_tune.data.prepare import PreparedData
 from palenka_tune.errors import UserError
-from palenka_tune.evaluation.choice import SuiteChoice, filtered
+from palenka_tune.evaluation.suites import SuiteChoice, filter_choices
 from palenka_tune.models.presets import get_preset
 from palenka_tune.models.scales import get_scale as model_scale
 from palenka_tune.models.scales import parameter_count
@@ -68,7 +68,7 @@ class _Place:
     def suites(self) -> tuple[SuiteChoice, ...]:
         """What is scored on: what was given, filtered by the words of train as the challenge does, else the pairs that
         come with the corpus."""
-        return filtered(self.config.suites, self.prepared.corpus) or own_pairs(self.prepared)
+        return filter_choices(self.config.suites, self.prepared.corpus) or own_pairs(self.prepared)
 
     @property
     def shares(self) -> dict[str, Any]:

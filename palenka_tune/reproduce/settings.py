@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from palenka_tune.data.prepare import BABYTALK
-from palenka_tune.evaluation.choice import SuiteChoice
+from palenka_tune.evaluation.suites import SuiteChoice
 from palenka_tune.runs.run_folder import check_name
 from palenka_tune.spaces.poster_method import CORRECTED
 

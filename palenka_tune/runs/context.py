@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from palenka_tune.data.prepare import PreparedData
-from palenka_tune.evaluation.choice import SuiteChoice
+from palenka_tune.evaluation.suites import SuiteChoice
 from palenka_tune.tracking.tracker import Tracker
 
 

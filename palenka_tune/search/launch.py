@@ -24,7 +24,7 @@ from palenka_tune.config.console import make_console
 from palenka_tune.config.files import check_writable, read_json, write_text
 from palenka_tune.data import prepare as data
 from palenka_tune.errors import PalenkaError, UserError
-from palenka_tune.evaluation.choice import choices_in
+from palenka_tune.evaluation.suites import choices_in
 from palenka_tune.models import hub
 from palenka_tune.runs import run_folder
 from palenka_tune.runs.context import Context

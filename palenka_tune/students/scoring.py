@@ -17,10 +17,9 @@ from palenka_tune.config.files import fingerprint, write_json
 from palenka_tune.data.corpus import open_corpus
 from palenka_tune.data.prepare import PreparedData
 from palenka_tune.data.store import TokenStore
-from palenka_tune.evaluation.choice import SuiteChoice
-from palenka_tune.evaluation.minimal_pairs import TokenisedSuite
-from palenka_tune.evaluation.suites import evaluate, tokenise
-from palenka_tune.evaluation.text import TokenisedText, evaluate_text, tokenise_text, training_window
+from palenka_tune.evaluation.minimal_pairs import TokenisedSuite, evaluate, tokenise
+from palenka_tune.evaluation.perplexity import TokenisedText, evaluate_text, tokenise_text, training_window
+from palenka_tune.evaluation.suites import SuiteChoice
 from palenka_tune.models.folder import tokenizer_digest
 from palenka_tune.spaces.experiment import StudentSettings
 from palenka_tune.storage import mirror

@@ -33,7 +33,7 @@ def test_the_items_are_many_distinct_and_cover_several_domains() -> None:
 
 def test_a_limit_keeps_the_first_pairs_and_all_that_are_the_same() -> None:
     pairs = tuple(MinimalPair(f"good {n}", f"{'good' if n == 4 else 'bad'} {n}", n) for n in range(6))
-    suite = agreement.limited(Suite("s", (Paradigm("a", Path("a"), None, None, pairs),)), 2)
+    suite = agreement.limited(Suite("s", (Paradigm("a", Path("a"), None, pairs),)), 2)
     assert [pair.line for pair in suite.paradigms[0].pairs] == [0, 1, 4]
 
 

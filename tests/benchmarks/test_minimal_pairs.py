@@ -13,7 +13,8 @@ import pytest
 
 from benchmarks import minimal_pairs
 from palenka_tune.commands.options import run
-from palenka_tune.evaluation.suite import MinimalPair, Paradigm, read_suite
+from palenka_tune.evaluation.blimp import read_blimp
+from palenka_tune.evaluation.suite import MinimalPair, Paradigm
 
 needs_lm_eval = pytest.mark.skipif(
     importlib.util.find_spec("lm_eval") is None, reason="lm-evaluation-harness (the extra `bench`) is not installed"
@@ -22,9 +23,9 @@ needs_lm_eval = pytest.mark.skipif(
 
 def test_both_read_one_file_with_the_first_pairs_of_each_paradigm(tmp_path: Path) -> None:
     pairs = tuple(MinimalPair(f"Good {n}.", f"Bad “{n}”.", n) for n in range(5))
-    paradigms = [Paradigm(uid, tmp_path / uid, None, None, pairs) for uid in ("b", "a")]
+    paradigms = [Paradigm(uid, tmp_path / uid, None, pairs) for uid in ("b", "a")]
     assert minimal_pairs.write_pairs(paradigms, 2, tmp_path / "all.jsonl") == 4
-    read = read_suite(tmp_path)
+    read = read_blimp(tmp_path).paradigms
     assert [(p.uid, [pair.bad for pair in p.pairs]) for p in read] == [(uid, ["Bad “0”.", "Bad “1”."]) for uid in "ba"]
 
 

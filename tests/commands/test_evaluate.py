@@ -2,75 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from pathlib import Path
 
 import pytest
-import torch
-from rich.console import Console
 
-from benchmarks.ewok_items import write_items
 from palenka_tune.commands import evaluate, options
-from palenka_tune.commands.evaluate import EvaluateConfig, main
-from palenka_tune.data.prepare import DataSettings, prepare
-from palenka_tune.evaluation import minimal_pairs
-from palenka_tune.models.build import build_for_store
-from palenka_tune.models.export import export_student
-from palenka_tune.models.presets import ModelPreset
-from tests.support.small_place import make_place
-
-CONSOLE = functools.partial(Console, highlight=False, soft_wrap=True, width=120)
-
-PRESETS = (
-    ModelPreset("llama", "llama", width=32, layers=2, heads=4, ffn=48, tied=False),
-    ModelPreset("gpt2", "gpt2", width=32, layers=2, heads=4),
-)
+from palenka_tune.evaluation.run import run
+from tests.support.exported_models import make_models
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`data/`, `suites/` (blimp, ewok), models `llama` and `gpt2` of one tokenizer, and `other` with another."""
+    """What `make_models` makes."""
     folder = tmp_path_factory.mktemp("place")
-    make_place(folder)
-    (folder / "suites").mkdir()
-    (folder / "pairs").rename(folder / "suites" / "blimp")
-    more = [{"sentence_good": f"A dog saw the {w}.", "sentence_bad": f"A saw dog the {w}."} for w in ("cat", "fox")]
-    (folder / "suites" / "blimp" / "more.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in more))
-    write_items(folder / "suites" / "ewok")
-    for name, preset, vocabulary in (("llama", 0, 300), ("gpt2", 1, 300), ("other", 0, 290)):
-        prepared = prepare(DataSettings(str(folder / "data"), vocabulary, 16), folder / "runs")
-        model = build_for_store(PRESETS[preset], prepared.store, seed=3)
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.mul_(4.0)
-        export_student(model, prepared.tokenizer_dir, folder / name, card="")
+    make_models(folder)
     return folder
-
-
-def config(place: Path, *models: str, **settings) -> EvaluateConfig:
-    return EvaluateConfig(tuple(str(place / model) for model in models), quiet=True, device="cpu", **settings)
-
-
-def test_several_models_share_reading_and_tokenising(place: Path, capsys, monkeypatch) -> None:
-    calls = []
-    real = minimal_pairs.tokenise_suite
-    monkeypatch.setattr(minimal_pairs, "tokenise_suite", lambda *args: calls.append(1) or real(*args))
-    found = main(config(place, "llama", "gpt2", "other", suites=("blimp", "ewok"), source=str(place / "suites")))
-    scores = found.models
-    assert len(calls) == 2 * 2  # suites by tokenizers
-    assert [each.name for each in scores] == ["llama", "gpt2", "other"]
-    alone = main(config(place, "gpt2", suites=("ewok",), source=str(place / "suites")))
-    assert alone["gpt2"].suites["ewok"].paradigms == scores[1].suites["ewok"].paradigms
-    assert scores[0].suites["ewok"].paradigms != scores[1].suites["ewok"].paradigms
-    assert capsys.readouterr().out == ""
-    found.show(CONSOLE(), per_set=True)
-    printed = capsys.readouterr().out
-    assert "blimp: 8 pairs read in 2 sets, 8 kept, 0 filtered out, ties 0 (llama), 0 (gpt2), 0 (other)" in printed
-    header = next(line for line in printed.splitlines() if "suite, set" in line)
-    assert [word for word in header.split() if word in ("llama", "gpt2", "other")] == ["llama", "gpt2", "other"]
-    for shown in ("ewok, same target, two contexts", "directions", f"{100 * scores[1].suites['blimp'].accuracy:.2f}"):
-        assert shown in printed
 
 
 def test_filter_text_and_files(place: Path, tmp_path: Path, capsys) -> None:
@@ -101,21 +48,8 @@ def test_filter_text_and_files(place: Path, tmp_path: Path, capsys) -> None:
     assert json.loads((tmp_path / "out" / "text_llama.json").read_text())["dev"] == dev
 
 
-def test_what_the_filter_leaves_out_is_named(place: Path, tmp_path: Path, capsys) -> None:
-    (tmp_path / "words.txt").write_text("a\ndog\nsaw\nthe\nfox\ncat\n")
-    settings = {"minimal_pairs": str(place / "suites" / "blimp"), "filter_vocabulary": str(tmp_path / "words.txt")}
-    main(config(place, "llama", **settings)).show(CONSOLE())
-    assert "blimp_filtered: 8 pairs read in 2 sets, 4 kept, 4 filtered out" in capsys.readouterr().out
-    (tmp_path / "words.txt").write_text("a\ndog\nsaw\nthe\nfox\n")
-    main(config(place, "llama", **settings)).show(CONSOLE())
-    assert "blimp_filtered: 8 pairs read in 2 sets, 2 kept" in capsys.readouterr().out
-    (tmp_path / "words.txt").write_text("the\nsaw\ndog\ncat\n")
-    main(config(place, "llama", **settings)).show(CONSOLE())
-    assert "blimp_filtered: left out, as the filter keeps nothing of them: more" in capsys.readouterr().out
-
-
 def test_minimal_pairs_alone_writes_as_before(place: Path, tmp_path: Path, capsys) -> None:
-    scores = main(config(place, "llama", minimal_pairs=str(place / "suites" / "blimp")))
+    scores = run(place / "llama", minimal_pairs=place / "suites" / "blimp", device="cpu")
     argv = [place / "llama", "--minimal-pairs", place / "suites" / "blimp", "--json", tmp_path / "a.json", "--quiet"]
     assert options.run(evaluate.cli, [*map(str, argv), "--device", "cpu"]) == 0
     found = json.loads((tmp_path / "a.json").read_text())
@@ -186,19 +120,3 @@ def test_models_that_cannot_be_evaluated(place: Path, tmp_path: Path, capsys, mo
     assert "model gpt2: " in error
     assert "a.jsonl, line 1: a sentence of" in error
     assert "but the model has 256 positions" in error
-
-
-def test_models_of_one_name_are_told_apart(place: Path, tmp_path: Path, capsys) -> None:
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "best").symlink_to(place / ("llama" if name == "one" else "gpt2"))
-    scores = main(
-        EvaluateConfig(
-            tuple(str(tmp_path / name / "best") for name in ("one", "two")),
-            minimal_pairs=str(place / "suites" / "blimp"),
-            output=str(tmp_path / "out"),
-            device="cpu",
-        )
-    )
-    assert list(scores) == ["one/best", "two/best"]
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"results_one__best.json", "results_two__best.json"}

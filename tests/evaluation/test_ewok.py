@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from benchmarks.ewok_items import items, write_items
 from palenka_tune.errors import UserError
 from palenka_tune.evaluation.ewok import FIELDS, read_ewok
-from palenka_tune.evaluation.suites import evaluate, tokenise
+from palenka_tune.evaluation.minimal_pairs import evaluate, tokenise
 
 ITEM = {
     "Context1": "The bag is full of stones.",

@@ -13,7 +13,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from benchmarks import lm_harness
 from benchmarks.ewok_items import write_items
 from palenka_tune.evaluation.harness import task_name, write_harness
-from palenka_tune.evaluation.suites import SuiteResults, evaluate, read_suites, tokenise
+from palenka_tune.evaluation.minimal_pairs import evaluate, tokenise
+from palenka_tune.evaluation.results import SuiteResults
+from palenka_tune.evaluation.suites import read_suites
 
 PAIRS = {
     "first": [("The cats are happy.", "The cats is happy."), ("Who thinks?", "Who thinks who?"), ("same", "same")],

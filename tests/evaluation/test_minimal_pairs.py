@@ -7,14 +7,8 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from palenka_tune.errors import UserError
-from palenka_tune.evaluation.minimal_pairs import (
-    TokenisedSuite,
-    evaluate_minimal_pairs,
-    evaluate_suite,
-    score_suite,
-    tokenise_suite,
-)
-from palenka_tune.evaluation.suite import read_suite
+from palenka_tune.evaluation.blimp import read_blimp
+from palenka_tune.evaluation.minimal_pairs import TokenisedSuite, evaluate_suite, tokenise_suite
 
 
 def write_suite(folder: Path, paradigms: dict[str, list[tuple[str, str]]]) -> Path:
@@ -26,7 +20,7 @@ def write_suite(folder: Path, paradigms: dict[str, list[tuple[str, str]]]) -> Pa
 
 
 def open_suite(tokenizer: PreTrainedTokenizerFast, folder: Path) -> TokenisedSuite:
-    return tokenise_suite(tokenizer, read_suite(folder))
+    return tokenise_suite(tokenizer, read_blimp(folder))
 
 
 def slow_log_probability(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, sentence: str) -> float:
@@ -43,12 +37,12 @@ def test_blimp_predictions_equal_a_slow_reference(
         lines = (blimp / f"{uid}.jsonl").read_text().splitlines()
         tied = [line for line in lines if json.loads(line)["sentence_good"] == json.loads(line)["sentence_bad"]]
         (tmp_path / f"{uid}.jsonl").write_text("\n".join(lines[:50] + tied))
-    results = evaluate_minimal_pairs(model, tokenizer, tmp_path)
-    scores = score_suite(model, open_suite(tokenizer, tmp_path))
+    results = evaluate_suite(model, open_suite(tokenizer, tmp_path))
+    scores = np.split(results.scores, np.cumsum([result.pairs for result in results.paradigms])[:-1])
 
     reference = model.double().eval()
     correct_somewhere = wrong_somewhere = 0
-    for paradigm, pair_scores, result in zip(read_suite(tmp_path), scores, results.paradigms, strict=True):
+    for paradigm, pair_scores, result in zip(read_blimp(tmp_path).paradigms, scores, results.paradigms, strict=True):
         expected = np.array(
             [
                 [slow_log_probability(reference, tokenizer, text) for text in (pair.good, pair.bad)]
@@ -71,7 +65,7 @@ def test_batch_size_changes_nothing(model: PreTrainedModel, tokenizer: PreTraine
         tmp_path / "s", {"a": [("The cats run.", "The cats runs."), ("Who?", "He is a happy, happy man.")] * 5}
     )
     first, *others = (
-        evaluate_minimal_pairs(model, tokenizer, suite, batch_tokens=tokens).paradigms for tokens in (None, 1, 64)
+        evaluate_suite(model, open_suite(tokenizer, suite), batch_tokens=tokens).paradigms for tokens in (None, 1, 64)
     )
     assert others == [first, first]
 
@@ -86,7 +80,7 @@ def test_shorter_sentences_win_under_a_uniform_model_and_ties_are_right(
             "tie": [("a b c", "c b a"), ("the same", "the same")],
         },
     )
-    results = evaluate_minimal_pairs(uniform_model, tokenizer, suite)
+    results = evaluate_suite(uniform_model, open_suite(tokenizer, suite))
     length, tie = results.paradigms
     assert (length.correct, length.ties, length.pairs) == (2, 0, 3)
     assert (tie.correct, tie.ties, tie.pairs) == (2, 2, 2)
@@ -105,7 +99,7 @@ def test_a_tokenised_suite_serves_several_models(
     suite = open_suite(tokenizer, folder)
     assert len(suite.requests.ids) == 5
     for each in (model, uniform_model, model):
-        assert evaluate_suite(each, suite).paradigms == evaluate_minimal_pairs(each, tokenizer, folder).paradigms
+        assert evaluate_suite(each, suite).paradigms == evaluate_suite(each, open_suite(tokenizer, folder)).paradigms
     assert [(p.uid, p.pairs, p.ties) for p in evaluate_suite(model, suite).paradigms] == [("a", 3, 0), ("b", 2, 1)]
 
 
@@ -114,7 +108,7 @@ def test_every_sentence_is_scored_once(
 ) -> None:
     suite = write_suite(tmp_path / "s", {"a": [("one", "two"), ("two", "three")], "b": [("one", "three")]})
     calls: list[tuple[int, int]] = []
-    evaluate_minimal_pairs(model, tokenizer, suite, progress=lambda *call: calls.append(call))
+    evaluate_suite(model, open_suite(tokenizer, suite), progress=lambda *call: calls.append(call))
     assert calls[-1] == (3, 3)
 
 
@@ -122,9 +116,9 @@ def test_padding_and_truncation_of_an_earlier_call_do_not_leak_in(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
     suite = write_suite(tmp_path / "s", {"a": [("The cats are happy about it.", "Yes.")]})
-    expected = score_suite(model, open_suite(tokenizer, suite))[0]
+    expected = evaluate_suite(model, open_suite(tokenizer, suite)).scores
     tokenizer(["The dogs were not", "No"], padding=True, truncation=True, max_length=2)
-    np.testing.assert_array_equal(score_suite(model, open_suite(tokenizer, suite))[0], expected)
+    np.testing.assert_array_equal(evaluate_suite(model, open_suite(tokenizer, suite)).scores, expected)
 
 
 def test_a_sentence_beyond_the_positions_names_file_line_and_lengths(
@@ -133,10 +127,10 @@ def test_a_sentence_beyond_the_positions_names_file_line_and_lengths(
     fits, too_long = "x" * 255, "x" * 256  # a token each, after the token of the prefixed space
     assert len(tokenizer(too_long)["input_ids"]) == 257
     suite = write_suite(tmp_path / "s", {"a": [("short", "shorter"), (fits, "short")]})
-    evaluate_minimal_pairs(model, tokenizer, suite)
+    evaluate_suite(model, open_suite(tokenizer, suite))
     write_suite(suite, {"b": [("short", "shorter"), ("short", too_long)]})
     with pytest.raises(UserError, match=r"b\.jsonl, line 2: a sentence of 257 tokens, but the model has 256 positions"):
-        evaluate_minimal_pairs(model, tokenizer, suite)
+        evaluate_suite(model, open_suite(tokenizer, suite))
 
 
 def test_another_models_tokenizer_is_refused(
@@ -145,7 +139,7 @@ def test_another_models_tokenizer_is_refused(
     suite = write_suite(tmp_path / "s", {"a": [("The cats", "The dogs")]})
     model.config.vocab_size = 100
     with pytest.raises(UserError, match="but the model's vocabulary has 100 tokens"):
-        evaluate_minimal_pairs(model, tokenizer, suite)
+        evaluate_suite(model, open_suite(tokenizer, suite))
     without_start = PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer)
     with pytest.raises(UserError, match="no start token"):
-        evaluate_minimal_pairs(model, without_start, suite)
+        open_suite(without_start, suite)

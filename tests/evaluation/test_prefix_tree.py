@@ -3,11 +3,16 @@ import random
 import numpy as np
 import pytest
 
-from palenka_tune.evaluation.prefix_tree import PrefixTree, build_tree
+from palenka_tune.evaluation.prefix_tree import ROW_TOKENS, PrefixTree, build_tree
 
 RANDOM = random.Random(9)
 # Few different tokens, so that sentences share beginnings, repeat, and are beginnings of one another.
 SENTENCES = [[RANDOM.randrange(3) for _ in range(RANDOM.randrange(9))] for _ in range(300)] + [[1] * 40, [1] * 41]
+
+
+def tree_of(sentences: list[list[int]], row_tokens: int = ROW_TOKENS) -> PrefixTree:
+    """Without context, after the start token 7."""
+    return build_tree(sentences, np.full(len(sentences), 7), np.zeros(len(sentences), dtype=np.int64), row_tokens)
 
 
 def ancestors(tree: PrefixTree, node: int) -> list[int]:
@@ -18,21 +23,21 @@ def ancestors(tree: PrefixTree, node: int) -> list[int]:
 
 @pytest.mark.parametrize("row_tokens", [1, 7, 64, 10_000])
 def test_each_prediction_sees_its_prefix_and_nothing_else(row_tokens: int) -> None:
-    tree = build_tree(SENTENCES, row_tokens)
+    tree = tree_of(SENTENCES, row_tokens)
     seen = [[int(tree.tokens[other]) for other in ancestors(tree, node)] for node in range(len(tree.tokens))]
     assert [len(prefix) - 1 for prefix in seen] == tree.depths.tolist()
     for number, sentence in enumerate(SENTENCES):
         predictions = tree.predictions[tree.owners == number]
         prefixes = [seen[node] for node in tree.nodes[predictions]]
         assert tree.targets[predictions].tolist() == sentence
-        assert prefixes == [[-1, *sentence[:length]] for length in range(len(sentence))]
+        assert prefixes == [[7, *sentence[:length]] for length in range(len(sentence))]
 
 
 @pytest.mark.parametrize("row_tokens", [1, 7, 64, 10_000])
 def test_contexts_are_read_and_not_counted_and_start_tokens_may_differ(row_tokens: int) -> None:
     starts = np.array([7 + number % 3 for number in range(len(SENTENCES))])
     skips = np.array([min(len(sentence), number % 4) for number, sentence in enumerate(SENTENCES)])
-    tree = build_tree(SENTENCES, row_tokens, starts=starts, skips=skips)
+    tree = build_tree(SENTENCES, starts, skips, row_tokens)
     seen = [[int(tree.tokens[other]) for other in ancestors(tree, node)] for node in range(len(tree.tokens))]
     assert [len(prefix) - 1 for prefix in seen] == tree.depths.tolist()
     for number, (sentence, start, skip) in enumerate(zip(SENTENCES, starts.tolist(), skips.tolist(), strict=True)):
@@ -55,14 +60,14 @@ def test_contexts_are_read_and_not_counted_and_start_tokens_may_differ(row_token
 
 
 def test_within_a_row_no_prefix_and_no_prediction_occurs_twice() -> None:
-    tree = build_tree(SENTENCES, 10_000)
+    tree = tree_of(SENTENCES, 10_000)
     prefixes = {tuple(s[:n]) for s in SENTENCES for n in range(len(s))}
     predictions = {tuple(s[: n + 1]) for s in SENTENCES for n in range(len(s))}
     assert (len(tree.rows), len(tree.tokens), len(tree.nodes)) == (2, len(prefixes), len(predictions))
 
 
 def test_rows_are_longest_first_within_their_limit_and_hold_every_sentence() -> None:
-    tree = build_tree(SENTENCES, 20)
+    tree = tree_of(SENTENCES, 20)
     lengths = np.diff(tree.rows)
     assert lengths[:2].tolist() == [41, 40]  # a sentence longer than a row has one of its own
     assert lengths[2] <= 20
@@ -73,13 +78,13 @@ def test_rows_are_longest_first_within_their_limit_and_hold_every_sentence() -> 
 
 
 def test_sums_are_per_sentence_in_the_order_given() -> None:
-    tree = build_tree(SENTENCES)
+    tree = tree_of(SENTENCES)
     np.testing.assert_array_equal(tree.sums(np.ones(len(tree.nodes))), [len(sentence) for sentence in SENTENCES])
     np.testing.assert_array_equal(tree.sums(tree.targets), [sum(sentence) for sentence in SENTENCES])
 
 
 @pytest.mark.parametrize("sentences", [[], [[]], [[], [], []]])
 def test_nothing_to_read(sentences: list[list[int]]) -> None:
-    tree = build_tree(sentences)
+    tree = tree_of(sentences)
     assert len(tree.tokens) == len(tree.nodes) == 0
     np.testing.assert_array_equal(tree.sums(np.zeros(0)), np.zeros(len(sentences)))

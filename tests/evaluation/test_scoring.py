@@ -8,7 +8,8 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedModel
 
 from palenka_tune.errors import PalenkaError
 from palenka_tune.evaluation.prefix_tree import build_tree
-from palenka_tune.evaluation.scoring import evaluating, score_sentences, score_tree, shares_prefixes
+from palenka_tune.evaluation.scoring import evaluating, score_tree, shares_prefixes
+from tests.support.sentences import score_sentences
 
 RANDOM = random.Random(4)
 SENTENCES = [[RANDOM.randrange(3, 320) for _ in range(RANDOM.choice([1, 2, 5, 9, 14, 30, 64]))] for _ in range(40)]
@@ -28,7 +29,7 @@ def slow_score(model: PreTrainedModel, sentence: list[int]) -> float:
 
 
 def test_batched_scores_equal_a_loop_over_single_sentences(model: PreTrainedModel) -> None:
-    scores = score_sentences(model, SENTENCES, bos_id=1)
+    scores = score_sentences(model, SENTENCES)
     assert scores.dtype == np.float64
     reference = model.double().eval()
     expected = [slow_score(reference, sentence) for sentence in SENTENCES]
@@ -40,9 +41,10 @@ def test_batched_scores_equal_a_loop_over_single_sentences(model: PreTrainedMode
 def test_shared_beginnings_change_nothing(model: PreTrainedModel, attention: str) -> None:
     model.set_attn_implementation(attention)
     assert shares_prefixes(model)
-    alone = score_tree(model, build_tree(SENTENCES, row_tokens=1), bos_id=1)
+    starts, skips = np.ones(len(SENTENCES), dtype=np.int64), np.zeros(len(SENTENCES), dtype=np.int64)
+    alone = score_tree(model, build_tree(SENTENCES, starts, skips, row_tokens=1))
     for row_tokens in (10, 64, 1000):
-        shared = score_tree(model, build_tree(SENTENCES, row_tokens), bos_id=1)
+        shared = score_tree(model, build_tree(SENTENCES, starts, skips, row_tokens))
         np.testing.assert_allclose(shared, alone, rtol=0, atol=1e-4)
 
 
@@ -56,25 +58,25 @@ def test_an_unknown_architecture_is_read_sentence_by_sentence() -> None:
         for parameter in model.parameters():
             parameter.mul_(4.0)
     assert not shares_prefixes(model)
-    scores = score_sentences(model, SENTENCES, bos_id=1)
+    scores = score_sentences(model, SENTENCES)
     reference = model.double().eval()
     np.testing.assert_allclose(scores, [slow_score(reference, sentence) for sentence in SENTENCES], rtol=0, atol=1e-3)
 
 
 def test_repeated_sentences_score_exactly_alike(model: PreTrainedModel) -> None:
-    scores = score_sentences(model, SENTENCES[:20] * 2, bos_id=1)
+    scores = score_sentences(model, SENTENCES[:20] * 2)
     np.testing.assert_array_equal(scores[:20], scores[20:])
 
 
 def test_the_batch_size_does_not_change_the_scores(model: PreTrainedModel) -> None:
-    one_by_one = score_sentences(model, SENTENCES, bos_id=1, batch_tokens=1)
+    one_by_one = score_sentences(model, SENTENCES, batch_tokens=1)
     for batch_tokens in (7, 100, 100_000):
-        scores = score_sentences(model, SENTENCES, bos_id=1, batch_tokens=batch_tokens)
+        scores = score_sentences(model, SENTENCES, batch_tokens=batch_tokens)
         np.testing.assert_allclose(scores, one_by_one, rtol=0, atol=1e-4)
     # Nothing read from the padding: another padding id, the same scores.
     np.testing.assert_array_equal(
-        score_sentences(model, SENTENCES, bos_id=1, batch_tokens=100, pad_id=0),
-        score_sentences(model, SENTENCES, bos_id=1, batch_tokens=100, pad_id=200),
+        score_sentences(model, SENTENCES, batch_tokens=100, pad_id=0),
+        score_sentences(model, SENTENCES, batch_tokens=100, pad_id=200),
     )
 
 
@@ -82,7 +84,7 @@ def test_contexts_start_tokens_and_greedy_equal_a_loop(model: PreTrainedModel) -
     starts = np.array([1 + number % 2 for number in range(len(SENTENCES))])
     skips = np.array([min(len(sentence) - 1, number % 5) for number, sentence in enumerate(SENTENCES)])
     greedy = np.zeros(len(SENTENCES), dtype=bool)
-    scores = score_tree(model, build_tree(SENTENCES, starts=starts, skips=skips), bos_id=0, greedy=greedy)
+    scores = score_tree(model, build_tree(SENTENCES, starts, skips), greedy=greedy)
     model.eval()
     written, expected = [], []
     for sentence, start, skip in zip(SENTENCES, starts.tolist(), skips.tolist(), strict=True):
@@ -103,12 +105,12 @@ def test_greedy_texts_are_found(model: PreTrainedModel) -> None:
             sentence.append(int(model(torch.tensor([[1, *sentence]])).logits[0, -1].argmax()))
     other = [*sentence[:-1], (sentence[-1] + 1) % 320]
     greedy = np.zeros(2, dtype=bool)
-    score_tree(model, build_tree([sentence, other]), bos_id=1, greedy=greedy)
+    score_sentences(model, [sentence, other], greedy=greedy)
     assert greedy.tolist() == [True, False]
 
 
 def test_a_uniform_model_gives_every_token_log_v(uniform_model: PreTrainedModel) -> None:
-    scores = score_sentences(uniform_model, [[5, 6, 7], [9], [], [8, 8]], bos_id=1)
+    scores = score_sentences(uniform_model, [[5, 6, 7], [9], [], [8, 8]])
     np.testing.assert_allclose(scores, [-n * math.log(320) for n in (3, 1, 0, 2)], rtol=1e-6)
 
 
@@ -128,7 +130,7 @@ def test_an_evaluated_model_computes_the_same_and_is_left_as_it_was(model: PreTr
 def test_progress_and_mode(model: PreTrainedModel) -> None:
     calls: list[tuple[int, int]] = []
     model.train()
-    score_sentences(model, SENTENCES, bos_id=1, batch_tokens=200, progress=lambda *call: calls.append(call))
+    score_sentences(model, SENTENCES, batch_tokens=200, progress=lambda *call: calls.append(call))
     assert model.training
     assert calls[-1] == (60, 60)
     assert len(calls) > 3
@@ -140,4 +142,4 @@ def test_a_diverged_model_is_not_scored_as_wrong(model: PreTrainedModel) -> None
     with torch.no_grad():
         next(model.parameters()).fill_(float("nan"))
     with pytest.raises(PalenkaError, match="60 of 60 sentences have a log-probability that is not a finite number"):
-        score_sentences(model, SENTENCES, bos_id=1)
+        score_sentences(model, SENTENCES)

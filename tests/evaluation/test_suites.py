@@ -1,4 +1,5 @@
-"""Suites by name: every one of the registry read, filtered, tokenised, evaluated; from folders and from a hub."""
+"""Suites by name: every one of the registry read, filtered, tokenised, evaluated; from folders and from a hub; and
+which suites a folder offers."""
 
 import json
 import sys
@@ -10,9 +11,18 @@ import pytest
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from benchmarks.ewok_items import items, write_items
-from palenka_tune.errors import UserError
+from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.evaluation import hub_suites
-from palenka_tune.evaluation.suites import SUITES, evaluate, filter_suite, read_suites, tokenise
+from palenka_tune.evaluation.minimal_pairs import evaluate, tokenise
+from palenka_tune.evaluation.suites import (
+    SUITES,
+    SuiteChoice,
+    choices_in,
+    filter_choices,
+    filter_suite,
+    read_suite,
+    read_suites,
+)
 from palenka_tune.evaluation.vocabulary import Vocabulary
 
 PAIRS = {
@@ -53,11 +63,11 @@ def test_every_suite_is_read_tokenised_and_evaluated(
     found = results[name]
     assert calls[-1][0] == calls[-1][1] > 0
     assert found.pairs == suite.pairs == len(found.correct)
-    correct = results.correct(name)
-    assert list(correct) == [paradigm.uid for paradigm in suite.paradigms]
-    for paradigm in found.paradigms:
-        assert correct[paradigm.uid].dtype == bool
-        assert (len(correct[paradigm.uid]), correct[paradigm.uid].sum()) == (paradigm.pairs, paradigm.correct)
+    correct = np.split(found.correct, np.cumsum([len(paradigm.pairs) for paradigm in suite.paradigms])[:-1])
+    assert [paradigm.uid for paradigm in found.paradigms] == [paradigm.uid for paradigm in suite.paradigms]
+    for paradigm, right in zip(found.paradigms, correct, strict=True):
+        assert right.dtype == bool
+        assert (len(right), right.sum()) == (paradigm.pairs, paradigm.correct)
     values = json.loads(json.dumps(results.to_dict()))[name]
     assert (values["read"], values["kept"], values["filtered_out"], values["left_out"]) == (
         suite.pairs,
@@ -65,7 +75,7 @@ def test_every_suite_is_read_tokenised_and_evaluated(
         0,
         [],
     )
-    assert values["accuracy"] == np.mean([right.mean() for right in correct.values()])
+    assert values["accuracy"] == np.mean([right.mean() for right in correct])
     assert ("same_target_after_two_contexts" in values) == name.startswith("ewok")
 
 
@@ -81,16 +91,16 @@ def test_the_filter_keeps_counts_and_names_what_is_left_out(
     source: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
 ) -> None:
     words = Vocabulary(frozenset(["the", "cats", "are", "is", "happy", "dogs", "were", "was", "not", "same"]), "a list")
-    (suite,) = read_suites(["blimp"], source, words)
+    suite = filter_suite(read_suite("blimp", source), words)
     assert suite.name == "blimp_filtered"
     assert (suite.pairs, suite.filtered_out, suite.left_out) == (3, 2, ())
-    (suite,) = read_suites(["blimp"], source, Vocabulary(words.words - {"same"}, "a list"))
+    suite = filter_suite(read_suite("blimp", source), Vocabulary(words.words - {"same"}, "a list"))
     assert (suite.pairs, suite.filtered_out, suite.left_out) == (2, 3, ("islands",))
     values = evaluate(model, tokenise(tokenizer, [suite])).to_dict()["blimp_filtered"]
     assert (values["read"], values["kept"], values["filtered_out"], values["left_out"]) == (5, 2, 3, ["islands"])
-    assert filter_suite(read_suites(["blimp_filtered"], source)[0], words).name == "blimp_filtered"
+    assert filter_suite(read_suite("blimp_filtered", source), words).name == "blimp_filtered"
     with pytest.raises(UserError, match="'blimp': none of its 5 pairs has all its words in nothing"):
-        read_suites(["blimp"], source, Vocabulary(frozenset(), "nothing"))
+        filter_suite(read_suite("blimp", source), Vocabulary(frozenset(), "nothing"))
 
 
 def test_an_ewok_item_needs_the_words_of_all_its_texts(source: Path) -> None:
@@ -161,9 +171,10 @@ def test_who_has_no_access_reads_how_to_get_it(monkeypatch: pytest.MonkeyPatch) 
         UserError, match=r"accept the terms on https://huggingface\.co/datasets/ewok-core/.*hf auth login"
     ):
         read_suites(["ewok"], "hub")
-    with pytest.raises(Exception, match="does not give nyu-mll/blimp") as error:
+    with pytest.raises(PalenkaError, match=r"does not give nyu-mll/blimp.*; try again later") as error:
         read_suites(["blimp"], "hub")
     assert "\n" not in str(error.value)
+    assert not isinstance(error.value, UserError)
 
 
 def test_the_hub_needs_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,3 +186,55 @@ def test_the_hub_needs_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_blimp_and_the_supplement_as_released(blimp: Path) -> None:
     suites = read_suites(["blimp", "blimp_supplement"], blimp.parent)
     assert [(len(suite.paradigms), suite.pairs) for suite in suites] == [(67, 67_000), (5, 5_218)]
+
+
+PAIR = {"sentence_good": "The cats run.", "sentence_bad": "The cats runs."}
+ITEM = {"Context1": "A.", "Context2": "B.", "Target1": "C.", "Target2": "D.", "Domain": "toys"}
+
+
+@pytest.fixture
+def offered(tmp_path: Path) -> Path:
+    """Three suites of one item, the supplement under the challenge's name."""
+    for name, record in (("blimp", PAIR), ("supplement_filtered", PAIR), ("ewok", ITEM)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "set.jsonl").write_text(json.dumps(record) + "\n")
+    return tmp_path
+
+
+def test_a_folder_of_pairs_is_a_suite_by_its_own_name_or_a_label(offered: Path) -> None:
+    (choice,) = choices_in(offered / "blimp")
+    assert choice.read().name == "blimp"
+    assert SuiteChoice(str(offered / "blimp"), label="babytalk pairs").read().name == "babytalk pairs"
+
+
+def test_a_folder_of_suites_offers_those_that_are_known(offered: Path) -> None:
+    (offered / "other").mkdir()
+    choices = choices_in(offered)
+    assert [choice.name for choice in choices] == ["blimp", "blimp_supplement", "ewok"]
+    assert [choice.read().pairs for choice in choices] == [1, 1, 2]
+
+
+def test_what_holds_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--source .* holds neither \.jsonl files of pairs nor any of blimp/"):
+        choices_in(tmp_path, "--source")
+
+
+def test_the_challenges_filter_leaves_the_supplement_alone(offered: Path, tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("the\ncats\nrun\nruns\na\nb\nc\nd\n")
+    suites = [choice.read() for choice in filter_choices(choices_in(offered), words)]
+    assert [suite.name for suite in suites] == ["blimp_filtered", "blimp_supplement", "ewok_filtered"]
+    words.write_text("the\ncats\nrun\n")
+    with pytest.raises(UserError, match="none of its 1 pairs"):
+        filter_choices(choices_in(offered), words)[0].read()
+    both = [SuiteChoice("blimp_filtered", "x"), SuiteChoice("blimp", "x"), SuiteChoice("ewok_filtered", "x")]
+    assert filter_choices(both, "y") == (SuiteChoice("blimp", "x", vocabulary="y"), both[2])
+
+
+def test_the_digest_is_of_the_files_of_the_suite(offered: Path) -> None:
+    first = {choice.name: choice.digest() for choice in choices_in(offered)}
+    assert first["blimp"] == first["blimp_supplement"] == SuiteChoice(str(offered / "blimp")).digest()  # the same file
+    with (offered / "supplement_filtered" / "set.jsonl").open("a") as file:
+        file.write(json.dumps(PAIR) + "\n")
+    then = {choice.name: choice.digest() for choice in choices_in(offered)}
+    assert {name for name in first if first[name] != then[name]} == {"blimp_supplement"}

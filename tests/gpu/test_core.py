@@ -11,9 +11,9 @@ from palenka_tune.distill.loop import TrainingLoop, load_checkpoint, save_checkp
 from palenka_tune.distill.objective import DistillationObjective
 from palenka_tune.distill.settings import DistillSettings, ProjectionSettings
 from palenka_tune.distill.signals import OnlineSource
-from palenka_tune.evaluation.scoring import score_sentences
 from palenka_tune.models.build import build_model
 from palenka_tune.models.presets import ModelPreset
+from tests.support.sentences import score_sentences
 from tests.support.tiny_lm import PAD, STUDENT, TEACHERS, TinyLM, windows
 
 SETTINGS = {
@@ -90,5 +90,5 @@ def test_sentences_score_as_on_the_cpu(family: str) -> None:
             parameter.mul_(4.0)
     draw = np.random.default_rng(4)
     sentences = [draw.integers(3, 320, size).tolist() for size in draw.choice([1, 2, 5, 9, 14, 30], 200)]
-    reference = score_sentences(model, sentences, bos_id=1)
-    np.testing.assert_allclose(score_sentences(model.to("cuda"), sentences, bos_id=1), reference, rtol=0, atol=2e-3)
+    reference = score_sentences(model, sentences)
+    np.testing.assert_allclose(score_sentences(model.to("cuda"), sentences), reference, rtol=0, atol=2e-3)

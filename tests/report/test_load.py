@@ -19,17 +19,16 @@ from palenka_tune.runs.options import PLACE
 from palenka_tune.runs.resume import Wanted
 from palenka_tune.runs.run_folder import locked
 from palenka_tune.runs.study import is_finished, mark_finished
-from palenka_tune.search import results
 from palenka_tune.runs.tables import FINALISTS, write_rows
+from palenka_tune.search import results
 from palenka_tune.spaces.resolve import resolve
 from palenka_tune.spaces.serialise import search_yaml, tree
 from palenka_tune.status.reader import StatusReader
 from palenka_tune.tracking.spool import Spool
 from palenka_tune.tracking.tags import PARENT
 from palenka_tune.trials import verdict
-from palenka_tune.trials.rows import FinalistRow
 from palenka_tune.trials.ledger import TOTAL_STEPS
-from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED
+from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED, FinalistRow
 from tests.trials.test_ledger import open_ledger
 
 RAW = {"alpha": {"log_uniform": [0.3, 10]}, "beta": {"log_uniform": [0.3, 100]}}

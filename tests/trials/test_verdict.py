@@ -156,12 +156,12 @@ def test_the_tables_show_every_metric_with_its_interval() -> None:
     found = summarise(rows())
     lines = cells(found)
     assert lines[5][:3] == ("trial-0007", "dev CE (nats per token)", "3")
-    assert lines[5][3:] == ("5.1133 ± 0.0248", "-0.0400 ± 0.0024", "-0.1700 ± 0.0024")
+    assert lines[5][3:] == ("5.1133 ± 0.0248", "-0.0400 ± 0.0025", "-0.1700 ± 0.0025")
     assert lines[6] == ("trial-0007", "BLiMP (%)", "3", "60.6 ± 0.5", "+0.6 ± 1.2", "+1.6 ± 1.2")
     console = Console(width=140)
     with console.capture() as printed:
         console.print(table(found))
-    assert "-0.0400 ± 0.0024" in printed.get()
+    assert "-0.0400 ± 0.0025" in printed.get()
     text = markdown(found).splitlines()
     assert len({line.count("|") for line in text}) == 1
     assert len(text) == 2 + len(lines)

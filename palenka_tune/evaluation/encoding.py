@@ -1,8 +1,5 @@
 """From texts to token ids, exactly as lm-evaluation-harness's `hf` model does it.
 
-In: requests, each a context and the continuation that is scored after it. Out: `EncodedRequests`: for each the start
-token, the ids after it, and how many of these are still context.
-
 The rules are those of lm-evaluation-harness 0.4.13 (`TemplateLM.loglikelihood`, `HFLM.tok_encode`):
 
 - An empty context stands for one token, the tokenizer's `<s>` (its `</s>` if it has none). The continuation is encoded
@@ -19,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from palenka_tune.errors import UserError
 
@@ -60,17 +57,16 @@ def encode_requests(tokenizer: PreTrainedTokenizerFast, requests: Sequence[tuple
     starts = np.full(len(requests), prefix, dtype=np.int64)
     skips = np.zeros(len(requests), dtype=np.int64)
     bare = [number for number, (context, _) in enumerate(requests) if not context]
-    for number, found in zip(bare, _encode(tokenizer, [requests[n][1] for n in bare], special=False), strict=True):
-        ids[number] = found[1:] if found[:1] == [prefix] else found
+    for number, text_ids in zip(bare, encode(tokenizer, [requests[n][1] for n in bare]), strict=True):
+        ids[number] = text_ids[1:] if text_ids[:1] == [prefix] else text_ids
     after = [number for number, (context, _) in enumerate(requests) if context]
     contexts = _with_special(tokenizer, [requests[n][0].rstrip() for n in after], prefix)
     wholes = _with_special(tokenizer, ["".join(requests[n]) for n in after], prefix)
     for number, context, whole in zip(after, contexts, wholes, strict=True):
         starts[number], skips[number] = context[0] if context else prefix, len(context) - 1
         ids[number] = context[1:] + whole[len(context) :]
-    for number, (found, skipped) in enumerate(zip(ids, skips.tolist(), strict=True)):
-        if not 0 <= skipped < len(found):
-            before, text = requests[number]
+    for (before, text), text_ids, skipped in zip(requests, ids, skips.tolist(), strict=True):
+        if not 0 <= skipped < len(text_ids):
             raise UserError(
                 f"the tokenizer gives no token of its own to {text!r} after {before!r}; change the text or evaluate a "
                 "model with another tokenizer"
@@ -85,13 +81,24 @@ def _with_special(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], pref
     ids: dict[str, list[int]] = {}
     for begun in (False, True):
         group = [text for text in distinct if text.startswith(spelled) == begun]
-        ids |= zip(group, _encode(tokenizer, group, special=not begun), strict=True)
+        ids |= zip(group, encode(tokenizer, group, special=not begun), strict=True)
     return [ids[text] for text in texts]
 
 
-def _encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], *, special: bool) -> list[list[int]]:
-    """Ids from the Rust tokenizer itself, three times as fast as the call around it."""
+def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], *, special: bool = False) -> list[list[int]]:
+    """Ids from the Rust tokenizer itself, three times as fast as the call around it; `special` lets it put its own
+    special tokens."""
     backend = tokenizer.backend_tokenizer
     backend.no_padding()  # an earlier call may have left these on
     backend.no_truncation()
     return [encoding.ids for encoding in backend.encode_batch_fast(list(texts), add_special_tokens=special)]
+
+
+def check_vocabulary(model: PreTrainedModel, highest_id: int) -> None:
+    """Raise `UserError` if a tokenizer gives ids, the highest of them `highest_id`, that the model does not have."""
+    size = int(model.config.vocab_size)
+    if highest_id >= size:
+        raise UserError(
+            f"the tokenizer gives token id {highest_id} but the model's vocabulary has {size} tokens; evaluate a model "
+            "with the tokenizer that it was trained with"
+        )

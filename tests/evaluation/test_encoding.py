@@ -9,7 +9,7 @@ from tokenizers import processors
 from transformers import PreTrainedTokenizerFast
 
 from palenka_tune.errors import UserError
-from palenka_tune.evaluation.requests import encode_requests
+from palenka_tune.evaluation.encoding import encode_requests
 
 REQUESTS = [
     ("", " The cats are happy."),

@@ -1,0 +1,156 @@
+"""`evaluate.run(models)`: scores on minimal pairs and on text, for the command `evaluate` and for Python."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress, TaskID
+
+from palenka_tune.cluster.session import resolve_device
+from palenka_tune.config.environment import calm_libraries
+from palenka_tune.config.files import check_writable, write_json
+from palenka_tune.data.corpus import Corpus, open_corpus
+from palenka_tune.errors import UserError
+from palenka_tune.evaluation.results import EvaluationResult, ModelScores
+from palenka_tune.evaluation.suite import Suite
+from palenka_tune.evaluation.suites import filter_suite, read_suites
+from palenka_tune.evaluation.vocabulary import MIN_COUNT, read_vocabulary
+from palenka_tune.models.folder import check_model_folder, tokenizer_digest
+
+SPLITS = ("dev", "test")
+
+
+def run(
+    models: str | Path | Sequence[str | Path],
+    *,
+    suites: str | Sequence[str] = (),
+    source: str | Path | None = None,
+    minimal_pairs: str | Path | None = None,
+    filter_vocabulary: str | Path | None = None,
+    filter_min_count: int = MIN_COUNT,
+    data: str | Path | None = None,
+    output: str | Path | None = None,
+    log_samples: bool = False,
+    device: str = "auto",
+    quiet: bool = True,
+) -> EvaluationResult:
+    """Score causal language models on minimal pairs and on text.
+
+        scores = evaluate.run("palenka_runs/my_search/best", suites=["blimp"], source="evaluation_data")
+        print(scores["best"].suites["blimp"].accuracy)
+
+    Args:
+        models: Hugging Face model folders, or one.
+        suites: `blimp`, `blimp_supplement`, `ewok`, `blimp_filtered`, `ewok_filtered`, from `source`.
+        source: A folder that holds a folder a suite, or `hub`.
+        minimal_pairs: A folder of `.jsonl` files in BLiMP's format, as one suite more.
+        filter_vocabulary: A corpus folder or a list of words: only pairs whose every word is there are kept.
+        filter_min_count: How often a corpus must have a word.
+        data: A corpus folder in BabyLM layout: nats per token on dev and test.
+        output: A folder for lm-evaluation-harness's result files.
+        log_samples: Write a line for each pair there too.
+        device: `cpu`, `cuda`, or `auto`: a GPU if there is one.
+        quiet: Show nothing; False shows a progress bar.
+
+    Raises:
+        UserError: for a model, a suite or a corpus that cannot be read or do not go together.
+    """
+    folders = [str(each) for each in ([models] if isinstance(models, str | Path) else models)]
+    asked = suites.split(",") if isinstance(suites, str) else suites
+    names = list(dict.fromkeys(name.strip() for name in asked if name.strip()))
+    has_suites, give = bool(names or minimal_pairs), "give --suite with --source, or --minimal-pairs"
+    mistakes = {
+        "there is nothing to score on; give --suite with --source, --minimal-pairs or --data": not (has_suites or data),
+        "--log-samples needs a folder for the samples; give --output DIR": log_samples and not output,
+        f"--log-samples needs a suite; {give}": log_samples and not has_suites,
+        f"--filter-vocabulary needs a suite to filter; {give}": filter_vocabulary and not has_suites,
+        "--source needs the names of suites; give --suite blimp,blimp_supplement,ewok or one of them": (
+            source and not names
+        ),
+    }
+    for mistake, made in mistakes.items():
+        if made:
+            raise UserError(mistake)
+    if output:
+        check_writable(output)
+    calm_libraries()
+    if minimal_pairs:
+        names.append(str(Path(minimal_pairs).expanduser().absolute()))
+    corpus = open_corpus(data) if data else None
+    read = read_suites(names, source)
+    for folder in folders:
+        check_model_folder(folder)
+    if filter_vocabulary:  # last, as a corpus of 100 M words takes minutes
+        vocabulary = read_vocabulary(filter_vocabulary, filter_min_count)
+        read = [filter_suite(suite, vocabulary) for suite in read]
+
+    device = resolve_device(device)
+    scores = []
+    for scored, started in _score(folders, read, corpus, device, quiet=quiet, greedy=log_samples):
+        scores.append(scored)
+        if output:
+            _write(Path(output), scored, device, started, samples=log_samples)
+    return EvaluationResult(tuple(scores), tuple(read))
+
+
+def _score(
+    folders: Sequence[str], suites: Sequence[Suite], corpus: Corpus | None, device: str, *, quiet: bool, greedy: bool
+) -> Iterator[tuple[ModelScores, float]]:
+    """Load the models one after another; what their tokenizers make of suites and text is shared where they agree.
+
+    Yields scores and when their scoring began (seconds since 1970).
+    """
+    # torch and transformers: only now, when the input is known to be good
+    from palenka_tune.evaluation.minimal_pairs import TokenisedSuite, evaluate, tokenise
+    from palenka_tune.evaluation.perplexity import TokenisedText, evaluate_text, tokenise_text, training_window
+    from palenka_tune.models.export import load_model
+
+    console = Console(highlight=False, soft_wrap=True)
+    tokenised: dict[object, tuple[list[TokenisedSuite], dict[str, TokenisedText]]] = {}
+    for name, folder in zip(_names(folders), folders, strict=True):
+        started = time.time()
+        model, tokenizer = load_model(folder, device=device)
+        key = (tokenizer_digest(Path(folder).expanduser()), tokenizer.bos_token_id, tokenizer.eos_token_id)
+        if key not in tokenised:
+            lines = {split: corpus.lines(split) for split in SPLITS if split in corpus.splits} if corpus else {}
+            texts = {split: tokenise_text(tokenizer, each) for split, each in lines.items()}
+            tokenised[key] = tokenise(tokenizer, suites), texts
+        ready, texts = tokenised[key]
+        with Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+            show = functools.partial(_show, bar, bar.add_task(f"scoring {name}", total=None))
+            try:
+                results = evaluate(model, ready, progress=show, greedy=greedy)
+                text = {split: evaluate_text(model, each, training_window(model)) for split, each in texts.items()}
+            except UserError as error:
+                raise UserError(f"model {name}: {error}") from None
+        yield ModelScores(name, folder, results, text), started
+
+
+def _show(bar: Progress, task: TaskID, done: int, total: int) -> None:
+    bar.update(task, completed=done, total=total)
+
+
+def _write(folder: Path, scored: ModelScores, device: str, date: float, *, samples: bool) -> None:
+    """The files of one model: lm-evaluation-harness's for its suites, and `text_<model>.json`."""
+    from palenka_tune.evaluation.harness import write_harness
+
+    if scored.suites:
+        config = {"model": "palenka_tune", "model_args": f"pretrained={scored.path}", "device": device, "limit": None}
+        write_harness(folder, scored.name, scored.suites, config, date, samples=samples)
+    if scored.text:
+        write_json(folder / f"text_{scored.name.replace('/', '__')}.json", scored.to_dict()["text"])
+
+
+def _names(folders: Sequence[str]) -> list[str]:
+    """What tables call the models: the last parts of their paths, as many as tell them apart."""
+    parts = [Path(folder).expanduser().absolute().parts for folder in folders]
+    if len(set(parts)) < len(parts):
+        raise UserError("a model is given twice; give each model's folder once")
+    depth = 1
+    while len({path[-depth:] for path in parts}) < len(parts):
+        depth += 1
+    return ["/".join(path[-depth:]) for path in parts]
