@@ -36,7 +36,8 @@ from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.students.teacher_cache import search_need
 from palenka_tune.teachers.ray_trainer import plan as share_teachers
 from palenka_tune.trials.arms import ANCHORS
-from palenka_tune.trials.rungs import Rungs, rung_steps
+from palenka_tune.trials.rungs import rung_steps
+from palenka_tune.trials.stopping import SuccessiveHalving
 
 GB, HOUR = 1e9, 3600.0
 GAMES = 200  # random searches over which early stopping is averaged
@@ -204,7 +205,7 @@ def play(samples: int, anchors: int, places: int, rungs: int, reduction: int, ga
     for game in range(games):
         generator = random.Random(game)
         ranks = [generator.random() for _ in range(anchors + samples)]
-        judge = Rungs(steps, reduction)
+        judge = SuccessiveHalving(steps, reduction)
         waiting = [*range(anchors + samples)]
         running: list[tuple[int, int, int]] = []
         now = work = 0
@@ -213,7 +214,7 @@ def play(samples: int, anchors: int, places: int, rungs: int, reduction: int, ga
                 heapq.heappush(running, (now + steps[0], waiting.pop(0), 0))  # (time, trial, the rung it comes to)
                 work += steps[0]
             now, trial, at = heapq.heappop(running)
-            goes_on = judge.goes_on(str(trial), steps[at], ranks[trial]) or trial < anchors
+            goes_on = judge.continues(str(trial), steps[at], ranks[trial]) or trial < anchors
             if goes_on and at + 1 < len(steps):
                 heapq.heappush(running, (now + steps[at + 1] - steps[at], trial, at + 1))
                 work += steps[at + 1] - steps[at]

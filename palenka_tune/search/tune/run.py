@@ -27,7 +27,8 @@ from palenka_tune.spaces.space import effective
 from palenka_tune.students.bench import BenchSpec
 from palenka_tune.trials.ledger import Ledger, Proposal
 from palenka_tune.trials.rows import TrialRow
-from palenka_tune.trials.rungs import Rungs, rung_steps
+from palenka_tune.trials.rungs import rung_steps
+from palenka_tune.trials.stopping import STOPPING_RULES
 
 
 @dataclass(frozen=True)
@@ -142,11 +143,9 @@ def run_trials(
             take()
         return patience.number is not None
 
-    rungs = None
-    if search.rungs:
-        rungs = Rungs(job.rungs, search.reduction)
-        rungs.restore(ledger.curves())
-    scheduler = RungScheduler(rungs)
+    rule = STOPPING_RULES[search.stopping](job.rungs, search.reduction)
+    rule.restore(ledger.curves())
+    scheduler = RungScheduler(rule)
     is_up = own_node_is_up()
     searcher = LedgerSearcher(
         ledger,

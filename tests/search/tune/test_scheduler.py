@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from palenka_tune.search.tune.scheduler import RungScheduler
-from palenka_tune.trials.rungs import Rungs, rung_steps
+from palenka_tune.trials.rungs import rung_steps
+from palenka_tune.trials.stopping import STOPPING_RULES, NoStopping, SuccessiveHalving
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ def test_rungs_end_with_the_last_step(total, rungs, reduction, expected):
 
 class Race:
     def __init__(self, total=90, rungs=2, reduction=3):
-        self.rungs = Rungs(rung_steps(total, rungs, reduction), reduction) if rungs else None
+        self.rungs = SuccessiveHalving(rung_steps(total, rungs, reduction), reduction)
         self.scheduler = RungScheduler(self.rungs)
 
     def trial(self, name, anchor=None):
@@ -108,7 +109,7 @@ def test_decisions_are_those_of_rays_asha(reduction):
         reduction_factor=reduction,
         stop_last_trials=False,
     )
-    ours = Rungs(steps, reduction)
+    ours = SuccessiveHalving(steps, reduction)
     waiting = {f"t{number}": list(steps) for number in range(80)}
     trials = {name: SimpleNamespace(trial_id=name) for name in waiting}
     for trial in trials.values():
@@ -119,7 +120,7 @@ def test_decisions_are_those_of_rays_asha(reduction):
         step = waiting[name].pop(0)
         value = round(generator.gauss(3.0, 0.5), 1)
         theirs = rays.on_trial_result(None, trials[name], {"steps": step, "val_ce": value})
-        goes_on = ours.goes_on(name, step, value)
+        goes_on = ours.continues(name, step, value)
         if step < 200:
             decisions.append(goes_on)
             assert goes_on == (theirs == "CONTINUE"), (name, step, value)
@@ -129,11 +130,11 @@ def test_decisions_are_those_of_rays_asha(reduction):
 
 
 def test_rungs_that_are_rebuilt_decide_as_those_that_were_lost():
-    first = Rungs([10, 30, 90], 3)
+    first = SuccessiveHalving([10, 30, 90], 3)
     curves = {name: {10: value, 30: value - 1} for name, value in (("a", 4.0), ("b", 5.0), ("c", 4.5))}
     for name, curve in curves.items():
         for step, value in curve.items():
-            first.goes_on(name, step, value)
-    second = Rungs([10, 30, 90], 3)
+            first.continues(name, step, value)
+    second = SuccessiveHalving([10, 30, 90], 3)
     second.restore({name: {**curve, 90: 1.0} for name, curve in curves.items()})
     assert second.values == first.values
