@@ -1,4 +1,4 @@
-"""Going on with a search: what it was asked for stands in its study, and nothing else may be asked of it now."""
+"""Resume a search from the configuration in its study; reject any setting that would change it."""
 
 from __future__ import annotations
 
@@ -127,8 +127,15 @@ def _changed(what: str) -> PalenkaError:
     )
 
 
+def _plain(configuration: dict[str, Any]) -> dict[str, Any]:
+    """The configuration as JSON keeps it: keys of an explicit layer map are text."""
+    plain: dict[str, Any] = json.loads(json.dumps(configuration))
+    return plain
+
+
 def _check_same(asked: dict[str, Any], given: dict[str, Any], folder: Path) -> None:
-    before, now = flat(asked), flat(json.loads(json.dumps(given)))
+    # resolved again, so that a setting which did not exist when the search began has its default
+    before, now = flat(_plain(tree(resolve(asked)))), flat(_plain(given))
     free = {f"search.{name}" for name in (*FREE, *ASKED)} | {"description"}
     for key in sorted({*before, *now} - free):
         if before.get(key) != now.get(key):

@@ -1,0 +1,51 @@
+"""Every stopping rule: the last step stops no trial, and one that is rebuilt decides as the one that was lost."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from palenka_tune.trials.stopping import STOPPING_RULES
+
+STEPS = [10, 30, 90]
+
+
+@pytest.fixture(params=STOPPING_RULES)
+def make(request):
+    return lambda: STOPPING_RULES[request.param](STEPS, 3)
+
+
+def test_the_last_step_stops_no_trial(make):
+    rule, generator = make(), random.Random(0)
+    assert all(rule.continues(f"t{n}", STEPS[-1], generator.gauss(3, 1)) for n in range(50))
+
+
+def test_the_first_at_a_rung_continues(make):
+    rule = make()
+    assert all(rule.continues("first", step, 1e9) for step in STEPS)
+
+
+def test_a_rule_that_is_rebuilt_decides_as_the_one_that_was_lost(make):
+    generator, curves = random.Random(1), {}
+    lost = make()
+    for number in range(30):
+        for step in STEPS:
+            value = generator.gauss(3, 1)
+            curves.setdefault(f"t{number}", {})[step] = value
+            if not lost.continues(f"t{number}", step, value):
+                break
+    rebuilt = make()
+    rebuilt.restore(curves)
+    reports = [(f"new{n}", STEPS[n % 2], generator.gauss(3, 1)) for n in range(40)]
+    decisions = [(lost.continues(*report), rebuilt.continues(*report)) for report in reports]
+    assert all(before == after for before, after in decisions)
+
+
+def test_only_without_a_rule_all_continue():
+    kept = {}
+    for name, rule in STOPPING_RULES.items():
+        judge, generator = rule(STEPS, 3), random.Random(2)
+        kept[name] = sum(judge.continues(f"t{n}", 10, generator.gauss(3, 1)) for n in range(60))
+    assert kept["none"] == 60
+    assert 10 < kept["asha"] < 40
