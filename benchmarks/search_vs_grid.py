@@ -32,6 +32,7 @@ from benchmarks.harness import Ratio, Report, parser
 from palenka_tune.commands.options import run
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.data.prepare import PreparedData, prepare
+from palenka_tune.data.windows import window_tensor
 from palenka_tune.distill.loop import TrainingLoop
 from palenka_tune.distill.objective import PlainObjective
 from palenka_tune.models.build import build_for_store, count_parameters
@@ -40,7 +41,6 @@ from palenka_tune.models.presets import ModelPreset
 from palenka_tune.search.config import SearchConfig, find_space, resolve
 from palenka_tune.search.space import apply
 from palenka_tune.search.student import Bench, BenchSpec
-from palenka_tune.teachers.worker import window_tensor
 
 TEACHERS = {
     "tiny": (
