@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted((ROOT / "palenka_tune").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
-LONGEST = 400
+LONGEST = 600
 LINTERS = {"ruff check", "ruff format --check", "mypy", "lint-imports"}
 
 

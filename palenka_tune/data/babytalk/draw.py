@@ -41,6 +41,10 @@ class Draw:
         """One of `items`, all alike."""
         return items[int(self.uniform() * len(items))]
 
+    def either(self, *items: T) -> T:
+        """One of the arguments, all alike."""
+        return self.pick(items)
+
     def zipf(self, items: Sequence[T]) -> T:
         """One of `items`, the first ones more often: weight 1 / (rank + 4)."""
         weights = _zipf(len(items))
