@@ -10,16 +10,12 @@ from pathlib import Path
 
 from palenka_tune.config.files import write_text
 from palenka_tune.data.babytalk.dialogue import Dialogue
-from palenka_tune.data.babytalk.draw import Draw
 from palenka_tune.data.babytalk.narrative import Tale
 from palenka_tune.errors import UserError, nearest
 
 VERSION = "1"
 WORDS = {"train": 320_000, "dev": 30_000, "test": 30_000}
-GENRES = {
-    "dialogue": lambda draw: Dialogue(draw).turns(draw.between(80, 220)),
-    "narrative": lambda draw: Tale(draw).paragraphs(),
-}
+GENRES: dict[str, type[Dialogue] | type[Tale]] = {"dialogue": Dialogue, "narrative": Tale}
 
 
 def generate(split: str, *, words: int, seed: int = 0) -> dict[str, list[str]]:
@@ -33,11 +29,11 @@ def generate(split: str, *, words: int, seed: int = 0) -> dict[str, list[str]]:
     if words < 1:
         raise UserError(f"babytalk's split {split} cannot have {words} words; ask for 1 or more")
     genres: dict[str, list[str]] = {}
-    for genre, document in GENRES.items():
+    for genre, maker in GENRES.items():
         lines: list[str] = []
         count = number = 0
         while count < (words + 1) // 2:
-            text = document(Draw("babytalk", VERSION, seed, split, genre, number))
+            text = maker("babytalk", VERSION, seed, split, genre, number).document()
             lines += ["", *text] if lines else text
             count += sum(len(line.split()) for line in text)
             number += 1

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from palenka_tune.data.babytalk.draw import Draw
 from palenka_tune.data.babytalk.grammar import Grammar
 from palenka_tune.data.babytalk.heldout import allowed
 from palenka_tune.data.babytalk.inflection import DEMONSTRATIVES, VerbPhrase, article, inflect, join, sentence
@@ -49,14 +48,15 @@ COUNTABLE = ("toy", "clothes", "food", "animal", "person", "house", "dish", "bod
 class Dialogue(Grammar):
     """One dialogue: its speakers, its scene, and its moves."""
 
-    def __init__(self, draw: Draw) -> None:
-        self.child = child(draw)
-        self.adult = adult(draw)
+    def __init__(self, *parts: str | int) -> None:
+        super().__init__(*parts)
+        self.child = child(self)
+        self.adult = adult(self)
         _, _, friend, toy, food, self.colour = PROFILES[self.child.text].split()
         cast = [self.child, pet(self.child), self.adult]
-        if draw.chance(0.6):
-            cast.append(person(friend) if draw.chance(0.7) else adult(draw))
-        super().__init__(draw, scene(draw, cast))
+        if self.chance(0.6):
+            cast.append(person(friend) if self.chance(0.7) else adult(self))
+        self.scene = scene(self, cast)
         self.toy, self.food = nouns()[toy], nouns()[food]
         self.i = Phrase("I", "1", nouns()["child"])
         self.you = replace(self.i, text="you", agreement="2")
@@ -69,35 +69,34 @@ class Dialogue(Grammar):
 
     def thing(self) -> Thing:
         """One of the scene's things."""
-        return self.draw.zipf(self.scene.things)
+        return self.zipf(self.scene.things)
 
     def other(self) -> Phrase:
         """Somebody of the cast who is not the child."""
-        return self.draw.pick(self.scene.cast[1:])
+        return self.pick(self.scene.cast[1:])
 
     def some_noun(self) -> Noun:
         """A noun that can be counted: of the scene, or any."""
-        draw = self.draw
-        return draw.either(draw.pick(self.scene.animals), self.thing().noun, draw.zipf(kind(draw.pick(COUNTABLE))))
+        return self.either(self.pick(self.scene.animals), self.thing().noun, self.zipf(kind(self.pick(COUNTABLE))))
 
     def fill(self, text: str) -> str:
         """A stock turn with the names of this dialogue."""
         girl = "girl" if self.child.gender == "f" else "boy"
-        food = article(self.food.singular) if self.draw.chance(0.6) else f"some {self.food.plural}"
+        food = article(self.food.singular) if self.chance(0.6) else f"some {self.food.plural}"
         return text.format(child=self.child.text, adult=self.adult.text, girl=girl, food=food)
 
     def comment(self, share: float = 0.4) -> Turns:
         """Perhaps a short reply."""
-        return [self.fill(self.draw.zipf(COMMENTS))] if self.draw.chance(share) else []
+        return [self.fill(self.zipf(COMMENTS))] if self.chance(share) else []
 
     def name(self) -> Turns:
         """What's this?"""
-        draw, thing = self.draw, self.thing()
+        thing = self.thing()
         it, be = thing.he, thing.be
-        this = draw.pick(DEMONSTRATIVES[thing.agreement])
+        this = self.pick(DEMONSTRATIVES[thing.agreement])
         answer = sentence(it, be, thing.name if thing.agreement == "pl" else article(thing.name))
-        colour = draw.either("red", "blue", "green", "new", "big")
-        follow = draw.either(
+        colour = self.either("red", "blue", "green", "new", "big")
+        follow = self.either(
             [f"Yes, {this} {thing.name} {be} {thing.adjective}."],
             [sentence(be, it, colour, mark="?"), f"No, {it} {be} {thing.adjective}."],
             [sentence(it, be, thing.where)],
@@ -108,16 +107,16 @@ class Dialogue(Grammar):
 
     def where(self) -> Turns:
         """Where is it? The answer is where the scene has it."""
-        draw, thing, who = self.draw, self.thing(), self.other().text
+        thing, who = self.thing(), self.other().text
         it, be, them = thing.he, thing.be, thing.him
-        question = draw.either(
+        question = self.either(
             f"Where {be} {thing.text}?",
             f"Where {be} my {thing.adjective} {thing.name}?",
             f"Do you know where {thing.text} {be}?",
             f"I can't find {thing.text}.",
             f"Where did you put {thing.text}?",
         )
-        answer = draw.either(
+        answer = self.either(
             sentence(it, be, thing.where),
             f"Look {thing.where}.",
             f"{who} put {them} {thing.where}.",
@@ -125,27 +124,26 @@ class Dialogue(Grammar):
             f"Maybe {who} took {them}.",
             f"I think that {it} {be} {thing.where}.",
         )
-        end = draw.either(f"Oh, I see {them}.", f"Here {it} {be}.", f"You found {them}!", "Thank you.")
-        return [question, answer] + ([end] if draw.chance(0.4) else [])
+        end = self.either(f"Oh, I see {them}.", f"Here {it} {be}.", f"You found {them}!", "Thank you.")
+        return [question, answer] + ([end] if self.chance(0.4) else [])
 
     def wish(self) -> Turns:
         """Do you want it?"""
-        draw, thing = self.draw, self.thing()
-        first = draw.either(thing.text, f"the {thing.adjective} {thing.name}", f"some {self.food.plural}")
-        other = draw.either(f"my {self.toy.singular}", article(self.food.singular), f"the {self.colour} one")
-        question = draw.either(f"Do you want {first}?", f"Would you like {first}?", f"You want {first}.")
-        answer = draw.either(f"Yes, I want {first}.", f"No, I want {other}.", f"I don't want {first}.", "Yes, please.")
-        end = draw.either(f"You can have {first} later.", f"Here you are, {self.child.text}.", "Say please.", "")
+        thing = self.thing()
+        first = self.either(thing.text, f"the {thing.adjective} {thing.name}", f"some {self.food.plural}")
+        other = self.either(f"my {self.toy.singular}", article(self.food.singular), f"the {self.colour} one")
+        question = self.either(f"Do you want {first}?", f"Would you like {first}?", f"You want {first}.")
+        answer = self.either(f"Yes, I want {first}.", f"No, I want {other}.", f"I don't want {first}.", "Yes, please.")
+        end = self.either(f"You can have {first} later.", f"Here you are, {self.child.text}.", "Say please.", "")
         return [question, answer, end]
 
     def animal(self) -> Turns:
         """What do animals say and do?"""
-        draw = self.draw
-        species = draw.zipf(tuple(SOUNDS))
+        species = self.zipf(tuple(SOUNDS))
         sound, animals = SOUNDS[species], nouns()[species].plural
         habit = self.action(Phrase("", "pl", nouns()[species]), "present").statement()
-        turns = draw.either(
-            [f"What does {draw.either(f'the {species}', article(species))} say?", f"The {species} says {sound}."],
+        turns = self.either(
+            [f"What does {self.either(f'the {species}', article(species))} say?", f"The {species} says {sound}."],
             [f"What do {animals} say?", sentence(animals, "say", sound)],
             [
                 sentence(f"{sound}, {sound}", mark="!"),
@@ -153,27 +151,26 @@ class Dialogue(Grammar):
                 f"Yes, that is {article(species)}.",
             ],
         )
-        return turns + ([sentence(animals, habit)] if draw.chance(0.5) else [])
+        return turns + ([sentence(animals, habit)] if self.chance(0.5) else [])
 
     def count(self) -> Turns:
         """How many are there?"""
-        draw = self.draw
         animals = self.some_noun().plural
-        number = draw.zipf(("three", "four", "five", "two", "six"))
-        where = draw.either(self.scene.at, self.thing().where)
-        question = draw.either(
+        number = self.zipf(("three", "four", "five", "two", "six"))
+        where = self.either(self.scene.at, self.thing().where)
+        question = self.either(
             f"How many {animals} are there?", f"How many {animals} do you see?", f"Can you count the {animals}?"
         )
-        counting = ["One, two, three."] if draw.chance(0.3) else []
+        counting = ["One, two, three."] if self.chance(0.3) else []
         return [question, *counting, f"There are {number} {animals} {where}.", *self.comment()]
 
     def request(self) -> Turns:
         """Please do it, or don't."""
-        draw, thing, who = self.draw, self.thing(), self.other().text
+        thing, who = self.thing(), self.other().text
         action = self.action(self.you, "present")
         do = join(action.form, action.rest)
-        text = draw.either(
-            f"Put {thing.text} {draw.pick(self.scene.things).where}.",
+        text = self.either(
+            f"Put {thing.text} {self.pick(self.scene.things).where}.",
             f"Please give {who} {thing.text}.",
             f"Can you give me {thing.text}?",
             f"Can you bring {who} the {thing.adjective} {thing.name}?",
@@ -184,20 +181,19 @@ class Dialogue(Grammar):
         )
         here, mine = f"Here {thing.he} {thing.be}.", f"I put {thing.him} {thing.where}."
         stock = ("Okay.", "No, I don't want to.", "Why?", f"Yes, {self.adult.text}.")
-        return [text, draw.either(here, mine, f"I can't find {thing.him}.", *stock)]
+        return [text, self.either(here, mine, f"I can't find {thing.him}.", *stock)]
 
     def demonstrative(self) -> Turns:
         """This one, those ones."""
-        draw = self.draw
-        noun = draw.either(self.thing().noun, draw.zipf(kind(draw.pick(COUNTABLE))))
-        number = draw.either("sg", "pl")
-        this = draw.pick(DEMONSTRATIVES[number])
+        noun = self.either(self.thing().noun, self.zipf(kind(self.pick(COUNTABLE))))
+        number = self.either("sg", "pl")
+        this = self.pick(DEMONSTRATIVES[number])
         phrase = Phrase("", number, noun, "n")
-        adjective = draw.zipf(adjectives_of(noun)) if draw.chance(0.45) else ""
+        adjective = self.zipf(adjectives_of(noun)) if self.chance(0.45) else ""
         that = join(this, adjective, phrase.name)
         who = self.agent()
         takers = [verb for verb in verbs_of(who.noun.singular, "transitive") if noun.singular in verb.objects]
-        tense = draw.zipf(("past", "present", "progressive", "perfect"))
+        tense = self.zipf(("past", "present", "progressive", "perfect"))
         turns = [
             f"Look at {that}.",
             f"I like {that}.",
@@ -206,48 +202,47 @@ class Dialogue(Grammar):
             sentence(self.description(phrase, "present").statement(that)),
             sentence(self.predicate(phrase, "present").statement(that)),
         ]
-        if takers and draw.chance(0.4):
-            verb = draw.zipf(takers)
+        if takers and self.chance(0.4):
+            verb = self.zipf(takers)
             action = inflect(verb, tense, who.agreement, join(verb.preposition, that))
             turns = [sentence(action.statement(who.text))]
-        return [draw.pick(turns), *self.comment()]
+        return [self.pick(turns), *self.comment()]
 
     def quantity(self) -> Turns:
         """There is a, there are no; every and all."""
-        draw, noun = self.draw, self.some_noun()
+        noun = self.some_noun()
         one, many = noun.singular, noun.plural
-        where = draw.either(self.scene.at, self.thing().where, self.modifier(noun))
+        where = self.either(self.scene.at, self.thing().where, self.modifier(noun))
         is_one = (f"is {article(one)}", f"is no {one}", f"was {article(one)}")
         are_many = ("are some", "are many", "are no", "aren't any", "were two", "are a few")
-        there = f"There {draw.pick(is_one) if draw.chance(0.4) else f'{draw.pick(are_many)} {many}'} {where}."
-        every = Phrase(f"{draw.either('every', 'each')} {one}", "sg", noun)
-        every_all = draw.either(every, replace(every, text=f"{draw.either('all the', 'most')} {many}", agreement="pl"))
-        claim = self.predicate(every_all, draw.either("present", "progressive")).statement(every_all.text)
+        there = f"There {self.pick(is_one) if self.chance(0.4) else f'{self.pick(are_many)} {many}'} {where}."
+        every = Phrase(f"{self.either('every', 'each')} {one}", "sg", noun)
+        every_all = self.either(every, replace(every, text=f"{self.either('all the', 'most')} {many}", agreement="pl"))
+        claim = self.predicate(every_all, self.either("present", "progressive")).statement(every_all.text)
         question = f"Are there any {many} {where}?"
-        answer = draw.either("Yes, there are.", f"No, there aren't any {many}.", f"Yes, there are some {many}.")
-        return draw.either([there, *self.comment()], [there], [question, answer], [sentence(claim)])
+        answer = self.either("Yes, there are.", f"No, there aren't any {many}.", f"Yes, there are some {many}.")
+        return self.either([there, *self.comment()], [there], [question, answer], [sentence(claim)])
 
     def compare(self) -> Turns:
         """Bigger and smaller."""
-        draw, noun = self.draw, self.some_noun()
-        more = draw.zipf(("bigger", "smaller", "older", "faster", "softer", "nicer")) + " than"
-        one, two = draw.sample(kind("animal"), 2)
+        noun = self.some_noun()
+        more = self.zipf(("bigger", "smaller", "older", "faster", "softer", "nicer")) + " than"
+        one, two = self.sample(kind("animal"), 2)
         question = f"Is {article(one.singular)} {more} {article(two.singular)}?"
-        return draw.either(
+        return self.either(
             [f"This {noun.singular} is {more} that {noun.singular}.", *self.comment()],
             [f"These {noun.plural} are {more} those {noun.plural}.", *self.comment()],
-            [question, draw.either("Yes.", "No.", "I think so.")],
+            [question, self.either("Yes.", "No.", "I think so.")],
             [sentence(one.plural, "are", more, two.plural), "Yes, they are."],
         )
 
     def body(self) -> Turns:
         """Noses and toes."""
-        draw = self.draw
-        noun = draw.pick(kind("body"))
+        noun = self.pick(kind("body"))
         part = Phrase("", "sg" if noun.singular in ("nose", "tummy") else "pl", noun)
         name, be, it = part.name, part.be, part.he
         these = "This is" if part.agreement == "sg" else "These are"
-        return draw.either(
+        return self.either(
             [f"Where {be} your {name}?", f"Here {be} my {name}."],
             [f"Touch your {name}.", f"{these} my {name}."],
             [f"Show me your {noun.singular}.", f"This is my {noun.singular}."],
@@ -257,17 +252,16 @@ class Dialogue(Grammar):
 
     def accident(self) -> Turns:
         """Causative and inchoative: who broke it? It broke."""
-        draw = self.draw
         verb, near = self.alternating()
-        noun = draw.zipf(near) if near else nouns()[draw.zipf(verb.objects)]
-        theme = the(noun, draw.zipf(("sg", "sg", "pl")))
+        noun = self.zipf(near) if near else nouns()[self.zipf(verb.objects)]
+        theme = the(noun, self.zipf(("sg", "sg", "pl")))
         who = self.agent()
-        happening = inflect(verb, draw.zipf(("past", "progressive", "perfect")), theme.agreement)
+        happening = inflect(verb, self.zipf(("past", "progressive", "perfect")), theme.agreement)
         happened = sentence(happening.statement(theme.text))
         did = inflect(verb, "past", who.agreement, theme.text)
         did_it = inflect(verb, "past", who.agreement, theme.him)
-        return draw.either(
-            [happened, draw.either("Oh no!", "Look!", "Why?", "I see.")],
+        return self.either(
+            [happened, self.either("Oh no!", "Look!", "Why?", "I see.")],
             [happened, f"Who {verb.past} {theme.him}?", sentence(did_it.statement(who.text))],
             [sentence(did.statement(who.text)), *self.comment()],
             [sentence(did.negation(who.text)), sentence(theme.he, verb.past, "by", theme.himself)],
@@ -281,40 +275,39 @@ class Dialogue(Grammar):
 
     def who(self) -> Turns:
         """A question about the subject: who did it?"""
-        draw, agent = self.draw, self.agent()
-        tense = draw.zipf(("past", "progressive", "present", "perfect")) if agent.agreement == "sg" else "past"
+        agent = self.agent()
+        tense = self.zipf(("past", "progressive", "present", "perfect")) if agent.agreement == "sg" else "past"
         action = self.action(replace(agent, agreement="sg"), tense)
-        answer = draw.either(f"{agent.text} {action.aux}", "I don't know who did", action.statement(agent.text))
+        answer = self.either(f"{agent.text} {action.aux}", "I don't know who did", action.statement(agent.text))
         return [sentence(action.statement("who"), mark="?"), sentence(answer), *self.comment()]
 
     def what(self) -> Turns:
         """A question about the object: what did somebody do it to?"""
-        draw, agent = self.draw, self.agent()
+        agent = self.agent()
         frames = [verbs_of(agent.noun.singular, frame) for frame in ("transitive", "transitive", "optional")]
-        verb = draw.zipf(draw.pick([frame for frame in frames if frame]))
+        verb = self.zipf(self.pick([frame for frame in frames if frame]))
         target = self.object_of(verb, agent)
         if target is None or target.noun.proper:
             return self.doing()
-        tense = draw.zipf(("past", "progressive", "present", "modal", "perfect"))
+        tense = self.zipf(("past", "progressive", "present", "modal", "perfect"))
         phrase = inflect(verb, tense, agent.agreement, verb.preposition, "will")
-        where = self.scene.at if draw.chance(0.2) else ""
-        wh = "who" if target.noun.kind == "person" else draw.either("what", "what", f"which {target.name}")
+        where = self.scene.at if self.chance(0.2) else ""
+        wh = "who" if target.noun.kind == "person" else self.either("what", "what", f"which {target.name}")
         full = join(phrase.statement(agent.he), target.text, where)
-        answer = draw.either(target.text, full, "I don't know")
+        answer = self.either(target.text, full, "I don't know")
         return [sentence(wh, phrase.question(agent.text), where, mark="?"), sentence(answer), *self.comment()]
 
     def doing(self) -> Turns:
         """What is somebody doing?"""
-        draw, agent = self.draw, self.somebody()
+        agent = self.somebody()
         question = f"What {agent.be} {agent.text} doing?"
         answer = sentence(self.action(agent, "progressive").statement(agent.he))
         more = sentence(self.predicate(agent, "present").statement(agent.he))
-        return [question, answer, *([more] if draw.chance(0.3) else self.comment())]
+        return [question, answer, *([more] if self.chance(0.3) else self.comment())]
 
     def ever(self) -> Turns:
         """Have you ever? The answers license "ever" and "any" by negation."""
-        draw = self.draw
-        who = draw.either(self.you, self.you, self.agent(), self.agent())
+        who = self.either(self.you, self.you, self.agent(), self.agent())
         phrase = self.action(who, "perfect", "question")
         reply = "I" if who is self.you else who.he
         done = join(phrase.form, phrase.rest)
@@ -324,100 +317,98 @@ class Dialogue(Grammar):
             f"yes, {reply} {phrase.aux}",
             f"no, {reply} {phrase.aux}n't",
             phrase.negation(reply, "ever", contracted=False),
-            f"no {draw.zipf(kind('person')).singular} has ever {phrase.form}",
+            f"no {self.zipf(kind('person')).singular} has ever {phrase.form}",
             f"nobody has ever {done}",
         )
         mine = self.subject()
-        predicate = self.predicate(mine, draw.either("present", "past", "perfect"), "negative", depth=1)
-        adverb = "ever" if draw.chance(0.3) and predicate.form else ""
-        extra = sentence(predicate.negation(mine.text, adverb, contracted=draw.chance(0.5)))
-        turns = [sentence(phrase.question(who.text, "ever"), mark="?"), sentence(draw.pick(answers))]
-        return turns + ([extra] if draw.chance(0.6) else [])
+        predicate = self.predicate(mine, self.either("present", "past", "perfect"), "negative", depth=1)
+        adverb = "ever" if self.chance(0.3) and predicate.form else ""
+        extra = sentence(predicate.negation(mine.text, adverb, contracted=self.chance(0.5)))
+        turns = [sentence(phrase.question(who.text, "ever"), mark="?"), sentence(self.pick(answers))]
+        return turns + ([extra] if self.chance(0.6) else [])
 
     def only(self) -> Turns:
         """Only somebody has ever done it; others have also done it, or even they have done it."""
-        draw, who = self.draw, self.somebody()
+        who = self.somebody()
         phrase = self.action(who, "perfect")
-        style = draw.weighted({"only": 0.3, "no": 0.15, "even": 0.35, "also": 0.2})
-        if style == "only" and draw.chance(0.7):
+        style = self.weighted({"only": 0.3, "no": 0.15, "even": 0.35, "also": 0.2})
+        if style == "only" and self.chance(0.7):
             text = phrase.statement(f"only {who.text}", "ever")
         elif style == "no":
             nobody = replace(self.common(animate=True), agreement="sg")
             text = self.action(nobody, "perfect").statement(f"no {nobody.noun.singular}", "ever")
         elif style in ("even", "only"):
-            predicate = self.predicate(who, draw.either("past", "perfect", "progressive"))
+            predicate = self.predicate(who, self.either("past", "perfect", "progressive"))
             text = predicate.statement(f"{style} {who.text}")
         else:
-            text = phrase.statement(who.text, draw.either("also", "really", "just", "already"))
+            text = phrase.statement(who.text, self.either("also", "really", "just", "already"))
         return [sentence(text), *self.comment()]
 
     def giving(self) -> Turns:
         """Two objects: what did somebody give somebody?"""
-        draw, who, thing = self.draw, self.agent(), self.thing().text
-        base, past, ing = draw.zipf(
+        who, thing = self.agent(), self.thing().text
+        base, past, ing = self.zipf(
             (("give", "gave", "giving"), ("show", "showed", "showing"), ("bring", "brought", "bringing"))
         )
         to = self.agent(avoid=who).text
         full = sentence(who.text, past, to, thing)
-        style = draw.weighted({"what": 0.5, "who": 0.2, "plain": 0.3})
+        style = self.weighted({"what": 0.5, "who": 0.2, "plain": 0.3})
         if style == "what":
-            question = draw.either(f"what did {who.text} {base} {to}", f"what {who.be} {who.text} {ing} {to}")
-            return [sentence(question, mark="?"), draw.either(sentence(thing), full)]
+            question = self.either(f"what did {who.text} {base} {to}", f"what {who.be} {who.text} {ing} {to}")
+            return [sentence(question, mark="?"), self.either(sentence(thing), full)]
         if style == "who":
             return [f"Who {past} {to} {thing}?", sentence(who.text, "did"), *self.comment()]
         return [full, *self.comment()]
 
     def reason(self) -> Turns:
         """Why? Because."""
-        draw, who = self.draw, self.agent()
-        phrase = draw.either(self.action, self.description)(who, draw.zipf(("progressive", "past")))
-        why = draw.zipf(REASONS).replace("{is}", who.be).format(he=who.he, his=who.his)
+        who = self.agent()
+        phrase = self.either(self.action, self.description)(who, self.zipf(("progressive", "past")))
+        why = self.zipf(REASONS).replace("{is}", who.be).format(he=who.he, his=who.his)
         statement = phrase.statement(who.text)
         asked = [sentence("why", phrase.question(who.text), mark="?"), sentence(why)]
-        return draw.either([sentence(statement), "Why?", sentence(why)], [sentence(statement, why)], asked)
+        return self.either([sentence(statement), "Why?", sentence(why)], [sentence(statement, why)], asked)
 
     def picture(self) -> Turns:
         """What a picture book shows, in the present."""
-        draw = self.draw
-        opening = draw.either("Look at the picture.", "Let's read the book.", "What do you see?", "", "", "")
+        opening = self.either("Look at the picture.", "Let's read the book.", "What do you see?", "", "", "")
         tenses = ("progressive", "present", "present", "perfect")
-        shown = [sentence(self.clause(draw.zipf(tenses))) for _ in range(draw.between(1, 3))]
+        shown = [sentence(self.clause(self.zipf(tenses))) for _ in range(self.between(1, 3))]
         return [opening, *shown, *self.comment()]
 
     def know(self) -> Turns:
         """Embedded questions and that-clauses."""
-        draw = self.draw
-        who = draw.either(self.you, self.agent())
+        who = self.either(self.you, self.agent())
         wh = self.wh_clause(who)
-        inner = self.clause(draw.either("past", "progressive"), depth=1)
-        return draw.either(
-            [f"Do you know {wh}?", draw.either(f"No, I don't know {wh}.", f"I think that {inner}.", "No.")],
+        inner = self.clause(self.either("past", "progressive"), depth=1)
+        return self.either(
+            [f"Do you know {wh}?", self.either(f"No, I don't know {wh}.", f"I think that {inner}.", "No.")],
             [sentence(self.thought(who, "present").statement(who.text))],
-            [f"I know {wh}.", draw.either("What?", "Tell me.", "I know too.", "Who told you?")],
+            [f"I know {wh}.", self.either("What?", "Tell me.", "I know too.", "Who told you?")],
             [f"Can you tell me {wh}?", "I forgot."],
-            [f"I think that {inner}.", draw.either("I think so too.", "I don't think so.", "Yes.")],
+            [f"I think that {inner}.", self.either("I think so too.", "I don't think so.", "Yes.")],
             [sentence(self.thought(who, "past").statement(who.text))],
         )
 
     def gendered(self) -> Phrase:
         """A man, woman, boy or girl, by name or not."""
-        pool = self.draw.either(kind("person"), kind("name"), kind("name"), kind("kin"))
-        return self.noun_phrase(self.draw.pick([noun for noun in pool if noun.gender != "n"]))
+        pool = self.either(kind("person"), kind("name"), kind("name"), kind("kin"))
+        return self.noun_phrase(self.pick([noun for noun in pool if noun.gender != "n"]))
 
     def family(self) -> Turns:
         """Who is a boy, who is a girl, and what is theirs."""
-        draw, who, thing = self.draw, self.gendered(), self.thing()
+        who, thing = self.gendered(), self.thing()
         if who.agreement == "pl":
             return self.doing()
         young, old = {"f": ("girl", "woman"), "m": ("boy", "man")}[who.gender]
-        what = old if who.noun.kind == "kin" else draw.zipf((young, old))
-        adjective = draw.zipf(adjectives_of(who.noun))
-        is_what = sentence(who.he, "is", article(draw.either(what, f"{adjective} {what}")))
+        what = old if who.noun.kind == "kin" else self.zipf((young, old))
+        adjective = self.zipf(adjectives_of(who.noun))
+        is_what = sentence(who.he, "is", article(self.either(what, f"{adjective} {what}")))
         his = sentence(who.his, thing.name, thing.be, thing.adjective)
-        return draw.either(
+        return self.either(
             [f"Who is {who.text}?", is_what],
             [sentence(who.text, "is", article(adjective, what)), *self.comment()],
-            [f"Is {who.text} {adjective}?", draw.either(f"Yes, {who.he} is.", f"No, {who.he} isn't.")],
+            [f"Is {who.text} {adjective}?", self.either(f"Yes, {who.he} is.", f"No, {who.he} isn't.")],
             [f"Where is {who.text}?", sentence(who.he, "is", self.place_phrase())],
             [f"What does {who.text} have?", sentence(who.he, "has", who.his, thing.name)],
             [sentence(who.text, "has", article(thing.adjective, thing.noun.singular)), his],
@@ -426,53 +417,51 @@ class Dialogue(Grammar):
 
     def self_help(self) -> Turns:
         """Reflexives."""
-        draw = self.draw
         gendered = self.gendered()
-        who = draw.either(self.i, self.you, gendered, gendered, self.agent(), self.somebody())
-        phrase = self.reflexive(who, draw.zipf(("past", "progressive", "modal", "present", "perfect")))
-        if draw.chance(0.4):
-            return [sentence(phrase.question(who.text), mark="?"), draw.either("Yes.", "No.", "I think so.")]
+        who = self.either(self.i, self.you, gendered, gendered, self.agent(), self.somebody())
+        phrase = self.reflexive(who, self.zipf(("past", "progressive", "modal", "present", "perfect")))
+        if self.chance(0.4):
+            return [sentence(phrase.question(who.text), mark="?"), self.either("Yes.", "No.", "I think so.")]
         return [sentence(phrase.statement(who.text)), *self.comment()]
 
     def report(self) -> Turns:
         """What somebody did yesterday."""
-        draw, who = self.draw, self.agent()
+        who = self.agent()
         turns = [sentence(self.action(who, "past").statement(who.text))]
-        for _ in range(draw.between(1, 2)):
-            then = "then" if draw.chance(0.4) else ""
+        for _ in range(self.between(1, 2)):
+            then = "then" if self.chance(0.4) else ""
             turns.append(sentence(then, self.predicate(who, "past").statement(who.he)))
-        return [" ".join(turns)] if draw.chance(0.5) else turns
+        return [" ".join(turns)] if self.chance(0.5) else turns
 
     def routine(self) -> Turns:
         """Stock exchanges of the day."""
-        return [self.fill(turn) for turn in self.draw.zipf(ROUTINES)]
+        return [self.fill(turn) for turn in self.zipf(ROUTINES)]
 
     def polar(self) -> Turns:
         """Yes or no."""
-        draw = self.draw
-        who = draw.either(self.you, self.agent(), self.subject())
-        phrase = self.predicate(who, draw.zipf(("present", "past", "progressive", "modal", "perfect")), "question")
+        who = self.either(self.you, self.agent(), self.subject())
+        phrase = self.predicate(who, self.zipf(("present", "past", "progressive", "modal", "perfect")), "question")
         reply, aux = who.he, phrase.aux
         if who is self.you:
             reply, aux = "I", {"are": "am", "were": "was"}.get(aux, aux)
-        answer = f"yes, {reply} {aux}" if draw.chance(0.5) else f"no, {VerbPhrase(aux, '').negation(reply)}"
+        answer = f"yes, {reply} {aux}" if self.chance(0.5) else f"no, {VerbPhrase(aux, '').negation(reply)}"
         return [sentence(phrase.question(who.text), mark="?"), sentence(answer), *self.comment(0.2)]
 
     def before(self) -> Turns:
         """Adjuncts: what did somebody do it to before doing something else?"""
-        draw, who = self.draw, self.agent()
-        verb = draw.zipf(verbs_of(who.noun.singular, "transitive"))
+        who = self.agent()
+        verb = self.zipf(verbs_of(who.noun.singular, "transitive"))
         target = self.object_of(verb, who)
         phrase = inflect(verb, "past", who.agreement, verb.preposition)
         question = sentence("what", phrase.question(who.text), self.gerund(who), mark="?")
         return [question, sentence(target.text if target else "I don't know")]
 
-    def turns(self, words: int) -> Turns:
-        """About `words` words of dialogue."""
+    def document(self) -> Turns:
+        """The turns of the dialogue, of about 80 to 220 words."""
         dialogue: Turns = []
-        count = 0
+        words, count = self.between(80, 220), 0
         while count < words:
-            move = self.draw.weighted(self.moves)
+            move = self.weighted(self.moves)
             for _ in range(12):
                 turns = [turn for turn in move() if turn]
                 if all(allowed(turn) for turn in turns):

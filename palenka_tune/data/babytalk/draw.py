@@ -23,7 +23,7 @@ def _zipf(length: int) -> list[float]:
 
 
 class Draw:
-    """A stream of random choices, named by its seed parts."""
+    """A stream of random choices, named by its seed parts. What makes text from such a stream extends this class."""
 
     def __init__(self, *parts: str | int) -> None:
         digest = hashlib.sha256("/".join(str(part) for part in parts).encode()).digest()

@@ -39,102 +39,97 @@ THAT_VERBS = ("think thought", "know knew", "see saw", "say said", "remember")
 SEEN_VERBS = ("see", "like", "chase", "find", "love", "want", "help", "watch", "follow", "hear", "carry", "need")
 
 
-class Grammar:
-    """Phrases and clauses about one scene."""
+class Grammar(Draw):
+    """Phrases and clauses about one scene, which a subclass makes."""
 
-    def __init__(self, draw: Draw, scene: Scene) -> None:
-        self.draw = draw
-        self.scene = scene
+    scene: Scene
 
     def noun_phrase(self, noun: Noun, polarity: str = "positive", owner: Phrase | None = None) -> Phrase:
         """A noun with a determiner and perhaps an adjective; `any` needs a negation or a question."""
-        draw = self.draw
         if noun.proper:
             return person(noun.singular)
         if noun.kind == "mass":
-            some = "any" if polarity != "positive" and draw.chance(0.5) else "some"
-            return Phrase(f"{draw.either('the', some, some)} {noun.singular}", "sg", noun)
-        number = "pl" if draw.chance(0.35) else "sg"
-        adjective = draw.zipf(adjectives_of(noun)) if draw.chance(0.25) and adjectives_of(noun) else ""
+            some = "any" if polarity != "positive" and self.chance(0.5) else "some"
+            return Phrase(f"{self.either('the', some, some)} {noun.singular}", "sg", noun)
+        number = "pl" if self.chance(0.35) else "sg"
+        adjective = self.zipf(adjectives_of(noun)) if self.chance(0.25) and adjectives_of(noun) else ""
         core = join(adjective, noun.form(number))
-        style = draw.weighted({"the": 0.4, "a": 0.2, "demonstrative": 0.2, "his": 0.14, "quantified": 0.06})
+        style = self.weighted({"the": 0.4, "a": 0.2, "demonstrative": 0.2, "his": 0.14, "quantified": 0.06})
         if style == "his" and owner is not None and noun.kind not in ("person", "nature"):
             text = f"{owner.his} {core}"
         elif style == "demonstrative":
-            text = f"{draw.pick(DEMONSTRATIVES[number])} {core}"
+            text = f"{self.pick(DEMONSTRATIVES[number])} {core}"
         elif style == "quantified":
             every = "every" if polarity == "positive" else "any"
-            text = f"{draw.zipf((every, 'another', 'each'))} {core}" if number == "sg" else f"all the {core}"
+            text = f"{self.zipf((every, 'another', 'each'))} {core}" if number == "sg" else f"all the {core}"
         elif style == "a" and number == "sg":
             text = article(core)
         elif style == "a":
-            text = f"{'any' if polarity != 'positive' and draw.chance(0.6) else draw.zipf(NUMBERS)} {core}"
+            text = f"{'any' if polarity != 'positive' and self.chance(0.6) else self.zipf(NUMBERS)} {core}"
         else:
             text = f"the {core}"
         return Phrase(text, number, noun)
 
     def object_of(self, verb: Verb, subject: Phrase, polarity: str = "positive") -> Phrase | None:
         """An object that the verb can take: mostly a thing or a person of the scene; None if there is none."""
-        draw = self.draw
         near = [thing for thing in self.scene.things if thing.noun.singular in verb.objects]
-        if near and draw.chance(0.6):
-            thing = draw.zipf(near)
-            core = join(thing.adjective if draw.chance(0.35) else "", thing.name)
-            owned = thing.noun.kind not in ("nature", "house") and draw.chance(0.45)
+        if near and self.chance(0.6):
+            thing = self.zipf(near)
+            core = join(thing.adjective if self.chance(0.35) else "", thing.name)
+            owned = thing.noun.kind not in ("nature", "house") and self.chance(0.45)
             return replace(thing, text=f"{subject.his if owned else 'the'} {core}")
         others = [who for who in self.scene.cast if who.text not in subject.text and who.he != subject.text]
         others = [who for who in others if who.noun.singular in verb.objects or "girl" in verb.objects]
-        if others and draw.chance(0.4):
-            return draw.zipf(others)
+        if others and self.chance(0.4):
+            return self.zipf(others)
         choices = [item for item in verb.objects if item != subject.noun.singular]
-        return self.noun_phrase(nouns()[draw.zipf(choices)], polarity, subject) if choices else None
+        return self.noun_phrase(nouns()[self.zipf(choices)], polarity, subject) if choices else None
 
     def anywhere(self) -> str:
         """At one of all places."""
-        return PLACES[self.draw.zipf(tuple(PLACES))][0]
+        return PLACES[self.zipf(tuple(PLACES))][0]
 
     def place_phrase(self) -> str:
         """Where: at the scene, at one of its spots, or elsewhere."""
-        style = self.draw.weighted({"scene": 0.3, "spot": 0.4, "place": 0.3})
+        style = self.weighted({"scene": 0.3, "spot": 0.4, "place": 0.3})
         if style == "spot":
-            return self.draw.pick(self.scene.things).where
+            return self.pick(self.scene.things).where
         return self.scene.at if style == "scene" else self.anywhere()
 
     def adjunct(self, tense: str) -> str:
         """A closing adverb or place, or nothing."""
         group = "now" if tense in ("progressive", "modal", "perfect") else tense.split("_")[0]
-        style = self.draw.weighted({"none": 0.62, "place": 0.2, "adverb": 0.18})
+        style = self.weighted({"none": 0.62, "place": 0.2, "adverb": 0.18})
         if style == "none":
             return ""
-        return self.place_phrase() if style == "place" else self.draw.zipf(ADVERBS[group])
+        return self.place_phrase() if style == "place" else self.zipf(ADVERBS[group])
 
     def action(self, subject: Phrase, tense: str, polarity: str = "positive") -> VerbPhrase:
         """What `subject` does: a verb that it can do, with what the verb needs."""
-        draw = self.draw
         if not subject.noun.animate:
             return self.happening(subject, tense)
-        frame = draw.weighted(
+        frame = self.weighted(
             {frame: share for frame, share in FRAMES.items() if verbs_of(subject.noun.singular, frame)}
         )
-        verb = draw.zipf(verbs_of(subject.noun.singular, frame))
+        verb = self.zipf(verbs_of(subject.noun.singular, frame))
         target = None
-        if frame in ("transitive", "alternating") or (frame == "optional" and draw.chance(0.75)):
+        if frame in ("transitive", "alternating") or (frame == "optional" and self.chance(0.75)):
             target = self.object_of(verb, subject, polarity)
-        style = draw.weighted({"adjunct": 0.88, "alone": 0.07, "gerund": 0.05})
+        style = self.weighted({"adjunct": 0.88, "alone": 0.07, "gerund": 0.05})
         closing = self.adjunct(tense)
         if style == "alone":
-            closing = draw.zipf(("by ", "all by ")) + subject.himself
+            closing = self.zipf(("by ", "all by ")) + subject.himself
         elif style == "gerund" and tense != "present":
             closing = self.gerund(subject)
         rest = join(verb.preposition, _object_text(target), closing)
-        return inflect(verb, tense, subject.agreement, rest, draw.zipf(MODALS))
+        return inflect(verb, tense, subject.agreement, rest, self.zipf(MODALS))
 
     def gerund(self, subject: Phrase) -> str:
         """An adverbial clause without a subject: "before washing the cup"."""
-        frame = self.draw.weighted({"transitive": 0.7, "intransitive": 0.3})
-        verb = self.draw.zipf([verb for verb in verbs_of(subject.noun.singular, frame) if verb.base not in STATIVE])
+        frame = self.weighted({"transitive": 0.7, "intransitive": 0.3})
+        verb = self.zipf([verb for verb in verbs_of(subject.noun.singular, frame) if verb.base not in STATIVE])
         target = self.object_of(verb, subject) if frame == "transitive" else None
-        word = self.draw.zipf(("before", "after", "while", "without"))
+        word = self.zipf(("before", "after", "while", "without"))
         return join(word, verb.ing, verb.preposition, _object_text(target))
 
     def happening(self, subject: Phrase, tense: str) -> VerbPhrase:
@@ -142,27 +137,26 @@ class Grammar:
         choices = happenings_of(subject.noun.singular)
         if not choices:
             return self.description(subject, tense)
-        verb, adjunct = self.draw.zipf(choices), self.adjunct(tense)
-        return inflect(verb, tense, subject.agreement, adjunct, self.draw.zipf(("will", "can")))
+        verb, adjunct = self.zipf(choices), self.adjunct(tense)
+        return inflect(verb, tense, subject.agreement, adjunct, self.zipf(("will", "can")))
 
     def alternating(self) -> tuple[Verb, list[Noun]]:
         """A verb such as "break", and the things of the scene that it can happen to."""
-        verb = self.draw.zipf([verb for verb in verbs() if verb.frame == "alternating"])
+        verb = self.zipf([verb for verb in verbs() if verb.frame == "alternating"])
         return verb, [thing.noun for thing in self.scene.things if thing.noun.singular in verb.objects]
 
     def description(self, subject: Phrase, tense: str) -> VerbPhrase:
         """A form of be with an adjective or a place."""
-        draw = self.draw
-        if draw.chance(0.65):
-            degree = draw.weighted({"": 0.6, "very": 0.25, "so": 0.15})
-            return copula(tense, subject.agreement, join(degree, draw.zipf(adjectives_of(subject.noun))))
+        if self.chance(0.65):
+            degree = self.weighted({"": 0.6, "very": 0.25, "so": 0.15})
+            return copula(tense, subject.agreement, join(degree, self.zipf(adjectives_of(subject.noun))))
         return copula(tense, subject.agreement, self.place_phrase())
 
     def predicate(self, subject: Phrase, tense: str, polarity: str = "positive", depth: int = 0) -> VerbPhrase:
         """Any predicate that fits `subject`; `depth` counts embedded clauses."""
         if not subject.noun.animate:
-            return self.draw.weighted({self.happening: 0.5, self.description: 0.5})(subject, tense)
-        predicate = self.draw.weighted(
+            return self.weighted({self.happening: 0.5, self.description: 0.5})(subject, tense)
+        predicate = self.weighted(
             {
                 self.action: 0.57,
                 self.description: 0.13,
@@ -175,13 +169,13 @@ class Grammar:
 
     def reflexive(self, subject: Phrase, tense: str) -> VerbPhrase:
         """Something that `subject` does to itself."""
-        verb = self.draw.zipf(reflexive_verbs())
+        verb = self.zipf(reflexive_verbs())
         return inflect(verb, tense, subject.agreement, join(subject.himself, self.adjunct(tense)))
 
     def infinitive(self, subject: Phrase, tense: str) -> VerbPhrase:
         """Wants, tries, likes, needs to do something."""
         tense = "present" if tense in ("progressive", "perfect") else "past" if tense == "past_progressive" else tense
-        wants = parse_verb(self.draw.zipf(INFINITIVE_VERBS))
+        wants = parse_verb(self.zipf(INFINITIVE_VERBS))
         inner = self.action(subject, "present")
         while inner.form in STATIVE:
             inner = self.action(subject, "present")
@@ -189,24 +183,23 @@ class Grammar:
 
     def thought(self, subject: Phrase, tense: str) -> VerbPhrase:
         """Knows, thinks, sees or says that something is so, or what somebody did (a gap where its object was)."""
-        draw = self.draw
         tense = "past" if tense.startswith("past") else "present"
-        wh = draw.chance(0.5)
-        knows = parse_verb(draw.zipf(WH_VERBS if wh else THAT_VERBS))
-        inner = self.wh_clause(subject) if wh else "that " + self.that_clause(subject, draw.either("past", tense))
+        wh = self.chance(0.5)
+        knows = parse_verb(self.zipf(WH_VERBS if wh else THAT_VERBS))
+        inner = self.wh_clause(subject) if wh else "that " + self.that_clause(subject, self.either("past", tense))
         return inflect(knows, tense, subject.agreement, inner)
 
     def that_clause(self, subject: Phrase, tense: str) -> str:
         """A clause inside another, sometimes about the same one."""
-        if self.draw.chance(0.35):
+        if self.chance(0.35):
             return self.predicate(subject, tense, depth=1).statement(subject.he)
         return self.clause(tense, depth=1)
 
     def wh_clause(self, subject: Phrase) -> str:
         """An embedded question: what somebody did it to (object gap), who did it (subject gap), or where it is."""
-        style = self.draw.weighted({"object": 0.6, "subject": 0.2, "where": 0.2})
+        style = self.weighted({"object": 0.6, "subject": 0.2, "where": 0.2})
         if style == "where":
-            thing = self.draw.pick(self.scene.things)
+            thing = self.pick(self.scene.things)
             return f"where {thing.text} {thing.was}"
         if style == "subject":
             return self.action(Phrase("who", "sg", nouns()["boy"]), "past").statement("who")
@@ -215,71 +208,65 @@ class Grammar:
 
     def gapped(self, agent: Phrase, tense: str) -> VerbPhrase:
         """A transitive verb whose object is somewhere else in the sentence."""
-        draw = self.draw
-        frame = draw.weighted({"transitive": 0.7, "alternating": 0.12, "optional": 0.18})
+        frame = self.weighted({"transitive": 0.7, "alternating": 0.12, "optional": 0.18})
         choices = [verb for verb in verbs_of(agent.noun.singular, frame) if len(verb.objects) > 1]
-        verb = draw.zipf(choices or verbs_of(agent.noun.singular, "transitive"))
-        where = self.place_phrase() if draw.chance(0.12) else ""
+        verb = self.zipf(choices or verbs_of(agent.noun.singular, "transitive"))
+        where = self.place_phrase() if self.chance(0.12) else ""
         return inflect(verb, tense, agent.agreement, join(verb.preposition, where))
 
     def agent(self, avoid: Phrase | None = None) -> Phrase:
         """Somebody who can act: one of the cast, or people or animals in general."""
-        draw = self.draw
         cast = [who for who in self.scene.cast if avoid is None or who.noun != avoid.noun]
-        if cast and draw.chance(0.6):
-            who = draw.zipf(cast)
-            titled = who.noun.kind == "name" and draw.chance(0.25)
-            return replace(who, text=f"{draw.zipf(TITLES[who.gender])} {who.text}") if titled else who
-        noun = draw.zipf(self.scene.animals if draw.chance(0.25) else kind(draw.either("person", "animal")))
+        if cast and self.chance(0.6):
+            who = self.zipf(cast)
+            titled = who.noun.kind == "name" and self.chance(0.25)
+            return replace(who, text=f"{self.zipf(TITLES[who.gender])} {who.text}") if titled else who
+        noun = self.zipf(self.scene.animals if self.chance(0.25) else kind(self.either("person", "animal")))
         return self.noun_phrase(nouns()["friend"] if avoid is not None and noun == avoid.noun else noun)
 
     def subject(self) -> Phrase:
         """A subject: mostly bare, sometimes with a preposition phrase or a relative clause that holds another noun."""
-        draw = self.draw
-        style = draw.weighted({"agent": 0.7, "thing": 0.12, "preposition": 0.09, "relative": 0.09})
+        style = self.weighted({"agent": 0.7, "thing": 0.12, "preposition": 0.09, "relative": 0.09})
         if style == "agent":
             return self.agent()
         if style == "thing":
-            return draw.pick(self.scene.things)
-        head = self.common(animate=draw.chance(0.75))
+            return self.pick(self.scene.things)
+        head = self.common(animate=self.chance(0.75))
         modifier = self.modifier(head.noun) if style == "preposition" else self.relative(head)
         return replace(head, text=f"{head.text} {modifier}")
 
     def common(self, *, animate: bool) -> Phrase:
         """A common noun that can be told apart by a modifier."""
-        draw = self.draw
         if animate:
-            pool = draw.either(kind("person"), kind("animal"), self.scene.animals)
+            pool = self.either(kind("person"), kind("animal"), self.scene.animals)
         else:
-            pool = kind(draw.zipf(("toy", "vehicle", "food", "dish", "house", "clothes", "nature")))
-        noun = draw.zipf(pool)
-        number = draw.either("sg", "pl")
+            pool = kind(self.zipf(("toy", "vehicle", "food", "dish", "house", "clothes", "nature")))
+        noun = self.zipf(pool)
+        number = self.either("sg", "pl")
         this, that = DEMONSTRATIVES[number]
-        determiner = draw.weighted({"the": 0.75, this: 0.12, that: 0.13})
-        adjective = draw.zipf(adjectives_of(noun)) if draw.chance(0.15) else ""
+        determiner = self.weighted({"the": 0.75, this: 0.12, that: 0.13})
+        adjective = self.zipf(adjectives_of(noun)) if self.chance(0.15) else ""
         return Phrase(join(determiner, adjective, noun.form(number)), number, noun)
 
     def modifier(self, head: Noun) -> str:
         """A preposition phrase after a noun."""
-        draw = self.draw
-        group = draw.either("house", "nature", "vehicle", "toy", "person", "animal")
-        noun = draw.zipf([noun for noun in kind(group) if noun != head])
-        return f"{draw.zipf(PREPOSITIONS)} {the(noun, draw.either('sg', 'pl')).text}"
+        group = self.either("house", "nature", "vehicle", "toy", "person", "animal")
+        noun = self.zipf([noun for noun in kind(group) if noun != head])
+        return f"{self.zipf(PREPOSITIONS)} {the(noun, self.either('sg', 'pl')).text}"
 
     def relative(self, head: Phrase) -> str:
         """A relative clause: that does something (subject gap) or that somebody does something to (object gap)."""
-        draw = self.draw
-        tense = draw.zipf(("present", "progressive", "past", "perfect"))
-        if draw.chance(0.55):
+        tense = self.zipf(("present", "progressive", "past", "perfect"))
+        if self.chance(0.55):
             action = self.action(replace(head, text="that"), tense)
-            if draw.chance(0.12):
-                return action.negation("that", contracted=draw.chance(0.5))
+            if self.chance(0.12):
+                return action.negation("that", contracted=self.chance(0.5))
             return action.statement("that")
         other = self.common(animate=True)
         plain = the(other.noun, other.agreement).text
-        whose = draw.weighted({plain: 0.86, f"only {plain}": 0.1, f"even {plain}": 0.04})
+        whose = self.weighted({plain: 0.86, f"only {plain}": 0.1, f"even {plain}": 0.04})
         choices = [verb for verb in verbs_of(other.noun.singular, "transitive") if verb.base in SEEN_VERBS]
-        verb = draw.zipf([verb for verb in choices if head.noun.singular in verb.objects] or choices)
+        verb = self.zipf([verb for verb in choices if head.noun.singular in verb.objects] or choices)
         return inflect(verb, tense, other.agreement).statement(f"that {whose}")
 
     def clause(self, tense: str, depth: int = 0) -> str:

@@ -99,67 +99,63 @@ def _verbs_for(subject: Noun, frame: str, target: Noun | None = None) -> tuple[V
     )
 
 
-class PairMaker:
+class PairMaker(Draw):
     """Draws candidate pairs from words that the corpus has often."""
 
-    def __init__(self, draw: Draw) -> None:
-        self.draw = draw
-
     def number(self) -> str:
-        return self.draw.either("sg", "pl")
+        return self.either("sg", "pl")
 
     def being(self, gender: str = "", number: str = "", *, names: bool = False) -> Phrase:
         """A person or an animal: "the dogs", "the farmer", "Mia"; `names` allows for names."""
         pools = [kind("person"), *([] if gender else [kind("animal")]), *([kind("name"), kind("kin")] if names else [])]
-        nouns_here = [noun for noun in self.draw.pick(pools) if noun.plural != noun.singular]
-        noun = self.draw.zipf([noun for noun in nouns_here if not gender or noun.gender == gender])
+        nouns_here = [noun for noun in self.pick(pools) if noun.plural != noun.singular]
+        noun = self.zipf([noun for noun in nouns_here if not gender or noun.gender == gender])
         return person(noun.singular) if noun.proper else the(noun, number or self.number())
 
     def thing(self) -> Noun:
         """A noun for something without life."""
-        return self.draw.zipf(kind(self.draw.pick(THINGS)))
+        return self.zipf(kind(self.pick(THINGS)))
 
     def target(self, verb: Verb) -> str:
         """A plain object for `verb`."""
-        noun = nouns()[self.draw.zipf(verb.objects)]
+        noun = nouns()[self.zipf(verb.objects)]
         return the(noun, "sg" if noun.kind in ("mass", "body") else self.number()).text
 
     def near(self, noun: Noun, number: str = "") -> str:
         """A preposition phrase: "near the trees"."""
-        return f"{self.draw.pick(NEAR)} {the(noun, number or self.number()).text}"
+        return f"{self.pick(NEAR)} {the(noun, number or self.number()).text}"
 
     def countable(self, *, irregular: bool) -> Noun:
         """A noun with two forms, by the rule or not."""
-        group = self.draw.either(*THINGS, "person", "animal", *(("body",) if irregular else ()))
+        group = self.either(*THINGS, "person", "animal", *(("body",) if irregular else ()))
         pool = [
             noun
             for noun in kind(group)
             if (noun.plural != pluralise(noun.singular)) == irregular and noun.plural != noun.singular
         ]
-        return self.draw.zipf(pool) if pool else self.countable(irregular=irregular)
+        return self.zipf(pool) if pool else self.countable(irregular=irregular)
 
     def perfect(self, subject: Phrase) -> tuple[Verb, VerbPhrase]:
         """A verb of `subject` and its phrase in the perfect."""
-        frame = self.draw.either("intransitive", "transitive")
-        verb = self.draw.zipf(_verbs_for(subject.noun, frame))
+        frame = self.either("intransitive", "transitive")
+        verb = self.zipf(_verbs_for(subject.noun, frame))
         return verb, inflect(verb, "perfect", subject.agreement, "" if frame == "intransitive" else self.target(verb))
 
     def companion(self, subject: Phrase, other: Phrase) -> str:
         """A relative clause about `other`, with a subject or an object gap."""
-        verb = verb_named(self.draw.pick(COMPANIONS))
-        if self.draw.chance(0.5):
+        verb = verb_named(self.pick(COMPANIONS))
+        if self.chance(0.5):
             return f"{inflect(verb, 'present', subject.agreement).statement('that')} {other.text}"
         return inflect(verb, "present", other.agreement).statement(f"that {other.text}")
 
     def _demonstrative(self, noun: Noun, adjective: str) -> Pair | None:
-        draw = self.draw
         number = self.number()
         who = self.being(names=True)
         takers = _verbs_for(who.noun, "transitive", noun)
         if not takers:
             return None
-        this = draw.pick(DEMONSTRATIVES[number])
-        action = inflect(draw.zipf(takers), draw.either("past", "perfect"), who.agreement).statement(who.text)
+        this = self.pick(DEMONSTRATIVES[number])
+        action = inflect(self.zipf(takers), self.either("past", "perfect"), who.agreement).statement(who.text)
         good, bad = noun.form(number), noun.form(OTHER[number])
         key = ("adjective", this, adjective, good) if adjective else ("determiner", this, good)
         return _pair(join(action, this, adjective), good, bad, *key)
@@ -173,20 +169,19 @@ class PairMaker:
     def determiner_adjective(self) -> Pair | None:
         """Mommy found this red cup / cups."""
         noun = self.countable(irregular=False)
-        return self._demonstrative(noun, self.draw.zipf(adjectives_of(noun)))
+        return self._demonstrative(noun, self.zipf(adjectives_of(noun)))
 
     @_paradigm("determiner_noun_agreement_with_adj_irregular_1", "determiner_noun_agreement", "morphology")
     def determiner_irregular(self) -> Pair | None:
         """Mommy saw these little children / child."""
         noun = self.countable(irregular=True)
-        return self._demonstrative(noun, self.draw.zipf(adjectives_of(noun)))
+        return self._demonstrative(noun, self.zipf(adjectives_of(noun)))
 
     def _agree(self, subject: Phrase, middle: str, rule: str, *attractor: str) -> Pair:
         """The verb's number as the difference, after `subject` and `middle`."""
-        draw = self.draw
-        tense = draw.either("present", "progressive")
-        frame = draw.either("intransitive", "transitive")
-        verb = draw.zipf([verb for verb in _verbs_for(subject.noun, frame) if verb.base not in STATIVE])
+        tense = self.either("present", "progressive")
+        frame = self.either("intransitive", "transitive")
+        verb = self.zipf([verb for verb in _verbs_for(subject.noun, frame) if verb.base not in STATIVE])
         rest = "" if frame == "intransitive" else self.target(verb)
         good = inflect(verb, tense, subject.agreement, rest).statement()
         bad = inflect(verb, tense, OTHER[subject.agreement], rest).statement()
@@ -201,7 +196,7 @@ class PairMaker:
     def agreement_preposition(self) -> Pair:
         """The dog near the cats sleeps / sleep."""
         subject = self.being()
-        other = self.draw.zipf(kind(self.draw.either("person", "animal", "house", "nature", "vehicle", "toy")))
+        other = self.zipf(kind(self.either("person", "animal", "house", "nature", "vehicle", "toy")))
         where = self.near(other, OTHER[subject.agreement])
         return self._agree(subject, where, "attractor", other.singular)
 
@@ -214,28 +209,28 @@ class PairMaker:
 
     def _self(self, subject: Phrase, wrong: str, middle: str = "", rule: str = "reflexive", *attractor: str) -> Pair:
         """The reflexive as the difference, after `subject` and `middle`."""
-        verb = self.draw.zipf(reflexive_verbs())
-        tense = self.draw.either("past", "past", "perfect", "modal")
+        verb = self.zipf(reflexive_verbs())
+        tense = self.either("past", "past", "perfect", "modal")
         start = inflect(verb, tense, subject.agreement).statement(join(subject.text, middle))
         return _pair(start, subject.himself, wrong, rule, subject.noun.singular, *attractor, verb.base)
 
     @_paradigm("anaphor_gender_agreement", "anaphor_agreement", "morphology")
     def reflexive_gender(self) -> Pair:
         """Mia washed herself / himself."""
-        subject = self.being(self.draw.pick("mf"), "sg", names=True)
+        subject = self.being(self.pick("mf"), "sg", names=True)
         return self._self(subject, "himself" if subject.gender == "f" else "herself")
 
     @_paradigm("anaphor_number_agreement", "anaphor_agreement", "morphology")
     def reflexive_number(self) -> Pair:
         """The boys washed themselves / himself."""
-        subject = self.being(self.draw.pick("mf"))
+        subject = self.being(self.pick("mf"))
         singular = "himself" if subject.gender == "m" else "herself"
         return self._self(subject, "themselves" if subject.agreement == "sg" else singular)
 
     @_paradigm("principle_A_c_command", "binding", "syntax_semantics")
     def reflexive_command(self) -> Pair:
         """The girl that the boy sees washed herself / himself: only what c-commands a reflexive can bind it."""
-        gender, wrong = self.draw.either(("f", "m"), ("m", "f"))
+        gender, wrong = self.either(("f", "m"), ("m", "f"))
         subject, other = self.being(gender, "sg"), self.being(wrong, "sg")
         middle = self.companion(subject, other)
         return self._self(subject, other.himself, middle, "attractor", other.noun.singular)
@@ -245,7 +240,7 @@ class PairMaker:
         """The dog has not / also ever slept."""
         subject = self.being(names=True)
         verb, phrase = self.perfect(subject)
-        bad = phrase.statement(adverb=self.draw.either("also", "really", "just") + " ever")
+        bad = phrase.statement(adverb=self.either("also", "really", "just") + " ever")
         good = phrase.negation(adverb="ever", contracted=False)
         return _pair(subject.text, good, bad, "polarity", subject.noun.singular, verb.base)
 
@@ -255,8 +250,8 @@ class PairMaker:
         subject = self.being(names=True)
         verb, phrase = self.perfect(subject)
         where = ""
-        if not subject.noun.proper and self.draw.chance(0.5):
-            where = f"{self.draw.pick(NEAR)} {the(self.thing(), self.number()).text}"
+        if not subject.noun.proper and self.chance(0.5):
+            where = f"{self.pick(NEAR)} {the(self.thing(), self.number()).text}"
         rest = phrase.statement(join(subject.text, where), "ever")
         return _pair("", f"only {rest}", f"even {rest}", "polarity", subject.noun.singular, verb.base)
 
@@ -264,7 +259,7 @@ class PairMaker:
     def polarity_scope(self) -> Pair:
         """Only the dog that the cat has seen has ever slept / the dog that only the cat has seen has ever slept."""
         subject, other = self.being(), self.being()
-        inner = inflect(verb_named(self.draw.pick(COMPANIONS)), "perfect", other.agreement).statement(other.text)
+        inner = inflect(verb_named(self.pick(COMPANIONS)), "perfect", other.agreement).statement(other.text)
         verb, outer = self.perfect(subject)
         rest = f"{inner} {outer.statement(adverb='ever')}"
         good, bad = f"only {subject.text} that {rest}", f"{subject.text} that only {rest}"
@@ -273,15 +268,14 @@ class PairMaker:
     @_paradigm("causative", "argument_structure", "syntax")
     def causative(self) -> Pair | None:
         """Mia opened / fell the box: only some verbs have a causative."""
-        draw = self.draw
         subject = self.being(names=True)
         alternating = _verbs_for(subject.noun, "alternating")
         if not alternating:
             return self.causative()
-        verb = draw.zipf(alternating)
-        theme = nouns()[draw.zipf(verb.objects)]
-        wrong = verb_named(draw.either("fall", "sleep", "sit", "stay", "arrive", "disappear", "walk"))
-        tense = draw.either("past", "progressive", "perfect")
+        verb = self.zipf(alternating)
+        theme = nouns()[self.zipf(verb.objects)]
+        wrong = verb_named(self.either("fall", "sleep", "sit", "stay", "arrive", "disappear", "walk"))
+        tense = self.either("past", "progressive", "perfect")
         rest = the(theme, self.number()).text
         good, bad = (inflect(v, tense, subject.agreement, rest).statement() for v in (verb, wrong))
         return _pair(subject.text, good, bad, "clause", subject.noun.singular, verb.base, theme.singular)
@@ -289,16 +283,15 @@ class PairMaker:
     @_paradigm("inchoative", "argument_structure", "syntax")
     def inchoative(self) -> Pair:
         """The box opened / found: only some verbs can leave out who did it."""
-        draw = self.draw
-        verb = draw.pick(_verbs_for(nouns()["girl"], "alternating"))
-        theme = nouns()[draw.zipf(verb.objects)]
-        wrong = draw.zipf(_verbs_for(nouns()["girl"], "transitive", theme))
+        verb = self.pick(_verbs_for(nouns()["girl"], "alternating"))
+        theme = nouns()[self.zipf(verb.objects)]
+        wrong = self.zipf(_verbs_for(nouns()["girl"], "transitive", theme))
         number = self.number()
-        adjective = draw.zipf(adjectives_of(theme)) if draw.chance(0.5) else ""
-        tense = draw.either("past", "past", "perfect")
-        start = join(draw.either("the", *DEMONSTRATIVES[number]), adjective, theme.form(number))
+        adjective = self.zipf(adjectives_of(theme)) if self.chance(0.5) else ""
+        tense = self.either("past", "past", "perfect")
+        start = join(self.either("the", *DEMONSTRATIVES[number]), adjective, theme.form(number))
         key = ["pair", theme.singular, verb.base]
-        if draw.chance(0.5):
+        if self.chance(0.5):
             other = self.thing()
             start = f"{start} {self.near(other)}"
             key = ["attractor", theme.singular, other.singular, verb.base]
@@ -306,11 +299,10 @@ class PairMaker:
         return _pair(start, good, bad, *key)
 
     def _embedded(self, *, gap: bool) -> Pair:
-        draw = self.draw
         subject, agent = self.being(names=True), self.being(names=True)
-        know = parse_verb(draw.either("know knew", "see saw", "remember", "forget forgot"))
-        start = inflect(know, draw.either("present", "past"), subject.agreement).statement(subject.text)
-        done = draw.zipf([verb for verb in _verbs_for(agent.noun, "transitive") if verb.base in STRICT.split()])
+        know = parse_verb(self.either("know knew", "see saw", "remember", "forget forgot"))
+        start = inflect(know, self.either("present", "past"), subject.agreement).statement(subject.text)
+        done = self.zipf([verb for verb in _verbs_for(agent.noun, "transitive") if verb.base in STRICT.split()])
         clause = join(agent.text, done.past, "" if gap else self.target(done))
         good, bad = ("what", "that") if gap else ("that", "what")
         nouns_verb = (subject.noun.singular, agent.noun.singular, done.base)
@@ -329,14 +321,13 @@ class PairMaker:
     @_paradigm("adjunct_island", "island_effects", "syntax")
     def adjunct(self) -> Pair:
         """What did Mia hold before washing the cup / hold the cup before washing? No gap inside an adjunct."""
-        draw = self.draw
         subject = self.being(names=True)
         pool = [verb for verb in _verbs_for(subject.noun, "transitive") if verb.base not in STATIVE]
-        first, second = draw.zipf(pool), draw.zipf(pool)
-        theme = nouns()[draw.zipf(second.objects)]
+        first, second = self.zipf(pool), self.zipf(pool)
+        theme = nouns()[self.zipf(second.objects)]
         what = the(theme, self.number()).text
         start = f"what did {subject.text} {first.base}"
-        when = f"{draw.either('before', 'after', 'while', 'without')} {second.ing}"
+        when = f"{self.either('before', 'after', 'while', 'without')} {second.ing}"
         key = ("chain", first.base, second.base, theme.singular)
         return _pair(start, f"{when} {what}", f"{what} {when}", *key, mark="?")
 
@@ -346,8 +337,8 @@ class PairMaker:
         subject = self.being(names=True)
         frames = ("transitive", "alternating", "optional")
         pool = [verb for frame in frames for verb in _verbs_for(subject.noun, frame) if verb.past != verb.participle]
-        verb = self.draw.zipf(pool)
-        theme = nouns()[self.draw.zipf(verb.objects)]
+        verb = self.zipf(pool)
+        theme = nouns()[self.zipf(verb.objects)]
         rest = the(theme, "sg" if theme.kind == "mass" else self.number()).text
         start = f"{subject.text} {'has' if subject.agreement == 'sg' else 'have'}"
         key = ("clause", subject.noun.singular, verb.base, theme.singular)
@@ -356,7 +347,7 @@ class PairMaker:
 
 def paradigm_pairs(uid: str, *, seed: int = 0, pairs: int = 200) -> list[Pair]:
     """`pairs` different pairs of one paradigm, each with a held-out combination that its good sentence contains."""
-    maker = PairMaker(Draw("babytalk/pairs", seed, uid))
+    maker = PairMaker("babytalk/pairs", seed, uid)
     drawn: dict[str, Pair] = {}
     in_vain = 0
     while len(drawn) < pairs and in_vain < PATIENCE:
