@@ -2,8 +2,8 @@
 
 `get_preset` turns a name, as written in a search space, into a `ModelPreset`, which `models.build.build_model` turns
 into a Hugging Face model. The poster's names are kept, also where they state another size than the published
-configuration has (GPT2-44M holds 26.7 M parameters at its vocabulary of 16,000); `models.scales.describe` prints the
-true counts. `GPT2-705M@tiny` is one of the poster's models with its sizes divided as `SHRINKAGES` says: the family,
+configuration has (GPT2-44M holds 26.7 M parameters at its vocabulary of 16,000); `palenka-tune train --list` prints
+the true counts. `GPT2-705M@tiny` is one of the poster's models with its sizes divided as `SHRINKAGES` says: the family,
 whether the head is tied and the proportions between student and teachers stay. `NAME@poster` is the preset itself, so
 that both names lead to the same artifacts.
 Standard library only, so that a search space can be checked without loading torch.
@@ -138,9 +138,9 @@ def get_preset(name: str) -> ModelPreset:
         raise UserError(f"model preset {name!r}: {base!r} is no model of the poster{nearest(base, POSTER)}")
     if scale not in SHRINKAGES:
         raise UserError(f"model preset {name!r}: there is no scale {scale!r}{nearest(scale, SHRINKAGES)}")
-    by = SHRINKAGES[scale]
-    if by == Shrinkage(width=1, depth=1):
+    if scale == "poster":
         return POSTER[base]
+    by = SHRINKAGES[scale]
     return divided(POSTER[base], width=by.width, depth=by.depth, name=name)
 
 
