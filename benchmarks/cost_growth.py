@@ -22,20 +22,20 @@ from benchmarks.place import Place, make_place
 from benchmarks.sizes import poster_sizes
 from benchmarks.trial_throughput import SETTINGS
 from palenka_tune.cache.build import obtain
-from palenka_tune.cache.job import Windows, caches_folder
+from palenka_tune.cache.job import caches_folder
 from palenka_tune.cache.plan import need_of
 from palenka_tune.cache.settings import CacheSettings
 from palenka_tune.cache.source import CachedSource
 from palenka_tune.cluster.session import protect, ray_session
 from palenka_tune.commands.options import run
 from palenka_tune.config.recipe import Recipe
+from palenka_tune.data.windows import Windows, window_tensor
 from palenka_tune.distill.loop import TrainingLoop
 from palenka_tune.distill.objective import DistillationObjective, PlainObjective
 from palenka_tune.distill.signals import SignalSource
 from palenka_tune.distill.statistics import statistics_sample
 from palenka_tune.spaces.experiment import shape_of
 from palenka_tune.teachers.online import online_source
-from palenka_tune.teachers.worker import window_tensor
 
 PLAIN, CACHED, ONLINE = "plain CE", "from the cache", "teachers online"
 

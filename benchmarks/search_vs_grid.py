@@ -32,6 +32,7 @@ from benchmarks.harness import Ratio, Report, parser
 from palenka_tune.commands.options import run
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.data.prepare import PreparedData, prepare
+from palenka_tune.data.windows import window_tensor
 from palenka_tune.distill.loop import TrainingLoop
 from palenka_tune.distill.objective import PlainObjective
 from palenka_tune.models.build import build_for_store, count_parameters
@@ -41,7 +42,6 @@ from palenka_tune.spaces.resolve import find_space, resolve
 from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.spaces.space import apply
 from palenka_tune.students.bench import Bench, BenchSpec
-from palenka_tune.teachers.worker import window_tensor
 
 TEACHERS = {
     "tiny": (

@@ -15,8 +15,7 @@ from torch import Tensor
 
 from palenka_tune.data.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from palenka_tune.errors import UserError
-from palenka_tune.models.presets import ModelPreset, get_preset
-from palenka_tune.models.shrunk import divided
+from palenka_tune.models.presets import ModelPreset, divided, get_preset
 
 STUDENT, TEACHERS = "BabyLlama1-58M", ("GPT2-705M", "Llama-360M")
 VOCABULARY, WINDOW = 16_000, 128

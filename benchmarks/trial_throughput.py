@@ -23,7 +23,6 @@ from benchmarks.place import Place, make_place
 from benchmarks.poster_loop import check_trainer, poster_throughput
 from benchmarks.sizes import poster_sizes
 from palenka_tune.cache.build import obtain
-from palenka_tune.cache.job import Windows
 from palenka_tune.cache.plan import need_of
 from palenka_tune.cache.settings import CacheSettings
 from palenka_tune.cache.source import CachedSource
@@ -31,6 +30,7 @@ from palenka_tune.cache.store import TeacherCache
 from palenka_tune.cluster.session import protect, ray_session
 from palenka_tune.commands.options import run
 from palenka_tune.config.recipe import Recipe
+from palenka_tune.data.windows import Windows, window_tensor
 from palenka_tune.distill.loop import TrainingLoop
 from palenka_tune.distill.objective import DistillationObjective, PlainObjective
 from palenka_tune.distill.settings import DistillSettings, ProjectionSettings
@@ -39,7 +39,6 @@ from palenka_tune.distill.statistics import statistics_sample
 from palenka_tune.models.export import load_model
 from palenka_tune.spaces.experiment import shape_of
 from palenka_tune.teachers.online import online_source
-from palenka_tune.teachers.worker import window_tensor
 
 SETTINGS = DistillSettings(
     alpha=1.0, beta=3.0, temperature=2.0, projection=ProjectionSettings(rank=64, layer_map="poster")

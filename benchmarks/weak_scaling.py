@@ -167,11 +167,11 @@ def prepare(place: Place, folder: Path, args: Any, most: int) -> Work:
     """The cache that the students read, and what the writers of shards need."""
     from benchmarks.trial_throughput import SETTINGS
     from palenka_tune.cache.build import obtain
-    from palenka_tune.cache.job import Windows
     from palenka_tune.cache.plan import need_of
     from palenka_tune.cache.settings import CacheSettings
     from palenka_tune.cache.writer import measure as fit
     from palenka_tune.cluster.session import Resources
+    from palenka_tune.data.windows import Windows
     from palenka_tune.spaces.experiment import shape_of
 
     shapes = tuple(teacher.shape for teacher in place.teachers)
@@ -205,9 +205,10 @@ def prepare(place: Place, folder: Path, args: Any, most: int) -> Work:
 def cache_job(work: Work) -> Any:
     """A cache with a shard for each process."""
     from benchmarks.trial_throughput import SETTINGS
-    from palenka_tune.cache.job import CacheJob, Windows
+    from palenka_tune.cache.job import CacheJob
     from palenka_tune.cache.plan import candidates, need_of
     from palenka_tune.cache.settings import CacheSettings
+    from palenka_tune.data.windows import Windows
     from palenka_tune.spaces.experiment import shape_of
 
     shapes = tuple(shape_of(teacher) for teacher in work.sizes.teachers)
@@ -300,7 +301,7 @@ def _data(work: Work, batch: int) -> tuple[Any, Any, Any]:
     """Token store, recipe and train windows."""
     from palenka_tune.config.recipe import Recipe
     from palenka_tune.data.store import TokenStore
-    from palenka_tune.teachers.worker import window_tensor
+    from palenka_tune.data.windows import window_tensor
 
     store = TokenStore.open(work.store)
     train = window_tensor(store.windows("train")[: work.shard * work.processes])

@@ -16,16 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from palenka_tune.cache import ray_writer, writer
-from palenka_tune.cache.job import (
-    CACHE_VERSION,
-    NOTES,
-    CacheJob,
-    Windows,
-    base_of,
-    caches_folder,
-    folder_of,
-    rows_per_shard,
-)
+from palenka_tune.cache.job import CACHE_VERSION, NOTES, CacheJob, base_of, caches_folder, folder_of, rows_per_shard
 from palenka_tune.cache.plan import Need, Plan, answers, candidates, choose, gigabytes
 from palenka_tune.cache.settings import CacheSettings
 from palenka_tune.cache.store import TeacherCache, mark_checked
@@ -33,6 +24,7 @@ from palenka_tune.cache.writer import HEADS, STATISTICS
 from palenka_tune.cluster.session import Resources
 from palenka_tune.config.artifacts import MANIFEST, build_once, manifests, partial_folder
 from palenka_tune.data.store import TokenStore
+from palenka_tune.data.windows import Windows
 from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.storage.mirror import forget_folder, shown
 from palenka_tune.teachers.spec import Teacher

@@ -6,18 +6,16 @@ the layers, the form and its encoding. The `base` is the part that caches of dif
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from palenka_tune.cache.plan import Plan
 from palenka_tune.config.files import file_sha256, weights_digest
 from palenka_tune.config.files import fingerprint as digest
 from palenka_tune.data.store import TokenStore
+from palenka_tune.data.windows import Windows
 from palenka_tune.storage.mirror import remote_of
 from palenka_tune.teachers.spec import Teacher
 
@@ -25,28 +23,6 @@ CACHE_VERSION = 1
 SHARD_BYTES = 64e6
 BATCH_WINDOWS = 32
 NOTES = "notes"  # of files in a remote storage that has no manifest yet
-
-
-@dataclass(frozen=True, eq=False)
-class Windows:
-    """Which windows are cached: per split the rows, in order, of `TokenStore.shifted(split, copies)`."""
-
-    rows: Mapping[str, np.ndarray]
-    copies: int = 1
-
-    @property
-    def count(self) -> int:
-        return sum(len(rows) for rows in self.rows.values())
-
-    def array(self, store: TokenStore, split: str) -> np.ndarray:
-        """All windows (n,T) of a split; mapped from disk if that is all there are."""
-        every = store.shifted(split, self.copies if split == "train" else 1)
-        rows = self.rows[split]
-        return every if len(rows) == len(every) else every[rows]
-
-    def digest(self) -> dict[str, Any]:
-        hashes = {split: hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest() for split, rows in self.rows.items()}
-        return {"copies": self.copies, **hashes}
 
 
 def base_of(store: TokenStore, teachers: Sequence[Teacher], windows: Windows) -> dict[str, Any]:

@@ -18,13 +18,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from palenka_tune.cache.job import CACHE_VERSION, Windows, shard_name
+from palenka_tune.cache.job import CACHE_VERSION, shard_name
 from palenka_tune.cache.plan import gigabytes
 from palenka_tune.cache.shards import ShardedColumn, map_columns
 from palenka_tune.cache.writer import FIELDS, HEADS, STATISTICS
 from palenka_tune.config.artifacts import MANIFEST, is_complete, open_artifact
 from palenka_tune.config.files import file_sha256, read_json, weights_digest, write_json
 from palenka_tune.data.store import TokenStore
+from palenka_tune.data.windows import Windows
 from palenka_tune.distill.heads import OutputHead
 from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.distill.statistics import LayerStatistics

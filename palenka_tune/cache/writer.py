@@ -27,6 +27,7 @@ from palenka_tune.cache.plan import hidden_name, scale_name
 from palenka_tune.cache.shards import write_shard
 from palenka_tune.config.files import atomic_path
 from palenka_tune.data.store import TokenStore
+from palenka_tune.data.windows import window_tensor
 from palenka_tune.distill.heads import head_explains, states_of
 from palenka_tune.distill.loop import resolve_precision
 from palenka_tune.distill.signals import OnlineSource, SignalRequest, TeacherSignal, WindowBatch
@@ -34,7 +35,6 @@ from palenka_tune.distill.statistics import LayerStatistics, statistics_sample
 from palenka_tune.distill.targets import ExactTargets, LogitRequest
 from palenka_tune.teachers.online import online_source
 from palenka_tune.teachers.spec import open_teacher
-from palenka_tune.teachers.worker import window_tensor
 
 STATISTICS, HEADS = "statistics.safetensors", "heads.safetensors"
 FIELDS = tuple(field.name for field in dataclasses.fields(LayerStatistics))

@@ -1,13 +1,14 @@
 """Models from presets: randomly initialised Hugging Face models whose weights depend on the seed alone.
 
-In: a `ModelPreset`, the tokenizer's size and special ids, the training window. Out: a `GPT2LMHeadModel` or
-`LlamaForCausalLM` without dropout (the poster's setting), with scaled-dot-product attention and no key-value cache
-while training. On the `meta` device a model costs no memory and still has its true parameter count.
+A model is a `GPT2LMHeadModel` or `LlamaForCausalLM` without dropout (the poster's setting), with scaled-dot-product
+attention and no key-value cache while training. On the `meta` device it costs no memory and still has its true
+parameter count.
 """
 
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedModel
@@ -48,9 +49,11 @@ def build_model(
                 f"model {preset.name}: {name} {token_id} lies outside the vocabulary of {vocabulary_size} tokens; "
                 "give the id that the tokenizer has"
             )
-    device = torch.device(device)
-    positions = max(preset.positions, 2 * window)
-    common = {
+    settings: dict[str, Any] = {
+        "hidden_size": preset.width,
+        "num_hidden_layers": preset.layers,
+        "num_attention_heads": preset.heads,
+        "max_position_embeddings": max(preset.positions, 2 * window),
         "vocab_size": vocabulary_size,
         "pad_token_id": pad_id,
         "bos_token_id": bos_id,
@@ -60,6 +63,7 @@ def build_model(
         "attn_implementation": "sdpa",
         NOTE: {"window": window},
     }
+    device = torch.device(device)
     with contextlib.ExitStack() as stack:
         if device.type == "meta":
             stack.enter_context(device)
@@ -68,32 +72,10 @@ def build_model(
             torch.manual_seed(seed)
         model: PreTrainedModel
         if preset.family == "gpt2":
-            model = GPT2LMHeadModel(
-                GPT2Config(
-                    n_embd=preset.width,
-                    n_layer=preset.layers,
-                    n_head=preset.heads,
-                    n_positions=positions,
-                    resid_pdrop=0.0,
-                    embd_pdrop=0.0,
-                    attn_pdrop=0.0,
-                    summary_first_dropout=0.0,
-                    **common,
-                )
-            )
+            no_dropout = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop", "summary_first_dropout"), 0.0)
+            model = GPT2LMHeadModel(GPT2Config(**settings, **no_dropout))
         else:
-            model = LlamaForCausalLM(
-                LlamaConfig(
-                    hidden_size=preset.width,
-                    intermediate_size=preset.ffn,
-                    num_hidden_layers=preset.layers,
-                    num_attention_heads=preset.heads,
-                    num_key_value_heads=preset.heads,
-                    max_position_embeddings=positions,
-                    attention_dropout=0.0,
-                    **common,
-                )
-            )
+            model = LlamaForCausalLM(LlamaConfig(**settings, intermediate_size=preset.ffn, attention_dropout=0.0))
     return model.train().to(device)
 
 

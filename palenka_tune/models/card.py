@@ -1,7 +1,7 @@
 """Model cards: the README.md of an exported student, from what its run measured.
 
-In: the model, what it was trained on and how, its scores. Out: Markdown with the Hugging Face front matter. A card
-states only what it is given, and always the limits that hold for every model of this size.
+A card is Markdown with the Hugging Face front matter. It states only what it is given, and always the limits that hold
+for every model of this size.
 """
 
 from __future__ import annotations
@@ -44,18 +44,19 @@ def model_card(
     paragraph and `comparison` a Markdown table on how it compares with students trained otherwise.
     """
     config = model.config
-    origin = (
-        f"distilled with palenka_tune from {_joined(teachers)}"
-        if teachers
-        else "trained without distillation by palenka_tune"
-    )
+    origin = "trained without distillation by palenka_tune"
+    if teachers:
+        names = teachers[0] if len(teachers) == 1 else f"{', '.join(teachers[:-1])} and {teachers[-1]}"
+        origin = f"distilled with palenka_tune from {names}"
+    perplexity = "above 10^21" if val_ce > 50 else f"{math.exp(val_ce):,.1f}"
     scores = [
         ("dev cross-entropy", f"{val_ce:.4f} nats per token"),
-        ("dev perplexity", f"{_perplexity(val_ce)} per token"),
+        ("dev perplexity", f"{perplexity} per token"),
     ]
     for suite, (accuracy, stderr) in (minimal_pairs or {}).items():
         error = "" if stderr is None else f" ± {100 * stderr:.1f}"
         scores.append((f"{suite}, accuracy (chance 50 %)", f"{100 * accuracy:.1f}{error} %"))
+    comparisons = [text.strip() for text in (verdict, comparison) if text and text.strip()]
     all_limits = [
         *limits,
         "A research model: it knows little beyond the data above, follows no instructions and is not filtered for "
@@ -75,26 +76,13 @@ def model_card(
         _USE,
         "## Results",
         _table(("measure", "value"), scores),
-        *_compared(verdict, comparison),
+        *(["## Comparison", *comparisons] if comparisons else []),
         "## Training settings",
         _table(("setting", "value"), [(name, str(value)) for name, value in settings.items()]),
         "## Limits",
         "\n".join(f"- {limit}" for limit in all_limits),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _compared(verdict: str | None, comparison: str | None) -> list[str]:
-    said = [part.strip() for part in (verdict, comparison) if part and part.strip()]
-    return ["## Comparison", *said] if said else []
-
-
-def _joined(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _perplexity(cross_entropy: float) -> str:
-    return "above 10^21" if cross_entropy > 50 else f"{math.exp(cross_entropy):,.1f}"
 
 
 def _table(header: tuple[str, str], rows: Sequence[tuple[str, str]]) -> str:

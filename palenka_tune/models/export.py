@@ -1,10 +1,10 @@
 """Hugging Face folders: write a student that plain `from_pretrained` loads, and load one strictly.
 
-In: a model, the folder of its tokenizer, a model card (`models.card.model_card`). Out: a folder with `config.json`,
-`model.safetensors`, `generation_config.json`, `tokenizer.json`, `tokenizer_config.json` and `README.md`, which appears
-complete or not at all. Nothing of the training is inside: no projections, no optimiser. One key of `config.json` is
-ours, `palenka_tune`: the training `window` in tokens and a digest of the tokenizer, so that an evaluation measures on
-the same windows and notices a tokenizer of another model. transformers keeps the key and makes nothing of it.
+An export holds `config.json`, `model.safetensors`, `generation_config.json`, `tokenizer.json`, `tokenizer_config.json`
+and the model card `README.md`; it appears complete or not at all. Nothing of the training is inside: no projections, no
+optimiser. One key of `config.json` is ours, `palenka_tune`: the training `window` in tokens and a digest of the
+tokenizer, so that an evaluation measures on the same windows and notices a tokenizer of another model. transformers
+keeps the key and makes nothing of it.
 """
 
 from __future__ import annotations
@@ -35,42 +35,27 @@ def export_student(model: PreTrainedModel, tokenizer_dir: str | Path, folder: st
         UserError: if the tokenizer is missing or larger than the model's vocabulary, or if `folder` holds something
             other than an earlier export.
     """
-    folder = Path(folder).absolute()
-    _check_replaceable(folder)
     tokenizer_config = _check_tokenizer(Path(tokenizer_dir), model)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with _replacing(Path(folder).absolute()) as temporary:
         with _no_progress_bars():
             model.save_pretrained(temporary, max_shard_size="1TB")
-        # Training turns the key-value cache off; whoever generates with the export wants it.
+        # Training turns the key-value cache off; generation with the export wants it.
         config = read_json(temporary / "config.json")
-        noted = (config.get(NOTE) or {}) | {"tokenizer_sha256": tokenizer_digest(tokenizer_dir)}
-        write_json(temporary / "config.json", config | {"use_cache": True, NOTE: noted})
+        note = (config.get(NOTE) or {}) | {"tokenizer_sha256": tokenizer_digest(tokenizer_dir)}
+        write_json(temporary / "config.json", config | {"use_cache": True, NOTE: note})
         ids = {name: getattr(model.config, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
         GenerationConfig(**ids).save_pretrained(temporary)
         shutil.copyfile(Path(tokenizer_dir) / "tokenizer.json", temporary / "tokenizer.json")
         write_json(temporary / "tokenizer_config.json", tokenizer_config)
         write_text(temporary / "README.md", card)
-        temporary.chmod(0o755)
-        _replace_folder(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return folder
+    return Path(folder).absolute()
 
 
 def copy_export(source: str | Path, folder: str | Path) -> Path:
     """Put a copy of the model folder `source` in `folder`, whole or not at all, in place of an earlier export."""
-    folder = Path(folder).absolute()
-    _check_replaceable(folder)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with _replacing(Path(folder).absolute()) as temporary:
         shutil.copytree(source, temporary, dirs_exist_ok=True)
-        temporary.chmod(0o755)
-        _replace_folder(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return folder
+    return Path(folder).absolute()
 
 
 def load_model(
@@ -92,9 +77,7 @@ def load_model(
                 path, dtype=dtype, use_safetensors=True, output_loading_info=True, **local
             )
             tokenizer = AutoTokenizer.from_pretrained(path, **local)
-    except (
-        Exception
-    ) as error:  # transformers raises whatever its parts raise; all of it means a folder that cannot load
+    except Exception as error:  # transformers raises what its parts raise; all of it means a folder that cannot load
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(f"{path} does not load as a causal language model ({reason}); export it again") from error
     if report["missing_keys"]:  # transformers would only warn and leave these at random values
@@ -125,27 +108,36 @@ def _check_tokenizer(tokenizer_dir: Path, model: PreTrainedModel) -> dict[str, A
     return settings
 
 
-def _check_replaceable(folder: Path) -> None:
-    if not folder.exists():
-        return
-    earlier_export = folder.is_dir() and ((folder / "config.json").is_file() or not any(folder.iterdir()))
-    if not earlier_export:
-        raise UserError(f"{folder} exists and is not a model folder; give a new folder to export to, or remove it")
+@contextlib.contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """Yield a folder to fill beside `folder`; on success it takes the place of `folder`, an earlier export or nothing.
 
-
-def _replace_folder(new: Path, folder: Path) -> None:
-    """Rename `new` to `folder`; what was there is moved aside first and comes back if the rename fails."""
-    if not folder.exists():
-        new.replace(folder)
-        return
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-    folder.replace(aside)  # an empty folder may be renamed over
+    What is in the place is moved aside first and comes back if the rename fails.
+    """
+    if folder.exists():
+        earlier_export = folder.is_dir() and ((folder / "config.json").is_file() or not any(folder.iterdir()))
+        if not earlier_export:
+            raise UserError(f"{folder} exists and is not a model folder; give a new folder to export to, or remove it")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        new.replace(folder)
-    except OSError as error:
-        aside.replace(folder)
-        raise PalenkaError(f"{folder} could not be replaced ({error}); the earlier export is still there") from error
-    shutil.rmtree(aside, ignore_errors=True)
+        yield temporary
+        temporary.chmod(0o755)
+        if not folder.exists():
+            temporary.replace(folder)
+            return
+        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
+        folder.replace(aside)  # an empty folder may be renamed over
+        try:
+            temporary.replace(folder)
+        except OSError as error:
+            aside.replace(folder)
+            raise PalenkaError(
+                f"{folder} could not be replaced ({error}); the earlier export is still there"
+            ) from error
+        shutil.rmtree(aside, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextlib.contextmanager

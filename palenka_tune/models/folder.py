@@ -1,7 +1,7 @@
 """What a Hugging Face model folder must hold, checked in a moment and without loading torch.
 
-In: a folder. Out: a `UserError` that says what is missing, or nothing. Our exports note in `config.json`, under
-`palenka_tune`, which tokenizer they were made with; a folder that holds another one is refused.
+Our exports note in `config.json`, under `palenka_tune`, which tokenizer they were made with; a folder that holds
+another one is refused.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ def check_model_folder(path: str | Path) -> Path:
         kind = "has no tokenizer" if set(missing) <= set(TOKENIZER_FILES) else "is not a Hugging Face model folder"
         raise UserError(f"{path} {kind}: {', '.join(missing)} not found; give a folder written by save_pretrained")
     try:
-        noted = read_json(path / "config.json").get(NOTE)
-        expected = noted.get("tokenizer_sha256") if isinstance(noted, dict) else None
+        note = read_json(path / "config.json").get(NOTE)
+        expected = note.get("tokenizer_sha256") if isinstance(note, dict) else None
         other = expected is not None and expected != tokenizer_digest(path)
     except (PalenkaError, AttributeError):
-        return path  # damaged: whoever loads it says how
+        return path  # damaged: loading it says how
     if other:
         raise UserError(
             f"{path}/tokenizer.json is not the tokenizer that the model was exported with; put the right one there or "
@@ -55,5 +55,5 @@ def tokenizer_digest(folder: str | Path) -> str:
     Padding and truncation are left out: transformers writes those of the latest call when it saves a tokenizer again.
     """
     tokenizer = read_json(Path(folder) / "tokenizer.json")
-    kept = {name: value for name, value in tokenizer.items() if name not in ("padding", "truncation")}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    lasting = {name: value for name, value in tokenizer.items() if name not in ("padding", "truncation")}
+    return hashlib.sha256(json.dumps(lasting, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,8 +1,7 @@
 """Sending an exported student to the Hugging Face hub, and the check before the work that this will be possible.
 
-In: the folder of an export (`models.export`) and the name of a repository, OWNER/NAME. Out: the repository with the
-export's files and nothing else, and its address. The token is found by huggingface_hub (HF_TOKEN, else the saved
-login); it is in no message and in no file. HF_ENDPOINT names another hub.
+Of an export (`models.export`) the repository OWNER/NAME gets the export's own files and nothing else. huggingface_hub
+finds the token (HF_TOKEN, else the saved login); it is in no message and in no file. HF_ENDPOINT names another hub.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ def check_push(name: str) -> None:
         )
     owner = name.partition("/")[0]
     owners = [account["name"], *(organisation["name"] for organisation in account.get("orgs") or [])]
-    if owner.lower() not in (known.lower() for known in owners):
+    if owner.lower() not in (item.lower() for item in owners):
         raise UserError(
             f"'{name}' belongs to {owner}, but the Hugging Face token is of {account['name']}, who may push to "
             f"{', '.join(owners)}; give a name of theirs, or the token of {owner}"
@@ -70,7 +69,7 @@ def push(folder: str | Path, name: str, private: bool = False) -> str:
             allow_patterns=list(FILES),
             commit_message="Student distilled with palenka_tune",
         )
-    except Exception as error:  # whatever its parts raise, the export is safe on disk and can be sent again
+    except Exception as error:  # of any kind: the export is safe on disk and can be sent again
         raise PalenkaError(
             f"{folder} could not be pushed to {name} ({_reason(error, token)}); the folder is complete, so push it "
             "again when the cause is gone"
@@ -80,10 +79,8 @@ def push(folder: str | Path, name: str, private: bool = False) -> str:
 
 def _check_name(name: str) -> None:
     """The hub's rule for names: letters, digits and `-_.`, no `-` or `.` at an end, no `--` or `..`, at most 96."""
-    parts = name.split("/")
-    good = len(parts) == 2 and all(
-        re.fullmatch(r"\w|\w[\w.-]{0,94}\w", part, re.ASCII) and "--" not in part and ".." not in part for part in parts
-    )
+    part = r"\w(?:[\w.-]{0,94}\w)?"
+    good = re.fullmatch(f"{part}/{part}", name, re.ASCII) and "--" not in name and ".." not in name
     if not good or name.endswith(".git"):
         raise UserError(
             f"'{name}' is not the name of a Hugging Face repository; give OWNER/NAME, of letters, digits, '-', '_' "

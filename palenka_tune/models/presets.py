@@ -1,9 +1,11 @@
-"""Architectures by name: the poster's own, and small ones for a laptop.
+"""Architectures by name: the poster's own, the poster's made smaller, and small ones for a laptop.
 
-In: a preset's name, as written in a search space. Out: a `ModelPreset`, which `models.build.build_model` turns into a
-Hugging Face model. The poster's names are kept, also where they state another size than the published configuration
-has (GPT2-44M holds 26.7 M parameters at its vocabulary of 16,000); `models.scales.describe` prints the true counts. A
-name such as `GPT2-705M@tiny` is one of the poster's models made smaller (`models.shrunk`).
+`get_preset` turns a name, as written in a search space, into a `ModelPreset`, which `models.build.build_model` turns
+into a Hugging Face model. The poster's names are kept, also where they state another size than the published
+configuration has (GPT2-44M holds 26.7 M parameters at its vocabulary of 16,000); `palenka-tune train --list` prints
+the true counts. `GPT2-705M@tiny` is one of the poster's models with its sizes divided as `SHRINKAGES` says: the family,
+whether the head is tied and the proportions between student and teachers stay. `NAME@poster` is the preset itself, so
+that both names lead to the same artifacts.
 Standard library only, so that a search space can be checked without loading torch.
 """
 
@@ -13,7 +15,6 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from palenka_tune.errors import UserError, nearest
-from palenka_tune.models.shrunk import SEPARATOR, shrunk
 
 Family = Literal["gpt2", "llama"]
 FAMILIES: dict[str, str] = {"gpt2": "GPT-2", "llama": "Llama"}
@@ -79,50 +80,92 @@ class ModelPreset:
         )
 
 
-def _gpt2(name: str, width: int, layers: int, heads: int) -> ModelPreset:
-    return ModelPreset(name, "gpt2", width=width, layers=layers, heads=heads, tied=True)
+def _by_name(*presets: ModelPreset) -> dict[str, ModelPreset]:
+    return {preset.name: preset for preset in presets}
 
 
-def _llama(name: str, width: int, ffn: int, layers: int, heads: int) -> ModelPreset:
-    return ModelPreset(name, "llama", width=width, layers=layers, heads=heads, ffn=ffn, tied=False)
+_GPT2_44M = ModelPreset("GPT2-44M", "gpt2", width=768, layers=2, heads=8)
+_BABYLLAMA1_58M = ModelPreset("BabyLlama1-58M", "llama", width=512, ffn=1024, layers=16, heads=8, tied=False)
+
+POSTER = _by_name(
+    _GPT2_44M,
+    ModelPreset("Llama-60M", "llama", width=768, ffn=2048, layers=2, heads=8, tied=False),
+    ModelPreset("GPT2-small-97M", "gpt2", width=768, layers=12, heads=12),
+    ModelPreset("GPT2-705M", "gpt2", width=1536, layers=24, heads=16),
+    ModelPreset("Llama-360M", "llama", width=1024, ffn=3072, layers=24, heads=8, tied=False),
+    replace(_GPT2_44M, name="DistilledGPT-44M"),
+    _BABYLLAMA1_58M,
+    replace(_BABYLLAMA1_58M, name="PalenkaLlama1-58M"),
+)
+PRESETS = POSTER | _by_name(
+    # A few minutes on a laptop.
+    ModelPreset("GPT2-tiny", "gpt2", width=128, layers=4, heads=4),
+    ModelPreset("Llama-tiny", "llama", width=128, ffn=384, layers=4, heads=4, tied=False),
+    ModelPreset("Student-tiny", "llama", width=64, ffn=128, layers=4, heads=4, tied=False),
+    # One modest GPU.
+    ModelPreset("GPT2-small", "gpt2", width=384, layers=6, heads=6),
+    ModelPreset("Llama-small", "llama", width=384, ffn=1024, layers=6, heads=6, tied=False),
+    ModelPreset("Student-small", "llama", width=160, ffn=320, layers=8, heads=4, tied=False),
+)
+
+SEPARATOR = "@"
+FEWEST_LAYERS = 2  # one layer cannot compose what another has found, and has no state between input and output
 
 
-_GPT2_44M = _gpt2("GPT2-44M", 768, 2, 8)
-_BABYLLAMA1_58M = _llama("BabyLlama1-58M", 512, 1024, 16, 8)
+@dataclass(frozen=True)
+class Shrinkage:
+    """What widths (and Llama's feed-forward sizes) and depths are divided by."""
 
-POSTER: dict[str, ModelPreset] = {
-    preset.name: preset
-    for preset in (
-        _GPT2_44M,
-        _llama("Llama-60M", 768, 2048, 2, 8),
-        _gpt2("GPT2-small-97M", 768, 12, 12),
-        _gpt2("GPT2-705M", 1536, 24, 16),
-        _llama("Llama-360M", 1024, 3072, 24, 8),
-        replace(_GPT2_44M, name="DistilledGPT-44M"),
-        _BABYLLAMA1_58M,
-        replace(_BABYLLAMA1_58M, name="PalenkaLlama1-58M"),
-    )
-}
+    width: int
+    depth: int
 
-PRESETS: dict[str, ModelPreset] = POSTER | {
-    preset.name: preset
-    for preset in (
-        # A few minutes on a laptop.
-        _gpt2("GPT2-tiny", 128, 4, 4),
-        _llama("Llama-tiny", 128, 384, 4, 4),
-        _llama("Student-tiny", 64, 128, 4, 4),
-        # One modest GPU.
-        _gpt2("GPT2-small", 384, 6, 6),
-        _llama("Llama-small", 384, 1024, 6, 6),
-        _llama("Student-small", 160, 320, 8, 4),
-    )
+
+SHRINKAGES = {
+    "tiny": Shrinkage(width=8, depth=4),
+    "small": Shrinkage(width=4, depth=2),
+    "poster": Shrinkage(width=1, depth=1),
 }
 
 
 def get_preset(name: str) -> ModelPreset:
     """The preset called `name`, or the poster's `NAME@SCALE`; `UserError` with the nearest name if there is none."""
-    if SEPARATOR in name:
-        return shrunk(name, POSTER)
-    if name not in PRESETS:
-        raise UserError(f"there is no model preset {name!r}{nearest(name, PRESETS)}")
-    return PRESETS[name]
+    base, separator, scale = name.partition(SEPARATOR)
+    if not separator:
+        if name not in PRESETS:
+            raise UserError(f"there is no model preset {name!r}{nearest(name, PRESETS)}")
+        return PRESETS[name]
+    if base not in POSTER:
+        raise UserError(f"model preset {name!r}: {base!r} is no model of the poster{nearest(base, POSTER)}")
+    if scale not in SHRINKAGES:
+        raise UserError(f"model preset {name!r}: there is no scale {scale!r}{nearest(scale, SHRINKAGES)}")
+    if scale == "poster":
+        return POSTER[base]
+    by = SHRINKAGES[scale]
+    return divided(POSTER[base], width=by.width, depth=by.depth, name=name)
+
+
+def divided(preset: ModelPreset, *, width: int, depth: int = 1, name: str) -> ModelPreset:
+    """`preset` with widths divided by `width` and depth by `depth`, called `name`.
+
+    At least two layers are left (or as many as `preset` has), and as many attention heads as their dimensions allow.
+
+    Raises:
+        UserError: if `width` does not divide the widths, or leaves no head of an even number of dimensions.
+    """
+    sizes = [preset.width, *([] if preset.ffn is None else [preset.ffn])]
+    if any(size % (2 * width) for size in sizes):
+        raise UserError(
+            f"model preset {preset.name!r}: sizes {', '.join(map(str, sizes))} cannot be divided by {width} into even "
+            "numbers; use a power of 2 that is small enough"
+        )
+    narrow = preset.width // width
+    # as many heads as before if their dimensions stay whole and even, as rotary positions need them; else fewer
+    heads = next(count for count in range(preset.heads, 0, -1) if narrow % (2 * count) == 0)
+    return replace(
+        preset,
+        name=name,
+        width=narrow,
+        heads=heads,
+        ffn=None if preset.ffn is None else preset.ffn // width,
+        layers=max(min(FEWEST_LAYERS, preset.layers), preset.layers // depth),
+    )

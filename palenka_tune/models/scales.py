@@ -1,8 +1,7 @@
 """Sizes of experiment: which student, which teachers and which recipes go together.
 
-`tiny` takes minutes on a laptop, `small` one modest GPU (or about an hour of CPU), `poster` is the published study.
-In: a scale's name. Out: a `Scale`; `describe` prints what it trains with true parameter counts. A configuration may
-override every field.
+`tiny` takes minutes on a laptop, `small` one modest GPU (or about an hour of CPU), `poster` is the published study. A
+configuration may override every field of a scale.
 """
 
 from __future__ import annotations
@@ -100,31 +99,10 @@ def get_scale(name: str) -> Scale:
 
 
 def parameter_count(preset: ModelPreset, vocabulary_size: int, window: int) -> int:
-    """Exact parameters of the preset's model, found on the meta device (no memory, no weights drawn)."""
+    """Exact parameters of the preset's model, counted on the meta device (no memory, no weights drawn)."""
     from palenka_tune.models.build import build_model, count_parameters  # transformers: only when a count is wanted
 
     model = build_model(
         preset, vocabulary_size=vocabulary_size, pad_id=0, bos_id=0, eos_id=0, window=window, device="meta"
     )
     return count_parameters(model)
-
-
-def describe(scale: Scale, vocabulary_size: int | None = None) -> str:
-    """A table of the scale's models, one a line: role, preset, architecture, true parameter count in millions.
-
-    `vocabulary_size` is the trained tokenizer's (None: the size the scale asks for), as embeddings count too.
-    """
-    size = scale.vocabulary if vocabulary_size is None else vocabulary_size
-    roles = [("student", scale.student), *(("teacher", name) for name, _ in scale.teachers)]
-    rows = [("role", "preset", "architecture", "parameters")]
-    for role, name in roles:
-        preset = get_preset(name)
-        count = parameter_count(preset, size, scale.window) / 1e6
-        rows.append((role, name, preset.architecture, f"{count:.1f} M" if count >= 10 else f"{count:.2f} M"))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = [
-        "  ".join([*(cell.ljust(w) for cell, w in zip(row[:3], widths[:3], strict=True)), row[3].rjust(widths[3])])
-        for row in rows
-    ]
-    title = f"scale {scale.name}: vocabulary {size:,}, windows of {scale.window} tokens"
-    return "\n".join([title, lines[0], "-" * len(lines[0]), *lines[1:]])

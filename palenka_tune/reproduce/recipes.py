@@ -16,8 +16,7 @@ from typing import Literal
 
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.errors import UserError, nearest
-from palenka_tune.models.presets import get_preset
-from palenka_tune.models.shrunk import SEPARATOR, SHRINKAGES
+from palenka_tune.models.presets import SEPARATOR, SHRINKAGES, get_preset
 
 RowKind = Literal["baseline", "vanilla_kd", "dskd"]
 Accuracy = tuple[float, float]

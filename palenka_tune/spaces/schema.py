@@ -23,9 +23,8 @@ from palenka_tune.data.prepare import MAX_WINDOW, DataSettings
 from palenka_tune.data.tokenizer import MAX_VOCABULARY, MIN_VOCABULARY
 from palenka_tune.distill.layer_maps import NAMED
 from palenka_tune.distill.settings import DistillSettings, ProjectionSettings
-from palenka_tune.models.presets import POSTER, PRESETS
+from palenka_tune.models.presets import POSTER, PRESETS, SEPARATOR, SHRINKAGES
 from palenka_tune.models.scales import SCALES
-from palenka_tune.models.shrunk import SEPARATOR, SHRINKAGES
 from palenka_tune.spaces.experiment import StudentSettings, TeacherSettings
 from palenka_tune.spaces.samplers import SAMPLERS
 from palenka_tune.spaces.settings import SearchSettings

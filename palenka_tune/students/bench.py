@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from transformers import PreTrainedModel
 
-from palenka_tune.cache.job import Windows
 from palenka_tune.cache.source import CachedSource
 from palenka_tune.cache.store import TeacherCache
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.data.store import TokenStore, subset
+from palenka_tune.data.windows import Windows, window_tensor
 from palenka_tune.distill.loop import TrainingLoop, steps_for
 from palenka_tune.distill.objective import DistillationObjective, PlainObjective
 from palenka_tune.distill.settings import DistillSettings
@@ -28,7 +28,6 @@ from palenka_tune.models.presets import get_preset
 from palenka_tune.spaces.experiment import StudentSettings, shape_of
 from palenka_tune.teachers.online import online_source
 from palenka_tune.teachers.spec import open_teacher
-from palenka_tune.teachers.worker import window_tensor
 
 
 @dataclass(frozen=True)

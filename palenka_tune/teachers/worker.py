@@ -13,19 +13,18 @@ import json
 import math
 import shutil
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel
 
 from palenka_tune.config.files import atomic_path, write_json
 from palenka_tune.data.store import TokenStore, subset
+from palenka_tune.data.windows import window_tensor
 from palenka_tune.distill.heads import unwrap
 from palenka_tune.distill.loop import (
     DamagedError,
@@ -108,13 +107,6 @@ def epoch_ends(epochs: float, windows: int, batch_size: int, total_steps: int) -
     """Steps after which an epoch is complete; the last is `total_steps`, also where the last epoch is a part of one."""
     whole = [round(epoch * windows / batch_size) for epoch in range(1, math.ceil(epochs) + 1)]
     return sorted({step for step in whole if 0 < step < total_steps} | {total_steps})
-
-
-def window_tensor(windows: np.ndarray) -> Tensor:
-    """The windows (N,T) as a uint16 tensor that shares their memory."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the mapped windows are read-only, and nobody writes to them
-        return torch.from_numpy(windows)
 
 
 class _Run:

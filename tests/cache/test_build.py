@@ -19,6 +19,7 @@ from palenka_tune.cache.settings import CacheSettings
 from palenka_tune.cache.store import TeacherCache
 from palenka_tune.config.artifacts import MANIFEST, partial_folder
 from palenka_tune.config.files import write_json
+from palenka_tune.data.windows import Windows
 from palenka_tune.errors import PalenkaError, UserError
 from tests.support.small_cache import SHARDS, Place, contents, interrupt_at, loss, shard_times
 
@@ -89,7 +90,7 @@ class TwicePlace(Place):
 
     @property
     def windows(self):
-        return job.Windows({"train": np.tile(np.arange(32), 2), "dev": np.arange(32)})
+        return Windows({"train": np.tile(np.arange(32), 2), "dev": np.arange(32)})
 
 
 def test_each_shard_draws_its_own_samples(place, tmp_path):

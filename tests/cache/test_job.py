@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from palenka_tune.cache.job import BATCH_WINDOWS, SHARD_BYTES, CacheJob, Windows, base_of, folder_of, rows_per_shard
+from palenka_tune.cache.job import BATCH_WINDOWS, SHARD_BYTES, CacheJob, base_of, folder_of, rows_per_shard
 from palenka_tune.cache.plan import Distribution, Plan
+from palenka_tune.data.windows import Windows
 from palenka_tune.spaces.experiment import StudentSettings
 from palenka_tune.students.bench import select_windows
 from palenka_tune.teachers.spec import open_teacher
@@ -107,16 +107,6 @@ def test_a_shard_is_about_its_size_in_whole_batches(place, window, form):
     size = rows * window * planned.bytes_per_token()
     assert rows % BATCH_WINDOWS == 0
     assert abs(size - SHARD_BYTES) <= max(0.5 * SHARD_BYTES, BATCH_WINDOWS * window * planned.bytes_per_token())
-
-
-def test_windows_are_rows_of_the_shifted_text(place):
-    every = place.store.shifted("train", 2)
-    rows = np.array([3, 0, len(every) - 1])
-    windows = Windows({"train": rows, "dev": np.arange(len(place.store.windows("dev")))}, copies=2)
-    assert np.array_equal(windows.array(place.store, "train"), every[rows])
-    assert windows.array(place.store, "dev") is place.store.windows("dev")  # mapped, not copied
-    assert windows.count == 3 + len(place.store.windows("dev"))
-    assert windows.digest() != dataclasses.replace(windows, copies=1).digest()
 
 
 def test_a_distribution_is_plain_data(place):

@@ -15,8 +15,7 @@ import pytest
 from palenka_tune.data import babytalk
 from palenka_tune.data.babytalk.heldout import SHARES, allowed, combinations, held_out, sentences
 from palenka_tune.data.babytalk.lexicon import nouns, verbs
-from palenka_tune.data.babytalk.pair_parts import Pair
-from palenka_tune.data.babytalk.pairs import PARADIGMS, paradigm_pairs
+from palenka_tune.data.babytalk.pairs import PARADIGMS, Pair, paradigm_pairs
 from palenka_tune.errors import UserError
 
 FIELDS = ["sentence_good", "sentence_bad", "UID", "linguistics_term", "field", "pairID"]

@@ -25,6 +25,7 @@ from palenka_tune.cluster.session import Resources
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.data.prepare import DataSettings, prepare
 from palenka_tune.data.store import TokenStore
+from palenka_tune.data.windows import Windows
 from palenka_tune.distill.settings import DistillSettings, ProjectionSettings
 from palenka_tune.spaces.experiment import StudentSettings, shape_of
 from palenka_tune.students.bench import Bench, BenchSpec, select_windows
@@ -62,7 +63,7 @@ class Place:
         return tuple(teacher.shape for teacher in self.teachers)
 
     @property
-    def windows(self) -> job.Windows:
+    def windows(self) -> Windows:
         return select_windows(self.store, STUDENT)
 
     def need(self, *losses: DistillSettings) -> Need:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from palenka_tune.data.prepare import DataSettings, PreparedData, prepare
+from palenka_tune.data.windows import window_tensor
 from palenka_tune.distill.signals import SignalRequest, WindowBatch
 from palenka_tune.distill.targets import ExactTargets, LogitRequest
 from palenka_tune.errors import UserError
@@ -13,7 +14,6 @@ from palenka_tune.models.export import export_student, load_model
 from palenka_tune.models.presets import ModelPreset
 from palenka_tune.teachers.online import online_source
 from palenka_tune.teachers.spec import Teacher, open_teacher
-from palenka_tune.teachers.worker import window_tensor
 
 from .conftest import GPT2, LLAMA, sentences, write_corpus
 

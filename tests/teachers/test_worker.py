@@ -9,12 +9,13 @@ from safetensors.torch import load_file
 
 from palenka_tune.config.files import read_json
 from palenka_tune.data.prepare import DataSettings, PreparedData, prepare
+from palenka_tune.data.windows import window_tensor
 from palenka_tune.distill.loop import DivergedError, TrainingLoop, World
 from palenka_tune.distill.objective import PlainObjective
 from palenka_tune.errors import PalenkaError
 from palenka_tune.models.export import load_model
 from palenka_tune.models.presets import ModelPreset
-from palenka_tune.teachers.worker import TeacherJob, epoch_ends, run_rank, window_tensor
+from palenka_tune.teachers.worker import TeacherJob, epoch_ends, run_rank
 
 from .conftest import GPT2, LLAMA, RECIPE, job_for, sentences, write_corpus
 

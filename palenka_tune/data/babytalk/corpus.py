@@ -1,7 +1,7 @@
 """The babytalk corpus: splits of a fixed size, in memory or in the folder layout of the BabyLM corpora.
 
-In: a split, a number of words and a seed. Out: lines, the documents parted by empty ones. The same arguments give the
-same text on every machine. A split never repeats a stream of random choices of another.
+Documents are parted by empty lines. The same split, number of words and seed give the same text on every machine. A
+split never repeats a stream of random choices of another.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ from pathlib import Path
 
 from palenka_tune.config.files import write_text
 from palenka_tune.data.babytalk.dialogue import Dialogue
-from palenka_tune.data.babytalk.draw import Draw
 from palenka_tune.data.babytalk.narrative import Tale
 from palenka_tune.errors import UserError, nearest
 
 VERSION = "1"
 WORDS = {"train": 320_000, "dev": 30_000, "test": 30_000}
-GENRES = ("dialogue", "narrative")
+GENRES: dict[str, type[Dialogue] | type[Tale]] = {"dialogue": Dialogue, "narrative": Tale}
 
 
 def generate(split: str, *, words: int, seed: int = 0) -> dict[str, list[str]]:
@@ -29,18 +28,17 @@ def generate(split: str, *, words: int, seed: int = 0) -> dict[str, list[str]]:
         raise UserError(f"babytalk has no split {split!r}{nearest(split, WORDS)}; use train, dev or test")
     if words < 1:
         raise UserError(f"babytalk's split {split} cannot have {words} words; ask for 1 or more")
-    found: dict[str, list[str]] = {}
-    for genre in GENRES:
+    genres: dict[str, list[str]] = {}
+    for genre, maker in GENRES.items():
         lines: list[str] = []
-        count = document = 0
+        count = number = 0
         while count < (words + 1) // 2:
-            draw = Draw("babytalk", VERSION, seed, split, genre, document)
-            text = Dialogue(draw).turns(draw.between(80, 220)) if genre == "dialogue" else Tale(draw).paragraphs()
+            text = maker("babytalk", VERSION, seed, split, genre, number).document()
             lines += ["", *text] if lines else text
             count += sum(len(line.split()) for line in text)
-            document += 1
-        found[genre] = lines
-    return found
+            number += 1
+        genres[genre] = lines
+    return genres
 
 
 def write_corpus(folder: Path, *, seed: int = 0, words: dict[str, int] | None = None) -> None:

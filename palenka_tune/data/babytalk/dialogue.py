@@ -1,8 +1,7 @@
 """Dialogues between a grown-up and a child: one turn a line, no speaker tags.
 
-In: a stream of random choices. Out: a list of turns. A dialogue is a chain of moves, each a question with its answer, a
-request with its reply, or a remark with a comment; answers agree with the scene. A move that would say a combination
-that is held out is drawn again.
+A dialogue is a chain of moves, each a question with its answer, a request with its reply, or a remark with a comment;
+answers agree with the scene. A move that would say a combination that is held out is drawn again.
 """
 
 from __future__ import annotations
@@ -10,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from palenka_tune.data.babytalk.draw import Draw
+from palenka_tune.data.babytalk.grammar import Grammar
 from palenka_tune.data.babytalk.heldout import allowed
-from palenka_tune.data.babytalk.inflection import adjectives_of, article, finish, inflect, join, verbs_of
-from palenka_tune.data.babytalk.lexicon import kind
-from palenka_tune.data.babytalk.moves import ThingMoves, Turns
-from palenka_tune.data.babytalk.scene import Phrase
+from palenka_tune.data.babytalk.inflection import DEMONSTRATIVES, VerbPhrase, article, inflect, join, sentence
+from palenka_tune.data.babytalk.lexicon import Noun, adjectives_of, kind, nouns, verbs_of
+from palenka_tune.data.babytalk.scene import Phrase, Thing, adult, child, person, pet, scene, the
+from palenka_tune.data.babytalk.tables import PROFILES
+
+Turns = list[str]
 
 REASONS = (
     "because {he} {is} hungry", "because {he} {is} tired", "because {he} fell", "because {he} {is} so happy",
@@ -33,19 +34,239 @@ ROUTINES = (
     ("Be careful, {child}.", "Okay, {adult}."), ("Do you want some more milk?", "No, thank you."),
     ("What do you say?", "Thank you, {adult}."), ("Give me a hug.", "A big hug!"),
 )  # fmt: skip
+SOUNDS = {
+    "cow": "moo", "dog": "woof", "cat": "meow", "duck": "quack", "pig": "oink", "sheep": "baa", "lion": "roar",
+    "bee": "buzz", "owl": "hoo", "frog": "ribbit", "mouse": "squeak", "horse": "neigh", "bird": "tweet",
+}  # fmt: skip
+COMMENTS = (
+    "Yes.", "That's right.", "Good job, {child}.", "Oh no!", "Really?", "Wow!", "Okay.", "I see.", "Very good.",
+    "Oh dear.", "Let me see.", "Look!", "Good {girl}!", "Yes, {child}.", "Uh oh.",
+)  # fmt: skip
+COUNTABLE = ("toy", "clothes", "food", "animal", "person", "house", "dish", "body", "nature", "vehicle")
 
 
-class Dialogue(ThingMoves):
-    """The moves of one dialogue."""
+class Dialogue(Grammar):
+    """One dialogue: its speakers, its scene, and its moves."""
 
-    def __init__(self, draw: Draw) -> None:
-        super().__init__(draw)
+    def __init__(self, *parts: str | int) -> None:
+        super().__init__(*parts)
+        self.child = child(self)
+        self.adult = adult(self)
+        _, _, friend, toy, food, self.colour = PROFILES[self.child.text].split()
+        cast = [self.child, pet(self.child), self.adult]
+        if self.chance(0.6):
+            cast.append(person(friend) if self.chance(0.7) else adult(self))
+        self.scene = scene(self, cast)
+        self.toy, self.food = nouns()[toy], nouns()[food]
+        self.i = Phrase("I", "1", nouns()["child"])
+        self.you = replace(self.i, text="you", agreement="2")
         self.moves: dict[Callable[[], Turns], float] = {
             self.name: 8, self.where: 8, self.wish: 6, self.who: 6, self.what: 7, self.doing: 7, self.animal: 4,
             self.count: 4, self.ever: 4, self.request: 7, self.reason: 6, self.demonstrative: 14, self.picture: 13,
             self.know: 8, self.self_help: 12, self.report: 6, self.routine: 6, self.accident: 7, self.quantity: 6,
             self.compare: 3, self.body: 5, self.polar: 7, self.only: 6, self.before: 3, self.giving: 4, self.family: 9,
         }  # fmt: skip
+
+    def thing(self) -> Thing:
+        """One of the scene's things."""
+        return self.zipf(self.scene.things)
+
+    def other(self) -> Phrase:
+        """Somebody of the cast who is not the child."""
+        return self.pick(self.scene.cast[1:])
+
+    def some_noun(self) -> Noun:
+        """A noun that can be counted: of the scene, or any."""
+        return self.either(self.pick(self.scene.animals), self.thing().noun, self.zipf(kind(self.pick(COUNTABLE))))
+
+    def fill(self, text: str) -> str:
+        """A stock turn with the names of this dialogue."""
+        girl = "girl" if self.child.gender == "f" else "boy"
+        food = article(self.food.singular) if self.chance(0.6) else f"some {self.food.plural}"
+        return text.format(child=self.child.text, adult=self.adult.text, girl=girl, food=food)
+
+    def comment(self, share: float = 0.4) -> Turns:
+        """Perhaps a short reply."""
+        return [self.fill(self.zipf(COMMENTS))] if self.chance(share) else []
+
+    def name(self) -> Turns:
+        """What's this?"""
+        thing = self.thing()
+        it, be = thing.he, thing.be
+        this = self.pick(DEMONSTRATIVES[thing.agreement])
+        answer = sentence(it, be, thing.name if thing.agreement == "pl" else article(thing.name))
+        colour = self.either("red", "blue", "green", "new", "big")
+        follow = self.either(
+            [f"Yes, {this} {thing.name} {be} {thing.adjective}."],
+            [sentence(be, it, colour, mark="?"), f"No, {it} {be} {thing.adjective}."],
+            [sentence(it, be, thing.where)],
+            [f"Do you like {thing.him}?", f"Yes, I like {this} {thing.name}."],
+            [f"What is {thing.where}?", sentence(thing.text)],
+        )
+        return [f"What {be} {this}?", answer, *follow]
+
+    def where(self) -> Turns:
+        """Where is it? The answer is where the scene has it."""
+        thing, who = self.thing(), self.other().text
+        it, be, them = thing.he, thing.be, thing.him
+        question = self.either(
+            f"Where {be} {thing.text}?",
+            f"Where {be} my {thing.adjective} {thing.name}?",
+            f"Do you know where {thing.text} {be}?",
+            f"I can't find {thing.text}.",
+            f"Where did you put {thing.text}?",
+        )
+        answer = self.either(
+            sentence(it, be, thing.where),
+            f"Look {thing.where}.",
+            f"{who} put {them} {thing.where}.",
+            f"I don't know where {it} {be}.",
+            f"Maybe {who} took {them}.",
+            f"I think that {it} {be} {thing.where}.",
+        )
+        end = self.either(f"Oh, I see {them}.", f"Here {it} {be}.", f"You found {them}!", "Thank you.")
+        return [question, answer] + ([end] if self.chance(0.4) else [])
+
+    def wish(self) -> Turns:
+        """Do you want it?"""
+        thing = self.thing()
+        first = self.either(thing.text, f"the {thing.adjective} {thing.name}", f"some {self.food.plural}")
+        other = self.either(f"my {self.toy.singular}", article(self.food.singular), f"the {self.colour} one")
+        question = self.either(f"Do you want {first}?", f"Would you like {first}?", f"You want {first}.")
+        answer = self.either(f"Yes, I want {first}.", f"No, I want {other}.", f"I don't want {first}.", "Yes, please.")
+        end = self.either(f"You can have {first} later.", f"Here you are, {self.child.text}.", "Say please.", "")
+        return [question, answer, end]
+
+    def animal(self) -> Turns:
+        """What do animals say and do?"""
+        species = self.zipf(tuple(SOUNDS))
+        sound, animals = SOUNDS[species], nouns()[species].plural
+        habit = self.action(Phrase("", "pl", nouns()[species]), "present").statement()
+        turns = self.either(
+            [f"What does {self.either(f'the {species}', article(species))} say?", f"The {species} says {sound}."],
+            [f"What do {animals} say?", sentence(animals, "say", sound)],
+            [
+                sentence(f"{sound}, {sound}", mark="!"),
+                f"Is that {article(species)}?",
+                f"Yes, that is {article(species)}.",
+            ],
+        )
+        return turns + ([sentence(animals, habit)] if self.chance(0.5) else [])
+
+    def count(self) -> Turns:
+        """How many are there?"""
+        animals = self.some_noun().plural
+        number = self.zipf(("three", "four", "five", "two", "six"))
+        where = self.either(self.scene.at, self.thing().where)
+        question = self.either(
+            f"How many {animals} are there?", f"How many {animals} do you see?", f"Can you count the {animals}?"
+        )
+        counting = ["One, two, three."] if self.chance(0.3) else []
+        return [question, *counting, f"There are {number} {animals} {where}.", *self.comment()]
+
+    def request(self) -> Turns:
+        """Please do it, or don't."""
+        thing, who = self.thing(), self.other().text
+        action = self.action(self.you, "present")
+        do = join(action.form, action.rest)
+        text = self.either(
+            f"Put {thing.text} {self.pick(self.scene.things).where}.",
+            f"Please give {who} {thing.text}.",
+            f"Can you give me {thing.text}?",
+            f"Can you bring {who} the {thing.adjective} {thing.name}?",
+            f"Show me {thing.text}.",
+            f"Don't {do}.",
+            f"Let's {do}.",
+            f"Please {do}.",
+        )
+        here, mine = f"Here {thing.he} {thing.be}.", f"I put {thing.him} {thing.where}."
+        stock = ("Okay.", "No, I don't want to.", "Why?", f"Yes, {self.adult.text}.")
+        return [text, self.either(here, mine, f"I can't find {thing.him}.", *stock)]
+
+    def demonstrative(self) -> Turns:
+        """This one, those ones."""
+        noun = self.either(self.thing().noun, self.zipf(kind(self.pick(COUNTABLE))))
+        number = self.either("sg", "pl")
+        this = self.pick(DEMONSTRATIVES[number])
+        phrase = Phrase("", number, noun, "n")
+        adjective = self.zipf(adjectives_of(noun)) if self.chance(0.45) else ""
+        that = join(this, adjective, phrase.name)
+        who = self.agent()
+        takers = [verb for verb in verbs_of(who.noun.singular, "transitive") if noun.singular in verb.objects]
+        tense = self.zipf(("past", "present", "progressive", "perfect"))
+        turns = [
+            f"Look at {that}.",
+            f"I like {that}.",
+            f"Do you like {that}?",
+            f"Whose {phrase.name} {phrase.be} {this}?",
+            sentence(self.description(phrase, "present").statement(that)),
+            sentence(self.predicate(phrase, "present").statement(that)),
+        ]
+        if takers and self.chance(0.4):
+            verb = self.zipf(takers)
+            action = inflect(verb, tense, who.agreement, join(verb.preposition, that))
+            turns = [sentence(action.statement(who.text))]
+        return [self.pick(turns), *self.comment()]
+
+    def quantity(self) -> Turns:
+        """There is a, there are no; every and all."""
+        noun = self.some_noun()
+        one, many = noun.singular, noun.plural
+        where = self.either(self.scene.at, self.thing().where, self.modifier(noun))
+        is_one = (f"is {article(one)}", f"is no {one}", f"was {article(one)}")
+        are_many = ("are some", "are many", "are no", "aren't any", "were two", "are a few")
+        there = f"There {self.pick(is_one) if self.chance(0.4) else f'{self.pick(are_many)} {many}'} {where}."
+        every = Phrase(f"{self.either('every', 'each')} {one}", "sg", noun)
+        every_all = self.either(every, replace(every, text=f"{self.either('all the', 'most')} {many}", agreement="pl"))
+        claim = self.predicate(every_all, self.either("present", "progressive")).statement(every_all.text)
+        question = f"Are there any {many} {where}?"
+        answer = self.either("Yes, there are.", f"No, there aren't any {many}.", f"Yes, there are some {many}.")
+        return self.either([there, *self.comment()], [there], [question, answer], [sentence(claim)])
+
+    def compare(self) -> Turns:
+        """Bigger and smaller."""
+        noun = self.some_noun()
+        more = self.zipf(("bigger", "smaller", "older", "faster", "softer", "nicer")) + " than"
+        one, two = self.sample(kind("animal"), 2)
+        question = f"Is {article(one.singular)} {more} {article(two.singular)}?"
+        return self.either(
+            [f"This {noun.singular} is {more} that {noun.singular}.", *self.comment()],
+            [f"These {noun.plural} are {more} those {noun.plural}.", *self.comment()],
+            [question, self.either("Yes.", "No.", "I think so.")],
+            [sentence(one.plural, "are", more, two.plural), "Yes, they are."],
+        )
+
+    def body(self) -> Turns:
+        """Noses and toes."""
+        noun = self.pick(kind("body"))
+        part = Phrase("", "sg" if noun.singular in ("nose", "tummy") else "pl", noun)
+        name, be, it = part.name, part.be, part.he
+        these = "This is" if part.agreement == "sg" else "These are"
+        return self.either(
+            [f"Where {be} your {name}?", f"Here {be} my {name}."],
+            [f"Touch your {name}.", f"{these} my {name}."],
+            [f"Show me your {noun.singular}.", f"This is my {noun.singular}."],
+            [sentence(be, "your", name, "clean", mark="?"), f"No, {it} {be} dirty."],
+            [f"I hurt my {noun.singular} on {self.thing().text}.", "Oh no, let me see."],
+        )
+
+    def accident(self) -> Turns:
+        """Causative and inchoative: who broke it? It broke."""
+        verb, near = self.alternating()
+        noun = self.zipf(near) if near else nouns()[self.zipf(verb.objects)]
+        theme = the(noun, self.zipf(("sg", "sg", "pl")))
+        who = self.agent()
+        happening = inflect(verb, self.zipf(("past", "progressive", "perfect")), theme.agreement)
+        happened = sentence(happening.statement(theme.text))
+        did = inflect(verb, "past", who.agreement, theme.text)
+        did_it = inflect(verb, "past", who.agreement, theme.him)
+        return self.either(
+            [happened, self.either("Oh no!", "Look!", "Why?", "I see.")],
+            [happened, f"Who {verb.past} {theme.him}?", sentence(did_it.statement(who.text))],
+            [sentence(did.statement(who.text)), *self.comment()],
+            [sentence(did.negation(who.text)), sentence(theme.he, verb.past, "by", theme.himself)],
+            [sentence(did.question(who.text), mark="?"), f"No, {theme.he} just {verb.past}."],
+        )
 
     def somebody(self) -> Phrase:
         """A person or an animal, perhaps with a modifier."""
@@ -54,217 +275,197 @@ class Dialogue(ThingMoves):
 
     def who(self) -> Turns:
         """A question about the subject: who did it?"""
-        draw, agent = self.draw, self.agent()
-        tense = draw.zipf(("past", "progressive", "present", "perfect")) if agent.agreement == "sg" else "past"
+        agent = self.agent()
+        tense = self.zipf(("past", "progressive", "present", "perfect")) if agent.agreement == "sg" else "past"
         action = self.action(replace(agent, agreement="sg"), tense)
-        answers = (
-            f"{agent.text} {action.aux or action.support}",
-            "I don't know who did",
-            join(agent.text, action.statement()),
-        )
-        if action.aux and agent.agreement != "sg":
-            answers = answers[1:2] * 3
-        return [finish("who " + action.statement(), "?"), finish(draw.pick(answers)), *self.comment()]
+        answer = self.either(f"{agent.text} {action.aux}", "I don't know who did", action.statement(agent.text))
+        return [sentence(action.statement("who"), mark="?"), sentence(answer), *self.comment()]
 
     def what(self) -> Turns:
         """A question about the object: what did somebody do it to?"""
-        draw, agent = self.draw, self.agent()
+        agent = self.agent()
         frames = [verbs_of(agent.noun.singular, frame) for frame in ("transitive", "transitive", "optional")]
-        verb = draw.zipf(draw.pick([frame for frame in frames if frame]))
+        verb = self.zipf(self.pick([frame for frame in frames if frame]))
         target = self.object_of(verb, agent)
         if target is None or target.noun.proper:
             return self.doing()
-        tense = draw.zipf(("past", "progressive", "present", "modal", "perfect"))
+        tense = self.zipf(("past", "progressive", "present", "modal", "perfect"))
         phrase = inflect(verb, tense, agent.agreement, verb.preposition, "will")
-        where = self.scene.at if draw.chance(0.2) else ""
-        which = f"which {target.noun.form(target.agreement)}"
-        wh = "who" if target.noun.kind == "person" else draw.pick(("what", "what", which))
-        question = finish(join(wh, phrase.question(agent.text), where), "?")
-        full = join(agent.he, phrase.statement(), target.text, where)
-        return [question, finish(draw.pick((target.text, full, "I don't know"))), *self.comment()]
+        where = self.scene.at if self.chance(0.2) else ""
+        wh = "who" if target.noun.kind == "person" else self.either("what", "what", f"which {target.name}")
+        full = join(phrase.statement(agent.he), target.text, where)
+        answer = self.either(target.text, full, "I don't know")
+        return [sentence(wh, phrase.question(agent.text), where, mark="?"), sentence(answer), *self.comment()]
 
     def doing(self) -> Turns:
         """What is somebody doing?"""
-        draw, agent = self.draw, self.somebody()
-        turns = [f"What {agent.be} {agent.text} doing?"]
-        turns.append(finish(join(agent.he, self.action(agent, "progressive").statement())))
-        more = finish(join(agent.he, self.predicate(agent, "present").statement()))
-        return [*turns, more] if draw.chance(0.3) else turns + self.comment()
+        agent = self.somebody()
+        question = f"What {agent.be} {agent.text} doing?"
+        answer = sentence(self.action(agent, "progressive").statement(agent.he))
+        more = sentence(self.predicate(agent, "present").statement(agent.he))
+        return [question, answer, *([more] if self.chance(0.3) else self.comment())]
 
     def ever(self) -> Turns:
         """Have you ever? The answers license "ever" and "any" by negation."""
-        draw = self.draw
-        who = draw.pick((self.you, self.you, self.agent(), self.agent()))
+        who = self.either(self.you, self.you, self.agent(), self.agent())
         phrase = self.action(who, "perfect", "question")
-        aux = phrase.aux or "have"
-        reply = self.i if who is self.you else who.pronoun()
+        reply = "I" if who is self.you else who.he
+        done = join(phrase.form, phrase.rest)
         answers = (
-            f"no, {reply.he} {aux} never {join(phrase.finite, phrase.rest)}",
-            f"{reply.he} {aux} never {phrase.finite}",
-            f"yes, {reply.he} {aux}",
-            f"no, {reply.he} {aux}n't",
-            f"{reply.he} {phrase.negation('ever', contracted=False)}",
-            f"no {draw.zipf(kind('person')).singular} has ever {phrase.finite}",
-            f"nobody has ever {join(phrase.finite, phrase.rest)}",
+            f"no, {reply} {phrase.aux} never {done}",
+            f"{reply} {phrase.aux} never {phrase.form}",
+            f"yes, {reply} {phrase.aux}",
+            f"no, {reply} {phrase.aux}n't",
+            phrase.negation(reply, "ever", contracted=False),
+            f"no {self.zipf(kind('person')).singular} has ever {phrase.form}",
+            f"nobody has ever {done}",
         )
         mine = self.subject()
-        tense = draw.pick(("present", "past", "perfect"))
-        sentence = self.predicate(mine, tense, "negative", depth=1)
-        adverb = "ever" if draw.chance(0.3) and sentence.bare else ""
-        extra = finish(join(mine.text, sentence.negation(adverb, contracted=draw.chance(0.5))))
-        question = finish(phrase.question(who.text, "ever"), "?")
-        return [question, finish(draw.pick(answers))] + ([extra] if draw.chance(0.6) else [])
+        predicate = self.predicate(mine, self.either("present", "past", "perfect"), "negative", depth=1)
+        adverb = "ever" if self.chance(0.3) and predicate.form else ""
+        extra = sentence(predicate.negation(mine.text, adverb, contracted=self.chance(0.5)))
+        turns = [sentence(phrase.question(who.text, "ever"), mark="?"), sentence(self.pick(answers))]
+        return turns + ([extra] if self.chance(0.6) else [])
 
     def only(self) -> Turns:
         """Only somebody has ever done it; others have also done it, or even they have done it."""
-        draw, who = self.draw, self.somebody()
+        who = self.somebody()
         phrase = self.action(who, "perfect")
-        style = draw.weighted({"only": 0.3, "no": 0.15, "even": 0.35, "also": 0.2})
-        ever = "ever" if phrase.aux else ""
-        if style == "only" and draw.chance(0.7):
-            said = join("only", who.text, phrase.statement(ever))
+        style = self.weighted({"only": 0.3, "no": 0.15, "even": 0.35, "also": 0.2})
+        if style == "only" and self.chance(0.7):
+            text = phrase.statement(f"only {who.text}", "ever")
         elif style == "no":
             nobody = replace(self.common(animate=True), agreement="sg")
-            said = join("no", nobody.noun.singular, self.action(nobody, "perfect").statement(ever))
+            text = self.action(nobody, "perfect").statement(f"no {nobody.noun.singular}", "ever")
         elif style in ("even", "only"):
-            said = join(style, who.text, self.predicate(who, draw.pick(("past", "perfect", "progressive"))).statement())
+            predicate = self.predicate(who, self.either("past", "perfect", "progressive"))
+            text = predicate.statement(f"{style} {who.text}")
         else:
-            said = join(who.text, phrase.statement(draw.pick(("also", "really", "just", "already"))))
-        return [finish(said), *self.comment()]
+            text = phrase.statement(who.text, self.either("also", "really", "just", "already"))
+        return [sentence(text), *self.comment()]
 
     def giving(self) -> Turns:
         """Two objects: what did somebody give somebody?"""
-        draw, who, thing = self.draw, self.agent(), self.thing()
-        base, past, ing = draw.zipf(
+        who, thing = self.agent(), self.thing().text
+        base, past, ing = self.zipf(
             (("give", "gave", "giving"), ("show", "showed", "showing"), ("bring", "brought", "bringing"))
         )
-        to = self.agent(avoid=who)
-        full = f"{who.text} {past} {to.text} {thing.the}"
-        style = draw.weighted({"what": 0.5, "who": 0.2, "plain": 0.3})
+        to = self.agent(avoid=who).text
+        full = sentence(who.text, past, to, thing)
+        style = self.weighted({"what": 0.5, "who": 0.2, "plain": 0.3})
         if style == "what":
-            progressive = f"what {who.be} {who.text} {ing} {to.text}"
-            question = draw.pick((f"what did {who.text} {base} {to.text}", progressive))
-            return [finish(question, "?"), finish(draw.pick((thing.the, full)))]
+            question = self.either(f"what did {who.text} {base} {to}", f"what {who.be} {who.text} {ing} {to}")
+            return [sentence(question, mark="?"), self.either(sentence(thing), full)]
         if style == "who":
-            return [finish(f"who {past} {to.text} {thing.the}", "?"), finish(f"{who.text} did"), *self.comment()]
-        return [finish(full), *self.comment()]
+            return [f"Who {past} {to} {thing}?", sentence(who.text, "did"), *self.comment()]
+        return [full, *self.comment()]
 
     def reason(self) -> Turns:
         """Why? Because."""
-        draw, who = self.draw, self.agent()
-        phrase = draw.pick((self.action, self.description))(who, draw.zipf(("progressive", "past")))
-        why = draw.zipf(REASONS).replace("{is}", who.be).format(he=who.he, his=who.his)
-        statement = join(who.text, phrase.statement())
-        asked = [finish("why " + phrase.question(who.text), "?"), finish(why)]
-        return draw.pick(([finish(statement), "Why?", finish(why)], [finish(join(statement, why))], asked))
+        who = self.agent()
+        phrase = self.either(self.action, self.description)(who, self.zipf(("progressive", "past")))
+        why = self.zipf(REASONS).replace("{is}", who.be).format(he=who.he, his=who.his)
+        statement = phrase.statement(who.text)
+        asked = [sentence("why", phrase.question(who.text), mark="?"), sentence(why)]
+        return self.either([sentence(statement), "Why?", sentence(why)], [sentence(statement, why)], asked)
 
     def picture(self) -> Turns:
         """What a picture book shows, in the present."""
-        draw = self.draw
-        opening = draw.pick(("Look at the picture.", "Let's read the book.", "What do you see?", "", "", ""))
+        opening = self.either("Look at the picture.", "Let's read the book.", "What do you see?", "", "", "")
         tenses = ("progressive", "present", "present", "perfect")
-        shown = [finish(self.clause(draw.zipf(tenses))) for _ in range(draw.between(1, 3))]
+        shown = [sentence(self.clause(self.zipf(tenses))) for _ in range(self.between(1, 3))]
         return [opening, *shown, *self.comment()]
 
     def know(self) -> Turns:
         """Embedded questions and that-clauses."""
-        draw = self.draw
-        who = draw.pick((self.you, self.agent()))
+        who = self.either(self.you, self.agent())
         wh = self.wh_clause(who)
-        inner = self.clause(draw.pick(("past", "progressive")), depth=1)
-        return draw.pick(
-            (
-                [f"Do you know {wh}?", draw.pick((f"No, I don't know {wh}.", f"I think that {inner}.", "No."))],
-                [finish(join(who.text, self.thought(who, "present").statement()))],
-                [f"I know {wh}.", draw.pick(("What?", "Tell me.", "I know too.", "Who told you?"))],
-                [f"Can you tell me {wh}?", "I forgot."],
-                [f"I think that {inner}.", draw.pick(("I think so too.", "I don't think so.", "Yes."))],
-                [finish(join(who.text, self.thought(who, "past").statement()))],
-            )
+        inner = self.clause(self.either("past", "progressive"), depth=1)
+        return self.either(
+            [f"Do you know {wh}?", self.either(f"No, I don't know {wh}.", f"I think that {inner}.", "No.")],
+            [sentence(self.thought(who, "present").statement(who.text))],
+            [f"I know {wh}.", self.either("What?", "Tell me.", "I know too.", "Who told you?")],
+            [f"Can you tell me {wh}?", "I forgot."],
+            [f"I think that {inner}.", self.either("I think so too.", "I don't think so.", "Yes.")],
+            [sentence(self.thought(who, "past").statement(who.text))],
         )
 
     def gendered(self) -> Phrase:
         """A man, woman, boy or girl, by name or not."""
-        pool = self.draw.pick((kind("person"), kind("name"), kind("name"), kind("kin")))
-        return self.noun_phrase(self.draw.pick([noun for noun in pool if noun.gender != "n"]))
+        pool = self.either(kind("person"), kind("name"), kind("name"), kind("kin"))
+        return self.noun_phrase(self.pick([noun for noun in pool if noun.gender != "n"]))
 
     def family(self) -> Turns:
         """Who is a boy, who is a girl, and what is theirs."""
-        draw, who, thing = self.draw, self.gendered(), self.thing()
+        who, thing = self.gendered(), self.thing()
         if who.agreement == "pl":
             return self.doing()
-        girl = {"f": ("girl", "woman"), "m": ("boy", "man")}[who.gender]
-        old = who.noun.kind == "kin"
-        what = girl[1] if old else draw.zipf((girl[0], girl[1]))
-        adjective = draw.zipf(adjectives_of(who.noun))
-        is_what = f"{who.he} is {article(draw.pick((what, f'{adjective} {what}')))}"
-        his = f"{who.his} {thing.name} {thing.be} {thing.adjective}"
-        return draw.pick(
-            (
-                [f"Who is {who.text}?", finish(is_what)],
-                [finish(f"{who.text} is {article(f'{adjective} {what}')}"), *self.comment()],
-                [f"Is {who.text} {adjective}?", draw.pick((f"Yes, {who.he} is.", f"No, {who.he} isn't."))],
-                [f"Where is {who.text}?", finish(f"{who.he} is {self.place_phrase()}")],
-                [f"What does {who.text} have?", finish(f"{who.he} has {who.his} {thing.name}")],
-                [finish(f"{who.text} has {article(f'{thing.adjective} {thing.noun.singular}')}"), finish(his)],
-                [finish(f"{who.text} loves {who.his} {thing.name}"), finish(his)],
-            )
+        young, old = {"f": ("girl", "woman"), "m": ("boy", "man")}[who.gender]
+        what = old if who.noun.kind == "kin" else self.zipf((young, old))
+        adjective = self.zipf(adjectives_of(who.noun))
+        is_what = sentence(who.he, "is", article(self.either(what, f"{adjective} {what}")))
+        his = sentence(who.his, thing.name, thing.be, thing.adjective)
+        return self.either(
+            [f"Who is {who.text}?", is_what],
+            [sentence(who.text, "is", article(adjective, what)), *self.comment()],
+            [f"Is {who.text} {adjective}?", self.either(f"Yes, {who.he} is.", f"No, {who.he} isn't.")],
+            [f"Where is {who.text}?", sentence(who.he, "is", self.place_phrase())],
+            [f"What does {who.text} have?", sentence(who.he, "has", who.his, thing.name)],
+            [sentence(who.text, "has", article(thing.adjective, thing.noun.singular)), his],
+            [sentence(who.text, "loves", who.his, thing.name), his],
         )
 
     def self_help(self) -> Turns:
         """Reflexives."""
-        draw = self.draw
-        known = self.gendered()
-        who = draw.pick((self.i, self.you, known, known, self.agent(), self.somebody()))
-        phrase = self.reflexive(who, draw.zipf(("past", "progressive", "modal", "present", "perfect")))
-        if draw.chance(0.4):
-            return [finish(phrase.question(who.text), "?"), draw.pick(("Yes.", "No.", "I think so."))]
-        return [finish(join(who.text, phrase.statement())), *self.comment()]
+        gendered = self.gendered()
+        who = self.either(self.i, self.you, gendered, gendered, self.agent(), self.somebody())
+        phrase = self.reflexive(who, self.zipf(("past", "progressive", "modal", "present", "perfect")))
+        if self.chance(0.4):
+            return [sentence(phrase.question(who.text), mark="?"), self.either("Yes.", "No.", "I think so.")]
+        return [sentence(phrase.statement(who.text)), *self.comment()]
 
     def report(self) -> Turns:
         """What somebody did yesterday."""
-        draw, who = self.draw, self.agent()
-        turns = [finish(join(who.text, self.action(who, "past").statement()))]
-        for _ in range(draw.between(1, 2)):
-            then = "then" if draw.chance(0.4) else ""
-            turns.append(finish(join(then, who.he, self.predicate(who, "past").statement())))
-        return [" ".join(turns)] if draw.chance(0.5) else turns
+        who = self.agent()
+        turns = [sentence(self.action(who, "past").statement(who.text))]
+        for _ in range(self.between(1, 2)):
+            then = "then" if self.chance(0.4) else ""
+            turns.append(sentence(then, self.predicate(who, "past").statement(who.he)))
+        return [" ".join(turns)] if self.chance(0.5) else turns
 
     def routine(self) -> Turns:
         """Stock exchanges of the day."""
-        return [self.fill(turn) for turn in self.draw.zipf(ROUTINES)]
+        return [self.fill(turn) for turn in self.zipf(ROUTINES)]
 
     def polar(self) -> Turns:
         """Yes or no."""
-        draw = self.draw
-        who = draw.pick((self.you, self.agent(), self.subject()))
-        phrase = self.predicate(who, draw.zipf(("present", "past", "progressive", "modal", "perfect")), "question")
-        aux = phrase.aux or phrase.support
-        reply = who.pronoun()
+        who = self.either(self.you, self.agent(), self.subject())
+        phrase = self.predicate(who, self.zipf(("present", "past", "progressive", "modal", "perfect")), "question")
+        reply, aux = who.he, phrase.aux
         if who is self.you:
-            reply, aux = self.i, {"are": "am", "were": "was"}.get(aux, aux)
-        negated = replace(phrase, aux=aux, finite="", rest="").negation()
-        answer = f"yes, {reply.he} {aux}" if draw.chance(0.5) else f"no, {reply.he} {negated}"
-        return [finish(phrase.question(who.text), "?"), finish(answer), *self.comment(0.2)]
+            reply, aux = "I", {"are": "am", "were": "was"}.get(aux, aux)
+        answer = f"yes, {reply} {aux}" if self.chance(0.5) else f"no, {VerbPhrase(aux, '').negation(reply)}"
+        return [sentence(phrase.question(who.text), mark="?"), sentence(answer), *self.comment(0.2)]
 
     def before(self) -> Turns:
         """Adjuncts: what did somebody do it to before doing something else?"""
-        draw, who = self.draw, self.agent()
-        target = self.object_of(verb := draw.zipf(verbs_of(who.noun.singular, "transitive")), who)
+        who = self.agent()
+        verb = self.zipf(verbs_of(who.noun.singular, "transitive"))
+        target = self.object_of(verb, who)
         phrase = inflect(verb, "past", who.agreement, verb.preposition)
-        question = finish(join("what", phrase.question(who.text), self.gerund(who)), "?")
-        return [question, finish(target.text if target else "I don't know")]
+        question = sentence("what", phrase.question(who.text), self.gerund(who), mark="?")
+        return [question, sentence(target.text if target else "I don't know")]
 
-    def turns(self, words: int) -> Turns:
-        """About `words` words of dialogue."""
-        found: Turns = []
-        said = 0
-        while said < words:
-            move = self.draw.weighted(self.moves)
+    def document(self) -> Turns:
+        """The turns of the dialogue, of about 80 to 220 words."""
+        dialogue: Turns = []
+        words, count = self.between(80, 220), 0
+        while count < words:
+            move = self.weighted(self.moves)
             for _ in range(12):
                 turns = [turn for turn in move() if turn]
                 if all(allowed(turn) for turn in turns):
-                    found += turns
-                    said += sum(len(turn.split()) for turn in turns)
+                    dialogue += turns
+                    count += sum(len(turn.split()) for turn in turns)
                     break
-        return found
+        return dialogue

@@ -23,7 +23,7 @@ def _zipf(length: int) -> list[float]:
 
 
 class Draw:
-    """A stream of random choices, named by its seed parts."""
+    """A stream of random choices, named by its seed parts. What makes text from such a stream extends this class."""
 
     def __init__(self, *parts: str | int) -> None:
         digest = hashlib.sha256("/".join(str(part) for part in parts).encode()).digest()
@@ -40,6 +40,10 @@ class Draw:
     def pick(self, items: Sequence[T]) -> T:
         """One of `items`, all alike."""
         return items[int(self.uniform() * len(items))]
+
+    def either(self, *items: T) -> T:
+        """One of the arguments, all alike."""
+        return self.pick(items)
 
     def zipf(self, items: Sequence[T]) -> T:
         """One of `items`, the first ones more often: weight 1 / (rank + 4)."""

@@ -1,9 +1,8 @@
 """Which combinations of words the corpus never says, so that the minimal pairs test grammar and not memory.
 
-In: a sentence. Out: the lexical combinations that it contains, and whether one of them is held out. The hash of a
-combination alone decides, so that train, dev and test leave out the same ones for every seed, and the suite is built
-from exactly those. Single words are never held out. The rules look at the text, not at how it was made, so that no
-template of the grammar can slip past them.
+The hash of a lexical combination alone decides whether it is held out, so that train, dev and test leave out the same
+ones for every seed, and the suite is built from exactly those. Single words are never held out. The rules look at the
+text, not at how it was made, so that no template of the grammar can slip past them.
 """
 
 from __future__ import annotations
@@ -12,12 +11,15 @@ import functools
 import hashlib
 import re
 from collections.abc import Iterator
+from typing import TypeVar
 
+from palenka_tune.data.babytalk.inflection import DEMONSTRATIVES
 from palenka_tune.data.babytalk.lexicon import nouns, verbs
 
+T = TypeVar("T")
 Combination = tuple[str, ...]
 
-DEMONSTRATIVES = ("this", "that", "these", "those")
+DETERMINERS = frozenset(DEMONSTRATIVES["sg"] + DEMONSTRATIVES["pl"])
 REFLEXIVES = ("myself", "yourself", "himself", "herself", "itself", "themselves", "ourselves")
 # Share of the combinations of each rule that is held out, in percent.
 SHARES = {
@@ -40,16 +42,16 @@ def held_out(combination: Combination) -> bool:
 
 
 @functools.cache
-def _content() -> dict[str, tuple[tuple[str, str], ...]]:
-    """Each form's readings as ("n" or "v", dictionary form)."""
-    readings: dict[str, set[tuple[str, str]]] = {}
+def _readings() -> dict[str, tuple[tuple[str, str], ...]]:
+    """Each content word's readings as ("n", "v" or "r" for a reflexive pronoun, dictionary form)."""
+    readings: dict[str, set[tuple[str, str]]] = {word: {("r", word)} for word in REFLEXIVES}
     for noun in nouns().values():
         for form in {noun.singular, noun.plural} - {""}:
             readings.setdefault(form.lower(), set()).add(("n", noun.singular.lower()))
     for verb in verbs():
         for form in (verb.base, verb.third, verb.past, verb.participle, verb.ing):
             readings.setdefault(form, set()).add(("v", verb.base))
-    return {form: tuple(sorted(found)) for form, found in readings.items()}
+    return {form: tuple(sorted(entries)) for form, entries in readings.items()}
 
 
 def sentences(line: str) -> list[list[str]]:
@@ -57,18 +59,20 @@ def sentences(line: str) -> list[list[str]]:
     return [words for part in re.split(r"[.?!]", line.lower()) if (words := re.findall(r"[a-z']+", part))]
 
 
+def _with_next_two(items: list[T], padding: T) -> Iterator[tuple[T, T, T]]:
+    """Each item with the two that follow it, `padding` where there are none."""
+    return zip(items, [*items[1:], padding], [*items[2:], padding, padding], strict=False)
+
+
 def combinations(words: list[str]) -> Iterator[Combination]:
     """The combinations of one sentence, given as lower-case words, under every rule."""
-    forms = _content()
-    for first, second, third in zip(words, [*words[1:], ""], [*words[2:], "", ""], strict=False):
-        if first in DEMONSTRATIVES:
+    for first, second, third in _with_next_two(words, ""):
+        if first in DETERMINERS:
             yield "determiner", first, second
             yield "adjective", first, second, third
-    content = [reading for word in words for reading in forms.get(word, (("r", word),) if word in REFLEXIVES else ())]
-    polarity = "ever" in words
-    for (kind1, a), (kind2, b), (kind3, c) in zip(
-        content, [*content[1:], ("", "")], [*content[2:], ("", ""), ("", "")], strict=False
-    ):
+    readings = _readings()
+    content = [reading for word in words for reading in readings.get(word, ())]
+    for (kind1, a), (kind2, b), (kind3, c) in _with_next_two(content, ("", "")):
         match kind1 + kind2 + kind3:
             case "nvn":
                 yield "clause", a, b, c
@@ -81,11 +85,11 @@ def combinations(words: list[str]) -> Iterator[Combination]:
                 yield "pair", a, b
             case "vn":
                 yield "pair", b, a
+    polarity = "ever" in words
     for i, (kind1, a) in enumerate(content):
         if kind1 != "n":
             continue
-        for j in range(i + 1, len(content)):
-            kind2, b = content[j]
+        for j, (kind2, b) in enumerate(content[i + 1 :], i + 1):
             if kind2 == "v" and polarity:
                 yield "polarity", a, b
             if kind2 == "n":
@@ -96,4 +100,4 @@ def combinations(words: list[str]) -> Iterator[Combination]:
 
 def allowed(line: str) -> bool:
     """True if no sentence of `line` contains a combination that is held out."""
-    return not any(held_out(found) for words in sentences(line) for found in combinations(words))
+    return not any(held_out(combination) for words in sentences(line) for combination in combinations(words))

@@ -1,8 +1,7 @@
-"""The words of babytalk: nouns with their plurals and genders, verbs with their forms and arguments, adjectives.
+"""The words of babytalk: nouns with their plurals and genders, verbs with their forms, and what each goes with.
 
-In: the strings of `tables`. Out: `Noun` and `Verb`, which the grammar inflects. A verb knows who does it and to what,
-and every word has an order of its own for the words that it goes with, so that the corpus has selectional preferences
-to learn.
+`Noun` and `Verb` come from the strings of `tables`. A verb knows who does it and to what, and every word has an order
+of its own for the words that it goes with, so that the corpus has selectional preferences to learn.
 """
 
 from __future__ import annotations
@@ -12,69 +11,63 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from palenka_tune.data.babytalk.tables import (
-    ALTERNATING,
-    INTRANSITIVE,
-    KIN,
-    MASS_NOUNS,
-    NAMES,
-    NOUN_TABLE,
-    OPTIONAL,
-    PLACE_NOUNS,
-    REFLEXIVE_ONLY,
-    TRANSITIVE,
-)
+from palenka_tune.data.babytalk.tables import ADJECTIVES, NOUN_TABLE, REFLEXIVE_VERBS, VERB_TABLE
 
-VOWELS = "aeiou"
+PROPER = ("name", "kin")
+KINDS = {"P": "@person @name @kin", "A": "@animal", "PA": "@person @name @kin @animal"}
 
 
 @dataclass(frozen=True)
 class Noun:
-    """A noun: `kind` is its semantic class, `gender` m, f or n, `proper` for names (no determiner, no plural)."""
+    """A noun: `kind` is its semantic class, `gender` m, f or n; names have no plural."""
 
     singular: str
     plural: str
     kind: str
-    gender: str = "n"
-    proper: bool = False
+    gender: str
 
     def form(self, number: str) -> str:
         """The form for `number`, "sg" or "pl"."""
         return self.plural if number == "pl" else self.singular
 
     @property
-    def animate(self) -> bool:
-        """True for people and animals."""
-        return self.kind in ("person", "animal", "name", "kin")
+    def proper(self) -> bool:
+        """True for names, which have no determiner and no plural."""
+        return self.kind in PROPER
 
     @property
-    def irregular(self) -> bool:
-        """True if the plural is not the rule's."""
-        return not self.proper and self.plural != pluralise(self.singular)
+    def animate(self) -> bool:
+        """True for people and animals."""
+        return self.proper or self.kind in ("person", "animal")
 
 
 @dataclass(frozen=True)
 class Verb:
-    """A verb: its five forms, its frame, who does it (kinds or nouns) and to what (nouns, singular forms).
+    """A verb: its forms, its frame, who does it and to what (nouns, singular forms).
 
     Frames: `transitive`, `intransitive`, `optional` (the object may drop) and `alternating` (causative with an
     object, inchoative with the object as subject).
     """
 
     base: str
-    third: str
     past: str
     participle: str
-    ing: str
     frame: str
+    preposition: str
     subjects: tuple[str, ...]
     objects: tuple[str, ...]
-    preposition: str = ""
 
-    @property
-    def regular(self) -> bool:
-        """True if past tense and past participle are the same word."""
-        return self.past == self.participle
+    @functools.cached_property
+    def third(self) -> str:
+        """The third person of the present."""
+        return pluralise(self.base)
+
+    @functools.cached_property
+    def ing(self) -> str:
+        """The -ing form."""
+        if self.base.endswith("e") and not self.base.endswith("ee"):
+            return self.base[:-1] + "ing"
+        return _doubled(self.base) + "ing"
 
 
 def pluralise(word: str) -> str:
@@ -90,8 +83,7 @@ def _doubled(word: str) -> str:
     return word + word[-1] if re.fullmatch(r"[^aeiou]*[aeiou][^aeiouwxy]", word) else word
 
 
-def regular_past(word: str) -> str:
-    """The regular past tense of an English verb."""
+def _regular_past(word: str) -> str:
     if word.endswith("e"):
         return word + "d"
     if re.search(r"[^aeiou]y$", word):
@@ -99,29 +91,16 @@ def regular_past(word: str) -> str:
     return _doubled(word) + "ed"
 
 
-def progressive(word: str) -> str:
-    """The -ing form of an English verb."""
-    if word.endswith("e") and not word.endswith("ee"):
-        return word[:-1] + "ing"
-    return _doubled(word) + "ing"
-
-
 @functools.cache
 def nouns() -> dict[str, Noun]:
     """All nouns by their singular, in the order of the tables."""
     found: dict[str, Noun] = {}
-    for kind, text in (*NOUN_TABLE.items(), ("place", PLACE_NOUNS)):
+    for kind_name, text in NOUN_TABLE.items():
         for entry in text.split():
             word, _, gender = entry.partition(":")
             singular, _, plural = word.partition("/")
-            found[singular] = Noun(singular, plural or pluralise(singular), kind, gender or "n")
-    for word in (*MASS_NOUNS.split(), "song"):
-        found.setdefault(word, Noun(word, pluralise(word), "mass" if word in MASS_NOUNS.split() else "thing"))
-    for gender, names in NAMES.items():
-        for name in names.split():
-            found[name] = Noun(name, "", "name", gender, proper=True)
-    for name, gender in KIN.items():
-        found[name] = Noun(name, "", "kin", gender, proper=True)
+            plural = plural or ("" if kind_name in PROPER else pluralise(singular))
+            found[singular] = Noun(singular, plural, kind_name, gender or "n")
     return found
 
 
@@ -129,6 +108,15 @@ def nouns() -> dict[str, Noun]:
 def kind(name: str) -> tuple[Noun, ...]:
     """The nouns of a semantic class, commonest first."""
     return tuple(noun for noun in nouns().values() if noun.kind == name)
+
+
+def members(cell: str) -> list[str]:
+    """The nouns that a cell of a table names, in their order: each one itself, or after `@` all of its kind."""
+    return [
+        noun
+        for entry in cell.split()
+        for noun in ([item.singular for item in kind(entry[1:])] if entry.startswith("@") else [entry])
+    ]
 
 
 @functools.cache
@@ -142,45 +130,29 @@ def own_order(key: str, words: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(word for _, word in sorted(enumerate(words), key=rank))
 
 
-_ABBREVIATIONS = {"P": "@person @name @kin", "A": "@animal", "PA": "@person @name @kin @animal"}
+def parse_verb(forms: str, frame: str = "", preposition: str = "", subjects: str = "", objects: str = "") -> Verb:
+    """The verb of a table's cells; `forms` are base, past and participle, of which the regular ones may be left out."""
+    base, past, participle = [*forms.split(), "", ""][:3]
+    past = past or _regular_past(base)
+    return Verb(base, past, participle or past, frame, preposition, _expand(subjects, base), _expand(objects, base))
 
 
-def _expand(cell: str, verb: str) -> tuple[str, ...]:
-    """Nouns of a table's cell: those named first, then the members of its kinds in an order of the verb's own."""
-    entries = " ".join(_ABBREVIATIONS.get(entry, entry) for entry in cell.split()).split()
+def _expand(cell: str, base: str) -> tuple[str, ...]:
+    """Nouns of a verb's cell: those named first, then the members of its kinds in an order of the verb's own."""
+    entries = " ".join(KINDS.get(entry, entry) for entry in cell.split()).split()
     named = [entry for entry in entries if not entry.startswith("@")]
-    members = tuple(noun.singular for entry in entries if entry.startswith("@") for noun in kind(entry[1:]))
-    return tuple(dict.fromkeys((*named, *own_order(verb, members))))
+    of_kinds = members(" ".join(entry for entry in entries if entry.startswith("@")))
+    return tuple(dict.fromkeys((*named, *own_order(base, tuple(of_kinds)))))
 
 
 @functools.cache
 def verbs() -> tuple[Verb, ...]:
     """All verbs, commonest first within each frame. `hide` is there twice: with an object and without."""
     found = []
-    tables = {
-        "transitive": TRANSITIVE + REFLEXIVE_ONLY,
-        "optional": OPTIONAL,
-        "alternating": ALTERNATING,
-        "intransitive": INTRANSITIVE,
-    }
-    for frame, table in tables.items():
-        for line in filter(str.strip, table.splitlines()):
-            forms, preposition, subjects, objects = (cell.strip() for cell in line.split("|"))
-            base, past, participle = [*forms.split(), "", ""][:3]
-            past = past or regular_past(base)
-            found.append(
-                Verb(
-                    base,
-                    pluralise(base),
-                    past,
-                    participle or past,
-                    progressive(base),
-                    frame,
-                    _expand(subjects, base),
-                    _expand(objects, base),
-                    preposition,
-                )
-            )
+    for frame, table in VERB_TABLE.items():
+        for line in table.strip().splitlines():
+            forms, *others = (cell.strip() for cell in line.split("|"))
+            found.append(parse_verb(forms, frame, *others))
     return tuple(found)
 
 
@@ -188,3 +160,31 @@ def verbs() -> tuple[Verb, ...]:
 def verb_named(base: str) -> Verb:
     """The verb with this base form; the one with an object where there are two."""
     return next(verb for verb in verbs() if verb.base == base)
+
+
+@functools.cache
+def reflexive_verbs() -> tuple[Verb, ...]:
+    """The verbs that people do to themselves."""
+    return tuple(verb_named(base) for base in REFLEXIVE_VERBS.split())
+
+
+@functools.cache
+def verbs_of(subject: str, frame: str) -> tuple[Verb, ...]:
+    """The verbs of `frame` that `subject` can do, first those that few others can do, then its favourites."""
+    found = {verb.base: verb for verb in verbs() if verb.frame == frame and subject in verb.subjects}
+    order = own_order(subject, tuple(found))
+    return tuple(sorted((found[base] for base in order), key=lambda verb: len(verb.subjects) > 15))
+
+
+@functools.cache
+def happenings_of(theme: str) -> tuple[Verb, ...]:
+    """The verbs that can happen to a thing with no agent: inchoatives and a few intransitives."""
+    found = {verb.base: verb for verb in verbs() if verb.frame == "alternating" and theme in verb.objects}
+    found |= {verb.base: verb for verb in verbs() if verb.frame == "intransitive" and theme in verb.subjects}
+    return tuple(found[base] for base in own_order(theme, tuple(found)))
+
+
+@functools.cache
+def adjectives_of(noun: Noun) -> tuple[str, ...]:
+    """The adjectives that describe a noun, its favourites first."""
+    return own_order(noun.singular, tuple(ADJECTIVES.get(noun.kind, "").split()))

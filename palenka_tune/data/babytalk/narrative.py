@@ -1,20 +1,18 @@
 """Short tales and picture-book pages: a paragraph a line.
 
-In: a stream of random choices. Out: a list of paragraphs. A tale has a hero, a plot in beats (opening, trouble,
-meetings, end) and, between the beats, things that its characters do; a picture book says in the present what one sees.
-A subject pronoun refers to the last character named. A paragraph with a held-out combination is drawn again.
+A tale has a hero, a plot in beats (opening, trouble, meetings, end) and, between the beats, things that its characters
+do; a picture book says in the present what one sees. A subject pronoun refers to the last character named. A paragraph
+with a held-out combination is drawn again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
-from palenka_tune.data.babytalk.draw import Draw
 from palenka_tune.data.babytalk.grammar import Grammar
 from palenka_tune.data.babytalk.heldout import allowed
-from palenka_tune.data.babytalk.inflection import adjectives_of, article, finish, join
-from palenka_tune.data.babytalk.lexicon import kind, nouns, verb_named, verbs
+from palenka_tune.data.babytalk.inflection import article, capital, sentence
+from palenka_tune.data.babytalk.lexicon import adjectives_of, kind, nouns, verb_named
 from palenka_tune.data.babytalk.scene import (
     PLACES,
     Phrase,
@@ -26,6 +24,7 @@ from palenka_tune.data.babytalk.scene import (
     pet,
     scene,
     stranger,
+    the,
     things_of,
 )
 from palenka_tune.data.babytalk.tables import PROFILES
@@ -44,267 +43,239 @@ ENDINGS = (
 class Tale(Grammar):
     """One tale or picture book."""
 
-    def __init__(self, draw: Draw) -> None:
-        if draw.chance(0.55):
-            self.hero = child(draw)
-            self.friend = pet(self.hero.text) if draw.chance(0.5) else person(PROFILES[self.hero.text].split()[2])
+    def __init__(self, *parts: str | int) -> None:
+        super().__init__(*parts)
+        if self.chance(0.55):
+            self.hero = child(self)
+            self.friend = pet(self.hero) if self.chance(0.5) else person(PROFILES[self.hero.text].split()[2])
         else:
-            self.hero = hero(draw)
-            self.friend = hero(draw) if draw.chance(0.4) else stranger(draw, "animal")
+            self.hero = hero(self)
+            self.friend = hero(self) if self.chance(0.4) else stranger(self, "animal")
             if self.friend.noun == self.hero.noun:
-                self.friend = stranger(draw, "person")
-        self.elder = adult(draw)
-        self.strangers = [stranger(draw, draw.pick(("person", "animal"))) for _ in range(3)]
-        super().__init__(draw, scene(draw, [self.hero, self.friend, *self.strangers[:1]]))
+                self.friend = stranger(self, "person")
+        self.elder = adult(self)
+        self.strangers = [stranger(self, self.either("person", "animal")) for _ in range(3)]
+        self.scene = scene(self, [self.hero, self.friend, *self.strangers[:1]])
         self.thing: Thing = self.scene.things[0]
         self.topic: Phrase | None = None
 
     def refer(self, who: Phrase) -> Phrase:
         """`who` by name, or by a pronoun if the last sentence was about them."""
-        if self.topic == who and self.draw.chance(0.7):
+        if self.topic == who and self.chance(0.7):
             return who.pronoun()
         self.topic = who
         return who
 
-    def event(self, who: Phrase, tense: str = "past") -> str:
+    def event(self, who: Phrase) -> str:
         """A sentence about what somebody did, with an opening word or a second clause now and then."""
-        draw = self.draw
         subject = self.refer(who)
-        phrase = self.predicate(subject, tense)
-        negative = draw.chance(0.08)
-        said = phrase.negation(contracted=draw.chance(0.6)) if negative else phrase.statement()
-        first = join(subject.text, said)
-        style = draw.weighted({"plain": 0.55, "opening": 0.2, "and": 0.13, "because": 0.06, "when": 0.06})
-        again = who.pronoun()
-        match style:
+        phrase = self.predicate(subject, "past")
+        if self.chance(0.08):
+            first = phrase.negation(subject.text, contracted=self.chance(0.6))
+        else:
+            first = phrase.statement(subject.text)
+        they = who.pronoun()
+        match self.weighted({"plain": 0.55, "opening": 0.2, "and": 0.13, "because": 0.06, "when": 0.06}):
             case "opening":
                 words = ("then", "one day,", "soon", "so", "after that,", "suddenly,", "the next day,", "at night,")
-                return finish(join(draw.zipf(words), first))
+                return sentence(self.zipf(words), first)
             case "and":
-                return finish(join(first, draw.zipf(("and", "and then", "but")), self.second(again, tense)))
+                word, second = self.zipf(("and", "and then", "but")), self.action(they, "past").statement()
+                return sentence(first, word, they.he if self.chance(0.4) else "", second)
             case "because":
-                return finish(join(first, "because", again.he, self.predicate(again, tense, depth=1).statement()))
+                return sentence(first, "because", self.predicate(they, "past", depth=1).statement(they.he))
             case "when":
-                other = draw.pick((self.friend, *self.strangers))
-                return finish(join("when", self.clause_of(other, tense) + ",", first))
-        return finish(first)
+                other = self.either(self.friend, *self.strangers)
+                return sentence("when", self.action(other, "past").statement(other.text) + ",", first)
+        return sentence(first)
 
-    def second(self, who: Phrase, tense: str) -> str:
-        """A coordinated predicate, with or without its pronoun."""
-        phrase = self.action(who, tense).statement()
-        return join(who.he, phrase) if self.draw.chance(0.4) else phrase
-
-    def clause_of(self, who: Phrase, tense: str) -> str:
-        """A clause about somebody by name."""
-        return join(who.text, self.action(who, tense).statement())
-
-    def said(self, who: Phrase, words: str, mark: str = ",") -> str:
+    def speech(self, who: Phrase, words: str, mark: str = ",") -> str:
         """Direct speech."""
         verb = {"?": "asked", "!": "shouted"}.get(mark, "said")
-        name = who.he if self.topic == who and self.draw.chance(0.4) else who.text
-        return f'"{finish(words, mark)}" {verb} {name}.'
+        name = who.he if self.topic == who and self.chance(0.4) else who.text
+        return f'"{sentence(words, mark=mark)}" {verb} {name}.'
 
     def opening(self) -> Sentences:
         """Who the hero is and where it starts."""
-        draw, name, at = self.draw, self.hero.text, self.scene.at
-        species, home = self.hero.noun, PLACES[draw.zipf(tuple(PLACES))][0]
-        adjective = draw.zipf(adjectives_of(species))
+        name, species = self.hero.text, self.hero.noun
+        home = self.anywhere()
+        adjective = self.zipf(adjectives_of(species))
         what = species.singular if not species.proper else "girl" if self.hero.gender == "f" else "boy"
-        first = draw.pick(
-            (
-                f"Once there was {article(f'{adjective} {what}')} named {name}.",
-                f"{name} was {article(f'{adjective} {what}')}.",
-                f"{name} lived {home} with {self.friend.text}.",
-                f"One day, {name} was {at}.",
-                f"One morning, {name} and {self.friend.text} went for a walk.",
-            )
+        first = self.either(
+            f"Once there was {article(adjective, what)} named {name}.",
+            f"{name} was {article(adjective, what)}.",
+            f"{name} lived {home} with {self.friend.text}.",
+            f"One day, {name} was {self.scene.at}.",
+            f"One morning, {name} and {self.friend.text} went for a walk.",
         )
-        has = f"{self.hero.he} had {article(f'{self.thing.adjective} {self.thing.noun.singular}')}"
-        best = f"{self.hero.his} best friend was {self.friend.text}"
+        has = sentence(self.hero.he, "had", article(self.thing.adjective, self.thing.noun.singular))
+        best = sentence(self.hero.his, "best friend was", self.friend.text)
         self.topic = self.hero
-        return [first, finish(draw.pick((has, best, has))), *self.events(draw.between(0, 2))]
+        return [first, self.either(has, best, has), *self.events(self.between(0, 2))]
 
     def events(self, count: int) -> Sentences:
         """What the characters do, mostly the hero."""
         people = [self.hero, self.hero, self.friend, *self.strangers[:1]]
-        return [self.event(self.draw.zipf(people)) for _ in range(count)]
+        return [self.event(self.zipf(people)) for _ in range(count)]
 
     def loss(self) -> Sentences:
         """The hero cannot find something."""
-        draw, thing, who = self.draw, self.thing, self.hero
+        thing, who = self.thing, self.hero
         self.topic = who
-        first = draw.pick(
-            (
-                f"{who.text} could not find {who.his} {thing.name}.",
-                f"{who.text} lost the {thing.adjective} {thing.name}.",
-                f"Then {who.text} saw that the {thing.name} {'were' if thing.number == 'pl' else 'was'} not there.",
-            )
+        first = self.either(
+            f"{who.text} could not find {who.his} {thing.name}.",
+            f"{who.text} lost the {thing.adjective} {thing.name}.",
+            f"Then {who.text} saw that {thing.text} {thing.was} not there.",
         )
-        feeling = finish(f"{who.he} was {draw.zipf(FEELINGS[1:])}")
-        return [first, feeling, self.said(who, f"where {thing.be} my {thing.name}", "?")]
+        feeling = sentence(who.he, "was", self.zipf(FEELINGS[1:]))
+        return [first, feeling, self.speech(who, f"where {thing.be} my {thing.name}", "?")]
 
     def meeting(self) -> Sentences:
         """Somebody is asked for help."""
-        draw, thing, who = self.draw, self.thing, self.hero
-        other = draw.pick([self.elder, self.friend, *self.strangers])
+        thing, who = self.thing, self.hero
+        other = self.either(self.elder, self.friend, *self.strangers)
         self.topic = who
-        first = f"{who.text} {draw.pick(('met', 'saw', 'asked', 'ran to', 'went to'))} {other.text}."
-        question = draw.pick(
-            (
-                f"have you seen my {thing.name}",
-                f"do you know where my {thing.name} {thing.be}",
-                f"did you take my {thing.name}",
-                f"have you ever seen {article(thing.noun.singular)}",
-            )
+        first = f"{who.text} {self.either('met', 'saw', 'asked', 'ran to', 'went to')} {other.text}."
+        question = self.either(
+            f"have you seen my {thing.name}",
+            f"do you know where my {thing.name} {thing.be}",
+            f"did you take my {thing.name}",
+            f"have you ever seen {article(thing.noun.singular)}",
         )
-        answer = draw.pick(
-            (
-                f"I have not seen any {thing.noun.plural}",
-                f"I don't know where {thing.it} {thing.be}",
-                f"I think that {thing.it} {thing.be} {draw.pick(self.scene.things).where}",
-                f"{self.friend.text} took {thing.them}" if other is not self.friend else f"I didn't take {thing.them}",
-                f"I only saw {draw.pick(self.strangers).text}",
-                f"I know who took {thing.them}",
-            )
+        answer = self.either(
+            f"I have not seen any {thing.noun.plural}",
+            f"I don't know where {thing.he} {thing.be}",
+            f"I think that {thing.he} {thing.be} {self.pick(self.scene.things).where}",
+            f"{self.friend.text} took {thing.him}" if other is not self.friend else f"I didn't take {thing.him}",
+            f"I only saw {self.pick(self.strangers).text}",
+            f"I know who took {thing.him}",
         )
-        return [first, self.said(who, question, "?"), self.said(other, answer), *self.events(draw.between(0, 2))]
+        return [first, self.speech(who, question, "?"), self.speech(other, answer), *self.events(self.between(0, 2))]
 
     def finding(self) -> Sentences:
         """The thing turns up where the scene has it."""
-        draw, thing, who = self.draw, self.thing, self.hero
+        thing, who = self.thing, self.hero
         self.topic = who
-        was = "were" if thing.number == "pl" else "was"
-        first = draw.pick(
-            (
-                f"then {who.text} looked {thing.where}",
-                f"at last, {who.text} found {thing.the} {thing.where}",
-                f"{self.friend.text} knew where {thing.the} {was}",
-            )
+        first = self.either(
+            f"then {who.text} looked {thing.where}",
+            f"at last, {who.text} found {thing.text} {thing.where}",
+            f"{self.friend.text} knew where {thing.text} {thing.was}",
         )
-        joy = draw.pick(("thank you", f"here {thing.it} {thing.be}", f"I love my {thing.name}"))
-        return [finish(first), finish(f"{thing.the} {was} {thing.where} all the time", "!"), self.said(who, joy, "!")]
+        joy = self.either("thank you", f"here {thing.he} {thing.be}", f"I love my {thing.name}")
+        there = sentence(thing.text, thing.was, thing.where, "all the time", mark="!")
+        return [sentence(first), there, self.speech(who, joy, "!")]
 
     def making(self) -> Sentences:
         """The hero makes or gets something for the friend."""
-        draw, who = self.draw, self.hero
-        made = nouns()[draw.zipf(verb_named("make").objects)].singular
+        who = self.hero
+        made = self.zipf(verb_named("make").objects)
         self.topic = who
         wish = f"{who.text} wanted to make {article(made)} for {self.friend.text}."
-        alone = finish(f"{who.he} made the {made} by {who.himself}")
+        alone = sentence(who.he, "made the", made, "by", who.himself)
         helped = f"{self.friend.text} helped {who.him}."
         given = f"{who.text} gave the {made} to {self.friend.text}."
-        thanks = self.said(self.friend, draw.pick((f"I like this {made}", "thank you", f"what a nice {made}")), "!")
-        return [wish, *self.events(draw.between(1, 2)), draw.pick((alone, helped)), given, thanks]
+        thanks = self.speech(self.friend, self.either(f"I like this {made}", "thank you", f"what a nice {made}"), "!")
+        return [wish, *self.events(self.between(1, 2)), self.either(alone, helped), given, thanks]
 
     def accident(self) -> Sentences:
         """Something breaks, or opens, or rolls away."""
-        draw, who = self.draw, self.hero
-        verb = draw.zipf([verb for verb in verbs() if verb.frame == "alternating"])
-        near = [thing.noun for thing in self.scene.things if thing.noun.singular in verb.objects]
-        noun = draw.pick(near) if near else nouns()[draw.zipf(verb.objects)]
-        theme = Phrase(f"the {noun.singular}", "sg", "n", noun)
-        agent = draw.pick((who, self.friend, *self.strangers))
+        who = self.hero
+        verb, near = self.alternating()
+        noun = self.pick(near) if near else nouns()[self.zipf(verb.objects)]
+        theme = the(noun, "sg").text
+        agent = self.either(who, self.friend, *self.strangers)
         self.topic = who
-        first = draw.pick(
-            (
-                f"{agent.text} {verb.past} {theme.text}.",
-                f"{theme.text} {verb.past}.",
-                f"Suddenly, {theme.text} {verb.past} {self.place_phrase()}.",
-                f"{agent.text} did not want to {verb.base} {theme.text}, but it {verb.past}.",
-            )
+        first = self.either(
+            f"{agent.text} {verb.past} {theme}.",
+            f"{theme} {verb.past}.",
+            f"Suddenly, {theme} {verb.past} {self.place_phrase()}.",
+            f"{agent.text} did not want to {verb.base} {theme}, but it {verb.past}.",
         )
-        question = self.said(self.elder, f"who {verb.past} {theme.text}", "?")
-        answer = self.said(agent, draw.pick((f"I {verb.past} it", f"it {verb.past} by itself", "I am sorry")))
-        feeling = f"{who.text} was {draw.zipf(FEELINGS)}."
-        return [first[0].upper() + first[1:], *([question, answer] if draw.chance(0.5) else [feeling])]
+        question = self.speech(self.elder, f"who {verb.past} {theme}", "?")
+        answer = self.speech(agent, self.either(f"I {verb.past} it", f"it {verb.past} by itself", "I am sorry"))
+        feeling = f"{who.text} was {self.zipf(FEELINGS)}."
+        return [capital(first), *([question, answer] if self.chance(0.5) else [feeling])]
 
     def trip(self) -> Sentences:
         """The hero goes somewhere and looks around."""
-        draw, who = self.draw, self.hero
-        place = draw.zipf(tuple(PLACES))
-        seen = draw.sample(kind("animal"), 2)
-        self.scene.things = [self.thing, *things_of(draw, place, 3)]
+        who = self.hero
+        place = self.zipf(tuple(PLACES))
+        one, two = self.sample(kind("animal"), 2)
+        self.scene.things = [self.thing, *things_of(self, place, 3)]
         self.scene.at = PLACES[place][0]
-        going = draw.pick(("walked", "ran", "played"))
-        first = draw.pick((f"The next day, {who.text} was {self.scene.at}.", f"{who.text} {going} all day."))
-        saw = f"{who.text} saw {article(seen[0].singular)} and two {seen[1].plural} {self.scene.at}."
-        views = [finish(self.clause(draw.pick(("past", "past_progressive")))) for _ in range(draw.between(1, 3))]
+        going = self.either("walked", "ran", "played")
+        first = self.either(f"The next day, {who.text} was {self.scene.at}.", f"{who.text} {going} all day.")
+        saw = f"{who.text} saw {article(one.singular)} and two {two.plural} {self.scene.at}."
+        views = [sentence(self.clause(self.either("past", "past_progressive"))) for _ in range(self.between(1, 3))]
         self.topic = None
         return [first, saw, *views]
 
     def thinking(self) -> Sentences:
         """What the characters know, think, want or do to themselves."""
-        draw = self.draw
-        who = draw.pick((self.hero, self.friend, *self.strangers))
-        subject = self.refer(who)
-        inner = draw.pick((self.thought, self.reflexive, self.infinitive))(subject, "past").statement()
-        return [finish(join(subject.text, inner)), *self.events(draw.between(1, 2))]
+        subject = self.refer(self.either(self.hero, self.friend, *self.strangers))
+        inner = self.either(self.thought, self.reflexive, self.infinitive)(subject, "past")
+        return [sentence(inner.statement(subject.text)), *self.events(self.between(1, 2))]
 
     def telling(self) -> Sentences:
         """Sentences about anybody, with longer subjects."""
         tenses = ("past", "past_progressive", "perfect", "past")
         self.topic = None
-        return [finish(self.clause(self.draw.pick(tenses))) for _ in range(self.draw.between(1, 3))]
+        return [sentence(self.clause(self.pick(tenses))) for _ in range(self.between(1, 3))]
 
     def ending(self) -> Sentences:
         """The last words."""
-        last = self.draw.pick(ENDINGS).format(
-            name=self.hero.text, it=self.thing.them, adult=self.elder.text, where=self.thing.where
+        last = self.pick(ENDINGS).format(
+            name=self.hero.text, it=self.thing.him, adult=self.elder.text, where=self.thing.where
         )
-        return [*self.events(self.draw.between(0, 2)), last[0].upper() + last[1:]]
+        return [*self.events(self.between(0, 2)), capital(last)]
 
     def page(self) -> Sentences:
         """A page of a picture book, in the present."""
-        draw = self.draw
-        found = []
-        for _ in range(draw.between(2, 4)):
-            tense = draw.zipf(("present", "present", "progressive", "perfect"))
-            noun = (
-                draw.pick(self.scene.animals) if draw.chance(0.4) else draw.zipf(kind(draw.pick(("person", "animal"))))
-            )
-            many = Phrase(noun.plural, "pl", noun.gender, noun)
-            style = draw.weighted({"clause": 0.55, "there": 0.12, "kind": 0.2, "every": 0.08, "ever": 0.05})
-            match style:
-                case "there":
-                    number = draw.zipf(("two", "three", "some", "many"))
-                    found.append(finish(f"there are {number} {noun.plural} {self.place_phrase()}"))
-                case "kind":
-                    found.append(finish(join(noun.plural, self.predicate(many, "present").statement())))
-                case "every":
-                    every = replace(many, text=f"every {noun.singular}", agreement="sg")
-                    found.append(finish(join(every.text, self.predicate(every, tense).statement())))
-                case "ever":
-                    phrase = self.action(many, "perfect", "negative")
-                    found.append(finish(join("the", noun.plural, phrase.negation("ever", contracted=draw.chance(0.4)))))
-                case _:
-                    found.append(finish(self.clause(tense)))
-        return found
+        return [sentence(self.view()) for _ in range(self.between(2, 4))]
+
+    def view(self) -> str:
+        """What one sees on a page, often of a kind of animal or person."""
+        tense = self.zipf(("present", "present", "progressive", "perfect"))
+        noun = self.pick(self.scene.animals) if self.chance(0.4) else self.zipf(kind(self.either("person", "animal")))
+        many = Phrase(noun.plural, "pl", noun)
+        match self.weighted({"clause": 0.55, "there": 0.12, "kind": 0.2, "every": 0.08, "ever": 0.05}):
+            case "there":
+                number = self.zipf(("two", "three", "some", "many"))
+                return f"there are {number} {noun.plural} {self.place_phrase()}"
+            case "kind":
+                return self.predicate(many, "present").statement(many.text)
+            case "every":
+                every = Phrase(f"every {noun.singular}", "sg", noun)
+                return self.predicate(every, tense).statement(every.text)
+            case "ever":
+                phrase = self.action(many, "perfect", "negative")
+                return phrase.negation(f"the {noun.plural}", "ever", contracted=self.chance(0.4))
+        return self.clause(tense)
 
     def plot(self) -> list[Paragraph]:
         """The beats of one document."""
-        draw = self.draw
         fillers: list[Paragraph] = [self.thinking, self.telling, self.trip, self.accident, lambda: self.events(3)]
-        middle = draw.sample(fillers, 2) * 2
-        match draw.weighted({"lost": 0.25, "gift": 0.17, "day": 0.2, "picture": 0.38}):
+        first, second = self.sample(fillers, 2)
+        match self.weighted({"lost": 0.25, "gift": 0.17, "day": 0.2, "picture": 0.38}):
             case "lost":
-                meetings = [self.meeting for _ in range(draw.between(1, 3))]
-                return [self.opening, middle[0], self.loss, *meetings, middle[1], self.finding, self.ending]
+                meetings = [self.meeting] * self.between(1, 3)
+                return [self.opening, first, self.loss, *meetings, second, self.finding, self.ending]
             case "gift":
-                return [self.opening, middle[0], self.making, middle[1], self.ending]
+                return [self.opening, first, self.making, second, self.ending]
             case "day":
-                return [self.opening, *middle, draw.pick((self.trip, self.accident)), self.ending]
-        pages = [self.page for _ in range(draw.between(4, 8))]
-        return pages
+                last = self.either(self.trip, self.accident)
+                return [self.opening, first, second, first, second, last, self.ending]
+        return [self.page] * self.between(4, 8)
 
-    def paragraphs(self) -> list[str]:
-        """The document."""
-        found = []
+    def document(self) -> list[str]:
+        """The paragraphs of the tale or picture book."""
+        paragraphs = []
         for beat in self.plot():
             for _ in range(12):
                 topic = self.topic
                 text = " ".join(beat())
                 if allowed(text):
-                    found.append(text)
+                    paragraphs.append(text)
                     break
                 self.topic = topic
-        return found
+        return paragraphs

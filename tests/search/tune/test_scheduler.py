@@ -9,7 +9,7 @@ import pytest
 
 from palenka_tune.search.tune.scheduler import RungScheduler
 from palenka_tune.trials.rungs import rung_steps
-from palenka_tune.trials.stopping import STOPPING_RULES, NoStopping, SuccessiveHalving
+from palenka_tune.trials.stopping import SuccessiveHalving
 
 
 @pytest.mark.parametrize(
