@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from palenka_tune.doctor import services
-from palenka_tune.doctor.limits import within
+from palenka_tune.doctor.facts import services
+from palenka_tune.doctor.facts.probe import within
 from palenka_tune.errors import UserError
 
 

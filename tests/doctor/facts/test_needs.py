@@ -1,4 +1,4 @@
-"""What a search asks of the machines, against what it is known to take."""
+"""What a search needs of the machines, against what it is known to take."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from palenka_tune.cache.plan import candidates
 from palenka_tune.data.babytalk.corpus import generate
 from palenka_tune.data.prepare import prepare
-from palenka_tune.doctor.plan import BYTES_PER_WORD, plan_of, tokens_of
+from palenka_tune.doctor.facts.needs import BYTES_PER_WORD, needs_of, tokens_of
 from palenka_tune.search.caching import search_need
 from palenka_tune.search.config import resolve
 from palenka_tune.search.options import SearchOptions
@@ -41,27 +41,27 @@ def test_babytalk_is_known_without_being_written():
 def test_a_data_set_that_is_not_here_has_no_size_unless_it_is_capped():
     config = resolve("dskd", options={"data.source": "owner/name"}, assignments=[("student.train_windows", None)])
     assert tokens_of(config) is None
-    assert plan_of(config, SearchOptions()).cache_unknown
+    assert needs_of(config, SearchOptions()).cache_unknown
     both = resolve("dskd", options={"data.source": "owner/name", "student.train_windows": 10, "student.dev_windows": 5})
     assert tokens_of(both) == 15 * 64
 
 
 def test_the_cache_is_the_one_that_the_search_would_choose():
     config = resolve("dskd")
-    plan = plan_of(config, SearchOptions())
+    needs = needs_of(config, SearchOptions())
     shapes = config.experiment.teacher_shapes()
     assert shapes is not None
     plans = candidates(search_need(config, shapes), config.experiment.cache, shapes, 2048, 0)
     tokens = tokens_of(config)
     assert tokens is not None
-    assert plan.cache_bytes is not None
-    assert plan.cache_bytes[0] == plans[0].bytes_per_token() * tokens
-    assert plan.cache_bytes[1] < plan.cache_bytes[0]
+    assert needs.cache_bytes is not None
+    assert needs.cache_bytes[0] == plans[0].bytes_per_token() * tokens
+    assert needs.cache_bytes[1] < needs.cache_bytes[0]
 
 
 def test_teachers_online_need_no_disk_and_more_memory():
-    kept = plan_of(resolve("dskd"), SearchOptions())
-    online = plan_of(resolve("dskd", options={"cache.form": "online"}), SearchOptions())
+    kept = needs_of(resolve("dskd"), SearchOptions())
+    online = needs_of(resolve("dskd", options={"cache.form": "online"}), SearchOptions())
     assert online.cache_bytes is None
     assert not online.cache_unknown
     assert online.trial_bytes > kept.trial_bytes == trial_memory(resolve("dskd"))
@@ -70,7 +70,7 @@ def test_teachers_online_need_no_disk_and_more_memory():
 @pytest.mark.parametrize("accumulate", [1, 4])
 def test_memory_is_that_of_a_micro_batch(accumulate):
     config = resolve("smoke", options={"recipe.accumulate": accumulate})
-    plan = plan_of(config, SearchOptions())
-    assert f"micro-batches of {16 // accumulate} windows" in plan.student
-    assert plan.trials == config.search.samples + 2
-    assert dataclasses.replace(plan, trials=1) != plan
+    needs = needs_of(config, SearchOptions())
+    assert f"micro-batches of {16 // accumulate} windows" in needs.student
+    assert needs.trials == config.search.samples + 2
+    assert dataclasses.replace(needs, trials=1) != needs

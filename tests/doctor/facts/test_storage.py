@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections import namedtuple
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
-from palenka_tune.doctor import probe
-from palenka_tune.doctor.places import storage_probe
+from palenka_tune.doctor.facts import probe
+from palenka_tune.doctor.facts.storage import file_system, marked
 from palenka_tune.errors import UserError
 
 
 def test_the_mark_is_there_and_then_gone(tmp_path):
-    with storage_probe(str(tmp_path / "runs")) as mark:
+    with marked(str(tmp_path / "runs")) as mark:
         assert (tmp_path / "runs" / mark.name).read_text() == mark.content
         assert mark.storage.error is None
         assert (mark.storage.path, mark.work) == (str(tmp_path / "runs"), tmp_path / "runs")
@@ -22,7 +25,7 @@ def test_the_mark_is_there_and_then_gone(tmp_path):
 
 def test_a_storage_that_cannot_be_written_is_a_fact_and_no_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with storage_probe(str(tmp_path / "file" / "runs")) as mark:
+    with marked(str(tmp_path / "file" / "runs")) as mark:
         assert mark.content is None
         assert mark.storage.error == os.strerror(20)  # not a directory
 
@@ -38,12 +41,12 @@ def test_a_bucket_is_marked(tmp_path, monkeypatch):
         from palenka_tune.storage.remote import Remote
 
         remote = Remote.parse("s3://palenka/runs")
-        with storage_probe("s3://palenka/runs") as mark:
+        with marked("s3://palenka/runs") as mark:
             assert remote.read(mark.name) == (mark.content or "").encode()
             assert mark.storage.path == "s3://palenka/runs"
             assert Path(mark.work).is_relative_to(tmp_path)
         assert remote.keys() == {}
-        with storage_probe("s3://missing/runs") as mark:
+        with marked("s3://missing/runs") as mark:
             assert mark.storage.error
             assert mark.content is None
 
@@ -51,7 +54,7 @@ def test_a_bucket_is_marked(tmp_path, monkeypatch):
 def test_a_node_finds_the_mark_in_a_shared_file_system_given_by_url(tmp_path, monkeypatch):
     monkeypatch.setenv("PALENKA_SCRATCH", str(tmp_path / "driver"))
     shared = tmp_path / "shared"
-    with storage_probe(f"file://{shared}") as mark:
+    with marked(f"file://{shared}") as mark:
         found = probe.examine(mark.storage.path, str(tmp_path / "node"), mark.name)
         assert (found["marker"], found["storage"]["error"], found["work"]["error"]) == (mark.content, None, None)
         elsewhere = probe.examine(f"file://{tmp_path}/other", str(tmp_path / "node"), mark.name)
@@ -61,5 +64,16 @@ def test_a_node_finds_the_mark_in_a_shared_file_system_given_by_url(tmp_path, mo
 
 
 def test_a_url_that_cannot_work_is_refused():
-    with pytest.raises(UserError, match="s3://bucket/folder"), storage_probe("ftp://host/runs"):
+    with pytest.raises(UserError, match="s3://bucket/folder"), marked("ftp://host/runs"):
         pass
+
+
+def test_the_file_system_of_a_folder_is_that_of_its_nearest_mount(monkeypatch):
+    def mount(point: str, kind: str) -> Any:
+        return namedtuple("Mount", ["mountpoint", "fstype"])(point, kind)
+
+    mounts = [mount("/", "ext4"), mount("/nfs", "nfs4"), mount("/nfs/runs", "xfs"), mount("/nfs/runs", "tmpfs")]
+    monkeypatch.setattr(psutil, "disk_partitions", lambda all: mounts)
+    assert file_system(Path("/nfs/runs/a")) == "tmpfs"  # mounted over the other one
+    assert file_system(Path("/nfs")) == "nfs4"
+    assert file_system(Path("/nfs2")) == "ext4"

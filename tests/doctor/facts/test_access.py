@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from palenka_tune.doctor import access
+from palenka_tune.doctor.facts import access
 from palenka_tune.errors import UserError
 
 

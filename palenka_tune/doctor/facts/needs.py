@@ -1,40 +1,39 @@
-"""What a search is going to ask of the machines, in bytes, before any corpus is read or any model built.
+"""Measures what a search needs of the machines, in bytes, before a corpus is read or a model is built.
 
-In: a resolved search and its options. Out: a `Plan`. Memory is counted as the search itself counts it
-(`models.memory`); the cache's size follows from the plan that the search would choose, and from an estimate of the
-windows where the corpus has not been read yet, from above.
+Memory is counted as the search itself counts it (`models.memory`). The size of the teachers' cache follows from the
+plan that the search would choose, and from an upper bound on the number of windows.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from palenka_tune.cache.plan import candidates
 from palenka_tune.data import hub
 from palenka_tune.data.babytalk.corpus import WORDS
 from palenka_tune.data.corpus import open_corpus
 from palenka_tune.data.prepare import BABYTALK, DataSettings
-from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.errors import UserError
 from palenka_tune.models.memory import training_memory
 from palenka_tune.models.presets import get_preset
 from palenka_tune.search.caching import search_need
 from palenka_tune.search.config import SearchConfig
+from palenka_tune.search.experiment import shape_of
 from palenka_tune.search.ledger import ANCHORS
 from palenka_tune.search.options import SearchOptions
 from palenka_tune.search.plan import samples
 from palenka_tune.search.tuning import trial_memory
+from palenka_tune.teachers.spec import open_teacher
 
 BYTES_PER_TOKEN = 3  # of English text; a byte-level BPE of 2,048 entries or more takes more
 BYTES_PER_WORD = 6
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a search asks. `trial_bytes` and `teacher_bytes` are of the device that trains (GPU or main memory), of the
-    micro-batches of the recipe; `cache_bytes` is the largest and the smallest cache that would do (None: no cache, or
-    `cache_unknown` says why its size is not known)."""
+class Needs:
+    """What a search needs. `trial_bytes` and `teacher_bytes` are of the memory that trains (a GPU's or main memory),
+    with the micro-batches of the recipe. `cache_bytes` are the largest and the smallest cache that would do (None: no
+    cache, or `cache_unknown` says why its size is unknown)."""
 
     config: SearchConfig
     options: SearchOptions
@@ -47,49 +46,45 @@ class Plan:
     cache_unknown: str = ""
 
 
-def plan_of(config: SearchConfig, options: SearchOptions) -> Plan:
-    """Count what the search asks; raises `UserError` for a space that no cache can serve."""
+def needs_of(config: SearchConfig, options: SearchOptions) -> Needs:
+    """Count what the search needs; raises `UserError` for a space that no cache can serve."""
     experiment = config.experiment
-    data, recipe = experiment.data, experiment.recipe
-    micro = recipe.batch_size // recipe.accumulate
-    of_teachers = {
-        f"{teacher.preset} with micro-batches of {teacher.recipe.batch_size // teacher.recipe.accumulate} windows": (
-            training_memory(
-                get_preset(teacher.preset),
-                [],
-                vocabulary=data.vocabulary,
-                window=data.window,
-                micro_batch=teacher.recipe.batch_size // teacher.recipe.accumulate,
+    vocabulary, window = experiment.data.vocabulary, experiment.data.window
+    teachers = {"": 0}
+    for teacher in experiment.teachers:
+        if not teacher.is_folder:
+            micro = teacher.recipe.batch_size // teacher.recipe.accumulate
+            teachers[f"{teacher.preset} with micro-batches of {micro} windows"] = training_memory(
+                get_preset(teacher.preset), [], vocabulary=vocabulary, window=window, micro_batch=micro
             )
-        )
-        for teacher in experiment.teachers
-        if not teacher.is_folder
-    }
-    largest = max(of_teachers, key=lambda name: of_teachers[name], default="")
-    sizes, unknown = _cache(config)
-    return Plan(
+    largest = max(teachers, key=lambda name: teachers[name])
+    micro = experiment.recipe.batch_size // experiment.recipe.accumulate
+    cache_bytes, unknown = _cache(config)
+    return Needs(
         config=config,
         options=options,
         trials=samples(config) + len(ANCHORS),
-        student=f"{experiment.student.preset} with micro-batches of {micro} windows of {data.window} tokens",
+        student=f"{experiment.student.preset} with micro-batches of {micro} windows of {window} tokens",
         trial_bytes=trial_memory(config),
         teacher=largest,
-        teacher_bytes=of_teachers.get(largest, 0),
-        cache_bytes=sizes,
+        teacher_bytes=teachers[largest],
+        cache_bytes=cache_bytes,
         cache_unknown=unknown,
     )
 
 
 def _cache(config: SearchConfig) -> tuple[tuple[int, int] | None, str]:
-    """Bytes of the most and of the least faithful cache, or why they are not known."""
+    """Bytes of the most and of the least faithful cache, or why they are unknown."""
     experiment = config.experiment
     if experiment.cache.form == "online":
         return None, ""
-    shapes = experiment.teacher_shapes()
-    if shapes is None:
-        shapes = _given_shapes(config)
-        if shapes is None:
-            return None, "a teacher's folder cannot be read"
+    try:
+        shapes = tuple(
+            open_teacher(teacher.preset).shape if teacher.is_folder else shape_of(get_preset(teacher.preset))
+            for teacher in experiment.teachers
+        )
+    except UserError:
+        return None, "a teacher's folder cannot be read"
     need = search_need(config, shapes)
     if need.nothing:
         return None, ""
@@ -101,27 +96,11 @@ def _cache(config: SearchConfig) -> tuple[tuple[int, int] | None, str]:
     return (sizes[0], min(sizes)), ""
 
 
-def _given_shapes(config: SearchConfig) -> tuple[ModelShape, ...] | None:
-    """The shapes where a teacher was given as a folder."""
-    from palenka_tune.search.experiment import shape_of
-    from palenka_tune.teachers.spec import open_teacher
-
-    try:
-        return tuple(
-            open_teacher(Path(teacher.preset).expanduser()).shape
-            if teacher.is_folder
-            else shape_of(get_preset(teacher.preset))
-            for teacher in config.experiment.teachers
-        )
-    except UserError:
-        return None
-
-
 def tokens_of(config: SearchConfig) -> int | None:
-    """Tokens of the windows that a trial and its validation see, from above; None for a data set that is not here."""
-    experiment = config.experiment
-    student, window = experiment.student, experiment.data.window
-    size = _bytes(experiment.data)
+    """An upper bound on the tokens of the windows that a trial trains on and validates on; None for a data set that is
+    not on this machine."""
+    student, window = config.experiment.student, config.experiment.data.window
+    size = _bytes(config.experiment.data)
     total = 0
     for split, cap in (("train", student.train_windows), ("dev", student.dev_windows)):
         windows = None if size is None else -(-size[split] // (BYTES_PER_TOKEN * window))
