@@ -13,7 +13,7 @@ import argparse
 from dataclasses import dataclass
 from typing import Any
 
-from palenka_tune.reproduce.plan import dry_run
+from palenka_tune.reproduce.dry_run import dry_run
 from palenka_tune.search.config import resolve
 
 STUDENT, TEACHERS = "PalenkaLlama1-58M-L0.1-H0.5", ("teacher GPT2-705M", "teacher Llama-360M")

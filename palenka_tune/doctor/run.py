@@ -103,11 +103,11 @@ def examine(config: SearchConfig, options: SearchOptions) -> Report:
 
 def judge(facts: Facts, subject: str, started: float) -> Report:
     """Every check's finding, without passwords."""
-    findings, unchecked = {}, []
-    for name, check in CHECKS.items():
-        finding = check(facts)
-        if finding is None:
-            unchecked.append(name)
-        else:
-            findings[name] = Finding(finding.state, redact(finding.found), redact(finding.fix))
-    return Report(subject, findings, tuple(unchecked), time.monotonic() - started)
+    judged = {name: check(facts) for name, check in CHECKS.items()}
+    findings = {
+        name: Finding(finding.state, redact(finding.found), redact(finding.fix))
+        for name, finding in judged.items()
+        if finding is not None
+    }
+    unchecked = tuple(name for name in judged if name not in findings)
+    return Report(subject, findings, unchecked, time.monotonic() - started)

@@ -21,7 +21,6 @@ from pydantic import TypeAdapter
 
 from palenka_tune.cluster.session import ray_session
 from palenka_tune.doctor.facts import Node, Probe, probe
-from palenka_tune.errors import PalenkaError
 
 NODE_SECONDS = 30.0  # for a node to answer
 ATTACH_SECONDS = 40.0  # for the driver to be let in, or for Ray to start here
@@ -70,11 +69,10 @@ def ask(address: str | None, storage: str, work: str, marker: str) -> Callable[[
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End it, gently first: it may have started Ray."""
     process.terminate()
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    process.kill()
+    process.wait()
 
 
 def survey(address: str | None, storage: str, work: str, marker: str) -> Survey:
@@ -86,18 +84,17 @@ def survey(address: str | None, storage: str, work: str, marker: str) -> Survey:
         ray.cloudpickle.register_pickle_by_value(probe)  # a node may have another version of it, or none
         free = ray.available_resources()
         listed = ray.nodes()
-        probers, reports = {}, {}
+        asked = {}
         for node in listed:
             if node["Alive"]:
                 there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
                 prober = ray.remote(num_cpus=0, max_restarts=0, scheduling_strategy=there)(probe.Prober).remote()
-                probers[node["NodeID"]] = prober
-                reports[node["NodeID"]] = prober.examine.remote(storage, work, marker)
-        ray.wait(list(reports.values()), num_returns=len(reports), timeout=NODE_SECONDS)
+                asked[node["NodeID"]] = prober, prober.examine.remote(storage, work, marker)
+        ray.wait([report for _, report in asked.values()], num_returns=len(asked), timeout=NODE_SECONDS)
         addresses = [node["NodeManagerAddress"] for node in listed if node["Alive"]]
         nodes = []
         for node in listed:
-            key, name, resources = node["NodeID"], node["NodeManagerAddress"], node["Resources"]
+            name, resources = node["NodeManagerAddress"], node["Resources"]
             nodes.append(
                 Node(
                     name=f"{name}:{node['NodeManagerPort']}" if addresses.count(name) > 1 else name,
@@ -107,7 +104,7 @@ def survey(address: str | None, storage: str, work: str, marker: str) -> Survey:
                     gpus=int(resources.get("GPU", 0)),
                     object_store=int(resources.get("object_store_memory", 0)),
                     died_of=(node.get("DeathReasonMessage") or "").strip().partition("\n")[0],
-                    **(_answer(ray, probers[key], reports[key]) if node["Alive"] else {}),
+                    **(_answer(ray, *asked[node["NodeID"]]) if node["Alive"] else {}),
                 )
             )
         return Survey(tuple(nodes), (free.get("CPU", 0.0), free.get("GPU", 0.0)))
@@ -141,9 +138,7 @@ def main(task: str, answer: Path) -> None:
     """Do what `task` says and write the survey to `answer`."""
     try:
         found = survey(**json.loads(task))
-    except PalenkaError as error:
-        found = Survey(error=str(error))
-    except Exception as error:  # Ray has many exceptions for what is wrong
+    except Exception as error:  # our own, and the many that Ray has
         found = Survey(error=str(error).strip().partition("\n")[0] or type(error).__name__)
     answer.write_bytes(AS_JSON.dump_json(found))
 

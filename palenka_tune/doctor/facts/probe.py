@@ -13,6 +13,7 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import socket
 import subprocess
@@ -20,6 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from concurrent import futures
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,23 +51,18 @@ class Prober:
 def within(seconds: float, action: Callable[[], T]) -> T:
     """What `action` returns or raises; `TimeoutError` if it takes longer, and its thread is left behind. For database
     drivers and clients of object stores, which may hang for minutes."""
-    returned: list[T] = []
-    raised: list[Exception] = []
+    future: futures.Future[T] = futures.Future()
 
     def run() -> None:
         try:
-            returned.append(action())
-        except Exception as error:  # raised again below
-            raised.append(error)
+            future.set_result(action())
+        except Exception as error:
+            future.set_exception(error)
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if raised:
-        raise raised[0]
-    if not returned:
+    threading.Thread(target=run, daemon=True).start()
+    if not futures.wait([future], seconds).done:
         raise TimeoutError(f"it does not answer within {seconds:.0f} s")
-    return returned[0]
+    return future.result()
 
 
 def examine(storage: str, work: str, marker: str) -> dict[str, Any]:
@@ -112,15 +109,12 @@ def _our_version() -> str | None:
     spec = importlib.util.find_spec(OURS)
     if spec is None or not spec.origin:
         return None
-    version = "?"
-    for line in Path(spec.origin).read_text(encoding="utf-8").splitlines():
-        if line.startswith("__version__"):
-            version = line.partition("=")[2].strip().strip("\"'")
+    stated = re.search(r"^__version__ *= *[\"'](.*)[\"']", Path(spec.origin).read_text(encoding="utf-8"), re.MULTILINE)
     digest = hashlib.sha256()
     folder = Path(spec.origin).parent
     for path in sorted(folder.rglob("*.py")):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
-    return f"{version} (code {digest.hexdigest()[:8]})"
+    return f"{stated[1] if stated else '?'} (code {digest.hexdigest()[:8]})"
 
 
 def _memory() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
-from palenka_tune.reproduce.outcome import cells, header, sentences, table, write_report
+from palenka_tune.reproduce.report import comparison, sentences, table, write_report
 
 
 def row(name, kind="baseline", *, beta=0.0, dev_ce=3.0, digest=None, **more):
@@ -42,7 +42,8 @@ def results(*rows, scale="tiny", method="corrected"):
 
 def test_published_stands_beside_measured():
     found = results(row("GPT2-44M"), {**row("Llama-60M"), "failed": "diverged"})
-    assert header(found) == [
+    header, (first, second) = comparison(found)
+    assert header == [
         "row",
         "parameters",
         "named",
@@ -53,7 +54,6 @@ def test_published_stands_beside_measured():
         "blimp_supplement (%)",
         "published",
     ]
-    first, second = cells(found)
     assert first == [
         "GPT2-44M",
         "276,768",
@@ -66,7 +66,7 @@ def test_published_stands_beside_measured():
         "not published",
     ]
     assert second[3] == "failed: diverged"
-    assert len(second) == len(header(found))
+    assert len(second) == len(header)
     console = Console(record=True, width=200)
     console.print(table(found))
     assert "not published" in console.export_text()

@@ -6,9 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from palenka_tune.reproduce.grid_search import configure, describe, read_grid, sentences
-from palenka_tune.reproduce.recipes import SCALES
-from palenka_tune.reproduce.settings import ReproduceConfig
+from palenka_tune.reproduce.experiments import ReproduceConfig
+from palenka_tune.reproduce.grid import configure, describe, read_grid, sentences
+from palenka_tune.reproduce.scales import SCALES
 from palenka_tune.search.config import check_space, grid_size
 from palenka_tune.search.method import AS_PUBLISHED, CORRECTED
 

@@ -9,8 +9,9 @@ from rich.console import Console
 from palenka_tune.errors import UserError
 from palenka_tune.models.presets import get_preset
 from palenka_tune.reproduce.cost import forward_flops, training_flops
-from palenka_tune.reproduce.plan import dry_run, table
-from palenka_tune.reproduce.recipes import ROWS, SCALES
+from palenka_tune.reproduce.dry_run import dry_run, table
+from palenka_tune.reproduce.rows import ROWS
+from palenka_tune.reproduce.scales import SCALES
 
 MILLIONS = [26.7, 38.7, 97.5, 704.9, 360.0, 26.7, 58.3, 58.3, 58.3, 58.3]
 POSTER = dry_run("poster")

@@ -1,7 +1,7 @@
-"""The poster's 25 points, run as published and corrected, and what each objective picks of them.
+"""`reproduce grid`: the poster's 25 points, run as published and corrected, and what each objective picks of them.
 
-In: a scale and a corpus. Out: a search per method (`search_spaces/poster_grid.yaml` with the poster's student and
-teachers at that scale) and one page, `report.html`, with both heat maps of each and the lines in beta.
+Each method is a search (`search_spaces/poster_grid.yaml` with the poster's student and teachers at a scale). One page,
+`report.html`, has both heat maps of each and the lines in beta.
 """
 
 from __future__ import annotations
@@ -21,46 +21,31 @@ from palenka_tune.report.grid import Grid, grid_of, linear_in_beta, picks, publi
 from palenka_tune.report.grid_charts import grid_lines, grid_maps
 from palenka_tune.report.page import Section, write_page
 from palenka_tune.report.picture import write_pictures
-from palenka_tune.reproduce.recipes import ROWS, get_scale, preset_name, row_recipe, teacher_recipe
-from palenka_tune.reproduce.settings import ReproduceConfig
+from palenka_tune.reproduce.experiments import ReproduceConfig
+from palenka_tune.reproduce.rows import ROWS
 from palenka_tune.search.config import SearchConfig, resolve
 from palenka_tune.search.method import AS_PUBLISHED, method_settings
 from palenka_tune.search.options import SearchOptions
 
 SYSTEM = "PalenkaLlama1-58M-L0.1-H0.1"  # whose student and teachers the poster's grid was run on
 RESULTS, REPORT = "results.json", "report.html"
+OBJECTIVES = {"val_total": "the total loss", "val_ce": "the student's own cross-entropy"}
 
 
 def configure(config: ReproduceConfig, method: str) -> SearchConfig:
     """The search of the grid at a scale under `method`."""
-    scale, row = get_scale(config.scale), ROWS[SYSTEM]
-    teachers = [
-        {
-            "preset": preset_name(name, scale),
-            "recipe": dataclasses.asdict(teacher_recipe(name, row, scale)),
-            "seed": config.seed,
-        }
-        for name in row.teachers
-    ]
-    options: dict[str, Any] = {
-        "data.source": config.source,
-        "data.vocabulary": scale.vocabulary,
-        "data.window": scale.window,
-        "seed": config.seed,
-        "scale": config.scale,
-        "student.preset": preset_name(row.preset, scale),
-        "student.dev_windows": scale.dev_windows,
-        "teachers": teachers,
-        **{f"recipe.{name}": value for name, value in dataclasses.asdict(row_recipe(row, scale)).items()},
-        **method_settings(method),
-    }
+    tree = dataclasses.asdict(config.experiment(ROWS[SYSTEM]))
+    options = {name: tree[name] for name in ("scale", "seed", "teachers")}
+    options |= {f"student.{name}": tree["student"][name] for name in ("preset", "dev_windows")}
+    options |= {f"{part}.{name}": value for part in ("data", "recipe") for name, value in tree[part].items()}
+    options |= method_settings(method)
     return resolve("poster_grid", options=options, assignments=[("student.train_windows", None)])
 
 
-def main(
+def run(
     config: ReproduceConfig, methods: Sequence[str], console: Console, *, command: str, quiet: bool = False
 ) -> dict[str, Any]:
-    """Run the searches that are not there yet and write the page; returns what `results.json` holds."""
+    """Run the searches that are not finished and write the page; returns what `results.json` holds."""
     from palenka_tune.search.main import main as search  # ray and mlflow: only once the input is known to be good
 
     searches = {method: configure(config, method) for method in methods}
@@ -70,18 +55,15 @@ def main(
     for method, each in searches.items():
         name = f"{config.run_name}-{method.replace('_', '-')}"
         console.print(f"the poster's grid, {method.replace('_', ' ')}", markup=False)
-        search(
-            each,
-            SearchOptions(
-                name=name,
-                storage=config.storage,
-                concurrent=config.concurrent,
-                address=config.address,
-                quiet=quiet,
-                resume=(storage / name).exists(),
-            ),
-            console,
+        options = SearchOptions(
+            name=name,
+            storage=config.storage,
+            concurrent=config.concurrent,
+            address=config.address,
+            quiet=quiet,
+            resume=(storage / name).exists(),
         )
+        search(each, options, console)
         grids[method] = read_grid(storage / name / "trials.parquet")
     results = {
         "scale": config.scale,
@@ -102,14 +84,7 @@ def main(
 def read_grid(path: Path) -> Grid:
     """The grid of a finished search."""
     rows = [row for row in pq.read_table(path).to_pylist() if row["anchor"] is None and row["state"] == "COMPLETE"]
-    return grid_of(
-        {
-            "values": {"alpha": row["alpha"], "beta": row["beta"]},
-            "val_ce": row["val_ce"],
-            "val_total": row["val_total"],
-        }
-        for row in rows
-    )
+    return grid_of({**row, "values": {"alpha": row["alpha"], "beta": row["beta"]}} for row in rows)
 
 
 def describe(grid: Grid) -> dict[str, Any]:
@@ -121,7 +96,7 @@ def describe(grid: Grid) -> dict[str, Any]:
     return {
         "alphas": list(grid.alphas),
         "betas": list(grid.betas),
-        **{name: [[plain(v) for v in row] for row in grid.matrix(name)] for name in ("val_total", "val_ce")},
+        **{name: [[plain(value) for value in row] for row in grid.matrix(name)] for name in OBJECTIVES},
         "picks": {name: pick and dataclasses.asdict(pick) for name, pick in picks(grid).items()},
         "linear_in_beta": {name: [line.to_dict() for line in lines] for name, lines in linear_in_beta(grid).items()},
     }
@@ -129,14 +104,13 @@ def describe(grid: Grid) -> dict[str, Any]:
 
 def sentences(method: str, grid: Grid) -> list[str]:
     """What a grid says of the two objectives."""
-    chosen, lines = picks(grid), linear_in_beta(grid)["val_total"]
     said = []
-    for name, what in (("val_total", "the total loss"), ("val_ce", "the student's own cross-entropy")):
-        pick = chosen[name]
-        if pick is None:
-            continue
-        tie = f", as do {pick.equal - 1} other cells with the very same value" if pick.equal > 1 else ""
-        said.append(f"{what} picks alpha {pick.alpha:g}, beta {pick.beta:g} ({pick.value:.4f}){tie}")
+    for name, pick in picks(grid).items():
+        if pick is not None:
+            tie = f", as do {pick.equal - 1} other cells with the very same value" if pick.equal > 1 else ""
+            where = f"alpha {pick.alpha:g}, beta {pick.beta:g} ({pick.value:.4f})"
+            said.append(f"{OBJECTIVES[name]} picks {where}{tie}")
+    lines = linear_in_beta(grid)["val_total"]
     straight = [line.r2 for line in lines if line.r2 is not None]
     if straight:
         slopes = [line.slope for line in lines if line.slope is not None]
