@@ -26,7 +26,7 @@ from palenka_tune.errors import PalenkaError
 from palenka_tune.models.build import build_model, count_parameters
 from palenka_tune.models.presets import ModelPreset, get_preset
 from palenka_tune.models.scales import parameter_count
-from palenka_tune.reproduce.recipes import ROWS
+from palenka_tune.reproduce.rows import ROWS
 
 DTYPE = torch.bfloat16
 

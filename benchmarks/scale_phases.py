@@ -23,13 +23,13 @@ from palenka_tune.models.scales import parameter_count
 from palenka_tune.reproduce.cost import (
     GPU_PEAK,
     GPU_UTILISATION,
+    data_size,
     forward_flops,
     head_flops,
     projection_flops,
     training_flops,
 )
-from palenka_tune.reproduce.recipes import get_scale
-from palenka_tune.reproduce.size import data_size
+from palenka_tune.reproduce.scales import get_scale
 from palenka_tune.spaces.experiment import shape_of
 from palenka_tune.spaces.resolve import resolve
 from palenka_tune.spaces.settings import SearchConfig

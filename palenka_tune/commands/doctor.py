@@ -1,27 +1,22 @@
-"""`python -m palenka_tune.doctor [SPACE]`: before a search costs money, look whether all that it needs is there."""
+"""`python -m palenka_tune.doctor [SPACE]`: checks, before a search costs money, whether all that it needs is there."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from palenka_tune.commands.options import Parser, add_experiment_options
 from palenka_tune.config.build import parse_assignment
 from palenka_tune.config.files import write_json
 from palenka_tune.runs.options import SearchOptions
 from palenka_tune.spaces.resolve import DEFAULT_SPACE, resolve
-from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.storage.mirror import DEFAULT_STORAGE
 
-if TYPE_CHECKING:
-    from palenka_tune.doctor.run import Report
-
 DESCRIPTION = """\
-Look at the cluster, or at this machine, with the eyes of a search that is going to run there: Ray and its token, the
-nodes and their versions and clocks, GPUs and memory against the plan, the storage from every node, disk for the
-teachers' cache, the study's database, MLflow. Every fault comes with its fix. Nothing is trained and nothing is left
-behind. Ends 0 if no fault was found, 1 if one was."""
+Check, before you pay for it, whether a cluster (or this machine) has what a search needs: Ray and its token, the nodes
+and their versions and clocks, GPUs and memory against the plan, the storage from every node, disk for the teachers'
+cache, the study's database, MLflow. Every fault comes with its fix. Nothing is trained and nothing is left behind.
+Ends 0 if no fault was found, 1 if one was."""
 
 EXAMPLES = """\
   python -m palenka_tune.doctor
@@ -32,40 +27,20 @@ EXAMPLES = """\
       from a node of the cluster, and for a script to read"""
 
 
-def main(config: SearchConfig, options: SearchOptions) -> Report:
-    """Examine what the search would run on; raises `UserError` for input that cannot work."""
-    from palenka_tune.doctor.run import examine  # mlflow and others: only once the input is known to be good
-
-    return examine(config, options)
-
-
 def parser() -> Parser:
     """The options of the command."""
     parser = Parser("doctor", DESCRIPTION, EXAMPLES)
-    parser.add_argument(
-        "space",
-        nargs="?",
-        default=None,
-        metavar="SPACE",
-        help=f"the search's YAML file or name (default: {DEFAULT_SPACE})",
-    )
+    add = parser.add_argument
+    add("space", nargs="?", metavar="SPACE", help=f"the search's YAML file or name (default: {DEFAULT_SPACE})")
     add_experiment_options(parser)
-    parser.add_argument("--address", default=None, help="a running Ray cluster (default: start Ray on this machine)")
-    parser.add_argument("--study-storage", default=None, metavar="URL", help="as the search will be given it")
-    parser.add_argument("--concurrent", type=int, default=None, help="trials at a time, as the search will be given it")
-    parser.add_argument(
-        "--gpus-per-trial", type=float, default=None, help="share of a GPU for each trial, as for the search"
-    )
-    parser.add_argument("--samples", type=int, default=None, help="trials to propose, as for the search")
-    parser.add_argument(
-        "--cache-budget",
-        type=float,
-        default=None,
-        metavar="GB",
-        help="disk for the teachers' outputs, as for the search",
-    )
-    parser.add_argument("--teachers-online", action="store_true", help="as for the search: no outputs are kept")
-    parser.add_argument("--json", type=Path, default=None, metavar="FILE", help="write the findings there too")
+    add("--address", help="a running Ray cluster (default: start Ray on this machine)")
+    add("--study-storage", metavar="URL", help="as the search will be given it")
+    add("--concurrent", type=int, help="trials at a time, as the search will be given it")
+    add("--gpus-per-trial", type=float, help="share of a GPU for each trial, as for the search")
+    add("--samples", type=int, help="trials to propose, as for the search")
+    add("--cache-budget", type=float, metavar="GB", help="disk for the teachers' outputs, as for the search")
+    add("--teachers-online", action="store_true", help="as for the search: no outputs are kept")
+    add("--json", type=Path, metavar="FILE", help="write the findings there too")
     return parser
 
 
@@ -88,7 +63,9 @@ def cli(argv: Sequence[str]) -> int:
         address=args.address,
         study_storage=args.study_storage,
     )
-    report = main(config, options)
+    from palenka_tune.doctor.run import examine  # mlflow and others: only once the input is known to be good
+
+    report = examine(config, options)
     if args.json:
         write_json(args.json, report.as_json())
     print("\n".join(report.lines(bad_only=args.quiet)))

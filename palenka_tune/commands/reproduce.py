@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -17,8 +17,9 @@ from palenka_tune.config.shell import command_line
 from palenka_tune.data.prepare import BABYTALK
 from palenka_tune.errors import UserError
 from palenka_tune.evaluation.suites import choices_in
-from palenka_tune.reproduce.recipes import ROWS, SCALES, chosen_rows, get_scale
-from palenka_tune.reproduce.settings import ReproduceConfig
+from palenka_tune.reproduce.experiments import ReproduceConfig
+from palenka_tune.reproduce.rows import ROWS, chosen_rows
+from palenka_tune.reproduce.scales import SCALES, get_scale
 from palenka_tune.spaces.experiment import check_seed
 from palenka_tune.spaces.poster_method import CORRECTED, METHODS
 from palenka_tune.storage.mirror import DEFAULT_STORAGE
@@ -31,7 +32,7 @@ grid    the 25 points over alpha and beta, as published and corrected, and what 
 
 --scale poster is the true architectures and schedules; tiny and small shrink widths, depths, vocabulary and schedule in
 proportion. --method as_published keeps the poster's three faults: no gradient through the hidden loss, KL summed over a
-window, selection on a total that contains the weights. Whatever was stopped goes on when the command is given again."""
+window, selection on a total that contains the weights. A run that was stopped is resumed by the same command."""
 
 EXAMPLES = """\
   python -m palenka_tune.reproduce poster --scale poster --dry-run
@@ -45,44 +46,34 @@ EXAMPLES = """\
 def parser() -> Parser:
     """The options of the command."""
     parser = Parser("reproduce", DESCRIPTION, EXAMPLES)
-    parser.add_argument("what", choices=["poster", "grid"], metavar="poster|grid", help="the ten rows, or the grid")
-    parser.add_argument(
-        "--scale", default="tiny", metavar="NAME", help=f"{', '.join(SCALES)} (default: tiny, minutes on two cores)"
-    )
-    parser.add_argument("--rows", default=None, metavar="NAME,NAME", help="only these rows (default: all ten)")
-    parser.add_argument(
+    add = parser.add_argument
+    add("what", choices=["poster", "grid"], metavar="poster|grid", help="the ten rows, or the grid")
+    add("--scale", default="tiny", metavar="NAME", help=f"{', '.join(SCALES)} (default: tiny, minutes on two cores)")
+    add("--rows", metavar="NAME,NAME", help="only these rows (default: all ten)")
+    add(
         "--method",
-        default=None,
         choices=list(METHODS),
         help=f"as the poster ran it, or as it should be (default: {CORRECTED}; grid: both)",
     )
-    parser.add_argument(
+    add(
         "--data",
-        default=None,
         metavar="DIR|babytalk|OWNER/NAME",
         help="a folder in BabyLM layout, a Hugging Face dataset id, or the built-in corpus (default: babytalk)",
     )
-    parser.add_argument(
+    add(
         "--source",
-        default=None,
         metavar="DIR",
         help="a folder with blimp/, blimp_supplement/ or ewok/ to score on (default: the corpus' own pairs, if any)",
     )
-    parser.add_argument(
-        "--storage", default=DEFAULT_STORAGE, metavar="DIR", help=f"runs and artifacts (default: {DEFAULT_STORAGE})"
-    )
-    parser.add_argument("--name", default=None, help="the run's name (default: poster-SCALE-METHOD)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
-    parser.add_argument(
-        "--concurrent", type=int, default=None, help="students at a time (default: one per GPU or core)"
-    )
-    parser.add_argument("--address", default=None, help="a running Ray cluster (default: start Ray on this machine)")
-    parser.add_argument("--dry-run", action="store_true", help="print what each row takes, and train nothing")
-    parser.add_argument(
-        "--tflops", type=float, default=None, metavar="N", help="dry run: sustained speed of your machine, in TFLOP/s"
-    )
-    parser.add_argument("--json", default=None, metavar="FILE", help="write the results, or the dry run, there")
-    parser.add_argument("--quiet", action="store_true", help="print the result only")
+    add("--storage", default=DEFAULT_STORAGE, metavar="DIR", help=f"runs and artifacts (default: {DEFAULT_STORAGE})")
+    add("--name", help="the run's name (default: poster-SCALE-METHOD)")
+    add("--seed", type=int, default=0, help="seed of everything random (default: 0)")
+    add("--concurrent", type=int, help="students at a time (default: one per GPU or core)")
+    add("--address", help="a running Ray cluster (default: start Ray on this machine)")
+    add("--dry-run", action="store_true", help="print what each row takes, and train nothing")
+    add("--tflops", type=float, metavar="N", help="dry run: sustained speed of your machine, in TFLOP/s")
+    add("--json", metavar="FILE", help="write the results, or the dry run, there")
+    add("--quiet", action="store_true", help="print the result only")
     return parser
 
 
@@ -91,7 +82,7 @@ def cli(argv: Sequence[str]) -> int:
     args = parser().parse_args(argv)
     args.command = command_line(["python", "-m", "palenka_tune.reproduce", *argv])
     get_scale(args.scale)
-    names = None if args.rows is None else [name.strip() for name in args.rows.split(",") if name.strip()]
+    names = None if args.rows is None else tuple(name.strip() for name in args.rows.split(",") if name.strip())
     chosen_rows(names)
     if args.concurrent is not None and args.concurrent < 1:
         raise UserError(f"--concurrent is {args.concurrent}; it must be 1 or more")
@@ -103,62 +94,54 @@ def cli(argv: Sequence[str]) -> int:
             "--rows and --source belong to reproduce poster; the grid is one system, compared by its losses"
         )
     if args.dry_run:
-        return _dry_run(args, names, console)
-    config = ReproduceConfig(
-        scale=args.scale,
-        method=args.method or CORRECTED,
-        rows=None if names is None else tuple(names),
-        source=args.data or BABYTALK,
-        seed=args.seed,
-        storage=args.storage,
-        name=args.name,
-        suites=choices_in(args.source, "--source") if args.source else (),
-        address=args.address,
-        concurrent=args.concurrent,
-    )
-    check_seed(config.seed)
-    config.run_name  # noqa: B018 - a bad name is refused before anything is imported
-    protect(args.address)
-    if args.what == "grid":
-        return _grid(args, config, console)
-    return _poster(args, config, console)
+        results = _dry_run(args, names, console)
+    else:
+        config = ReproduceConfig(
+            scale=args.scale,
+            method=args.method or CORRECTED,
+            rows=names,
+            source=args.data or BABYTALK,
+            seed=args.seed,
+            storage=args.storage,
+            name=args.name or (f"grid-{args.scale}" if args.what == "grid" else None),
+            suites=choices_in(args.source, "--source") if args.source else (),
+            address=args.address,
+            concurrent=args.concurrent,
+        )
+        check_seed(config.seed)
+        config.run_name  # noqa: B018 - a bad name is refused before anything is imported
+        protect(args.address)
+        results = (_grid if args.what == "grid" else _poster)(args, config, console)
+    if args.json:
+        write_json(args.json, results)
+    return 1 if any("failed" in row for row in results.get("rows", ())) else 0
 
 
-def _dry_run(args: argparse.Namespace, names: list[str] | None, console: Console) -> int:
-    from palenka_tune.reproduce.plan import dry_run, table
+def _dry_run(args: argparse.Namespace, names: Sequence[str] | None, console: Console) -> dict[str, Any]:
+    from palenka_tune.reproduce.dry_run import dry_run, table
 
     if args.what == "grid":
         raise UserError("--dry-run belongs to reproduce poster; for the grid: search poster_grid --dry-run")
     plan = dry_run(args.scale, args.data, names, args.tflops)
     console.print(table(plan))
-    if args.json:
-        write_json(args.json, plan)
-    return 0
+    return plan
 
 
-def _poster(args: argparse.Namespace, config: ReproduceConfig, console: Console) -> int:
-    from palenka_tune.reproduce import outcome, run  # ray: only once the input is known to be good
+def _poster(args: argparse.Namespace, config: ReproduceConfig, console: Console) -> dict[str, Any]:
+    from palenka_tune.reproduce import poster, report  # ray: only once the input is known to be good
 
-    results = run.main(config, line_logger(args.quiet))
+    results = poster.run(config, line_logger(args.quiet))
     folder = Path(config.storage).expanduser().absolute() / config.run_name
-    report = outcome.write_report(folder, results, args.command)
-    console.print(outcome.table(results))
-    for line in outcome.sentences(results):
+    page = report.write_report(folder, results, args.command)
+    console.print(report.table(results))
+    for line in report.sentences(results):
         console.print(line, markup=False)
-    console.print(f"{results['wall_seconds']:.0f} s; {folder / run.RESULTS}, {report}", markup=False)
-    if args.json:
-        write_json(args.json, results)
-    return 1 if any("failed" in row for row in results["rows"]) else 0
+    console.print(f"{results['wall_seconds']:.0f} s; {folder / poster.RESULTS}, {page}", markup=False)
+    return results
 
 
-def _grid(args: argparse.Namespace, config: ReproduceConfig, console: Console) -> int:
-    from palenka_tune.reproduce import grid_search
+def _grid(args: argparse.Namespace, config: ReproduceConfig, console: Console) -> dict[str, Any]:
+    from palenka_tune.reproduce import grid
 
     methods = [args.method] if args.method else list(METHODS)
-    name = config.name or f"grid-{config.scale}"
-    results = grid_search.main(
-        dataclasses.replace(config, name=name), methods, console, command=args.command, quiet=args.quiet
-    )
-    if args.json:
-        write_json(args.json, results)
-    return 0
+    return grid.run(config, methods, console, command=args.command, quiet=args.quiet)

@@ -1,4 +1,4 @@
-"""The whole examination: facts are gathered side by side, each within its time, then every check has its say.
+"""The whole examination: facts are measured side by side, each within a time limit, then every check judges them.
 
 `examine(config, options)` returns a `Report`; `palenka_tune.commands.doctor` prints it. Nothing is left behind: no file
 in the storage, no table in a database, no Ray that was not there.
@@ -15,10 +15,10 @@ from palenka_tune.cluster.session import protect
 from palenka_tune.data import hub
 from palenka_tune.data.corpus import open_corpus
 from palenka_tune.data.prepare import BABYTALK
-from palenka_tune.doctor import access, nodes, places, probe, services
 from palenka_tune.doctor.checks import CHECKS
-from palenka_tune.doctor.facts import Facts, Finding
-from palenka_tune.doctor.plan import plan_of
+from palenka_tune.doctor.checks.finding import Finding
+from palenka_tune.doctor.facts import Facts, access, nodes, probe, services, storage
+from palenka_tune.doctor.facts.needs import needs_of
 from palenka_tune.errors import UserError
 from palenka_tune.runs.options import SearchOptions
 from palenka_tune.spaces.settings import SearchConfig
@@ -29,7 +29,7 @@ MARKS = {"ok": "✓", "warning": "!", "fault": "✗"}
 
 @dataclass(frozen=True)
 class Report:
-    """What was found, by check; `unchecked` are those that had nothing to go by."""
+    """The findings by check; `unchecked` are the checks that had no facts to judge."""
 
     subject: str
     findings: dict[str, Finding]
@@ -67,13 +67,14 @@ class Report:
             "subject": self.subject,
             "healthy": self.healthy,
             "seconds": round(self.seconds, 1),
-            "findings": [{"check": name, **dataclasses.asdict(found)} for name, found in self.findings.items()],
+            "findings": [{"check": name, **dataclasses.asdict(finding)} for name, finding in self.findings.items()],
             "unchecked": list(self.unchecked),
         }
 
 
 def examine(config: SearchConfig, options: SearchOptions) -> Report:
-    """Look at everything that the search `config` would need; raises `UserError` for input that cannot work."""
+    """Measure and judge everything that the search `config` would need; raises `UserError` for input that cannot
+    work."""
     started = time.monotonic()
     if options.gpus_per_trial is not None and not 0 <= options.gpus_per_trial <= 1:
         raise UserError(f"--gpus-per-trial is {options.gpus_per_trial:g}; give 0 to 1, a share of one GPU")
@@ -86,27 +87,27 @@ def examine(config: SearchConfig, options: SearchOptions) -> Report:
         hub.require_datasets(source)
     elif source != BABYTALK:
         open_corpus(source)  # the search reads every byte of it; that takes longer than all of this
-    plan = plan_of(config, options)
+    needs = needs_of(config, options)
     protect(options.address)
-    with places.storage_probe(options.storage) as mark:
+    with storage.marked(options.storage) as mark:
         way = access.reach(options.address)
         asking = None if way.refused else nodes.ask(options.address, mark.storage.path, str(mark.work), mark.name)
         study, mlflow = services.study(options.study_storage, mark.work), services.mlflow(mark.work)
-        found, free, reason = asking() if asking else (None, None, "")
-    if reason:
-        way = dataclasses.replace(way, refused=reason)
-    facts = Facts(plan, way, found, mark.storage, mark.content, study, mlflow, probe.versions(), free)
+        survey = asking() if asking else nodes.Survey()
+    if survey.error:
+        way = dataclasses.replace(way, refused=survey.error)
+    facts = Facts(needs, way, survey.nodes, mark.storage, mark.content, study, mlflow, probe.versions(), survey.free)
     where = f"the Ray cluster at {options.address}" if options.address else "Ray on this machine"
     return judge(facts, f"search {config.space_name}, scale {config.experiment.scale}, on {where}", started)
 
 
 def judge(facts: Facts, subject: str, started: float) -> Report:
     """Every check's finding, without passwords."""
-    findings, unchecked = {}, []
-    for name, check in CHECKS.items():
-        finding = check(facts)
-        if finding is None:
-            unchecked.append(name)
-        else:
-            findings[name] = Finding(finding.state, redact(finding.found), redact(finding.fix))
-    return Report(subject, findings, tuple(unchecked), time.monotonic() - started)
+    judged = {name: check(facts) for name, check in CHECKS.items()}
+    findings = {
+        name: Finding(finding.state, redact(finding.found), redact(finding.fix))
+        for name, finding in judged.items()
+        if finding is not None
+    }
+    unchecked = tuple(name for name in judged if name not in findings)
+    return Report(subject, findings, unchecked, time.monotonic() - started)

@@ -22,10 +22,11 @@ Objective = Literal["val_ce", "val_total", "val/ce", "val/total"]
 class SearchSettings:
     """How a space is searched.
 
-    `samples` trials are proposed by `sampler` besides the two anchors. ASHA compares trials at `rungs` points before
-    the end, each `reduction` times later than the one before, and keeps the best 1/`reduction`; 0 rungs stop nobody. At
-    a rung `val/ce` is measured on the same `rung_windows` dev windows for all (null: all), at the end on all of them. A
-    trial whose `val/ce` exceeds `divergence` times that of a uniform guess is failed.
+    `samples` trials are proposed by `sampler` besides the two anchors. At `rungs` points before the end, each
+    `reduction` times later than the one before, the rule `stopping` compares trials: `asha` keeps the best
+    1/`reduction`, `none` stops no trial, nor do 0 rungs. At a rung `val_ce` is measured on the same `rung_windows` dev
+    windows for all (null: all), at the end on all of them. A trial whose `val_ce` exceeds `divergence` times that of a
+    uniform guess is failed.
 
     A trial keeps a checkpoint at rungs and every `checkpoint_minutes` between them: what a killed machine costs at
     most. One that fails is tried again from there `max_failures` times, and so is one that did not move for
@@ -43,6 +44,7 @@ class SearchSettings:
 
     samples: int = 12
     sampler: str = "tpe"
+    stopping: Literal["asha", "none"] = "asha"
     rungs: int = 2
     reduction: int = 3
     rung_windows: int | None = 256

@@ -9,7 +9,7 @@ from benchmarks import architectures
 from benchmarks.architectures import default_dtype, distinct, forward, peak_memory
 from palenka_tune.errors import PalenkaError
 from palenka_tune.models.presets import get_preset
-from palenka_tune.reproduce.recipes import ROWS
+from palenka_tune.reproduce.rows import ROWS
 
 
 def test_every_row_is_in_one_architecture() -> None:

@@ -70,7 +70,9 @@ def test_without_distillation_no_teacher_is_needed(place, tmp_path):
 def test_samples_for_a_divergence_that_they_cannot_give_are_refused_before_teachers_are_trained(
     place, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr("palenka_tune.students.teachers.obtain", lambda *_, **__: pytest.fail("asked for teachers"))
+    monkeypatch.setattr(
+        "palenka_tune.students.teachers.obtain_teachers", lambda *_, **__: pytest.fail("asked for teachers")
+    )
     run(place, tmp_path / "out", "divergence=reverse_kl", "cache.form=sampled", code=2)
     assert "which gives divergence forward_kl only, but distill.divergence may be reverse_kl" in capsys.readouterr().err
 

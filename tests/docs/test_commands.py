@@ -149,7 +149,7 @@ class World:
             def stop(*args: object) -> None:
                 raise Interrupted(15)
 
-            patch.setattr("palenka_tune.search.launch.carry_out", stop)
+            patch.setattr("palenka_tune.search.launch.run_stages", stop)
             with contextlib.redirect_stdout(io.StringIO()):
                 assert options.run(module.cli, smaller(command).argv[3:]) == 143
 

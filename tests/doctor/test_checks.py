@@ -7,9 +7,9 @@ import dataclasses
 import pytest
 
 from palenka_tune.doctor.checks import CHECKS
-from palenka_tune.doctor.facts import Access, Disk, Gpu, Listener, Service
+from palenka_tune.doctor.facts import Access, Disk, Listener, Service
 from palenka_tune.doctor.run import judge
-from tests.doctor.facts import HEAD, HERE, PROBE, STORAGE, WORKERS, facts, spoilt
+from tests.doctor.healthy import HEAD, HERE, PROBE, STORAGE, WORKERS, facts, spoilt
 
 
 @pytest.mark.parametrize("name", CHECKS)
@@ -37,7 +37,7 @@ def lost(node, reason=""):
 
 BUCKET = Disk("s3://lab/runs", free=10**12, total=10**12, kind="object store")
 EVERYWHERE = Listener("gcs_server", "0.0.0.0", 6379)
-AUTOSCALER = dataclasses.replace(PROBE, autoscaler=({"name": "gpu", "most": 8, "resources": {"GPU": 1}},))
+AUTOSCALER = dataclasses.replace(PROBE, autoscaler={"gpu": 8})
 
 CASES = {
     "no answer": (
@@ -105,14 +105,14 @@ CASES = {
     "taken": ("places", {"free": (36.0, 0.0)}, "warning", "0 of 2 GPUs are free", "ray list jobs"),
     "gpu memory": (
         "memory",
-        {"nodes": spoilt(gpus=(Gpu("small", 10**8),)), "options": {"gpus_per_trial": 0.5}},
+        {"nodes": spoilt(gpus=[10**8]), "options": {"gpus_per_trial": 0.5}},
         "fault",
         "0.5 of the GPU on 10.0.0.2",
         "recipe.accumulate",
     ),
     "driver": (
         "memory",
-        {"nodes": spoilt(gpus=(), gpu_error="no devices")},
+        {"nodes": spoilt(gpus=[], gpu_error="no devices")},
         "fault",
         "Ray counts 1 GPUs on 10.0.0.2",
         "nvidia-smi",
@@ -200,7 +200,7 @@ CASES = {
         "token",
         {
             "access": Access("a:1", open=True),
-            "nodes": (dataclasses.replace(HEAD, probe=dataclasses.replace(PROBE, listeners=())),),
+            "nodes": (dataclasses.replace(HEAD, probe=dataclasses.replace(PROBE, listeners=[])),),
         },
         "warning",
         "every user of this machine",
@@ -209,7 +209,7 @@ CASES = {
     "unknown": ("token", {"access": Access("a:1", open=None)}, "warning", "not known", "RAY_AUTH_MODE"),
     "dashboard": (
         "dashboard",
-        {"nodes": spoilt(0, listeners=(Listener("dashboard", "::", 8265),))},
+        {"nodes": spoilt(0, listeners=[Listener("dashboard", "::", 8265)])},
         "fault",
         "at :::8265",
         "--dashboard-host",
@@ -225,7 +225,7 @@ CASES = {
     ),
     "shared memory": (
         "ray disk",
-        {"nodes": spoilt(shared_memory=Disk("/dev/shm", 0, 64 * 10**6))},
+        {"nodes": spoilt(shared_memory=64 * 10**6)},
         "warning",
         "/dev/shm of 10.0.0.2 has 64.0 MB",
         "--shm-size=10g",
@@ -255,7 +255,7 @@ def test_a_slow_way_is_no_skew():
 
 
 def test_a_dashboard_in_a_pod_may_listen_behind_a_token():
-    nodes = spoilt(0, listeners=(EVERYWHERE, Listener("dashboard", "0.0.0.0", 8265)), kubernetes=True)
+    nodes = spoilt(0, listeners=[EVERYWHERE, Listener("dashboard", "0.0.0.0", 8265)], kubernetes=True)
     states = {}
     for is_open in (False, True):
         finding = CHECKS["dashboard"](facts(nodes=nodes, access=Access("a:1", open=is_open)))
@@ -271,9 +271,9 @@ def test_a_node_that_came_back_is_not_lost():
 
 
 def test_a_cache_that_could_hold_less_is_a_warning():
-    plan = facts("dskd").plan
-    assert plan.cache_bytes is not None
-    whole, least = plan.cache_bytes
+    needs = facts("dskd").needs
+    assert needs.cache_bytes is not None
+    whole, least = needs.cache_bytes
     assert least < whole
     tight = dataclasses.replace(STORAGE, free=int((whole + least) / 2 / 0.8))
     finding = CHECKS["cache"](facts("dskd", storage=tight))

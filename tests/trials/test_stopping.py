@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from typing import get_args, get_type_hints
 
 import pytest
 
+from palenka_tune.spaces.settings import SearchSettings
 from palenka_tune.trials.stopping import STOPPING_RULES
 
 STEPS = [10, 30, 90]
@@ -40,6 +42,10 @@ def test_a_rule_that_is_rebuilt_decides_as_the_one_that_was_lost(make):
     reports = [(f"new{n}", STEPS[n % 2], generator.gauss(3, 1)) for n in range(40)]
     decisions = [(lost.continues(*report), rebuilt.continues(*report)) for report in reports]
     assert all(before == after for before, after in decisions)
+
+
+def test_the_names_of_a_search_space_are_those_of_the_registry():
+    assert set(get_args(get_type_hints(SearchSettings)["stopping"])) == set(STOPPING_RULES)
 
 
 def test_only_without_a_rule_all_continue():
