@@ -9,15 +9,29 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from palenka_tune.cluster import stop
+from palenka_tune.config.build import parse_assignment
 from palenka_tune.config.environment import calm_libraries
+from palenka_tune.config.options import add_options
 from palenka_tune.errors import PalenkaError, UserError, closest, nearest
-from palenka_tune.storage.mirror import DEFAULT_STORAGE
+from palenka_tune.spaces.options import ExperimentOptions, StorageOptions
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse whose help keeps `examples` as written, and whose errors are `UserError`s with the nearest option."""
+    """argparse whose help keeps `examples` as written, and whose errors are `UserError`s with the nearest option.
 
-    def __init__(self, command: str, description: str, examples: str) -> None:
+    Args:
+        command: Its name.
+        description: What it does; without `examples`, those follow in it after a line `Examples:`, as they do in the
+            docstring of the command's module.
+        examples: Command lines that a user may copy.
+        options: A dataclass whose fields are options; see `palenka_tune.config.options`.
+    """
+
+    def __init__(
+        self, command: str, description: str | None, examples: str | None = None, *, options: type | None = None
+    ) -> None:
+        if examples is None:
+            description, _, examples = (description or "").partition("\nExamples:\n")
         super().__init__(
             prog=f"python -m palenka_tune.{command}",
             description=description,
@@ -26,6 +40,15 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
         self.examples = examples
+        if options is not None:
+            add_options(self, options)
+
+    def keywords(self, argv: Sequence[str]) -> dict[str, Any]:
+        """The options of a command line by name, with what `--set` gives as `settings`."""
+        args = vars(self.parse_args(argv))
+        if "overrides" in args:
+            args["settings"] = dict(parse_assignment(text) for text in args.pop("overrides"))
+        return args
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> argparse.Namespace:  # type: ignore[override]
         """The options of a command line; raises `UserError` for one that cannot be."""
@@ -75,42 +98,15 @@ def _is_number(word: str) -> bool:
 
 def add_experiment_options(parser: argparse.ArgumentParser) -> None:
     """--data, --scale, --storage, --seed, --set, --quiet."""
-    parser.add_argument(
-        "--data",
-        default=None,
-        metavar="DIR|babytalk|OWNER/NAME",
-        help="a folder in BabyLM layout, a Hugging Face dataset id, or the built-in corpus (default: babytalk)",
-    )
-    parser.add_argument(
-        "--scale",
-        default=None,
-        metavar="NAME",
-        help="tiny (two cores, minutes), small (one GPU) or poster (default: tiny)",
-    )
-    parser.add_argument(
-        "--storage",
-        default=None,
-        metavar="DIR|s3://...|gs://...",
-        help="where runs and artifacts are kept: a folder that all nodes see, or a URL (file:///folder too), of which "
-        f"each node keeps a copy in PALENKA_SCRATCH (default: {DEFAULT_STORAGE})",
-    )
-    parser.add_argument("--seed", type=int, default=None, metavar="N", help="seed of everything random (default: 0)")
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="set any setting, such as --set beta=3 --set projection.rank=64 (repeatable)",
-    )
-    parser.add_argument("--quiet", action="store_true", help="print the result only")
+    add_options(parser, ExperimentOptions)
+    add_options(parser, StorageOptions)
 
 
 def run(cli: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> int:
     """Run a command: 0, 2 for a mistake of the user, 1 for a foreseen fault, 130 for Ctrl-C, 143 for SIGTERM and
     SIGUSR1, with which a scheduler announces its end."""
     calm_libraries()
-    for stream in (sys.stdout, sys.stderr):  # a terminal of another age, or a pipe on Windows, gets what it can show
+    for stream in (sys.stdout, sys.stderr):  # one that is not UTF-8 shows what it can
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
