@@ -1,5 +1,5 @@
 """Print the script with which a shell completes `palenka-tune`: commands, options, folders, names of search spaces,
-scales and presets. It is made once and asks no Python at each key; make it anew after an update.
+scales and presets. The script starts no Python as you type; make it again after an update.
 
 Examples:
   palenka-tune completion bash > ~/.local/share/bash-completion/completions/palenka-tune
@@ -58,18 +58,19 @@ def script(shell: str) -> str:
 
 
 def every_command() -> argparse.ArgumentParser:
-    """One parser of all commands, of which each argument says what completes it. It is not for parsing."""
+    """One parser of all commands, for completion only: each argument has what completes it."""
     every = argparse.ArgumentParser(PROGRAM)
     every.add_argument("--version", action="store_true", help="print the version")
     commands = every.add_subparsers()
     for name, what in COMMANDS.items():
-        own = module_of(name).parser()
-        _say_what_completes(own._actions)
-        commands.add_parser(name, parents=[own], add_help=False, help=what)
+        parser = module_of(name).parser()
+        _add_completions(parser._actions)
+        commands.add_parser(name, parents=[parser], add_help=False, help=what)
     return every
 
 
-def _say_what_completes(actions: Iterable[argparse.Action]) -> None:
+def _add_completions(actions: Iterable[argparse.Action]) -> None:
+    """Choose what completes each argument by what stands for it in the help."""
     for action in actions:
         shown = str(action.metavar or "").split("|")
         if "SPACE" in shown:

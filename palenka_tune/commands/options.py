@@ -1,4 +1,4 @@
-"""Options that several commands share, and the one way in which a command is run."""
+"""The parser of commands, and how a command runs: its errors, signals and exit codes."""
 
 from __future__ import annotations
 
@@ -51,28 +51,28 @@ class Parser(argparse.ArgumentParser):
         return args
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> argparse.Namespace:  # type: ignore[override]
-        """The options of a command line; raises `UserError` for one that cannot be."""
+        """The options of a command line; raises `UserError` for one that is wrong."""
         words = sys.argv[1:] if args is None else list(args)
-        self._check_options(words)  # first, as a misspelt option may be one that argparse would miss
-        found, rest = self.parse_known_args(words, namespace)
+        self._check_options(words)  # first: argparse would call a misspelt required option missing
+        options, rest = self.parse_known_args(words, namespace)
         if rest:
             self.error(f"'{rest[0]}' is more than the command takes")
-        return found
+        return options
 
     def _check_options(self, words: Sequence[str]) -> None:
-        known = [option for action in self._actions for option in action.option_strings]
+        options = [name for action in self._actions for name in action.option_strings]
         for word in words:
             name = word.partition("=")[0]
             if word == "--":
                 return
-            if len(word) > 1 and word[0] == "-" and not _is_number(word) and name not in known:
-                self.error(f"there is no option {name}{closest(name, known)}")
+            if len(word) > 1 and word[0] == "-" and not _is_number(word) and name not in options:
+                self.error(f"there is no option {name}{closest(name, options)}")
 
     def error(self, message: str) -> None:  # type: ignore[override]
         choice = re.fullmatch(r"argument (.+): invalid choice: (.*) \(choose from (.*)\)", message)
         if choice:
-            name, given, known = choice[1], choice[2].strip("'"), [each.strip(" '") for each in choice[3].split(",")]
-            message = f"{name} is '{given}'{nearest(given, known)}"
+            name, value, choices = choice[1], choice[2].strip("'"), [each.strip(" '") for each in choice[3].split(",")]
+            message = f"{name} is '{value}'{nearest(value, choices)}"
         raise UserError(f"{message}; see {self.prog} --help")
 
 
@@ -83,7 +83,7 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=30)
 
     def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: Any = None) -> None:
-        """What has to be there and what has a place; all options follow with what they do."""
+        """Only what is required or positional; the list of options follows."""
         shown = [action for action in actions if action.required or not action.option_strings]
         super().add_usage(usage, shown, [], prefix)
 
@@ -103,8 +103,8 @@ def add_experiment_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(cli: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> int:
-    """Run a command: 0, 2 for a mistake of the user, 1 for a foreseen fault, 130 for Ctrl-C, 143 for SIGTERM and
-    SIGUSR1, with which a scheduler announces its end."""
+    """Run a command and return its exit code: 0, 2 for a mistake of the user, 1 for a foreseen fault, 130 for Ctrl-C,
+    143 for SIGTERM and SIGUSR1, with which a scheduler announces the end."""
     calm_libraries()
     for stream in (sys.stdout, sys.stderr):  # one that is not UTF-8 shows what it can
         if hasattr(stream, "reconfigure"):

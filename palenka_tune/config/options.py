@@ -5,8 +5,8 @@
         samples: int | None = option("trials to propose besides the two anchors (default: the space's)", "N")
         resume: bool = flag("resume the search --name")
 
-From such a class come the options of a command (`add_options`), and with them its shell completion and its page in the
-docs; the keywords of a Python function, its signature and its docstring (`takes`, `split`); and the settings that
+From such a class come a command's options (`add_options`), and so its shell completion and its page in the docs; the
+keywords of a Python function, its signature and its docstring (`takes_options`, `split_options`); and the settings that
 options are short names for (`settings_of`).
 """
 
@@ -86,30 +86,30 @@ def settings_of(options: Any) -> dict[str, Any]:
     return {path: getattr(options, name) for name, path in paths.items() if path}
 
 
-def given(options: Any, of: type) -> dict[str, Any]:
+def changed_options(options: Any, of: type) -> dict[str, Any]:
     """Those options that are fields of the dataclass `of` and differ from its defaults: {name: value}."""
     values = {field.name: (getattr(options, field.name), _default(field)) for field in dataclasses.fields(of)}
     return {name: value for name, (value, default) in values.items() if value != default}
 
 
 class TakesOptions(Protocol[P, R]):
-    """How type checkers and editors see a function that takes options: a dataclass's fields as keywords, or any."""
+    """A function that takes options, for type checkers and editors: the fields of a dataclass, or any setting."""
 
     @overload
-    def __call__(self, space: Any = None, /, *args: P.args, **options: P.kwargs) -> R: ...
+    def __call__(self, first: Any = None, /, *args: P.args, **options: P.kwargs) -> R: ...
     @overload
-    def __call__(self, space: Any = None, **settings: Any) -> R: ...
+    def __call__(self, first: Any = None, /, **settings: Any) -> R: ...
 
 
-def takes(options: Callable[P, object]) -> Callable[[Callable[..., R]], TakesOptions[P, R]]:
-    """Show the fields of a dataclass as the keywords of a function that passes its `**more` to `split`.
+def takes_options(options: Callable[P, object]) -> Callable[[Callable[..., R]], TakesOptions[P, R]]:
+    """Show the fields of a dataclass as keywords of a function, which passes its `**more` to `split_options`.
 
-    They stand in its signature before `more`, and in its docstring in place of `{options}`, but for those that the
-    function or its docstring names itself.
+    In the signature they stand before `more`, in the docstring in place of `{options}`. What the function or its
+    docstring names itself is left out.
     """
 
     def show(function: Callable[..., R]) -> TakesOptions[P, R]:
-        signature, doc = inspect.signature(function), function.__doc__ or ""
+        signature, doc = inspect.signature(function), inspect.cleandoc(function.__doc__ or "")
         *first, more = signature.parameters.values()
         fields = [field for field in dataclasses.fields(cast(Any, options)) if field.name not in signature.parameters]
         keywords = [
@@ -118,10 +118,10 @@ def takes(options: Callable[P, object]) -> Callable[[Callable[..., R]], TakesOpt
             )
             for field in fields
         ]
-        lines = [_described(field) for field in fields if f"        {field.name}: " not in doc]
+        lines = [_described(field) for field in fields if f"    {field.name}: " not in doc]
         shown = cast(Any, function)
         shown.__signature__ = signature.replace(parameters=[*first, *keywords, more])
-        shown.__doc__ = doc.replace("        {options}", "\n".join(lines))
+        shown.__doc__ = doc.replace("    {options}", "\n".join(lines))
         return cast(TakesOptions[P, R], shown)
 
     return show
@@ -135,15 +135,15 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 
 def _described(field: dataclasses.Field[Any]) -> str:
-    """The help of an option as a line of a docstring's `Args`, in which other options are keywords."""
+    """The help of an option as an entry of a docstring's `Args`, in which other options are keywords."""
     text = re.sub(r"--([a-z-]+)", lambda name: f"`{name[1].replace('-', '_')}`", field.metadata["argument"]["help"])
     text = f"{field.name}: {text[0].upper()}{text[1:]}."
-    return textwrap.fill(text, 120, initial_indent=" " * 8, subsequent_indent=" " * 12, break_on_hyphens=False)
+    return textwrap.fill(text, 116, initial_indent=" " * 4, subsequent_indent=" " * 8, break_on_hyphens=False)
 
 
-def split(options: Callable[..., T], keywords: Mapping[str, Any]) -> tuple[T, dict[str, Any]]:
-    """Keywords of a function as its options, in which None stands for the default, and the keywords that are none."""
+def split_options(options: Callable[..., T], keywords: Mapping[str, Any]) -> tuple[T, dict[str, Any]]:
+    """Keywords of a function as an instance of the dataclass, in which None is the default, and all other keywords."""
     names = {field.name for field in dataclasses.fields(cast(Any, options))}
-    given = {name: value for name, value in keywords.items() if name in names and value is not None}
-    texts = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+    values = {name: value for name, value in keywords.items() if name in names and value is not None}
+    texts = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
     return options(**texts), {name: value for name, value in keywords.items() if name not in names}

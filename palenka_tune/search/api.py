@@ -24,7 +24,7 @@ from rich.console import Console
 from palenka_tune.cluster.session import protect
 from palenka_tune.config.build import check_keywords, leaf_paths
 from palenka_tune.config.environment import calm_libraries
-from palenka_tune.config.options import given, split, takes
+from palenka_tune.config.options import changed_options, split_options, takes_options
 from palenka_tune.errors import UserError
 from palenka_tune.runs.options import SearchOptions
 from palenka_tune.spaces.experiment import Experiment
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from palenka_tune.search.search_result import SearchResult
 
 
-@takes(SpaceOptions)
+@takes_options(SpaceOptions)
 def configure(space: str | Path | Mapping[str, Any] | None = None, **more: Any) -> SearchConfig:
     """What a search is going to train, resolved and checked; nothing is read but the search space.
 
@@ -50,13 +50,13 @@ def configure(space: str | Path | Mapping[str, Any] | None = None, **more: Any) 
     Raises:
         UserError: for a name that is not known or a value that cannot be.
     """
-    options, more = split(SpaceOptions, more)
+    options, more = split_options(SpaceOptions, more)
     paths = [*leaf_paths(Experiment), *(f"search.{path}" for path in leaf_paths(SearchSettings))]
     check_keywords(more, [*paths, *inspect.signature(run).parameters], "search.run")
     return resolve(space, options=options.as_settings(), assignments=[*options.settings.items(), *more.items()])
 
 
-@takes(SearchOptions)
+@takes_options(SearchOptions)
 def run(
     space: str | Path | Mapping[str, Any] | SearchConfig | None = None,
     *,
@@ -79,8 +79,8 @@ def run(
         UserError: for input that cannot work, before any work begins.
         PalenkaError: for what goes wrong later; `resume=True` resumes the search.
     """
-    options, settings = split(SearchOptions, {**more, "quiet": quiet})
-    what = given(options, SpaceOptions)
+    options, settings = split_options(SearchOptions, {**more, "quiet": quiet})
+    what = changed_options(options, SpaceOptions)
     asked = [name for name in (*settings, *what) if name not in options.again]
     config: SearchConfig | None
     if isinstance(space, SearchConfig):

@@ -17,7 +17,7 @@ from palenka_tune.config.build import check_keywords, leaf_paths
 from palenka_tune.config.console import line_logger
 from palenka_tune.config.environment import calm_libraries
 from palenka_tune.config.files import check_writable, fingerprint, write_json
-from palenka_tune.config.options import flag, given, option, settings_of, split, takes
+from palenka_tune.config.options import changed_options, flag, option, settings_of, split_options, takes_options
 from palenka_tune.data import prepare as data
 from palenka_tune.errors import UserError
 from palenka_tune.spaces.experiment import Experiment, experiment_from, resolve_overrides, resolve_tree
@@ -72,7 +72,7 @@ class DistillResult:
         return load_model(self.student, device=device)
 
 
-@takes(DistillOptions)
+@takes_options(DistillOptions)
 def run(experiment: Experiment | None = None, *, quiet: bool = True, **more: Any) -> DistillResult:
     """Train one student with fixed settings.
 
@@ -89,9 +89,9 @@ def run(experiment: Experiment | None = None, *, quiet: bool = True, **more: Any
     Raises:
         UserError: for input that cannot work, before any work begins.
     """
-    options, settings = split(DistillOptions, {**more, "quiet": quiet})
+    options, settings = split_options(DistillOptions, {**more, "quiet": quiet})
     check_keywords(settings, [*leaf_paths(Experiment), *inspect.signature(run).parameters], "students.run")
-    asked = [*settings, *given(options, ExperimentOptions), *(["cached"] if options.cached else [])]
+    asked = [*settings, *changed_options(options, ExperimentOptions), *(["cached"] if options.cached else [])]
     if experiment is None:
         overrides = resolve_overrides([*options.settings.items(), *settings.items()], leaf_paths(Experiment))
         form = CacheSettings().form if options.cached else "online"
