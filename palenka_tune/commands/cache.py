@@ -103,16 +103,16 @@ def info(folders: Sequence[Path]) -> None:
             print(f"  {name}: {100 * share:.1f} % of the variance")
 
 
-def _folders(given: Sequence[str], storage: Path) -> list[Path]:
-    """The caches named, or all of a storage folder, complete or not."""
+def _folders(names: Sequence[str], storage: Path) -> list[Path]:
+    """The named caches, or all of a storage folder, complete or not."""
     from palenka_tune.cache.job import caches_folder
 
-    if given:
-        return [Path(folder).expanduser().absolute() for folder in given]
-    found = sorted(path for path in caches_folder(storage).glob("*") if path.is_dir() and path.name[0] != ".")
-    if not found:
+    if names:
+        return [Path(name).expanduser().absolute() for name in names]
+    folders = sorted(path for path in caches_folder(storage).glob("*") if path.is_dir() and path.name[0] != ".")
+    if not folders:
         raise UserError(f"there is no teacher cache in {storage}; build one: python -m palenka_tune.cache build")
-    return found
+    return folders
 
 
 def parser() -> Parser:

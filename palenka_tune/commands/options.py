@@ -65,7 +65,7 @@ class Parser(argparse.ArgumentParser):
             name = word.partition("=")[0]
             if word == "--":
                 return
-            if len(word) > 1 and word[0] == "-" and not _is_number(word) and name not in options:
+            if re.match(r"-[^\d.]", word) and name not in options:  # and no negative number
                 self.error(f"there is no option {name}{closest(name, options)}")
 
     def error(self, message: str) -> None:  # type: ignore[override]
@@ -86,14 +86,6 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         """Only what is required or positional; the list of options follows."""
         shown = [action for action in actions if action.required or not action.option_strings]
         super().add_usage(usage, shown, [], prefix)
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
 
 
 def add_experiment_options(parser: argparse.ArgumentParser) -> None:
