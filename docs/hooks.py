@@ -1,5 +1,6 @@
 """Pages of the site that are not written but made: from the commands' parsers, the schema of search spaces, the
-notebook, and files of the repository that lie outside `docs/`. mkdocs calls `on_files` before it reads any page."""
+notebook, and files of the repository that lie outside `docs/`. mkdocs calls `on_files` before it reads any page, and
+mkdocstrings uses `OptionsAsKeywords`."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import griffe
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -53,6 +55,16 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             raise ValueError(f"{page.file.src_uri} has no link {link} any more; take it out of DROPPED_LINKS")
         markdown = markdown.replace(link, link[1 : link.index("]")])
     return markdown
+
+
+class OptionsAsKeywords(griffe.Extension):
+    """Show functions that take options with their keywords, which are not in the source that griffe reads."""
+
+    def on_function(self, *, func: griffe.Function, **more: Any) -> None:
+        """Take signature and docstring from the function itself."""
+        if any(decorator.callable_path == "palenka_tune.config.options.takes_options" for decorator in func.decorators):
+            live = griffe.inspect(func.module.path)[func.name]
+            func.parameters, func.docstring.value = live.parameters, live.docstring.value
 
 
 def commands() -> str:

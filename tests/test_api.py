@@ -40,7 +40,9 @@ PYTHON_ONLY = {"more", "console", "experiment"}
 )
 def test_each_option_of_a_command_is_a_keyword_of_its_function(function, command, argv):
     options = {OWN.get(name, name) for name in vars(command.parser().parse_args(argv))} - SHOWN_BY_THE_COMMAND
-    assert set(inspect.signature(function).parameters) - PYTHON_ONLY == options
+    keywords = set(inspect.signature(function).parameters)
+    assert keywords - PYTHON_ONLY == options
+    assert {name for name in keywords if f"\n    {name}: " not in inspect.getdoc(function)} == set()
 
 
 def test_functions_are_quiet_unless_asked():

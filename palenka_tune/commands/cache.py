@@ -1,53 +1,54 @@
-"""`python -m palenka_tune.cache build|verify|info`: the teachers' outputs, kept once for all students."""
+"""Keep what the teachers say about the student's windows, so that no trial runs them again.
+
+build   runs the teachers once over train and dev and keeps what the search space SPACE can ask for (a search does this
+        by itself); a build that was stopped resumes
+verify  compares every byte of a cache (FOLDER, or all in the storage folder) with what was written, and its teachers
+        and tokenizer with those in the storage folder
+info    lists the caches in the storage folder: what they hold, of which teachers, how large they are
+
+Examples:
+  python -m palenka_tune.cache build dskd --data ../babylm_10M --scale small --cache-budget 40
+  python -m palenka_tune.cache build --set cache.form=sampled --set cache.samples=32
+  python -m palenka_tune.cache verify
+  python -m palenka_tune.cache info --storage runs
+"""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from palenka_tune.cluster.session import protect, ray_session
-from palenka_tune.commands.options import Parser, add_experiment_options
-from palenka_tune.config.build import parse_assignment
+from palenka_tune.commands.options import Parser
 from palenka_tune.config.console import line_logger
 from palenka_tune.config.files import check_writable
+from palenka_tune.config.options import add_options
 from palenka_tune.data import prepare as data
 from palenka_tune.errors import PalenkaError, UserError
+from palenka_tune.runs.options import SearchOptions
 from palenka_tune.spaces.resolve import DEFAULT_SPACE, check_space, resolve
-from palenka_tune.spaces.settings import SearchConfig
-from palenka_tune.storage.mirror import DEFAULT_STORAGE
 
-DESCRIPTION = """\
-Keep what the teachers say about the student's windows, so that no trial runs them again.
-
-build   runs the teachers once over train and dev and keeps what the search space SPACE can ask for (a search does this
-        by itself); a build that was stopped goes on where it was
-verify  compares every byte of a cache (FOLDER, or all in the storage folder) with what was written, and its teachers
-        and tokenizer with those in the storage folder
-info    lists the caches in the storage folder: what they hold, of which teachers, how large they are"""
-
-EXAMPLES = """\
-  python -m palenka_tune.cache build dskd --data ../babylm_10M --scale small --cache-budget 40
-  python -m palenka_tune.cache build --set cache.form=sampled --set cache.samples=32
-  python -m palenka_tune.cache verify
-  python -m palenka_tune.cache info --storage runs"""
+# options of a search that a cache has too
+OPTIONS = ("data", "scale", "seed", "settings", "cache_budget", "storage", "quiet", "address")
 
 
-def build(config: SearchConfig, storage: str | Path, *, address: str | None, quiet: bool) -> Path | None:
-    """Build, or find, the cache of a search; returns its folder (None if the space needs nothing of its teachers)."""
+def build(space: str | None, options: SearchOptions) -> Path | None:
+    """Build the cache of a search, or open it; returns its folder (None if the space needs nothing of its teachers)."""
+    config = resolve(space, options=options.as_settings(), assignments=[*options.settings.items()])
+    protect(options.address)
     from palenka_tune.students.teacher_cache import fit_cache, obtain_cache, search_need
     from palenka_tune.students.teachers import obtain_teachers, open_given_teachers, teacher_shapes
 
-    log = line_logger(quiet)
-    if config.experiment.cache.form == "online":
+    experiment, log = config.experiment, line_logger(options.quiet)
+    if experiment.cache.form == "online":
         raise UserError("cache.form is 'online', which keeps nothing; choose auto, final_hidden, sampled or dense")
-    data.check(config.experiment.data)
-    storage = check_writable(storage)
-    prepared = data.prepare(config.experiment.data, storage, log=log)
-    shapes = teacher_shapes(config.experiment, open_given_teachers(config.experiment, prepared))
+    data.check(experiment.data)
+    storage = check_writable(options.storage)
+    prepared = data.prepare(experiment.data, storage, log=log)
+    shapes = teacher_shapes(experiment, open_given_teachers(experiment, prepared))
     check_space(config, config.space_name, shapes)
     config = fit_cache(config, shapes, prepared.store, storage, log)
-    with ray_session(address) as resources:
+    with ray_session(options.address) as resources:
         teachers = obtain_teachers(config.experiment, prepared, storage, use_gpu=resources.gpus > 0, log=log)
         need = search_need(config, tuple(teacher.shape for teacher in teachers))
         cache = obtain_cache(config.experiment, need, teachers, prepared.store, storage, lambda: resources, log)
@@ -102,64 +103,40 @@ def info(folders: Sequence[Path]) -> None:
             print(f"  {name}: {100 * share:.1f} % of the variance")
 
 
-def _folders(given: Sequence[str], storage: Path) -> list[Path]:
-    """The caches named, or all of a storage folder, complete or not."""
+def _folders(names: Sequence[str], storage: Path) -> list[Path]:
+    """The named caches, or all of a storage folder, complete or not."""
     from palenka_tune.cache.job import caches_folder
 
-    if given:
-        return [Path(folder).expanduser().absolute() for folder in given]
-    found = sorted(path for path in caches_folder(storage).glob("*") if path.is_dir() and path.name[0] != ".")
-    if not found:
+    if names:
+        return [Path(name).expanduser().absolute() for name in names]
+    folders = sorted(path for path in caches_folder(storage).glob("*") if path.is_dir() and path.name[0] != ".")
+    if not folders:
         raise UserError(f"there is no teacher cache in {storage}; build one: python -m palenka_tune.cache build")
-    return found
+    return folders
 
 
 def parser() -> Parser:
     """The options of the command."""
-    parser = Parser("cache", DESCRIPTION, EXAMPLES)
-    parser.add_argument("action", choices=["build", "verify", "info"], metavar="build|verify|info", help="what to do")
-    parser.add_argument(
-        "target",
-        nargs="*",
-        metavar="SPACE|FOLDER",
-        help=f"build: a search space (default: {DEFAULT_SPACE}); else caches",
-    )
-    add_experiment_options(parser)
-    parser.add_argument(
-        "--cache-budget",
-        type=float,
-        default=None,
-        metavar="GB",
-        help="disk that the cache may take (default: what is free)",
-    )
-    parser.add_argument("--address", default=None, help="a running Ray cluster (default: start Ray on this machine)")
+    parser = Parser("cache", __doc__)
+    actions = ["build", "verify", "info"]
+    parser.add_argument("action", choices=actions, metavar="|".join(actions), help="what to do")
+    target = f"build: a search space (default: {DEFAULT_SPACE}); else caches"
+    parser.add_argument("target", nargs="*", metavar="SPACE|FOLDER", help=target)
+    add_options(parser, SearchOptions, OPTIONS)
     return parser
 
 
 def cli(argv: Sequence[str]) -> int:
     """Parse, run, return the exit code: 1 if a cache is bad."""
-    args = parser().parse_args(argv)
-    storage = args.storage or DEFAULT_STORAGE
-    if args.action == "build":
-        return _build(args, storage)
-    folders = _folders(args.target, Path(storage).expanduser())
-    if args.action == "info":
+    keywords = parser().keywords(argv)
+    action, target, options = keywords.pop("action"), keywords.pop("target"), SearchOptions(**keywords)
+    if action == "build":
+        if len(target) > 1:
+            raise UserError(f"cache build takes one search space, not {len(target)} ({', '.join(target)})")
+        build(target[0] if target else None, options)
+        return 0
+    folders = _folders(target, Path(options.storage).expanduser())
+    if action == "info":
         info(folders)
         return 0
     return 1 if verify(folders) else 0
-
-
-def _build(args: argparse.Namespace, storage: str) -> int:
-    if len(args.target) > 1:
-        raise UserError(f"cache build takes one search space, not {len(args.target)} ({', '.join(args.target)})")
-    options = {
-        "scale": args.scale,
-        "data.source": args.data,
-        "seed": args.seed,
-        "cache.budget_gb": args.cache_budget,
-    }
-    space = args.target[0] if args.target else None
-    config = resolve(space, options=options, assignments=[parse_assignment(text) for text in args.overrides])
-    protect(args.address)
-    build(config, storage, address=args.address, quiet=args.quiet)
-    return 0

@@ -1,4 +1,14 @@
-"""`python -m palenka_tune.completion bash|zsh`: the script with which a shell completes `palenka-tune`."""
+"""Print the script with which a shell completes `palenka-tune`: commands, options, folders, names of search spaces,
+scales and presets. The script starts no Python as you type; make it again after an update.
+
+Examples:
+  palenka-tune completion bash > ~/.local/share/bash-completion/completions/palenka-tune
+      for every new bash (the package bash-completion reads that folder)
+  eval "$(palenka-tune completion bash)"
+      for this bash
+  palenka-tune completion zsh > ~/.zfunc/_palenka-tune
+      for every new zsh, with `fpath+=~/.zfunc; autoload -Uz compinit; compinit` in ~/.zshrc
+"""
 
 from __future__ import annotations
 
@@ -13,18 +23,6 @@ from palenka_tune.models.presets import PRESETS
 from palenka_tune.models.scales import SCALES
 from palenka_tune.spaces.resolve import shipped_spaces
 
-DESCRIPTION = """\
-Print the script with which a shell completes `palenka-tune`: commands, options, folders, names of search spaces, scales
-and presets. It is made once and asks no Python at each key; make it anew after an update."""
-
-EXAMPLES = """\
-  palenka-tune completion bash > ~/.local/share/bash-completion/completions/palenka-tune
-      for every new bash (the package bash-completion reads that folder)
-  eval "$(palenka-tune completion bash)"
-      for this bash
-  palenka-tune completion zsh > ~/.zfunc/_palenka-tune
-      for every new zsh, with `fpath+=~/.zfunc; autoload -Uz compinit; compinit` in ~/.zshrc"""
-
 SHELLS = ("bash", "zsh")
 PROGRAM = "palenka-tune"
 SPACE = "_palenka_tune_space"  # the function of a shell that completes a search space: a name, a YAML file, a folder
@@ -32,7 +30,7 @@ SPACE = "_palenka_tune_space"  # the function of a shell that completes a search
 
 def parser() -> Parser:
     """The options of the command."""
-    parser = Parser("completion", DESCRIPTION, EXAMPLES)
+    parser = Parser("completion", __doc__)
     parser.add_argument("shell", choices=SHELLS, metavar="|".join(SHELLS), help="the shell that will read it")
     return parser
 
@@ -60,18 +58,19 @@ def script(shell: str) -> str:
 
 
 def every_command() -> argparse.ArgumentParser:
-    """One parser of all commands, of which each argument says what completes it. It is not for parsing."""
+    """One parser of all commands, for completion only: each argument has what completes it."""
     every = argparse.ArgumentParser(PROGRAM)
     every.add_argument("--version", action="store_true", help="print the version")
     commands = every.add_subparsers()
     for name, what in COMMANDS.items():
-        own = module_of(name).parser()
-        _say_what_completes(own._actions)
-        commands.add_parser(name, parents=[own], add_help=False, help=what)
+        parser = module_of(name).parser()
+        _add_completions(parser._actions)
+        commands.add_parser(name, parents=[parser], add_help=False, help=what)
     return every
 
 
-def _say_what_completes(actions: Iterable[argparse.Action]) -> None:
+def _add_completions(actions: Iterable[argparse.Action]) -> None:
+    """Choose what completes each argument by what stands for it in the help."""
     for action in actions:
         shown = str(action.metavar or "").split("|")
         if "SPACE" in shown:

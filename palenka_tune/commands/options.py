@@ -1,4 +1,4 @@
-"""Options that several commands share, and the one way in which a command is run."""
+"""The parser of commands, and how a command runs: its errors, signals and exit codes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,29 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from palenka_tune.cluster import stop
+from palenka_tune.config.build import parse_assignment
 from palenka_tune.config.environment import calm_libraries
+from palenka_tune.config.options import add_options
 from palenka_tune.errors import PalenkaError, UserError, closest, nearest
-from palenka_tune.storage.mirror import DEFAULT_STORAGE
+from palenka_tune.spaces.options import ExperimentOptions, StorageOptions
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse whose help keeps `examples` as written, and whose errors are `UserError`s with the nearest option."""
+    """argparse whose help keeps `examples` as written, and whose errors are `UserError`s with the nearest option.
 
-    def __init__(self, command: str, description: str, examples: str) -> None:
+    Args:
+        command: Its name.
+        description: What it does; without `examples`, those follow in it after a line `Examples:`, as they do in the
+            docstring of the command's module.
+        examples: Command lines that a user may copy.
+        options: A dataclass whose fields are options; see `palenka_tune.config.options`.
+    """
+
+    def __init__(
+        self, command: str, description: str | None, examples: str | None = None, *, options: type | None = None
+    ) -> None:
+        if examples is None:
+            description, _, examples = (description or "").partition("\nExamples:\n")
         super().__init__(
             prog=f"python -m palenka_tune.{command}",
             description=description,
@@ -26,30 +40,39 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
         self.examples = examples
+        if options is not None:
+            add_options(self, options)
+
+    def keywords(self, argv: Sequence[str]) -> dict[str, Any]:
+        """The options of a command line by name, with what `--set` gives as `settings`."""
+        args = vars(self.parse_args(argv))
+        if "overrides" in args:
+            args["settings"] = dict(parse_assignment(text) for text in args.pop("overrides"))
+        return args
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> argparse.Namespace:  # type: ignore[override]
-        """The options of a command line; raises `UserError` for one that cannot be."""
+        """The options of a command line; raises `UserError` for one that is wrong."""
         words = sys.argv[1:] if args is None else list(args)
-        self._check_options(words)  # first, as a misspelt option may be one that argparse would miss
-        found, rest = self.parse_known_args(words, namespace)
+        self._check_options(words)  # first: argparse would call a misspelt required option missing
+        options, rest = self.parse_known_args(words, namespace)
         if rest:
             self.error(f"'{rest[0]}' is more than the command takes")
-        return found
+        return options
 
     def _check_options(self, words: Sequence[str]) -> None:
-        known = [option for action in self._actions for option in action.option_strings]
+        options = [name for action in self._actions for name in action.option_strings]
         for word in words:
             name = word.partition("=")[0]
             if word == "--":
                 return
-            if len(word) > 1 and word[0] == "-" and not _is_number(word) and name not in known:
-                self.error(f"there is no option {name}{closest(name, known)}")
+            if re.match(r"-[^\d.]", word) and name not in options:  # and no negative number
+                self.error(f"there is no option {name}{closest(name, options)}")
 
     def error(self, message: str) -> None:  # type: ignore[override]
         choice = re.fullmatch(r"argument (.+): invalid choice: (.*) \(choose from (.*)\)", message)
         if choice:
-            name, given, known = choice[1], choice[2].strip("'"), [each.strip(" '") for each in choice[3].split(",")]
-            message = f"{name} is '{given}'{nearest(given, known)}"
+            name, value, choices = choice[1], choice[2].strip("'"), [each.strip(" '") for each in choice[3].split(",")]
+            message = f"{name} is '{value}'{nearest(value, choices)}"
         raise UserError(f"{message}; see {self.prog} --help")
 
 
@@ -60,57 +83,22 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=30)
 
     def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: Any = None) -> None:
-        """What has to be there and what has a place; all options follow with what they do."""
+        """Only what is required or positional; the list of options follows."""
         shown = [action for action in actions if action.required or not action.option_strings]
         super().add_usage(usage, shown, [], prefix)
 
 
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
-
-
 def add_experiment_options(parser: argparse.ArgumentParser) -> None:
     """--data, --scale, --storage, --seed, --set, --quiet."""
-    parser.add_argument(
-        "--data",
-        default=None,
-        metavar="DIR|babytalk|OWNER/NAME",
-        help="a folder in BabyLM layout, a Hugging Face dataset id, or the built-in corpus (default: babytalk)",
-    )
-    parser.add_argument(
-        "--scale",
-        default=None,
-        metavar="NAME",
-        help="tiny (two cores, minutes), small (one GPU) or poster (default: tiny)",
-    )
-    parser.add_argument(
-        "--storage",
-        default=None,
-        metavar="DIR|s3://...|gs://...",
-        help="where runs and artifacts are kept: a folder that all nodes see, or a URL (file:///folder too), of which "
-        f"each node keeps a copy in PALENKA_SCRATCH (default: {DEFAULT_STORAGE})",
-    )
-    parser.add_argument("--seed", type=int, default=None, metavar="N", help="seed of everything random (default: 0)")
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="set any setting, such as --set beta=3 --set projection.rank=64 (repeatable)",
-    )
-    parser.add_argument("--quiet", action="store_true", help="print the result only")
+    add_options(parser, ExperimentOptions)
+    add_options(parser, StorageOptions)
 
 
 def run(cli: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> int:
-    """Run a command: 0, 2 for a mistake of the user, 1 for a foreseen fault, 130 for Ctrl-C, 143 for SIGTERM and
-    SIGUSR1, with which a scheduler announces its end."""
+    """Run a command and return its exit code: 0, 2 for a mistake of the user, 1 for a foreseen fault, 130 for Ctrl-C,
+    143 for SIGTERM and SIGUSR1, with which a scheduler announces the end."""
     calm_libraries()
-    for stream in (sys.stdout, sys.stderr):  # a terminal of another age, or a pipe on Windows, gets what it can show
+    for stream in (sys.stdout, sys.stderr):  # one that is not UTF-8 shows what it can
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:

@@ -1,18 +1,32 @@
-"""`python -m palenka_tune.status [RUN]`: what a search is doing, or what became of it."""
+"""Show a running or finished search from any machine that sees its storage: its state, its trials and where they run,
+the best student so far and the anchors, what is left, what needs attention, and the command that resumes it.
+
+It only reads: it takes no lock, repairs and writes nothing in the storage, and asks neither Ray nor MLflow.
+
+Examples:
+  python -m palenka_tune.status
+      the latest search in ./palenka_runs
+  python -m palenka_tune.status dskd-20260131-154501 --storage /mnt/shared/palenka --watch
+      one search, again every 5 seconds until it ends; a live view on a terminal, a line per change in a log
+  python -m palenka_tune.status RUN --study-storage postgresql://user@host/db --json status.json
+      a search whose study is in a database (PALENKA_STUDY_STORAGE may hold a URL with a password), also as JSON
+"""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from palenka_tune.commands.options import Parser
 from palenka_tune.config.files import write_json
+from palenka_tune.config.options import flag, option
 from palenka_tune.errors import UserError
 from palenka_tune.storage.mirror import DEFAULT_STORAGE
 
@@ -22,107 +36,95 @@ if TYPE_CHECKING:
     from palenka_tune.status.reader import Status, StatusReader
     from palenka_tune.storage.snapshot import Snapshot
 
-DESCRIPTION = """\
-Show a running or finished search from any machine that sees its storage: its state, its trials and where they run, the
-best student so far and the anchors, what is left, what needs attention, and the command to go on with it.
-
-It only reads: it takes no lock, repairs and writes nothing in the storage, and asks neither Ray nor MLflow."""
-
-EXAMPLES = """\
-  python -m palenka_tune.status
-      the search in ./palenka_runs that was worked in last
-  python -m palenka_tune.status dskd-20260131-154501 --storage /mnt/shared/palenka --watch
-      one search, again every 5 seconds until it ends; a live view on a terminal, a line per change in a log
-  python -m palenka_tune.status RUN --study-storage postgresql://user@host/db --json status.json
-      a search whose study is in a database (PALENKA_STUDY_STORAGE may hold a URL with a password), also as JSON"""
-
 WATCH_SECONDS = 5.0
 
 
-@dataclass(frozen=True)
-class StatusOptions:
-    """Which search, and how to show it. `run` is a name in `storage`, a folder, or None: the one worked in last;
-    `watch` the seconds between two looks (None: one look), `plain` for lines on a terminal too; `json` a file that gets
-    the status too."""
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds; give RUN before --watch") from None
+    if not 0 < seconds < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} seconds between two looks; give more than 0")
+    return seconds
 
-    run: str | None = None
-    storage: str | None = None
-    study_storage: str | None = None
-    watch: float | None = None
-    plain: bool = False
-    json: str | None = None
+
+@dataclass(frozen=True, kw_only=True)
+class StudyOptions:
+    """Where searches are kept, and their studies."""
+
+    storage: str | None = option(f"where searches are kept (default: {DEFAULT_STORAGE})", "DIR|URL")
+    study_storage: str | None = option("the database of the study, if it is in one", "URL")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusOptions(StudyOptions):
+    """Which search, and how to show it."""
+
+    run: str | None = option("a search's name or folder (default: the latest)", "RUN", positional=True)
+    watch: float | None = option(
+        f"look again until the search ends, every {WATCH_SECONDS:g} s or as given (it goes after RUN)",
+        "SECONDS",
+        nargs="?",
+        type=_seconds,
+        const=WATCH_SECONDS,
+    )
+    plain: bool = flag("with --watch: lines on a terminal too, no live view")
+    json: str | None = option("write the status to FILE too", "FILE")
 
 
 def parser() -> Parser:
     """The options of the command."""
-    parser = Parser("status", DESCRIPTION, EXAMPLES)
-    parser.add_argument(
-        "run",
-        nargs="?",
-        default=None,
-        metavar="RUN",
-        help="a search's name or folder (default: the one worked in last)",
-    )
-    parser.add_argument(
-        "--storage", default=None, metavar="DIR|URL", help=f"where searches are kept (default: {DEFAULT_STORAGE})"
-    )
-    parser.add_argument(
-        "--study-storage", default=None, metavar="URL", help="the database of the study, if it is in one"
-    )
-    parser.add_argument(
-        "--watch",
-        nargs="?",
-        type=_seconds,
-        const=WATCH_SECONDS,
-        default=None,
-        metavar="SECONDS",
-        help=f"look again until the search ends, every {WATCH_SECONDS:g} s or as given (it goes after RUN)",
-    )
-    parser.add_argument("--plain", action="store_true", help="with --watch: lines on a terminal too, no live view")
-    parser.add_argument("--json", default=None, metavar="FILE", help="write the status to FILE too")
-    return parser
+    return Parser("status", __doc__, options=StatusOptions)
 
 
 def cli(argv: Sequence[str]) -> int:
     """Parse, run, return the exit code."""
-    args = parser().parse_args(argv)
-    main(StatusOptions(**vars(args)))
+    main(StatusOptions(**parser().keywords(argv)))
     return 0
 
 
-def main(config: StatusOptions, console: Console | None = None) -> Status:
+def main(options: StatusOptions, console: Console | None = None) -> Status:
     """Show the search and return its status; with `watch`, when it has ended or at Ctrl-C.
 
     Raises `UserError` if there is no such search or its study is not where it should be.
     """
     from palenka_tune.config.console import make_console
+    from palenka_tune.status.view import view
 
     console = console or make_console()
-    with tempfile.TemporaryDirectory(prefix="palenka-") as below:
-        return _show(located(config.run, config.storage, config.study_storage, Path(below)), config, console)
+    with open_reader(options.run, options) as reader:
+        if options.watch is not None:
+            return _watch(reader, options, console)
+        status = _look(reader, options)
+        console.print(view(status))
+        return status
 
 
-def located(run: str | None, storage: str | None, study_storage: str | None, below: Path) -> StatusReader:
-    """Who looks at the search `run` (a name in `storage`, a folder, or None: the one worked in last). One in a remote
-    storage is copied to a folder in `below`.
+@contextlib.contextmanager
+def open_reader(run: str | None, options: StudyOptions) -> Iterator[StatusReader]:
+    """Read the search `run` (a name in the storage, a folder, or None: the latest). One in a remote storage is copied
+    to a temporary folder.
 
-    Raises `UserError` if there is no such search or `study_storage` cannot be used.
+    Raises `UserError` if there is no such search or its study cannot be used.
     """
     from palenka_tune.runs.run_folder import JOURNAL, find_run
     from palenka_tune.runs.study import study_url
     from palenka_tune.status.reader import StatusReader
 
-    snapshot = None
-    if storage is not None and "://" in storage:
-        snapshot = _snapshot(run, storage, below)
-        snapshot.refresh()
-        folder = find_run(None, snapshot.folder.parent)
-    else:
-        given = run is None or storage is not None or not Path(run).expanduser().is_dir()
-        folder = find_run(run, Path(storage or DEFAULT_STORAGE).expanduser().absolute() if given else None)
-    # the environment may name a database for another search: a study that lies in the folder is this one's
-    url = study_url(study_storage) if study_storage or not (folder / JOURNAL).exists() else None
-    return StatusReader(folder, folder.parent, url, snapshot)
+    with tempfile.TemporaryDirectory(prefix="palenka-") as temporary:
+        snapshot = None
+        if options.storage is not None and "://" in options.storage:
+            snapshot = _snapshot(run, options.storage, Path(temporary))
+            snapshot.refresh()
+            folder = find_run(None, snapshot.folder.parent)
+        elif run is not None and options.storage is None and Path(run).expanduser().is_dir():
+            folder = find_run(run, None)
+        else:
+            folder = find_run(run, Path(options.storage or DEFAULT_STORAGE).expanduser().absolute())
+        # PALENKA_STUDY_STORAGE may be meant for another search: a study in the folder itself is this one's
+        in_database = options.study_storage or not (folder / JOURNAL).exists()
+        yield StatusReader(folder, folder.parent, study_url(options.study_storage) if in_database else None, snapshot)
 
 
 def _snapshot(run: str | None, storage: str, below: Path) -> Snapshot:
@@ -139,66 +141,37 @@ def _snapshot(run: str | None, storage: str, below: Path) -> Snapshot:
     return Snapshot(remote, name, below / name)
 
 
-def _show(reader: StatusReader, config: StatusOptions, console: Console) -> Status:
-    """Print the status, once or again and again."""
-    from palenka_tune.status.view import view
-
-    if config.watch is not None:
-        return _watch(reader, config, console)
-    status = _look(reader, config)
-    console.print(view(status))
-    return status
-
-
-def _look(reader: StatusReader, config: StatusOptions) -> Status:
+def _look(reader: StatusReader, options: StatusOptions) -> Status:
+    """The status now, which `--json` gets too."""
     status = reader.look()
-    if config.json is not None:
-        write_json(config.json, as_json(status))
+    if options.json is not None:
+        write_json(options.json, {**dataclasses.asdict(status), "is_running": status.is_running})
     return status
 
 
-def as_json(status: Status) -> dict[str, Any]:
-    """Plain data for JSON: the fields of `Status`, and whether it is running."""
-    return {**dataclasses.asdict(status), "is_running": status.is_running}
-
-
-def _watch(reader: StatusReader, config: StatusOptions, console: Console) -> Status:
-    """Look again and again until the search does not run any more, or a person has seen enough."""
+def _watch(reader: StatusReader, options: StatusOptions, console: Console) -> Status:
+    """Show the status until the search ends or Ctrl-C: live, or as a line for each change and the whole at the end."""
     from rich.live import Live
 
     from palenka_tune.status.live import shows_live
     from palenka_tune.status.view import line, view
 
-    status = _look(reader, config)
-    try:
-        if shows_live(console, config.plain):
-            with Live(view(status), console=console, auto_refresh=False) as live:
-                while status.is_running:
-                    time.sleep(config.watch or WATCH_SECONDS)
-                    status = _look(reader, config)
-                    live.update(view(status), refresh=True)
-            return status
-        said = ""
+    live = Live(console=console, auto_refresh=False) if shows_live(console, options.plain) else None
+    shown = ""
+    status = _look(reader, options)
+    with contextlib.suppress(KeyboardInterrupt), live or contextlib.nullcontext():
         while True:
             now = line(status)
-            if now.partition(" ")[2] != said:
+            without_time = now.partition(" ")[2]
+            if live:
+                live.update(view(status), refresh=True)
+            elif without_time != shown:
                 console.print(now, markup=False)
-            said = now.partition(" ")[2]
+                shown = without_time
             if not status.is_running:
                 break
-            time.sleep(config.watch or WATCH_SECONDS)
-            status = _look(reader, config)
-        console.print(view(status))
-    except KeyboardInterrupt:
-        pass
+            time.sleep(options.watch or WATCH_SECONDS)
+            status = _look(reader, options)
+        if not live:
+            console.print(view(status))
     return status
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds; give RUN before --watch") from None
-    if not 0 < seconds < 1e6:
-        raise argparse.ArgumentTypeError(f"{text} seconds between two looks; give more than 0")
-    return seconds

@@ -1,4 +1,15 @@
-"""`python -m palenka_tune.track replay RUN`: send to MLflow what its server missed while it was away."""
+"""Send to MLflow what a search logged while the server was away, in order and each value once.
+
+A search keeps everything that it logs in its folder, sends it when the server is back, and never waits for that. What
+is left when it ends is sent by this command. Runs that a killed search left open are ended as KILLED, unless the search
+is running again.
+
+Examples:
+  python -m palenka_tune.track replay palenka_runs/dskd-20260131-154501
+      to the server that the search used
+  MLFLOW_TRACKING_URI=postgresql://user:password@host/mlflow python -m palenka_tune.track replay RUN
+      the same, where the address needs a password (a search keeps none on disk)
+"""
 
 from __future__ import annotations
 
@@ -9,23 +20,10 @@ from pathlib import Path
 from palenka_tune.commands.options import Parser
 from palenka_tune.errors import UserError
 
-DESCRIPTION = """\
-Send to MLflow what a search logged while the server was away, in order and each value once.
-
-A search keeps everything that it logs in its folder, sends it when the server is back, and never waits for that. What
-is left when it ends is sent by this command. Runs that a killed search left open are ended as KILLED, unless the search
-is running again."""
-
-EXAMPLES = """\
-  python -m palenka_tune.track replay palenka_runs/dskd-20260131-154501
-      to the server that the search used
-  MLFLOW_TRACKING_URI=postgresql://user:password@host/mlflow python -m palenka_tune.track replay RUN
-      the same, where the address needs a password (a search keeps none on disk)"""
-
 
 def parser() -> Parser:
     """The options of the command."""
-    parser = Parser("track", DESCRIPTION, EXAMPLES)
+    parser = Parser("track", __doc__)
     parser.add_argument("action", choices=["replay"], metavar="replay", help="what to do")
     parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a run, which holds mlflow.spool.jsonl")
     return parser

@@ -1,67 +1,74 @@
-"""Where and how a search runs, as the command line gives it."""
+"""The options of a search: what the command takes, and the keywords of `search.run`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from palenka_tune.config.shell import command_line
+from palenka_tune.config.options import flag, option
+from palenka_tune.spaces.options import RayOptions, SpaceOptions
 
 PLACE = "place"  # attribute of the study: `SearchOptions.place` of its last process
+CHANGED_BY_RESUME = ("samples", "finalists", "seeds")
+NEEDED_BY_RESUME = (
+    "address",
+    "study_storage",
+    "concurrent",
+    "gpus_per_trial",
+    "minimal_pairs",
+    "push_to_hub",
+    "register",
+)
 
 
-@dataclass(frozen=True)
-class SearchOptions:
-    """Where and how a search runs; nothing here changes what a trial trains.
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(RayOptions, SpaceOptions):
+    """Every option of a search: `SpaceOptions` say what it trains, the others where and how. Of the former, `resume`
+    takes more `samples`, and other `finalists` and `seeds`."""
 
-    `concurrent` and `gpus_per_trial` None: chosen from the cluster. `minimal_pairs` None: the corpus' own, if any.
-    With `resume` the search `name` goes on (None: the one that ran last); `samples` then asks for more trials,
-    `finalists` and `seeds` for other finalists. `resume_or_start` is `resume` if the search `name` was begun.
-    `push_to_hub` is the repository, OWNER/NAME, that `best/` is sent to, `register` the model in MLflow's registry that
-    gets it as a version. `plain` writes lines to a terminal too.
-    """
-
-    name: str | None = None
-    storage: str = "./palenka_runs"
-    concurrent: int | None = None
-    gpus_per_trial: float | None = None
-    address: str | None = None
-    minimal_pairs: str | None = None
-    study_storage: str | None = None
-    resume: bool = False
-    resume_or_start: bool = False
-    samples: int | None = None
-    finalists: int | None = None
-    seeds: int | None = None
-    push_to_hub: str | None = None
-    register: str | None = None
-    quiet: bool = False
-    plain: bool = False
-    dry_run: bool = False
+    resume: bool = flag("resume the search --name (default: the one that ran last): finished work is not run again")
+    resume_or_start: bool = flag(
+        "resume the search --name if it exists, else start it: one command for a scheduler that may run it again"
+    )
+    name: str | None = option("the run's name (default: the space and the time)")
+    concurrent: int | None = option("trials at a time (default: one per CPU core, or what GPUs hold)", "N")
+    gpus_per_trial: float | None = option("share of a GPU for each trial, from 0 to 1 (default: from its memory)", "X")
+    minimal_pairs: str | None = option(
+        "a BLiMP-format folder to score the models on (default: the corpus' own, if any)", "DIR"
+    )
+    study_storage: str | None = option(
+        "a database for the study, such as postgresql://user@host/db (default: a file in the run's folder; the "
+        "environment variable PALENKA_STUDY_STORAGE may hold a URL with a password)",
+        "URL",
+    )
+    push_to_hub: str | None = option(
+        "at the end, send the best student to the Hugging Face hub (needs HF_TOKEN or a saved login)", "OWNER/NAME"
+    )
+    register: str | None = option(
+        "at the end, make the best student a version of that model in MLflow's registry, as its champion if it is "
+        "better on the same data, else as a challenger; with --resume, of a finished search too",
+        "NAME",
+    )
+    plain: bool = flag("a line per finished trial on a terminal too, no live view")
+    dry_run: bool = flag("check everything and print the plan")
 
     @property
     def again(self) -> dict[str, Any]:
-        """What a search that goes on is asked for beyond what it was started with: {search setting: value}."""
-        given = {"samples": self.samples, "finalists": self.finalists, "seeds": self.seeds}
-        return {name: value for name, value in given.items() if value is not None}
+        """What a resumed search is asked for beyond its first configuration: {search setting: value}."""
+        return self._given(CHANGED_BY_RESUME)
 
     @property
     def place(self) -> dict[str, Any]:
-        """Options that a search which goes on needs again: {option: value}. No password can be among them."""
-        more = {
-            "--address": self.address,
-            "--study-storage": self.study_storage,
-            "--concurrent": self.concurrent,
-            "--gpus-per-trial": self.gpus_per_trial,
-            "--minimal-pairs": self.minimal_pairs,
-            "--push-to-hub": self.push_to_hub,
-            "--register": self.register,
-        }
-        return {name: value for name, value in more.items() if value is not None}
+        """Options that a resumed search needs as before: {option: value}. No password can be among them."""
+        return {f"--{name.replace('_', '-')}": value for name, value in self._given(NEEDED_BY_RESUME).items()}
+
+    def _given(self, names: Iterable[str]) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
 def resume_command(name: str, storage: str, more: Mapping[str, Any]) -> str:
-    """What a person types to go on with the search `name`; `more` are `SearchOptions.place`."""
+    """The command that resumes the search `name`; `more` are `SearchOptions.place`."""
     parts = ["python", "-m", "palenka_tune.search", "--resume", "--name", name, "--storage", storage]
-    return command_line([*parts, *(part for option, value in more.items() for part in (option, str(value)))])
+    return shlex.join([*parts, *(part for option, value in more.items() for part in (option, str(value)))])

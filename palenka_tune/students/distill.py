@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,11 @@ from palenka_tune.config.build import check_keywords, leaf_paths
 from palenka_tune.config.console import line_logger
 from palenka_tune.config.environment import calm_libraries
 from palenka_tune.config.files import check_writable, fingerprint, write_json
+from palenka_tune.config.options import changed_options, flag, option, settings_of, split_options, takes_options
 from palenka_tune.data import prepare as data
 from palenka_tune.errors import UserError
 from palenka_tune.spaces.experiment import Experiment, experiment_from, resolve_overrides, resolve_tree
-from palenka_tune.storage.mirror import DEFAULT_STORAGE
+from palenka_tune.spaces.options import ExperimentOptions, StorageOptions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -28,15 +29,17 @@ if TYPE_CHECKING:
     from palenka_tune.teachers.spec import Teacher
 
 
-@dataclass(frozen=True)
-class DistillConfig:
-    """One student: `experiment` says how, `out` where; data and teachers are shared in `storage`, a folder or a URL."""
+@dataclass(frozen=True, kw_only=True)
+class DistillOptions(StorageOptions, ExperimentOptions):
+    """One student: how it is trained and where; data and teachers are shared in `storage`."""
 
-    experiment: Experiment
-    out: Path
-    storage: str | Path = DEFAULT_STORAGE
-    device: str = "auto"
-    quiet: bool = False
+    out: str = option(
+        "folder for metrics.json and the student; a stopped training resumes from its checkpoint there",
+        "DIR",
+        default=dataclasses.MISSING,
+    )
+    device: str = option("auto is a GPU if there is one (the default)", default="auto", choices=["auto", "cpu", "cuda"])
+    cached: bool = flag("run the teachers once and train from their cache")
 
 
 @dataclass(frozen=True)
@@ -69,20 +72,8 @@ class DistillResult:
         return load_model(self.student, device=device)
 
 
-def run(
-    experiment: Experiment | None = None,
-    *,
-    out: str | Path,
-    data: str | Path | None = None,
-    scale: str | None = None,
-    seed: int | None = None,
-    cached: bool = False,
-    storage: str | Path | None = None,
-    device: str = "auto",
-    quiet: bool = True,
-    settings: Mapping[str, Any] | None = None,
-    **more: Any,
-) -> DistillResult:
+@takes_options(DistillOptions)
+def run(experiment: Experiment | None = None, *, quiet: bool = True, **more: Any) -> DistillResult:
     """Train one student with fixed settings.
 
         students.run(out="my_student", data="my_corpus", alpha=1, beta=3, rank=64)
@@ -90,45 +81,38 @@ def run(
     Args:
         experiment: All that shapes the student, such as `search.configure(...).experiment`; None is the scale's, with
             what follows. Given together with any of that it is refused.
-        out: Folder for `metrics.json` and `student/`. A training that was stopped goes on from its checkpoint there.
-        data: A folder in BabyLM layout, a Hugging Face dataset id, or `babytalk`, the built-in corpus.
-        scale: `tiny` (two cores, minutes), `small` (one GPU) or `poster`.
-        seed: Of everything random.
-        cached: Keep the teachers' outputs first, as a search does, and train from them.
-        storage: A folder (None is `./palenka_runs`) where data and teachers are shared with all searches.
-        device: `cpu`, `cuda`, or `auto`: a GPU if there is one.
         quiet: Show nothing; False shows the progress.
+        {options}
         settings: `{name: value}` as `--set` takes them, such as `{"projection.rank": 64}`.
-        more: The same as keywords, such as `alpha=1`.
+        more: Settings as keywords, such as `alpha=1`.
 
     Raises:
         UserError: for input that cannot work, before any work begins.
     """
-    check_keywords(more, [*leaf_paths(Experiment), *inspect.signature(run).parameters], "students.run")
-    given = {"data": data, "scale": scale, "seed": seed, "cached": cached or None, "settings": settings or None}
-    asked = [*more, *(name for name, value in given.items() if value is not None)]
+    options, settings = split_options(DistillOptions, {**more, "quiet": quiet})
+    check_keywords(settings, [*leaf_paths(Experiment), *inspect.signature(run).parameters], "students.run")
+    asked = [*settings, *changed_options(options, ExperimentOptions), *(["cached"] if options.cached else [])]
     if experiment is None:
-        overrides = resolve_overrides([*(settings or {}).items(), *more.items()], leaf_paths(Experiment))
-        options = {"scale": scale, "data.source": None if data is None else str(data), "seed": seed}
-        form = CacheSettings().form if cached else "online"
-        experiment = experiment_from(resolve_tree({"cache": {"form": form}}, options, overrides, "distill"), "distill")
+        overrides = resolve_overrides([*options.settings.items(), *settings.items()], leaf_paths(Experiment))
+        form = CacheSettings().form if options.cached else "online"
+        tree = resolve_tree({"cache": {"form": form}}, settings_of(options), overrides, "distill")
+        experiment = experiment_from(tree, "distill")
     elif asked:
         raise UserError(f"students.run: {asked[0]} was given beside an Experiment, which holds it; give one of them")
     calm_libraries()
-    return main(DistillConfig(experiment, Path(out), storage or DEFAULT_STORAGE, device, quiet))
+    return main(experiment, options)
 
 
-def main(config: DistillConfig) -> DistillResult:
+def main(experiment: Experiment, options: DistillOptions) -> DistillResult:
     """Train the student; raises `UserError` for input that cannot work, before torch is loaded."""
-    experiment = config.experiment
-    log = line_logger(config.quiet)
+    log = line_logger(options.quiet)
     experiment.check_distillation(experiment.distill)
-    device = resolve_device(config.device)
+    device = resolve_device(options.device)
     data.check(experiment.data)
-    storage = check_writable(config.storage)
-    out = check_writable(config.out)
+    storage = check_writable(options.storage)
+    out = check_writable(options.out)
     if (out / "metrics.json").exists():
-        raise UserError(f"--out {config.out} holds a finished student; give another folder or delete that one")
+        raise UserError(f"--out {options.out} holds a finished student; give another folder or delete that one")
     prepared = data.prepare(experiment.data, storage, log=log)
     log(prepared.describe())
     # torch and transformers: only now, when the input is known to be good

@@ -40,7 +40,7 @@ def test_a_corpus_and_a_scale_are_checked_and_put_in(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["search_space.yaml", "search_space.schema.json"])
 def test_a_file_that_is_there_stays(tmp_path, capsys, name):
     (tmp_path / name).write_text("mine")
-    assert "is there already" in refused(capsys, init, [tmp_path])
+    assert "exists and may hold your changes" in refused(capsys, init, [tmp_path])
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text() == "mine"
 

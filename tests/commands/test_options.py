@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 import shlex
 import sys
 
 import pytest
+from pydantic import TypeAdapter
 
 from palenka_tune import __main__ as program
 from palenka_tune.commands import COMMANDS, module_of, options
+from palenka_tune.commands.init import InitOptions
+from palenka_tune.commands.report import ReportOptions
+from palenka_tune.commands.status import StatusOptions
+from palenka_tune.commands.train import TrainOptions
 from palenka_tune.errors import UserError
+from palenka_tune.runs.options import SearchOptions
+from palenka_tune.students.distill import DistillOptions
 
 
 def examples(command: str) -> list[list[str]]:
@@ -66,6 +74,22 @@ def test_values_that_look_like_options_are_values():
     assert parser.parse_args(["--seed", "-4"]).seed == -4
     assert parser.parse_args(["--set=--x"]).overrides == ["--x"]
     assert parser.parse_args(["--gpus-per-trial", "-0.5"]).gpus_per_trial == -0.5
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        SearchOptions(),
+        DistillOptions(out="x"),
+        InitOptions(folder="x"),
+        ReportOptions(),
+        StatusOptions(),
+        TrainOptions(),
+    ],
+    ids=lambda options: type(options).__name__,
+)
+def test_every_default_is_of_its_type(options):
+    assert TypeAdapter(type(options)).validate_python(dataclasses.asdict(options)) == options
 
 
 class Terminal(io.StringIO):

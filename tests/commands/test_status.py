@@ -86,7 +86,7 @@ def test_watching_goes_on_until_the_search_has_ended(storage, monkeypatch, termi
     monkeypatch.setattr(status.time, "sleep", nap)
     out = io.StringIO()
     console = Console(file=out, force_terminal=terminal, width=200)
-    found = status.main(status.StatusOptions("one", str(storage), watch=7.0), console)
+    found = status.main(status.StatusOptions(run="one", storage=str(storage), watch=7.0), console)
     assert naps == [7.0] * 3
     assert found.state == "killed"
     assert "killed while searching" in out.getvalue()
@@ -101,7 +101,7 @@ def test_ctrl_c_ends_the_watching_and_nothing_else(storage, monkeypatch):
 
     monkeypatch.setattr(status.time, "sleep", interrupted)
     with locked(storage / "one"):
-        assert status.main(status.StatusOptions("one", str(storage), watch=1.0)).is_running
+        assert status.main(status.StatusOptions(run="one", storage=str(storage), watch=1.0)).is_running
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from html import unescape
 from pathlib import Path
 
@@ -13,9 +14,11 @@ import pytest
 
 from palenka_tune.commands import COMMANDS
 from palenka_tune.config.build import leaf_paths
+from palenka_tune.runs.options import SearchOptions
 from palenka_tune.spaces.experiment import Experiment
 from palenka_tune.spaces.resolve import shipped_spaces
 from palenka_tune.spaces.settings import SearchSettings
+from palenka_tune.students.distill import DistillOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow
@@ -66,6 +69,8 @@ def test_the_python_page_has_functions_results_and_units(site: Path) -> None:
     for said in ("Search for the best way to distil", "Train one student with fixed settings", "load_student"):
         assert said in shown
     assert "The student's own cross-entropy when it was last measured, in nats per token" in shown
+    options = [field.name for field in (*fields(SearchOptions), *fields(DistillOptions))]
+    assert [name for name in options if not re.search(rf"\b{name}: .*\b{name}\s+\(", shown, re.DOTALL)] == []
 
 
 def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:

@@ -5,6 +5,7 @@ import pytest
 import ray
 
 from palenka_tune.commands import options, train
+from palenka_tune.commands.train import TrainOptions
 from palenka_tune.errors import UserError
 from palenka_tune.models.presets import PRESETS, get_preset
 from palenka_tune.models.scales import get_scale
@@ -48,20 +49,22 @@ def test_bad_input_is_one_sentence_and_starts_no_ray(
 
 def test_the_recipe_is_the_scales_for_that_name_or_family() -> None:
     tiny = dict(get_scale("tiny").teachers)
-    assert train.settings_from("GPT2-tiny").recipe == tiny["GPT2-tiny"]
-    assert train.settings_from("BabyLlama1-58M").recipe == tiny["Llama-tiny"]
-    poster = train.settings_from("GPT2-small-97M", scale="poster")
+    assert train.settings_from(TrainOptions(preset="GPT2-tiny")).recipe == tiny["GPT2-tiny"]
+    assert train.settings_from(TrainOptions(preset="BabyLlama1-58M")).recipe == tiny["Llama-tiny"]
+    poster = train.settings_from(TrainOptions(preset="GPT2-small-97M", scale="poster"))
     assert poster.recipe == dict(get_scale("poster").teachers)["GPT2-705M"]
     assert (poster.data.vocabulary, poster.data.window, poster.dev_windows) == (16_000, 128, 8192)
 
 
 def test_settings_override_the_scale() -> None:
-    overrides = [("lr", 0.5), ("recipe.epochs", 3), ("window", 32), ("dev_windows", None)]
-    settings = train.settings_from("GPT2-tiny", scale="poster", source="some/folder", seed=7, overrides=overrides)
+    overrides = {"lr": 0.5, "recipe.epochs": 3, "window": 32, "dev_windows": None}
+    settings = train.settings_from(
+        TrainOptions(preset="GPT2-tiny", scale="poster", data="some/folder", seed=7, settings=overrides)
+    )
     assert (settings.recipe.lr, settings.recipe.epochs, settings.data.window) == (0.5, 3.0, 32)
     assert (settings.dev_windows, settings.seed, settings.data.source) == (None, 7, "some/folder")
     with pytest.raises(UserError, match="train: batch_size 16 must be divisible by accumulate 5"):
-        train.settings_from("GPT2-tiny", overrides=[("accumulate", 5)])
+        train.settings_from(TrainOptions(preset="GPT2-tiny", settings={"accumulate": 5}))
 
 
 def test_the_list_has_every_preset_with_its_true_size(capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,11 +80,8 @@ def test_a_teacher_that_exists_is_not_trained_again(tmp_path: Path, capsys: pyte
     common = ["Student-tiny", "--data", str(corpus), "--storage", str(tmp_path / "storage")]
     overrides = ["--set", "vocabulary=300", "--set", "window=16", "--set", "epochs=0.5", "--set", "lr=1e-2"]
     overrides += ["--set", "dev_windows=null"]
-    settings = train.settings_from(
-        "Student-tiny",
-        source=str(corpus),
-        overrides=[("vocabulary", 300), ("window", 16), ("epochs", 0.5), ("lr", 1e-2), ("dev_windows", None)],
-    )
+    changed = {"vocabulary": 300, "window": 16, "epochs": 0.5, "lr": 1e-2, "dev_windows": None}
+    settings = train.settings_from(TrainOptions(preset="Student-tiny", data=str(corpus), settings=changed))
     prepared = train.data.prepare(settings.data, tmp_path / "storage")
     folder = train_here(TeacherSpec(get_preset("Student-tiny"), settings.recipe, 0), prepared, tmp_path / "storage")
     assert options.run(train.cli, [*common, *overrides, "--quiet"]) == 0
