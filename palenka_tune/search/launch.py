@@ -207,7 +207,7 @@ def _begun_or_not(options: SearchOptions) -> SearchOptions:
 def _folder(config: SearchConfig | None, options: SearchOptions, storage: Path) -> Path:
     """The run's folder; raises `UserError` if it may not be, or has to be, there."""
     if options.resume and options.name is None:
-        return run_folder.latest(storage)
+        return run_folder.find_run(None, storage)
     folder = storage / check_name(options.name or (default_name(config) if config else ""))
     if not options.resume:
         run_folder.check_new(folder)

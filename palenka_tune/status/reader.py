@@ -17,7 +17,7 @@ import yaml
 from optuna.trial import FrozenTrial, TrialState
 
 from palenka_tune.runs.options import PLACE, resume_command
-from palenka_tune.runs.study import read_study, reading
+from palenka_tune.runs.study import damage_of, open_study, reading
 from palenka_tune.status.files import Pulse, RunFiles, Work, Writer
 from palenka_tune.status.trials import Ended, Running, Speed, best_of, budget_of, counts_of, ended_of, running_of
 from palenka_tune.storage import mirror
@@ -99,7 +99,6 @@ class StatusReader:
             self.shown = (f"{snapshot.remote.url}/{snapshot.key}", snapshot.remote.url)
         self.files = RunFiles(folder, storage, snapshot)
         self._study = study
-        self._journal: Any = None
         self._spool = SpoolGlance(folder, PARENT)
 
     @property
@@ -112,7 +111,7 @@ class StatusReader:
         if self.snapshot is not None:
             self.snapshot.refresh()
         if self._study is None:
-            self._study, self._journal = read_study(self.folder, self.url)
+            self._study = open_study(self.folder, self.url, read_only=True)
         attrs: dict[str, Any] = {}
         trials: list[FrozenTrial] = []
         if self._study is not None:
@@ -195,7 +194,9 @@ class StatusReader:
         alive: bool,
         finished: bool,
     ) -> list[str]:
-        found = [self._journal.damage] if self._journal is not None and self._journal.damage else []
+        found = []
+        if self._study is not None and (damage := damage_of(self._study)) is not None:
+            found.append(f"{damage}; what follows is not shown")
         for trial in running:
             if trial.waits_for:
                 found.append(
