@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from palenka_tune.commands.options import Parser
 from palenka_tune.config.files import write_text
-from palenka_tune.config.shell import command_line
 from palenka_tune.data import prepare as data
 from palenka_tune.errors import UserError
 from palenka_tune.spaces import schema, template
@@ -73,14 +73,14 @@ def main(config: InitConfig) -> Path:
     search = ["python", "-m", "palenka_tune.search", str(space)]
     try:
         write_text(beside, schema.as_text())
-        write_text(space, template.space_text(resolved, DEFAULT_SPACE, command_line([*search, "--dry-run"])))
+        write_text(space, template.space_text(resolved, DEFAULT_SPACE, shlex.join([*search, "--dry-run"])))
     except (FileExistsError, NotADirectoryError):
         raise UserError(f"{config.folder} is not a folder; give another one") from None
     print(
         f"{space}: every setting with its meaning and its allowed values\n{beside}: for editors, which complete by it"
     )
-    print(f"next:\n  {command_line([*search, '--dry-run'])}    check it and print the plan")
-    print(f"  {command_line(search)}    search")
+    print(f"next:\n  {shlex.join([*search, '--dry-run'])}    check it and print the plan")
+    print(f"  {shlex.join(search)}    search")
     return space
 
 

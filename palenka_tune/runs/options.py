@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-from palenka_tune.config.shell import command_line
 
 PLACE = "place"  # attribute of the study: `SearchOptions.place` of its last process
 
@@ -64,4 +63,4 @@ class SearchOptions:
 def resume_command(name: str, storage: str, more: Mapping[str, Any]) -> str:
     """What a person types to go on with the search `name`; `more` are `SearchOptions.place`."""
     parts = ["python", "-m", "palenka_tune.search", "--resume", "--name", name, "--storage", storage]
-    return command_line([*parts, *(part for option, value in more.items() for part in (option, str(value)))])
+    return shlex.join([*parts, *(part for option, value in more.items() for part in (option, str(value)))])

@@ -7,17 +7,19 @@ through `RunFiles`, so that another kind of storage needs one other class.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
 import socket
 import struct
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from palenka_tune.config.artifacts import MANIFEST
 from palenka_tune.config.files import read_json
@@ -26,7 +28,6 @@ from palenka_tune.errors import PalenkaError
 from palenka_tune.runs.heartbeat import TrialPulse
 from palenka_tune.runs.run_folder import JOURNAL, LOCK, OWNER
 from palenka_tune.storage import mirror
-from palenka_tune.storage.lease import is_alive
 from palenka_tune.storage.snapshot import Snapshot
 
 CHECKPOINTS, FINALISTS = "checkpoints", "finalists"
@@ -88,7 +89,7 @@ class RunFiles:
         pid, host = int(owner["pid"]), str(owner["host"])
         if self.snapshot is not None:
             return Writer(pid, host, self.snapshot.is_held)
-        return Writer(pid, host, lock_holder(self.folder / LOCK, pid, host))
+        return Writer(pid, host, _holds_lock(self.folder / LOCK, pid, host))
 
     def began(self) -> float | None:
         """When the last process began to work here."""
@@ -161,23 +162,17 @@ class RunFiles:
             return None
 
 
-def lock_holder(path: Path, pid: int, host: str) -> bool | None:
-    """Whether somebody holds the lock file at `path`, whose owner is process `pid` on `host`; None: it cannot be seen.
+def _holds_lock(path: Path, pid: int, host: str) -> bool | None:
+    """Whether the process `pid` on `host` holds the lock file at `path`; None: it cannot be seen.
 
     Trying to take the lock would tell, and could refuse it to a search that begins at that moment. On the machine of
-    the owner the kernel's list of locks is read instead; on another one the file system is asked, which knows if it
+    the process Linux's list of locks is read instead; on another one the file system is asked, which knows if it
     carries locks over the network (NFS does).
     """
-    if host == socket.gethostname():
-        if not is_alive(pid):
-            return False
-        listed = _listed(path, pid)
-        return _has_open(path, pid) if listed is None else listed
-    return _locked_over_network(path)
-
-
-def _listed(path: Path, pid: int) -> bool | None:
-    """Whether Linux lists a lock of `pid` on the file; None without such a list."""
+    if host != socket.gethostname():
+        return _locked_over_network(path)
+    if not psutil.pid_exists(pid):
+        return False
     try:
         inode, lines = path.stat().st_ino, Path("/proc/locks").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -187,19 +182,8 @@ def _listed(path: Path, pid: int) -> bool | None:
     return any(parts[4] == str(pid) and parts[5].rpartition(":")[2] == str(inode) for parts in fields if len(parts) > 5)
 
 
-def _has_open(path: Path, pid: int) -> bool | None:
-    try:
-        return any(os.path.realpath(link) == os.path.realpath(path) for link in Path(f"/proc/{pid}/fd").iterdir())
-    except OSError:
-        return None
-
-
 def _locked_over_network(path: Path) -> bool | None:
     """True if the file system knows of a lock of another machine; where it knows none it may not be told of any."""
-    if sys.platform != "linux":  # the record of a lock is laid out otherwise, or there is none
-        return None
-    import fcntl
-
     try:
         with path.open("rb") as file:
             asked = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)

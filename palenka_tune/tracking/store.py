@@ -10,7 +10,7 @@ import importlib.util
 import logging
 import os
 import re
-import sys
+import shlex
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 from filelock import FileLock
 
-from palenka_tune.config.shell import command_line
 from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.storage.mirror import remote_of
 
@@ -153,9 +152,8 @@ def ui_command(tracking_uri: str, storage: Path, experiment_id: str | None = Non
         page = f"#/experiments/{experiment_id}" if experiment_id else ""
         return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/") + "/", "", "")) + page
     # A password is not printed: the shell takes the URI from where the user keeps it.
-    secret = "%MLFLOW_TRACKING_URI%" if sys.platform == "win32" else '"$MLFLOW_TRACKING_URI"'
-    uri = command_line([tracking_uri]) if redact(tracking_uri) == tracking_uri else secret
-    artifacts = command_line([str(storage.expanduser().absolute() / "mlartifacts")])
+    uri = shlex.quote(tracking_uri) if redact(tracking_uri) == tracking_uri else '"$MLFLOW_TRACKING_URI"'
+    artifacts = shlex.quote(str(storage.expanduser().absolute() / "mlartifacts"))
     return f"mlflow ui --backend-store-uri {uri} --artifacts-destination {artifacts} --port 5000"
 
 
