@@ -47,8 +47,7 @@ from palenka_tune.students.teacher_cache import fit_cache
 from palenka_tune.students.teachers import open_given_teachers, teacher_shapes
 from palenka_tune.tracking.models import check_model_name
 from palenka_tune.tracking.ship import replay
-from palenka_tune.tracking.store import Place as Store
-from palenka_tune.tracking.store import begin, redact, ui_command
+from palenka_tune.tracking.store import Store, begin, redact, ui_command
 from palenka_tune.tracking.tags import PARENT
 from palenka_tune.tracking.tracker import Tracker
 

@@ -73,7 +73,7 @@ def redact(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Place:
+class Store:
     """Where runs go: the absolute tracking URI and the place of the artifacts (None where a server chooses it).
 
     `opening` is the first opening of a database, on its way; whoever writes waits for it.
@@ -84,7 +84,7 @@ class Place:
     opening: threading.Thread | None = None
 
 
-def begin(tracking_uri: str | None, storage: Path) -> Place:
+def begin(tracking_uri: str | None, storage: Path) -> Store:
     """Find the store and begin to open it.
 
     An explicit `tracking_uri` comes first, then `MLFLOW_TRACKING_URI`, then SQLite in the storage folder. A database is
@@ -103,7 +103,7 @@ def begin(tracking_uri: str | None, storage: Path) -> Place:
         )
     if scheme not in _DATABASES:
         connect(uri)  # imports mlflow here, on the main thread: two threads importing it at once can fail
-        return Place(uri, None)
+        return Store(uri, None)
     if scheme == "sqlite" and (database := uri.partition(":///")[2].partition("?")[0]):
         path = Path(database).absolute()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ def begin(tracking_uri: str | None, storage: Path) -> Place:
     _import()  # on the main thread, as above; the client itself opens the database
     opening = threading.Thread(target=_open, args=(uri, storage), name="mlflow-opening", daemon=True)
     opening.start()
-    return Place(uri, _artifacts(storage), opening)
+    return Store(uri, _artifacts(storage), opening)
 
 
 def _artifacts(storage: Path) -> str:
@@ -125,14 +125,6 @@ def _artifacts(storage: Path) -> str:
         except ModuleNotFoundError:
             pass
     return (storage / "mlartifacts").as_uri()
-
-
-def initialise(tracking_uri: str | None, storage: Path) -> tuple[str, str | None]:
-    """`begin`, and wait until the store is open; the tracking URI and the place of the artifacts."""
-    place = begin(tracking_uri, storage)
-    if place.opening is not None:
-        place.opening.join()
-    return place.uri, place.artifacts
 
 
 def _open(uri: str, storage: Path) -> None:
