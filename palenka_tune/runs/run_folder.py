@@ -26,8 +26,9 @@ from palenka_tune.storage.follow import Follower
 JOURNAL, SEARCH_YAML = "optuna.journal", "search.yaml"
 LOCK, OWNER, IDENTITY = ".lock", ".owner", ".identity"
 REPRODUCE = "reproduce.json"  # marks a folder of `reproduce`, which is no search
-NOT_FOLLOWED = ("checkpoints", "tune", "finalists", JOURNAL, f"{JOURNAL}.lines")  # who writes them uploads them
-FETCHED_LATER = ("checkpoints", "tune", "finalists")
+CHECKPOINTS, FINALISTS = "checkpoints", "finalists"  # folders in the run's
+FETCHED_LATER = (CHECKPOINTS, "tune", FINALISTS)
+NOT_FOLLOWED = (*FETCHED_LATER, JOURNAL, f"{JOURNAL}.lines")  # uploaded by what writes them
 
 
 @contextlib.contextmanager

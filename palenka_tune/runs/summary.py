@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from palenka_tune.config.files import atomic_path, write_json
 from palenka_tune.spaces.space import Space, label
-from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED, TERMS, anchor_row, best_first
+from palenka_tune.trials.rows import TERMS, anchor_row, best_first, budget_of, counts_of
 
 
 def write_trials(path: Path, rows: Sequence[Mapping[str, Any]], space: Space) -> None:
@@ -46,8 +46,6 @@ def write_summary(
 ) -> dict[str, Any]:
     """Write and return `summary.json`; `best` is None as long as no trial was trained to the end."""
     best = next(iter(best_first(rows, objective)), None)
-    run = sum(row["steps"] for row in rows)
-    full = total_steps * len(rows)
     summary = {
         "objective": {"metric": objective, "mode": "min", "unit": "nats per token"},
         "best": best
@@ -62,12 +60,8 @@ def write_summary(
             for name in ("no_distillation", "vanilla_kd")
             for row in [anchor_row(rows, name)]
         },
-        "counts": {state.lower(): sum(row["state"] == state for row in rows) for state in (COMPLETE, PRUNED, FAILED)},
-        "budget": {
-            "trial_steps_run": run,
-            "trial_steps_full_grid": full,
-            "saved_fraction": round(1 - run / full, 4) if full else 0.0,
-        },
+        "counts": counts_of(rows),
+        "budget": budget_of(rows, total_steps),
         "wall_seconds": round(wall_seconds, 1),
         "mlflow": dict(mlflow),
         **extra,

@@ -73,3 +73,16 @@ def anchor_row(rows: Sequence[Mapping[str, Any]], anchor: str) -> Mapping[str, A
     """The row of an anchor, if it was trained to the end."""
     found = [row for row in rows if row["anchor"] == anchor and row["state"] == COMPLETE]
     return found[0] if found else None
+
+
+def counts_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """How many trials ended in each state."""
+    return {state.lower(): sum(row["state"] == state for row in rows) for state in (COMPLETE, PRUNED, FAILED)}
+
+
+def budget_of(rows: Sequence[Mapping[str, Any]], total_steps: int | None) -> dict[str, float | None]:
+    """Steps that the finished trials ran, of those that they would have run without early stopping."""
+    run = sum(row["steps"] for row in rows)
+    full = total_steps * len(rows) if total_steps else None
+    saved = round(1 - run / full, 4) if full else None
+    return {"trial_steps_run": run, "trial_steps_full_grid": full, "saved_fraction": saved}
