@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from palenka_tune.cluster.session import available_cpus, ray_session
 from palenka_tune.commands.options import Parser
+from palenka_tune.config.artifacts import is_complete
 from palenka_tune.config.build import build, leaf_paths, set_path
 from palenka_tune.config.console import line_logger
 from palenka_tune.config.files import check_writable
@@ -76,7 +77,7 @@ def main(options: TrainOptions) -> Teacher:
     data.check(settings.data)
     # torch and transformers: only now, when the input is known to be good
     from palenka_tune.teachers.ray_trainer import train_teachers
-    from palenka_tune.teachers.spec import TeacherSpec, is_trained, open_teacher, teacher_folder
+    from palenka_tune.teachers.spec import TeacherSpec, open_teacher, teacher_folder
 
     if options.workers is not None:
         _check_workers(options.workers, settings.recipe, options.address)
@@ -87,7 +88,7 @@ def main(options: TrainOptions) -> Teacher:
     log(f"{preset.name}: {preset.architecture}, {count:,} parameters")
     spec = TeacherSpec(preset, settings.recipe, settings.seed)
     folder = teacher_folder(storage, spec, prepared.fingerprint, settings.dev_windows)
-    if is_trained(folder):
+    if is_complete(folder):
         teacher = open_teacher(folder)
         print(f"already trained with these settings on this data: {teacher.describe()}; {folder}")
         return teacher

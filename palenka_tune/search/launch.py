@@ -47,8 +47,7 @@ from palenka_tune.students.teacher_cache import fit_cache
 from palenka_tune.students.teachers import open_given_teachers, teacher_shapes
 from palenka_tune.tracking.models import check_model_name
 from palenka_tune.tracking.ship import replay
-from palenka_tune.tracking.store import Place as Store
-from palenka_tune.tracking.store import begin, redact, ui_command
+from palenka_tune.tracking.store import Store, begin, redact, ui_command
 from palenka_tune.tracking.tags import PARENT
 from palenka_tune.tracking.tracker import Tracker
 
@@ -215,7 +214,7 @@ def _resume_if_begun(options: SearchOptions) -> SearchOptions:
 def _folder(config: SearchConfig | None, options: SearchOptions, storage: Path) -> Path:
     """The run's folder; raises `UserError` if it exists and must not, or must exist and does not."""
     if options.resume and options.name is None:
-        return run_folder.latest(storage)
+        return run_folder.find_run(None, storage)
     folder = storage / check_name(options.name or (default_name(config) if config else ""))
     if not options.resume:
         run_folder.check_new(folder)

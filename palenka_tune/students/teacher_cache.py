@@ -14,6 +14,7 @@ from palenka_tune.cache.job import base_of
 from palenka_tune.cache.plan import Need, candidates, choose, gigabytes, need_of
 from palenka_tune.cache.store import TeacherCache
 from palenka_tune.cluster.session import Resources
+from palenka_tune.config.artifacts import is_complete
 from palenka_tune.data.store import TokenStore
 from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.errors import UserError
@@ -22,7 +23,7 @@ from palenka_tune.spaces.resolve import restrict_rank
 from palenka_tune.spaces.settings import SearchConfig, losses
 from palenka_tune.students.bench import select_windows
 from palenka_tune.students.teachers import teacher_dev_windows, teacher_specs
-from palenka_tune.teachers.spec import Teacher, is_trained, open_teacher, teacher_folder
+from palenka_tune.teachers.spec import Teacher, open_teacher, teacher_folder
 from palenka_tune.trials.arms import anchor_values
 
 
@@ -71,7 +72,7 @@ def _trained(experiment: Experiment, store: TokenStore, storage: Path) -> list[T
     teachers = []
     for spec in teacher_specs(experiment):
         folder = spec if isinstance(spec, Path) else teacher_folder(storage, spec, store.fingerprint, dev_windows)
-        if not (isinstance(spec, Path) or is_trained(folder)):
+        if not (isinstance(spec, Path) or is_complete(folder)):
             return None
         teachers.append(open_teacher(folder))
     return teachers

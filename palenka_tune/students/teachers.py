@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from palenka_tune.config.artifacts import is_complete
 from palenka_tune.data.prepare import PreparedData
 from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.models.presets import get_preset
 from palenka_tune.models.scales import get_scale
 from palenka_tune.spaces.experiment import Experiment, shape_of
 from palenka_tune.teachers.online import check_teacher
-from palenka_tune.teachers.spec import Teacher, TeacherSpec, is_trained, open_teacher, teacher_folder
+from palenka_tune.teachers.spec import Teacher, TeacherSpec, open_teacher, teacher_folder
 
 OnMetrics = Callable[[str, Mapping[str, float], int], None]
 
@@ -55,7 +56,7 @@ def missing_teachers(experiment: Experiment, prepared: PreparedData, storage: Pa
         spec
         for spec in teacher_specs(experiment)
         if isinstance(spec, TeacherSpec)
-        and not is_trained(teacher_folder(storage, spec, prepared.fingerprint, dev_windows))
+        and not is_complete(teacher_folder(storage, spec, prepared.fingerprint, dev_windows))
     ]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from palenka_tune.storage import mirror
 from palenka_tune.teachers.worker import PROGRESS
+from palenka_tune.words import clock
 
 LOG_SECONDS = 10.0
 FETCH_SECONDS = 5.0  # between two looks into a remote storage
@@ -44,7 +45,7 @@ class ProgressFollower:
                 self.log(
                     f"teacher {self.name}: epoch {line['epoch']} of {line['epochs']}, step {line['step']} of "
                     f"{line['total_steps']}, loss {line['loss']:.3f}, {line['tokens_per_second']:,.0f} tokens/s, "
-                    f"{duration(line['seconds_left'])} left"
+                    f"{clock(line['seconds_left'])} left"
                 )
 
     def _new_lines(self) -> list[dict[str, Any]]:
@@ -69,13 +70,3 @@ def _metrics(line: dict[str, Any]) -> dict[str, float]:
     if line["kind"] == "epoch":
         return {"val_ce": line["val_ce"], "val_ppl": line["val_ppl"]}
     return {"train/loss": line["loss"], "train/tokens_per_second": line["tokens_per_second"]}
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `3 min 20 s`, `2 h 05 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from palenka_tune.cluster.session import Resources, resources_now
-from palenka_tune.config.artifacts import build_once
+from palenka_tune.config.artifacts import build_once, is_complete
 from palenka_tune.config.files import read_json
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.data.prepare import PreparedData
 from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.storage import mirror
 from palenka_tune.teachers.progress import Log, OnMetrics, ProgressFollower
-from palenka_tune.teachers.spec import TEACHER_VERSION, Teacher, TeacherSpec, is_trained, open_teacher, teacher_folder
+from palenka_tune.teachers.spec import TEACHER_VERSION, Teacher, TeacherSpec, open_teacher, teacher_folder
 from palenka_tune.teachers.worker import EXPORT, FAILED, LAST, RESULT, TeacherJob
 
 MAX_FAILURES = 2
@@ -96,7 +96,7 @@ def train_teachers(
         PalenkaError: if a teacher cannot be trained; what was reached is kept, and the same call goes on from there.
     """
     folders = [teacher_folder(storage, spec, data.fingerprint, dev_windows) for spec in specs]
-    missing = {folder: spec for folder, spec in zip(folders, specs, strict=True) if not is_trained(folder)}
+    missing = {folder: spec for folder, spec in zip(folders, specs, strict=True) if not is_complete(folder)}
     if missing:
         resources = resources_now()
         recipes = [spec.recipe for spec in missing.values()]

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from palenka_tune.teachers import progress
-from palenka_tune.teachers.progress import ProgressFollower, duration
+from palenka_tune.teachers.progress import ProgressFollower
 
 
 def record(step: int) -> str:
@@ -40,7 +40,7 @@ def test_records_become_lines_and_metrics(tmp_path: Path, monkeypatch: pytest.Mo
         file.flush()
         follower.poll()
         assert lines == [
-            "teacher A: epoch 1 of 2, step 20 of 60, loss 3.250, 5,000 tokens/s, 1 min 15 s left",
+            "teacher A: epoch 1 of 2, step 20 of 60, loss 3.250, 5,000 tokens/s, 75 s left",
             "teacher A: epoch 1 of 2 done, dev CE 2.0000 (perplexity 7.4)",
         ]
         assert metrics == [
@@ -61,10 +61,3 @@ def test_records_in_between_are_not_logged(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "progress.jsonl").write_text("\n".join([*map(record, range(20, 60, 20)), EPOCH]) + "\n")
     follower.poll()
     assert lines == ["teacher A: epoch 1 of 2 done, dev CE 2.0000 (perplexity 7.4)"]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.2, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")]
-)
-def test_durations_read_well(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
