@@ -12,7 +12,7 @@ from rich.console import Console
 
 from palenka_tune.cluster.session import protect
 from palenka_tune.commands.options import Parser
-from palenka_tune.config.console import line_logger
+from palenka_tune.config.console import progress_on
 from palenka_tune.config.files import write_json
 from palenka_tune.data.prepare import BABYTALK
 from palenka_tune.errors import UserError
@@ -130,7 +130,8 @@ def _dry_run(args: argparse.Namespace, names: Sequence[str] | None, console: Con
 def _poster(args: argparse.Namespace, config: ReproduceConfig, console: Console) -> dict[str, Any]:
     from palenka_tune.reproduce import poster, report  # ray: only once the input is known to be good
 
-    results = poster.run(config, line_logger(args.quiet))
+    with progress_on(console, quiet=args.quiet):
+        results = poster.run(config)
     folder = Path(config.storage).expanduser().absolute() / config.run_name
     page = report.write_report(folder, results, args.command)
     console.print(report.table(results))

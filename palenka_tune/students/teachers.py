@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from palenka_tune.teachers.online import check_teacher
 from palenka_tune.teachers.spec import Teacher, TeacherSpec, open_teacher, teacher_folder
 
 OnMetrics = Callable[[str, Mapping[str, float], int], None]
+
+logger = logging.getLogger(__name__)
 
 
 def teacher_specs(experiment: Experiment) -> list[TeacherSpec | Path]:
@@ -66,7 +69,6 @@ def obtain_teachers(
     storage: Path,
     *,
     use_gpu: bool,
-    log: Callable[[str], None],
     on_metrics: OnMetrics | None = None,
 ) -> list[Teacher]:
     """All teachers in the experiment's order; what is missing is trained in the Ray session that is open."""
@@ -82,7 +84,6 @@ def obtain_teachers(
             workers=None,
             use_gpu=use_gpu,
             dev_windows=dev_windows,
-            log=log,
             on_metrics=on_metrics,
         )
     teachers = [
@@ -92,5 +93,5 @@ def obtain_teachers(
         for spec in teacher_specs(experiment)
     ]
     for teacher in teachers:
-        log(f"teacher {teacher.describe()}")
+        logger.info(f"teacher {teacher.describe()}")
     return teachers
