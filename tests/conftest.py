@@ -1,8 +1,10 @@
 """How the tests share the machine: two files at a time, of which one at most has a Ray cluster or hosts."""
 
 import functools
+import logging
 import os
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -31,3 +33,24 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
             return "alone" if ALONE.search((config.rootpath / path).read_text(encoding="utf-8")) else path
 
     return OneAtATime(config, log)
+
+
+class _Lines(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """What our modules log while a test runs, a line each."""
+    ours, handler = logging.getLogger("palenka_tune"), _Lines()
+    level = ours.level
+    ours.addHandler(handler)
+    ours.setLevel(logging.INFO)
+    yield handler.lines
+    ours.removeHandler(handler)
+    ours.setLevel(level)

@@ -52,40 +52,39 @@ def begun(tmp_path):
     return config, Wanted(**kept), tmp_path
 
 
-def test_a_resumed_search_is_what_it_was(begun):
+def test_a_resumed_search_is_what_it_was(begun, logged):
     config, wanted, folder = begun
-    said = []
-    again, same = resumed(wanted, folder, None, {}, said.append)
+    again, same = resumed(wanted, folder, None, {})
     assert tree(again) == tree(config)
     assert same == wanted
-    assert said == []
-    assert resumed(wanted, folder, config, {}, said.append)[0].search == config.search
+    assert logged == []
+    assert resumed(wanted, folder, config, {})[0].search == config.search
 
 
 @pytest.mark.parametrize("damage", ["missing", "seed: 1\n", "\x00"])
-def test_a_damaged_search_yaml_is_put_back(begun, damage):
+def test_a_damaged_search_yaml_is_put_back(begun, damage, logged):
     config, wanted, folder = begun
-    path, said = folder / "search.yaml", []
+    path = folder / "search.yaml"
     if damage == "missing":
         path.unlink()
     else:
         path.write_text(damage)
-    assert tree(resumed(wanted, folder, None, {}, said.append)[0]) == tree(config)
+    assert tree(resumed(wanted, folder, None, {})[0]) == tree(config)
     assert path.read_text() == wanted.yaml
-    assert said == [f"{path} is not what the search was started with, and is put back"]
+    assert logged == [f"{path} is not what the search was started with, and is put back"]
 
 
 def test_more_samples_may_be_asked_for_and_are_kept(begun):
     _, wanted, folder = begun
-    again, changed = resumed(wanted, folder, None, {"samples": 40}, print)
+    again, changed = resumed(wanted, folder, None, {"samples": 40})
     assert again.search.samples == 40
     (folder / "search.yaml").write_text(changed.yaml)
-    assert resumed(changed, folder, None, {}, print)[0].search.samples == 40
+    assert resumed(changed, folder, None, {})[0].search.samples == 40
     given = resolve(
         "smoke", options={"search.max_failures": 7}, assignments=[("beta", 3.0), ("layer_map", {0: 0, 4: 4})]
     )
-    assert resumed(wanted, folder, given, {"samples": 9}, print)[0].search.samples == 9
-    kept = resumed(changed, folder, given, {}, print)[0].search  # not asked for on the command line: as it was
+    assert resumed(wanted, folder, given, {"samples": 9})[0].search.samples == 9
+    kept = resumed(changed, folder, given, {})[0].search  # not asked for on the command line: as it was
     assert (kept.samples, kept.max_failures) == (40, 7)
 
 
@@ -108,7 +107,7 @@ def test_another_search_is_refused(begun):
     _, wanted, folder = begun
     given = resolve("smoke", assignments=[("beta", 4.0), ("layer_map", {0: 0, 4: 4})])
     with pytest.raises(UserError, match=r"--resume: distill.beta is 4.0 here, but the search .* was started with 3.0"):
-        resumed(wanted, folder, given, {}, print)
+        resumed(wanted, folder, given, {})
 
 
 @pytest.mark.parametrize(
