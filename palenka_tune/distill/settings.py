@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal
 
-from palenka_tune.errors import UserError, nearest
+from palenka_tune.errors import UserError
+from palenka_tune.limits import Limits, check_fields
 
 Schedule = Literal["constant", "linear_decay", "cosine_decay", "warmup"]
 Reduction = Literal["token", "sequence"]
@@ -24,12 +25,6 @@ Distance = Literal["mse", "cosine"]
 Sharing = Literal["per_pair", "per_teacher"]
 
 LayerMap = str | dict[int, int] | list[dict[int, int]]
-
-
-def _one_of(where: str, value: Any, allowed: Any) -> None:
-    names = get_args(allowed)
-    if value not in names:
-        raise UserError(f"{where} is '{value}'; it must be one of {', '.join(names)}{nearest(str(value), names)}")
 
 
 @dataclass(frozen=True)
@@ -48,24 +43,16 @@ class ProjectionSettings:
 
     direction: Direction = "student_to_teacher"
     kind: Kind = "linear"
-    rank: int | None = None
+    rank: Annotated[int, Limits(ge=1, hint=", or null for the full width")] | None = None
     center: bool = False
     normalize: Normalize = "layer_norm"
     distance: Distance = "mse"
     layer_map: LayerMap = "uniform"
     sharing: Sharing = "per_pair"
-    lr_multiplier: float = 1.0
+    lr_multiplier: Annotated[float, Limits(ge=0)] = 1.0
 
     def __post_init__(self) -> None:
-        _one_of("projection.direction", self.direction, Direction)
-        _one_of("projection.kind", self.kind, Kind)
-        _one_of("projection.normalize", self.normalize, Normalize)
-        _one_of("projection.distance", self.distance, Distance)
-        _one_of("projection.sharing", self.sharing, Sharing)
-        if self.rank is not None and self.rank < 1:
-            raise UserError(f"projection.rank is {self.rank}; it must be 1 or more, or null for the full width")
-        if not (math.isfinite(self.lr_multiplier) and self.lr_multiplier >= 0):
-            raise UserError(f"projection.lr_multiplier is {self.lr_multiplier}; it must be 0 or more")
+        check_fields(self, "projection.")
 
 
 @dataclass(frozen=True)
@@ -84,12 +71,12 @@ class DistillSettings:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    alpha: float = 1.0
-    beta: float = 3.0
-    temperature: float = 2.0
+    alpha: Annotated[float, Limits(ge=0)] = 1.0
+    beta: Annotated[float, Limits(ge=0)] = 3.0
+    temperature: Annotated[float, Limits(gt=0, hint=" (1 leaves the logits as they are)")] = 2.0
     alpha_schedule: Schedule = "constant"
     beta_schedule: Schedule = "constant"
-    ce_weight: float = 1.0
+    ce_weight: Annotated[float, Limits(ge=0)] = 1.0
     hidden_gradient: bool = True
     kl_reduction: Reduction = "token"
     ensemble: Ensemble = "logits"
@@ -97,18 +84,9 @@ class DistillSettings:
     projection: ProjectionSettings = field(default_factory=ProjectionSettings)
 
     def __post_init__(self) -> None:
-        for name in ("alpha", "beta", "ce_weight"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise UserError(f"{name} is {value}; a loss weight must be 0 or more")
+        check_fields(self)
         if not (self.ce_weight or self.alpha or (self.beta and self.hidden_gradient)):
             raise UserError("ce_weight, alpha and beta leave nothing that a student could learn from; set one above 0")
-        if not (math.isfinite(self.temperature) and self.temperature > 0):
-            raise UserError(f"temperature is {self.temperature}; it must be above 0 (1 leaves the logits as they are)")
-        _one_of("alpha_schedule", self.alpha_schedule, Schedule)
-        _one_of("beta_schedule", self.beta_schedule, Schedule)
-        _one_of("kl_reduction", self.kl_reduction, Reduction)
-        _one_of("ensemble", self.ensemble, Ensemble)
         given = self.teacher_weights
         if given is not None and not (all(0 <= w < math.inf for w in given) and 0 < sum(given) < math.inf):
             raise UserError(f"teacher_weights are {given}; they must be finite, 0 or more, and not all 0")

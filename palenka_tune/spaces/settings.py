@@ -6,11 +6,12 @@ import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal
 
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.errors import UserError
+from palenka_tune.limits import Limits, check_fields
 from palenka_tune.spaces.experiment import Experiment
 from palenka_tune.spaces.samplers import check_sampler
 from palenka_tune.spaces.space import Space, apply
@@ -41,43 +42,28 @@ class SearchSettings:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    samples: int = 12
+    samples: Annotated[int, Limits(ge=1, le=10**6)] = 12
     sampler: str = "tpe"
-    rungs: int = 2
-    reduction: int = 3
-    rung_windows: int | None = 256
-    max_failures: int = 1
-    divergence: float = 1.5
-    checkpoint_minutes: float = 5.0
-    stall_minutes: float = 20.0
-    abort_after: int | None = 3
-    finalists: int = 2
-    seeds: int = 3
+    rungs: Annotated[int, Limits(ge=0, le=20)] = 2
+    reduction: Annotated[int, Limits(ge=2, le=100)] = 3
+    rung_windows: Annotated[int, Limits(ge=1, hint=", or null for all")] | None = 256
+    max_failures: Annotated[int, Limits(ge=0, le=1000)] = 1
+    divergence: Annotated[float, Limits(gt=1)] = 1.5
+    checkpoint_minutes: Annotated[float, Limits(gt=0)] = 5.0
+    stall_minutes: Annotated[float, Limits(gt=0)] = 20.0
+    abort_after: Annotated[int, Limits(ge=1, hint=", or null for never")] | None = 3
+    finalists: Annotated[int, Limits(ge=0, le=1000)] = 2
+    seeds: Annotated[int, Limits(ge=1, le=1000)] = 3
     objective: Objective = "val/ce"
 
     def __post_init__(self) -> None:
         check_sampler(self.sampler)
-        if self.objective not in get_args(Objective):
-            raise UserError(f"search.objective is '{self.objective}'; it must be val/ce, or the poster's val/total")
+        check_fields(self, "search.")
         if self.objective != "val/ce" and (self.sampler != "grid" or self.rungs):
             raise UserError(
                 f"search.objective is {self.objective}, which searched weights rescale: no sampler or early stopping "
                 "can go by it; use val/ce, or the grid sampler with search.rungs=0"
             )
-        bounds = {"samples": (1, 10**6), "rungs": (0, 20), "reduction": (2, 100), "max_failures": (0, 1000)}
-        bounds |= {"finalists": (0, 1000), "seeds": (1, 1000)}
-        for name, (least, most) in bounds.items():
-            if not least <= getattr(self, name) <= most:
-                raise UserError(f"search.{name} is {getattr(self, name)}; it must be from {least} to {most:,}")
-        if self.rung_windows is not None and self.rung_windows < 1:
-            raise UserError(f"search.rung_windows is {self.rung_windows}; it must be 1 or more, or null for all")
-        for name in ("checkpoint_minutes", "stall_minutes"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise UserError(f"search.{name} is {getattr(self, name)}; it must be above 0")
-        if self.abort_after is not None and self.abort_after < 1:
-            raise UserError(f"search.abort_after is {self.abort_after}; it must be 1 or more, or null for never")
-        if not 1 < self.divergence < math.inf:
-            raise UserError(f"search.divergence is {self.divergence}; it must be above 1")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import yaml
 
 from palenka_tune.config.build import load_yaml
 from palenka_tune.distill.settings import ProjectionSettings
+from palenka_tune.limits import Limits
 from palenka_tune.spaces.resolve import find_space
 from palenka_tune.spaces.schema import SECTIONS, Node, space_schema
 from palenka_tune.spaces.settings import SearchConfig
@@ -111,19 +112,8 @@ def allowed(node: Node) -> str:
         "object": "{teacher: student}",
         "array": "a list",
     }[str(kind)]
-    return ", ".join([words, *_limits(node)])
-
-
-def _limits(node: Node) -> list[str]:
-    if {"minimum", "maximum"} <= node.keys():
-        return [f"{node['minimum']:,} to {node['maximum']:,}"]
-    said = {
-        "minimum": "{:,} or more",
-        "exclusiveMinimum": "above {:,}",
-        "maximum": "{:,} or less",
-        "exclusiveMaximum": "below {:,}",
-    }
-    return [words.format(node[key]) for key, words in said.items() if key in node]
+    limits = str(Limits.of_schema(node))
+    return f"{words}, {limits}" if limits else words
 
 
 def _flow(value: Any) -> str:
