@@ -13,11 +13,12 @@ import optuna
 import yaml
 
 from palenka_tune.cache.store import TeacherCache
+from palenka_tune.config.build import flat
 from palenka_tune.config.files import write_text
 from palenka_tune.data.prepare import PreparedData
 from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.spaces.resolve import resolve
-from palenka_tune.spaces.serialise import flat, search_yaml, tree
+from palenka_tune.spaces.serialise import search_yaml, tree
 from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.teachers.spec import Teacher
 

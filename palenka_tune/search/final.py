@@ -13,6 +13,7 @@ from typing import Any
 import optuna
 
 from palenka_tune.cluster.session import ray_session
+from palenka_tune.config.build import flat
 from palenka_tune.config.files import read_json, write_json, write_text
 from palenka_tune.errors import PalenkaError
 from palenka_tune.models.card import model_card
@@ -28,7 +29,6 @@ from palenka_tune.search.mlflow import results as tracked
 from palenka_tune.search.mlflow.results import suite_metrics
 from palenka_tune.search.tune.placement import Placement
 from palenka_tune.search.tune.placement import place as place_trials
-from palenka_tune.spaces.serialise import flat
 from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.storage import mirror
 from palenka_tune.students.jobs import STUDENT

@@ -9,6 +9,7 @@ import optuna
 
 from palenka_tune.cluster.session import ray_session
 from palenka_tune.config import provenance
+from palenka_tune.config.build import flat
 from palenka_tune.runs.context import Place
 from palenka_tune.runs.full_disk import FullDisk
 from palenka_tune.runs.options import SearchOptions
@@ -25,7 +26,7 @@ from palenka_tune.search.tune.placement import place as place_trials
 from palenka_tune.search.tune.run import Job
 from palenka_tune.search.tune.run import run as run_trials
 from palenka_tune.spaces.experiment import Experiment
-from palenka_tune.spaces.serialise import flat, tree
+from palenka_tune.spaces.serialise import tree
 from palenka_tune.spaces.settings import SearchConfig, samples
 from palenka_tune.status.live import Display
 from palenka_tune.status.reader import StatusReader

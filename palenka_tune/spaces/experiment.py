@@ -151,30 +151,18 @@ def resolve_tree(
 
     `overrides` are (full dotted path, value) pairs. The scale itself may come from any of them, the last one winning.
     """
-    scales = ["tiny", file.get("scale"), options.get("scale"), *(v for path, v in overrides if path == "scale")]
+    given = [*((path, value) for path, value in options.items() if value is not None), *overrides]
+    scales = ["tiny", file.get("scale"), *(value for path, value in given if path == "scale")]
     tree = scale_defaults(get_scale(str([name for name in scales if name is not None][-1])))
     for key, value in file.items():
-        if key == "scale":
-            continue
-        if isinstance(value, Mapping) and isinstance(tree.get(key), dict):
-            _merge(tree[key], value)
-        else:
-            tree[key] = value
-    for path, value in [*options.items(), *overrides]:
-        if value is not None or path not in options:
-            set_path(tree, path, value)
+        if key != "scale":
+            tree[key] = tree[key] | value if isinstance(tree.get(key), dict) else value
+    for path, value in given:
+        set_path(tree, path, value)
     if not isinstance(tree["teachers"], list):
         raise UserError(f"{where}: teachers is {tree['teachers']!r}; give a list of presets or model folders")
     tree["teachers"] = [_teacher(entry, tree["scale"], where) for entry in tree["teachers"]]
     return tree
-
-
-def _merge(base: dict[str, Any], update: Mapping[str, Any]) -> None:
-    for key, value in update.items():
-        if isinstance(value, Mapping) and isinstance(base.get(key), dict):
-            _merge(base[key], value)
-        else:
-            base[key] = value
 
 
 def _teacher(entry: Any, scale: str, where: str) -> dict[str, Any]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
+from palenka_tune.config.build import build, flat, set_path
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.errors import UserError
 from palenka_tune.limits import Limits, check_fields
 from palenka_tune.spaces.experiment import Experiment
 from palenka_tune.spaces.samplers import check_sampler
-from palenka_tune.spaces.space import Space, apply
+from palenka_tune.spaces.space import Space
 
 Objective = Literal["val/ce", "val/total"]
 
@@ -66,22 +68,43 @@ class SearchSettings:
             )
 
 
+class TrialSettings(NamedTuple):
+    """What a trial is trained with, searched and fixed."""
+
+    distill: DistillSettings
+    recipe: Recipe
+
+    def flat(self) -> dict[str, Any]:
+        """Every setting by its dotted path, such as `projection.rank` or `recipe.lr`."""
+        return flat({**dataclasses.asdict(self.distill), "recipe": dataclasses.asdict(self.recipe)})
+
+
 @dataclass(frozen=True)
 class SearchConfig:
-    """A resolved search. `space_name` is the file's stem, or `space` without a file; `raw_parameters` is the space as
-    written, for `search.yaml`."""
+    """A resolved search. `space_name` is the file's stem, or `space` without a file."""
 
     space_name: str
     description: str
     experiment: Experiment
     search: SearchSettings
     space: Space
-    raw_parameters: dict[str, Any]
 
-    def settings_of(self, values: Mapping[str, Any]) -> tuple[DistillSettings, Recipe]:
-        """The loss and the recipe of a trial with these values of the searched settings."""
-        fixed, recipe = dataclasses.asdict(self.experiment.distill), dataclasses.asdict(self.experiment.recipe)
-        return apply(fixed, recipe, values, self.space_name)
+    def settings_of(self, values: Mapping[str, Any]) -> TrialSettings:
+        """The settings of a trial with these values of the searched ones."""
+        fixed = {
+            "distill": dataclasses.asdict(self.experiment.distill),
+            "recipe": dataclasses.asdict(self.experiment.recipe),
+        }
+        for name, value in values.items():
+            set_path(fixed, name if name.startswith("recipe.") else f"distill.{name}", value)
+        return TrialSettings(
+            build(DistillSettings, fixed["distill"], self.space_name), build(Recipe, fixed["recipe"], self.space_name)
+        )
+
+    @functools.cached_property
+    def corner_losses(self) -> list[DistillSettings]:
+        """The loss of each corner of the space. A large space has thousands, so that they are made once."""
+        return [self.settings_of(values).distill for values in self.space.corners()]
 
     def tree(self) -> dict[str, Any]:
         """The whole configuration as plain data, as `search.yaml` keeps it and a search can be started from again."""
@@ -90,14 +113,13 @@ class SearchConfig:
             "description": self.description,
             **experiment,
             "search": dataclasses.asdict(self.search),
-            "parameters": self.raw_parameters,
+            "parameters": self.space.to_dict(),
         }
 
 
-def losses(config: SearchConfig, anchors: Iterable[Mapping[str, Any]] = ()) -> Iterator[DistillSettings]:
-    """The losses that a search can train, a corner of the space each, and those of the `anchors`."""
-    for values in (*config.space.corners(), *anchors):
-        yield config.settings_of(values)[0]
+def losses(config: SearchConfig, anchors: Iterable[Mapping[str, Any]] = ()) -> list[DistillSettings]:
+    """The losses that a search can train: those of the space's corners and of the `anchors`."""
+    return [*config.corner_losses, *(config.settings_of(values).distill for values in anchors)]
 
 
 def grid_size(space: Space) -> int:

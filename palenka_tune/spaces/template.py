@@ -58,7 +58,7 @@ def space_text(config: SearchConfig, base: str, command: str) -> str:
         f"{', '.join(searchable_paths())}."
     )
     lines.append("parameters:")
-    for name, entry in config.raw_parameters.items():
+    for name, entry in config.space.to_dict().items():
         lines.append(f"  {name}: {_flow(entry)}")
     return "\n".join(lines) + "\n"
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import yaml
 
+from palenka_tune.config.build import load_yaml
 from palenka_tune.errors import UserError
 from palenka_tune.runs.run_folder import check_name
 from palenka_tune.spaces.resolve import resolve, shipped_spaces
@@ -41,6 +44,24 @@ def test_a_searched_parameter_that_is_set_is_fixed_or_searched_anew():
     assert "beta" not in names
     assert config.experiment.distill.beta == 4
     assert (names["alpha"].kind, names["alpha"].high) == ("uniform", 1)
+
+
+def test_values_are_put_into_the_fixed_settings():
+    config = resolve("dskd", assignments=[("alpha", 2.0), ("kind", "mlp"), ("lr", 0.1)])
+    settings = config.settings_of({"beta": 5.0, "projection.rank": 8})
+    distill, recipe = settings
+    assert (distill.alpha, distill.beta, distill.projection.kind, distill.projection.rank) == (2.0, 5.0, "mlp", 8)
+    assert recipe.lr == 0.1
+    assert settings.flat()["projection.rank"] == 8
+    assert settings.flat()["recipe.lr"] == 0.1
+    assert config.settings_of({"recipe.lr": 0.2}).recipe == dataclasses.replace(recipe, lr=0.2)
+
+
+@pytest.mark.parametrize("path", shipped_spaces(), ids=lambda path: path.stem)
+def test_a_space_is_written_as_it_was_read(path):
+    assert yaml.safe_dump(resolve(path).tree()["parameters"], sort_keys=False) == yaml.safe_dump(
+        load_yaml(path)["parameters"], sort_keys=False
+    )
 
 
 def test_conditions_follow_what_is_set():

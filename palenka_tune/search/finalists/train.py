@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from palenka_tune.cache.plan import need_of
 from palenka_tune.cluster.session import Resources
+from palenka_tune.config.build import flat
 from palenka_tune.config.files import atomic_path
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.distill.settings import DistillSettings
@@ -25,7 +26,6 @@ from palenka_tune.errors import PalenkaError
 from palenka_tune.runs.context import Place
 from palenka_tune.search.tune.placement import Placement
 from palenka_tune.spaces.experiment import StudentSettings
-from palenka_tune.spaces.serialise import flat
 from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.storage import mirror
 from palenka_tune.students.bench import BenchSpec

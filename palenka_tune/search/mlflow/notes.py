@@ -56,7 +56,7 @@ def about(place: Place, teachers: Sequence[Teacher], options: SearchOptions) -> 
 def begun(config: SearchConfig, about: About) -> str:
     """The note of a search that runs, or that was stopped."""
     search, experiment = config.search, config.experiment
-    space = [(f"`{name}`", f"`{values}`") for name, values in config.raw_parameters.items()]
+    space = [(f"`{name}`", f"`{values}`") for name, values in config.space.to_dict().items()]
     return _note(
         "**This search has not ended.** It looks for the student with the lowest dev cross-entropy "
         f"(`{search.objective}`, nats per token): {samples(config)} trials by {search.sampler} besides {len(ANCHORS)} "

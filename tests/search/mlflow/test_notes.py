@@ -58,7 +58,7 @@ def test_a_search_that_runs_says_what_it_searches_and_how_it_goes_on(about):
     config = resolve("alpha_beta")
     note = notes.begun(config, about)
     assert note.startswith("**This search has not ended.**")
-    for name, values in config.raw_parameters.items():
+    for name, values in config.space.to_dict().items():
         assert f"| `{name}` | `{values}` |" in note
     assert f"{config.search.samples} trials by {config.search.sampler}" in note
     ((*module, resume, name, first, storage, folder, pairs, suite, register, model),) = commands(note)
