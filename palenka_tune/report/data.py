@@ -132,7 +132,7 @@ class RunData:
 
     name: str
     state: str
-    objective: str = "val/ce"
+    objective: str = "val_ce"
     settings: tuple[Setting, ...] = ()
     trials: tuple[Trial, ...] = ()
     total_steps: int | None = None

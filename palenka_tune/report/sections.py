@@ -117,7 +117,7 @@ def _beside_anchors(run: RunData) -> list[str]:
         said.append("No proposed trial is better than the anchors: as searched here, deep supervision did not help.")
     elif any(value >= finite(anchor.val_ce) for anchor in anchors.values()):
         said.append("It does not beat every anchor.")
-    if run.objective != "val/ce":
+    if run.objective != "val_ce":
         said.append(
             f"The search itself went by {run.objective}, which contains the searched weights; here everything is "
             "judged by val/ce, the student's own cross-entropy."

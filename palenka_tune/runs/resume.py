@@ -81,7 +81,7 @@ def resumed(
     config = dataclasses.replace(resolve(str(path)), space_name=folder.name)
     free: dict[str, Any] = {}
     if given is not None:
-        _check_same(wanted.asked, tree(given), folder)
+        _check_same(tree(resolve(wanted.asked)), tree(given), folder)  # an older one may spell settings otherwise
         free = {name: getattr(given.search, name) for name in FREE}
     search = dataclasses.replace(config.search, **free, **again)
     if search != config.search:
@@ -129,7 +129,7 @@ def _changed(what: str) -> PalenkaError:
 
 
 def _check_same(asked: dict[str, Any], given: dict[str, Any], folder: Path) -> None:
-    before, now = flat(asked), flat(json.loads(json.dumps(given)))
+    before, now = (flat(json.loads(json.dumps(each))) for each in (asked, given))
     free = {f"search.{name}" for name in (*FREE, *ASKED)} | {"description"}
     for key in sorted({*before, *now} - free):
         if before.get(key) != now.get(key):

@@ -38,7 +38,7 @@ def write_summary(
     path: Path,
     rows: Sequence[Mapping[str, Any]],
     *,
-    objective: str = "val/ce",
+    objective: str = "val_ce",
     total_steps: int,
     wall_seconds: float,
     mlflow: Mapping[str, Any],

@@ -41,7 +41,7 @@ def plan(config: SearchConfig) -> str:
             f"  then      the best {search.finalists} and the anchors again on all windows, {search.seeds} seeds each "
             "(--finalists 0: not)"
         )
-    if search.objective != "val/ce":
+    if search.objective != "val_ce":
         lines.append(f"  objective {search.objective}, which contains the searched weights, as the poster's did")
     if not experiment.distill.hidden_gradient:
         lines.append("  hidden    evaluated without a gradient, as the poster's was: beta cannot change a student")

@@ -28,7 +28,7 @@ from palenka_tune.models.scales import SCALES
 from palenka_tune.models.shrunk import SEPARATOR, SHRINKAGES
 from palenka_tune.spaces.experiment import SEED, StudentSettings, TeacherSettings
 from palenka_tune.spaces.samplers import SAMPLERS
-from palenka_tune.spaces.settings import SearchSettings
+from palenka_tune.spaces.settings import OBJECTIVES, SearchSettings
 from palenka_tune.spaces.space import searchable_paths
 
 Node = dict[str, Any]
@@ -62,6 +62,8 @@ def space_schema() -> Node:
     groups["ProjectionSettings"]["properties"]["layer_map"] |= {"anyOf": _layer_maps()}
     groups["DataSettings"]["properties"]["source"]["pattern"] = r"\S"
     groups["SearchSettings"]["properties"]["sampler"]["enum"] = list(SAMPLERS)
+    groups["SearchSettings"]["properties"]["objective"] |= {"anyOf": _objectives()}
+    del groups["SearchSettings"]["properties"]["objective"]["type"]
     weights = groups["DistillSettings"]["properties"]["teacher_weights"]["anyOf"][0]
     weights |= {"items": {"type": "number", **Limits(ge=0).as_schema()}, "contains": _ABOVE_0}
     names = {path: f"parameter {path}" for path in searchable_paths()}
@@ -154,6 +156,12 @@ def _preset() -> Node:
     """Every architecture by name; the poster's also made smaller."""
     smaller = [f"{name}{SEPARATOR}{scale}" for name in POSTER for scale in SHRINKAGES]
     return {"type": "string", "enum": [*PRESETS, *smaller]}
+
+
+def _objectives() -> list[Node]:
+    """Both objectives, and how older files spell them."""
+    older = [name.replace("_", "/") for name in OBJECTIVES]
+    return [{"enum": list(OBJECTIVES)}, {"enum": older, "deprecated": True}]
 
 
 def _layer_maps() -> list[Node]:
@@ -254,9 +262,9 @@ def _grid_needs_choices() -> Node:
 
 
 def _poster_objective() -> Node:
-    """`val/total` is what searched weights rescale: no sampler and no early stopping can go by it."""
+    """`val_total` is what searched weights rescale: no sampler and no early stopping can go by it."""
     grid = {"required": ["sampler", "rungs"], "properties": {"sampler": {"const": "grid"}, "rungs": {"const": 0}}}
-    total = {"required": ["objective"], "properties": {"objective": {"const": "val/total"}}}
+    total = {"required": ["objective"], "properties": {"objective": {"enum": ["val_total", "val/total"]}}}
     return {
         "if": {"required": ["search"], "properties": {"search": total}},
         "then": {"properties": {"search": grid}},

@@ -7,7 +7,7 @@ import functools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 from palenka_tune.config.build import build, flat, set_path
 from palenka_tune.config.recipe import Recipe
@@ -18,7 +18,12 @@ from palenka_tune.spaces.experiment import Experiment
 from palenka_tune.spaces.samplers import check_sampler
 from palenka_tune.spaces.space import Space
 
-Objective = Literal["val/ce", "val/total"]
+OBJECTIVES = ("val_ce", "val_total")
+
+
+def objective_name(spelling: str) -> str:
+    """The objective that a file names: older ones have a slash in it, as MLflow's metrics do."""
+    return spelling.replace("/", "_")
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,8 @@ class SearchSettings:
     The best `finalists` configurations (0: none) and both anchors are then trained again on all windows, each with
     `seeds` seeds, for a verdict with an interval.
 
-    `objective` `val/total` chooses the winner of a grid as the poster did, by a sum that contains the searched weights;
-    it is there to show what that does. Everything else goes by `val/ce`.
+    `objective` `val_total` chooses the winner of a grid as the poster did, by a sum that contains the searched weights;
+    it is there to show what that does. Everything else goes by `val_ce`.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -56,15 +61,21 @@ class SearchSettings:
     abort_after: Annotated[int, Limits(ge=1, hint=", or null for never")] | None = 3
     finalists: Annotated[int, Limits(ge=0, le=1000)] = 2
     seeds: Annotated[int, Limits(ge=1, le=1000)] = 3
-    objective: Objective = "val/ce"
+    objective: str = "val_ce"
 
     def __post_init__(self) -> None:
         check_sampler(self.sampler)
         check_fields(self, "search.")
-        if self.objective != "val/ce" and (self.sampler != "grid" or self.rungs):
+        objective = objective_name(self.objective)
+        if objective not in OBJECTIVES:
             raise UserError(
-                f"search.objective is {self.objective}, which searched weights rescale: no sampler or early stopping "
-                "can go by it; use val/ce, or the grid sampler with search.rungs=0"
+                f"search.objective is '{self.objective}'; it must be val_ce, or val_total, by which the poster chose"
+            )
+        object.__setattr__(self, "objective", objective)
+        if objective != "val_ce" and (self.sampler != "grid" or self.rungs):
+            raise UserError(
+                f"search.objective is {objective}, which searched weights rescale: no sampler or early stopping "
+                "can go by it; use val_ce, or the grid sampler with search.rungs=0"
             )
 
 

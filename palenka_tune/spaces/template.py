@@ -92,7 +92,8 @@ def _line(name: str, value: Any, node: Node, indent: str, *, active: bool) -> st
 def allowed(node: Node) -> str:
     """What a value may be, in words: `linear | mlp`, `a whole number, 1 or more, or null`."""
     if "anyOf" in node:
-        return ", or ".join(dict.fromkeys(allowed(branch) for branch in node["anyOf"]))
+        branches = [branch for branch in node["anyOf"] if not branch.get("deprecated")]
+        return ", or ".join(dict.fromkeys(allowed(branch) for branch in branches))
     if "enum" in node:
         names = [_flow(name) for name in node["enum"] if name is not None]
         return (

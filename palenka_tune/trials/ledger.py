@@ -56,7 +56,7 @@ class Ledger:
         samples: int,
         seed: int,
         anchors: Mapping[str, Mapping[str, float]],
-        objective: str = "val/ce",
+        objective: str = "val_ce",
         started: float | None = None,
     ) -> None:
         self.study, self.space, self.sampler, self.samples, self.seed = study, space, sampler, samples, seed

@@ -49,18 +49,18 @@ def row_of(trial: FrozenTrial) -> dict[str, Any]:
     }
 
 
-def best_first(rows: Iterable[Mapping[str, Any]], objective: str = "val/ce") -> list[Mapping[str, Any]]:
+def best_first(rows: Iterable[Mapping[str, Any]], objective: str = "val_ce") -> list[Mapping[str, Any]]:
     """The COMPLETE rows, the best by `objective` first.
 
-    By `val/total` anchors are left out: with no weight on any term the smallest sum would always be theirs.
+    By `val_total` anchors are left out: with no weight on any term the smallest sum would always be theirs.
     """
     complete = [row for row in rows if row["state"] == COMPLETE]
-    if objective != "val/ce":
+    if objective != "val_ce":
         complete = [row for row in complete if not row["anchor"]]
-    return sorted(complete, key=lambda row: (row[objective.replace("/", "_")], row["trial_id"]))
+    return sorted(complete, key=lambda row: (row[objective], row["trial_id"]))
 
 
-def best_row(rows: Sequence[Mapping[str, Any]], objective: str = "val/ce") -> Mapping[str, Any]:
+def best_row(rows: Sequence[Mapping[str, Any]], objective: str = "val_ce") -> Mapping[str, Any]:
     """The COMPLETE trial with the lowest `objective`; raises `PalenkaError` if there is none."""
     best = best_first(rows, objective)
     if not best:

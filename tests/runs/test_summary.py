@@ -64,7 +64,7 @@ def test_the_best_is_a_trial_that_was_trained_to_the_end():
 def test_by_the_total_the_smallest_weights_win_among_the_points_of_the_grid():
     rows = [*ROWS, row(5, val_ce=3.15, alpha=0.1, beta=0.1)]
     assert best_row(rows)["trial_id"] == "trial-0002"
-    assert best_row(rows, "val/total")["trial_id"] == "trial-0005"
+    assert best_row(rows, "val_total")["trial_id"] == "trial-0005"
 
 
 def test_summary_has_the_promised_keys(tmp_path):

@@ -46,6 +46,13 @@ def test_a_searched_parameter_that_is_set_is_fixed_or_searched_anew():
     assert (names["alpha"].kind, names["alpha"].high) == ("uniform", 1)
 
 
+@pytest.mark.parametrize("spelling", ["val_total", "val/total"])
+def test_an_objective_of_an_older_file_is_the_same_objective(spelling):
+    config = resolve("poster_grid", assignments=[("objective", spelling)])
+    assert config.search.objective == "val_total"
+    assert config.tree()["search"]["objective"] == "val_total"
+
+
 def test_values_are_put_into_the_fixed_settings():
     config = resolve("dskd", assignments=[("alpha", 2.0), ("kind", "mlp"), ("lr", 0.1)])
     settings = config.settings_of({"beta": 5.0, "projection.rank": 8})
@@ -93,6 +100,8 @@ BAD_FILES = [
     ({"search": {"sample": 3}}, "unknown key 'sample' (did you mean 'samples'?)"),
     ({"search": {"sampler": "tpee"}}, "there is no sampler 'tpee' (did you mean 'tpe'?)"),
     ({"search": {"samples": 0}}, "search.samples is 0; it must be from 1"),
+    ({"search": {"objective": "val/kl"}}, "search.objective is 'val/kl'; it must be val_ce, or val_total"),
+    ({"search": {"objective": "val/total"}}, "search.objective is val_total, which searched weights rescale"),
     ({"search": [1]}, "search is [1]; give a mapping"),
     ({"distill": {"alpha": -1}}, "alpha is -1.0; it must be 0 or more"),
     ({"distill": {"beta": -0.5}}, "beta is -0.5; it must be 0 or more"),

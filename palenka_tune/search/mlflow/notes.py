@@ -14,7 +14,7 @@ from typing import Any
 from palenka_tune.config import provenance
 from palenka_tune.runs.context import Place
 from palenka_tune.runs.options import SearchOptions, resume_command
-from palenka_tune.spaces.settings import SearchConfig, samples
+from palenka_tune.spaces.settings import SearchConfig, objective_name, samples
 from palenka_tune.students.scores import comparison
 from palenka_tune.teachers.spec import Teacher
 from palenka_tune.tracking.tracker import link_to
@@ -81,7 +81,7 @@ def finished(
     best, counts, budget = summary["best"], summary["counts"], summary["budget"]
     found = summary.get("finalists")
     baselines = {ANCHORS[name]: entry["val_ce"] for name, entry in summary["baselines"].items()}
-    if summary["objective"]["metric"] == "val/ce":
+    if objective_name(summary["objective"]["metric"]) == "val_ce":
         said = f"{comparison(best['val_ce'], baselines)}."
     else:
         said = f"Chosen by {summary['objective']['metric']}, as the poster chose."

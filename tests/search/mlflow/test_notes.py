@@ -28,7 +28,7 @@ EVALUATION = {
     ],
 }
 SUMMARY = {
-    "objective": {"metric": "val/ce"},
+    "objective": {"metric": "val_ce"},
     "best": {
         "trial_id": "trial-0007",
         "anchor": None,
@@ -114,8 +114,10 @@ def test_finalists_come_first_once_they_are_there(about):
 
 
 def test_a_search_by_the_posters_objective_says_so(about):
-    note = notes.finished({**SUMMARY, "objective": {"metric": "val/total"}}, EVALUATION, about)
-    assert note.startswith("**Chosen by val/total, as the poster chose.**")
+    note = notes.finished({**SUMMARY, "objective": {"metric": "val_total"}}, EVALUATION, about)
+    assert note.startswith("**Chosen by val_total, as the poster chose.**")
+    older = notes.finished({**SUMMARY, "objective": {"metric": "val/ce"}}, EVALUATION, about)
+    assert "Chosen by" not in older
 
 
 def test_what_is_too_long_makes_room_for_the_rest(about):
