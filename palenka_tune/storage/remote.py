@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from palenka_tune.errors import PalenkaError, UserError
+from palenka_tune.errors import PalenkaError, UserError, first_line
 
 if TYPE_CHECKING:
     from pyarrow import fs
@@ -231,7 +231,7 @@ def _open(url: str) -> tuple[fs.FileSystem, str]:
             return _s3(url.removeprefix("s3://"))
         filesystem, path = fs.FileSystem.from_uri(url)
     except (OSError, ValueError) as error:
-        raise UserError(f"--storage {url} cannot be opened ({str(error).splitlines()[0]}); check the address") from None
+        raise UserError(f"--storage {url} cannot be opened ({first_line(error)}); check the address") from None
     return filesystem, str(path)
 
 
