@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from palenka_tune.cache.plan import Plan
-from palenka_tune.config.files import file_sha256, weights_digest
+from palenka_tune.config.artifacts import entry_of
 from palenka_tune.config.files import fingerprint as digest
+from palenka_tune.config.files import weights_digest
 from palenka_tune.data.store import TokenStore
 from palenka_tune.storage.mirror import remote_of
 from palenka_tune.teachers.spec import Teacher
@@ -120,8 +121,7 @@ class CacheJob:
         if found is not None:
             remote, key = found
             remote.upload(path, f"{key}/{path.name}")
-            entry = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
-            remote.write_json(f"{key}/{NOTES}/{path.name}.json", entry)
+            remote.write_json(f"{key}/{NOTES}/{path.name}.json", entry_of(path))
 
     def published(self) -> dict[str, dict[str, Any]] | None:
         """{file: {bytes, sha256}} of what is in the remote storage; None for a folder that all nodes see."""
