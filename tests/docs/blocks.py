@@ -23,6 +23,7 @@ PAGES = [
     *sorted(ROOT.glob("clusters/*.md")),
     ROOT / "CONTRIBUTING.md",
 ]
+NOTEBOOK = ROOT / "docs" / "first_search.ipynb"
 VARIABLES = ("MLFLOW_TRACKING_URI", "PALENKA_STUDY_STORAGE")
 
 # fields and commands end in bytes that no command has; a here-document is read where a program would read it
@@ -105,7 +106,7 @@ def all_commands() -> list[Command]:
 def all_snippets() -> list[tuple[str, str]]:
     """(page, code) of each Python block, and of the notebook's cells together."""
     found = [(page.relative_to(ROOT).as_posix(), code) for page in PAGES for code in blocks(page, "python")]
-    return found
+    return [*found, (NOTEBOOK.relative_to(ROOT).as_posix(), notebook_code(NOTEBOOK))]
 
 
 def notebook_code(path: Path) -> str:
