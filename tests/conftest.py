@@ -56,9 +56,9 @@ class Scheduling(LoadFileScheduling):
             for other, assigned in self.assigned_work.items()
             if other is not node
         )
-        first = next(iter(self.workqueue))
-        wanted = (scope for scope in self.workqueue if self._has_ray(scope) == (with_ray < WITH_RAY))
-        self.workqueue.move_to_end(next(wanted, first), last=False)
+        wanted = [scope for scope in self.workqueue if self._has_ray(scope) == (with_ray < WITH_RAY)]
+        first = min(wanted or self.workqueue, key=lambda scope: scope.endswith(".py"))  # the readers take longest
+        self.workqueue.move_to_end(first, last=False)
         super()._assign_work_unit(node)
 
 

@@ -61,7 +61,7 @@ QUICK = ("palenka_tune.init",)
 # pages whose commands made the figures on them, minutes or hours each
 MEASURED = ("docs/storybook.md", "docs/poster.md")
 
-# Of the commands that train, one of each kind is run: a whole search, a finished and a stopped one resumed, one student.
+# Of the commands that train, one of each kind is run: a whole search, a finished and a stopped one resumed, a student.
 # The others differ from these in their arguments, which are checked; PALENKA_LONG runs them too.
 TRAINING = {"palenka_tune.search", "palenka_tune.distill"}
 RUN_WITH = ("--name first --seeds 1", "--out my_student")

@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.ray, pytest.mark.slow, pytest.mark
         pytest.param(kill_raylet.victim, {"max_failures": 1000}, id="raylet"),
     ],
 )
-@pytest.mark.long  # short forms: a driver is killed in tests/search/test_end_to_end.py, a trial in tune/test_trainable.py
+@pytest.mark.long  # in short: a driver is killed in tests/search/test_end_to_end.py, a trial in tune/test_trainable.py
 def test_a_killed_search_comes_to_the_same(tmp_path, victim, search):
     result = killing.rounds_of(victim, 1, 3, tmp_path, longest=14.0, **search)
     assert result["kills"] == 1
