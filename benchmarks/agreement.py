@@ -167,7 +167,7 @@ def models(folders: Sequence[str], scratch: Path) -> dict[str, Callable[[], tupl
 
     if folders:
         return {folder: lambda folder=folder: load_model(folder) for folder in folders}
-    made = prepare(DataSettings(), scratch / "babytalk", log=print)
+    made = prepare(DataSettings(), scratch / "babytalk")
     return {f"random {name}": lambda name=name: random_model(name, made.tokenizer_dir, made.store) for name in RANDOM}
 
 

@@ -134,7 +134,7 @@ def make_benches(experiment: Experiment, storage: Path) -> dict[str, Bench]:
     """A bench with running teachers, and one for every way of keeping what they say."""
     prepared = prepare(experiment.data, storage)
     with ray_session() as resources:
-        teachers = obtain_teachers(experiment, prepared, storage, use_gpu=resources.gpus > 0, log=print)
+        teachers = obtain_teachers(experiment, prepared, storage, use_gpu=resources.gpus > 0)
         shapes = tuple(teacher.shape for teacher in teachers)
         folders = {"teachers online": None}
         for name, (settings, rank) in KEPT.items():

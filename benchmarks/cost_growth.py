@@ -12,7 +12,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +133,6 @@ class Growth:
         storage = place.prepared.store.folder.parents[2]
         shutil.rmtree(caches_folder(storage), ignore_errors=True)
         need = need_of([SETTINGS], shape_of(place.sizes.student), tuple(t.shape for t in place.teachers))
-        quiet: Callable[[str], None] = lambda line: None  # noqa: E731
         with ray_session() as resources:
             cache = obtain(
                 need,
@@ -143,7 +142,6 @@ class Growth:
                 self.windows,
                 storage,
                 lambda: resources,
-                log=quiet,
             )
         return CachedSource(cache)
 

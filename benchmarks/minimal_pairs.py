@@ -164,7 +164,7 @@ def measure(model_dir: str | None, pairs_dir: str | None, limit: int | None, rou
 
     paradigms = read_blimp(pairs_dir).paradigms if pairs_dir else None
     with tempfile.TemporaryDirectory() as scratch:
-        babytalk = None if model_dir and pairs_dir else prepare(DataSettings(), scratch, log=print)
+        babytalk = None if model_dir and pairs_dir else prepare(DataSettings(), scratch)
         if model_dir:
             model, tokenizer = load_model(model_dir)
         else:

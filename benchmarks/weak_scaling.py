@@ -183,7 +183,6 @@ def prepare(place: Place, folder: Path, args: Any, most: int) -> Work:
         Windows({"train": np.arange(args.shard), "dev": np.arange(8)}),
         folder / "storage",
         lambda: Resources(((1, 0),)),
-        log=lambda line: None,
     )
     work = Work(
         place.sizes,

@@ -13,8 +13,8 @@ import argparse
 from dataclasses import dataclass
 from typing import Any
 
-from palenka_tune.spaces.resolve import resolve
 from palenka_tune.reproduce.dry_run import dry_run
+from palenka_tune.spaces.resolve import resolve
 
 STUDENT, TEACHERS = "PalenkaLlama1-58M-L0.1-H0.5", ("teacher GPT2-705M", "teacher Llama-360M")
 CACHE = "cache of GPT2-705M + Llama-360M"

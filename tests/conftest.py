@@ -4,8 +4,10 @@ And the finished search that several files read."""
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -64,3 +66,24 @@ class Scheduling(LoadFileScheduling):
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
     return Scheduling(config, log)
+
+
+class _Lines(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """What our modules log while a test runs, a line each."""
+    ours, handler = logging.getLogger("palenka_tune"), _Lines()
+    level = ours.level
+    ours.addHandler(handler)
+    ours.setLevel(logging.INFO)
+    yield handler.lines
+    ours.removeHandler(handler)
+    ours.setLevel(level)

@@ -7,6 +7,7 @@ builds it shard by shard. A build that was stopped, whatever stopped it, goes on
 
 from __future__ import annotations
 
+import logging
 import math
 import shutil
 import time
@@ -30,6 +31,8 @@ from palenka_tune.storage.mirror import forget_folder, shown
 from palenka_tune.teachers.spec import Teacher
 
 # of what is free: the rest is left to checkpoints and to others
+
+logger = logging.getLogger(__name__)
 FREE_SHARE = 0.8
 
 
@@ -47,7 +50,6 @@ def obtain(
     resources: Callable[[], Resources],
     *,
     seed: int = 0,
-    log: Callable[[str], None] = print,
 ) -> TeacherCache:
     """The cache for `need` over `windows`; `resources` opens the Ray session in which it is built, if it must be.
 
@@ -68,10 +70,10 @@ def obtain(
         if existing is not None:
             cache = TeacherCache.open(existing)
             cache.check(teachers, store)
-            log(f"teacher cache {cache.folder.name}: {cache.describe()}")
+            logger.info(f"teacher cache {cache.folder.name}: {cache.describe()}")
             return cache
         try:
-            return _build(plan, base, teachers, store, windows, storage, resources(), log)
+            return _build(plan, base, teachers, store, windows, storage, resources())
         except _NotLinearError:
             if settings.form != "auto":
                 raise UserError(
@@ -113,11 +115,10 @@ def _build(
     windows: Windows,
     storage: str | Path,
     resources: Resources,
-    log: Callable[[str], None],
 ) -> TeacherCache:
     folder = folder_of(storage, base, plan)
     tokens = windows.count * store.window
-    log(
+    logger.info(
         f"building the teacher cache {folder.name}: {plan.describe()}; {tokens:,} tokens, about "
         f"{gigabytes(plan.bytes_per_token() * tokens)} ({plan.bytes_per_token():,} bytes a token)"
     )
@@ -136,7 +137,7 @@ def _build(
         started = time.monotonic()
         (work / MANIFEST).unlink(missing_ok=True)  # of a build that was killed before its folder got its name
         _measure(job)
-        _write(job, resources, log)
+        _write(job, resources)
         return {
             "kind": "teacher cache",
             "version": CACHE_VERSION,
@@ -164,8 +165,8 @@ def _build(
     forget_folder(folder / NOTES)
     cache = TeacherCache.open(folder)
     for name, share in cache.explained().items():
-        log(f"  {name}: {100 * share:.1f} % of the variance is kept")
-    log(f"teacher cache {folder.name}: {cache.describe()}, {cache.manifest['seconds']:.0f} s")
+        logger.info(f"  {name}: {100 * share:.1f} % of the variance is kept")
+    logger.info(f"teacher cache {folder.name}: {cache.describe()}, {cache.manifest['seconds']:.0f} s")
     return cache
 
 
@@ -185,14 +186,14 @@ def _measure(job: CacheJob) -> None:
         raise _NotLinearError
 
 
-def _write(job: CacheJob, resources: Resources, log: Callable[[str], None]) -> None:
+def _write(job: CacheJob, resources: Resources) -> None:
     """All shards that are not there, with progress on the way."""
     total = job.windows.count
     written = job.written()
     missing = [shard for shard in job.shards() if shard not in written]
     done = total - sum(job.size(*shard) for shard in missing)
     if done:
-        log(f"going on: {done:,} of {total:,} windows are there")
+        logger.info(f"going on: {done:,} of {total:,} windows are there")
     if not missing:
         return
     started, said, first = time.monotonic(), time.monotonic(), done
@@ -203,7 +204,7 @@ def _write(job: CacheJob, resources: Resources, log: Callable[[str], None]) -> N
         if time.monotonic() - said > 5 or done == total:
             said = time.monotonic()
             speed = (done - first) / max(1e-9, said - started)
-            log(
+            logger.info(
                 f"cache {100 * done / total:3.0f} %  {done:,}/{total:,} windows  "
                 f"about {(total - done) / speed:.0f} s left"
             )

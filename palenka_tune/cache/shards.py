@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from palenka_tune.config.files import atomic_path, file_sha256
+from palenka_tune.config.files import atomic_path
 from palenka_tune.errors import PalenkaError, nearest
 
 SHAPE = b"shape"
@@ -39,21 +38,11 @@ TORCH_TYPES = {
 }
 
 
-@dataclass(frozen=True)
-class ShardRecord:
-    """What a manifest keeps of a shard: its windows, its size in bytes and the SHA-256 of its contents (hex)."""
-
-    rows: int
-    bytes: int
-    sha256: str
-
-
-def write_shard(path: str | Path, columns: Mapping[str, np.ndarray]) -> ShardRecord:
+def write_shard(path: str | Path, columns: Mapping[str, np.ndarray]) -> None:
     """Write `columns`, each (n,T,W) or (n,T) of float16, float32, int8 or uint16, to `path` in one atomic step.
 
-    The arrays' own memory is written, without a copy if it is contiguous; the checksum is taken from the file before it
-    gets its name. Columns of unequal length, another type or another number of dimensions raise `ValueError`. A full
-    disk raises `OSError` and leaves nothing behind.
+    The arrays' own memory is written, without a copy if it is contiguous. Columns of unequal length, another type or
+    another number of dimensions raise `ValueError`. A full disk raises `OSError` and leaves nothing behind.
     """
     if len({len(array) for array in columns.values()}) != 1:
         raise ValueError(f"columns of one shard need equal lengths, got { {k: a.shape for k, a in columns.items()} }")
@@ -70,10 +59,12 @@ def write_shard(path: str | Path, columns: Mapping[str, np.ndarray]) -> ShardRec
             pa.field(name, arrays[-1].type, nullable=False, metadata={SHAPE: json.dumps(array.shape[1:]).encode()})
         )
     batch = pa.record_batch(arrays, schema=pa.schema(fields))
-    with atomic_path(path) as temporary:
-        with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
-            writer.write_batch(batch)
-        return ShardRecord(batch.num_rows, temporary.stat().st_size, file_sha256(temporary))
+    with (
+        atomic_path(path) as temporary,
+        pa.OSFile(str(temporary), "wb") as sink,
+        pa.ipc.new_file(sink, batch.schema) as writer,
+    ):
+        writer.write_batch(batch)
 
 
 def map_shard(path: str | Path) -> dict[str, np.ndarray]:

@@ -81,9 +81,6 @@ class TeacherCache:
         """Size of all files."""
         return sum(entry["bytes"] for entry in self.manifest["files"].values())
 
-    def windows(self, split: str) -> int:
-        return int(self.manifest["windows"][split])
-
     def columns(self, split: str) -> dict[str, ShardedColumn]:
         """Every stored column of a split as one logical array; nothing is read before it is asked for."""
         return self._columns[split]

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
-import subprocess
-import sys
-from pathlib import Path
+
+import psutil
 
 TIMEOUT = 60.0  # seconds for a node to answer
 
@@ -25,19 +22,8 @@ def kill_process(node: str, pid: int) -> None:
 
 
 def _kill(pid: int) -> None:
-    """Kill a process of Ray's; the number may belong to another one by now, which is left alone."""
-    with contextlib.suppress(ProcessLookupError):
-        if "ray::" in _command_line(pid):
-            os.kill(pid, signal.SIGKILL)
-
-
-def _command_line(pid: int) -> str:
-    """What a process calls itself; nothing if it is gone. Raises `OSError` on Windows, which does not know."""
-    if sys.platform == "win32":
-        raise OSError(f"process {pid} cannot be told from others on Windows and is left alone; end it by hand")
-    if not Path("/proc/self").exists():  # macOS
-        return subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True).stdout
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
-    except FileNotFoundError:
-        return ""
+    """Kill a process of Ray's; the number may belong to another process by now, which is left alone."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        if "ray::" in " ".join(process.cmdline()):
+            process.kill()

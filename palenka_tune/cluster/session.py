@@ -142,7 +142,7 @@ def own_node_is_up() -> Callable[[], bool]:
 
 def available_cpus() -> int:
     """Cores that this process may use (its affinity), not all that the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(os.sched_getaffinity(0))
 
 
 def resolve_device(device: str = "auto") -> str:

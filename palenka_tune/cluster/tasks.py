@@ -1,62 +1,121 @@
-"""Jobs as Ray tasks, some at a time, each run once; one whose process died is tried again."""
+"""Jobs as Ray tasks, some at a time: one that has a result is not run again, one whose process died is retried."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
+from palenka_tune.config.files import read_json
 from palenka_tune.errors import PalenkaError
 from palenka_tune.storage import mirror
 
+logger = logging.getLogger(__name__)
 PROGRESS = "progress.txt"  # in a job's folder: what it last said of itself
 RETRIES = 2  # of a process that died
 SAY_SECONDS = 20.0
 
 
-def run_tasks(
-    function: Callable[[Any, int], dict[str, Any]],
-    jobs: Sequence[Any],
-    done: Callable[[Any, dict[str, Any]], None],
-    *,
-    concurrent: int,
-    cpus: int,
-    gpus: float,
-    log: Callable[[str], None],
-) -> None:
-    """Run `function(job, cpus)` for every job as Ray tasks and call `done(job, result)` as each ends.
+class Job(Protocol):
+    """Plain data that any process can work on. `identity` names everything that shapes its result."""
 
-    A process that died is tried again; what cannot be run is `done` with `{"name", "failed"}`. What the jobs last wrote
-    to `progress.txt` in their `folder` is logged from time to time. Jobs in flight are cancelled if the caller is.
+    @property
+    def name(self) -> str: ...
+    @property
+    def folder(self) -> str: ...
+    @property
+    def identity(self) -> str: ...
+
+    def result(self) -> dict[str, Any] | None:
+        """What an earlier run of this very job left."""
+        ...
+
+
+AnyJob = TypeVar("AnyJob", bound=Job)
+
+
+@dataclass(frozen=True)
+class Share:
+    """How jobs share a cluster: `concurrent` at a time, with `cpus` cores and `gpus` of a GPU each."""
+
+    concurrent: int
+    cpus: int
+    gpus: float = 0.0
+
+
+def result_at(path: Path, identity: str) -> dict[str, Any] | None:
+    """The result at `path`, if it is one of the job with that identity."""
+    if not mirror.fetch(path):
+        return None
+    result: dict[str, Any] = read_json(path)
+    return result if result.get("identity") == identity else None
+
+
+def run_jobs(
+    function: Callable[[AnyJob, int], dict[str, Any]],
+    jobs: Sequence[AnyJob],
+    share: Share,
+    describe: Callable[[dict[str, Any]], str],
+    on_result: Callable[[AnyJob, dict[str, Any]], None] = lambda job, result: None,
+) -> list[dict[str, Any]]:
+    """Run `function(job, cpus)` in the open Ray session for every job that has no result; all results, in order.
+
+    A job that could not be run has `{"name", "failed"}`, and the others continue. Each end is logged as `describe` puts
+    it, and from time to time what running jobs last wrote to `progress.txt` in their `folder`. Jobs in flight are
+    cancelled if the caller is.
     """
+    results = {job.name: result for job in jobs if (result := job.result()) is not None}
+    if results:
+        logger.info(f"{len(results)} of {len(jobs)} have their result already")
+    for job in jobs:
+        if job.name in results:
+            on_result(job, results[job.name])
+
+    def done(job: AnyJob, result: dict[str, Any]) -> None:
+        results[job.name] = result
+        logger.info(f"[{len(results)}/{len(jobs)}] {job.name}: {result.get('failed') or describe(result)}")
+        on_result(job, result)
+
+    _run_tasks(function, [job for job in jobs if job.name not in results], share, done)
+    return [results[job.name] for job in jobs]
+
+
+def _run_tasks(
+    function: Callable[[AnyJob, int], dict[str, Any]],
+    jobs: Sequence[AnyJob],
+    share: Share,
+    done: Callable[[AnyJob, dict[str, Any]], None],
+) -> None:
     import ray
 
-    task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(function)
+    task = ray.remote(num_cpus=share.cpus, num_gpus=share.gpus, max_retries=RETRIES)(function)
     waiting = list(jobs)
-    running: dict[Any, Any] = {}
-    said = time.monotonic()
+    running: dict[Any, AnyJob] = {}
+    spoke = time.monotonic()
     try:
         while waiting or running:
-            while waiting and len(running) < concurrent:
+            while waiting and len(running) < share.concurrent:
                 job = waiting.pop(0)
-                running[task.remote(job, cpus)] = job
+                running[task.remote(job, share.cpus)] = job
             ended, _ = ray.wait(list(running), timeout=1.0)
             for reference in ended:
                 job = running.pop(reference)
                 done(job, _outcome(reference, job))
-            if time.monotonic() - said > SAY_SECONDS:
-                said = time.monotonic()
+            if time.monotonic() - spoke > SAY_SECONDS:
+                spoke = time.monotonic()
                 for job in running.values():
-                    said_last = mirror.read(Path(job.folder) / PROGRESS)
-                    if said_last is not None:
-                        log(f"{job.name}: {said_last.decode()}")
+                    progress = mirror.read(Path(job.folder) / PROGRESS)
+                    if progress is not None:
+                        logger.info(f"{job.name}: {progress.decode()}")
     finally:
         for reference in running:
             ray.cancel(reference, force=True)
 
 
-def _outcome(reference: Any, job: Any) -> dict[str, Any]:
+def _outcome(reference: Any, job: Job) -> dict[str, Any]:
     """A task's result, or why there is none."""
     import ray
 

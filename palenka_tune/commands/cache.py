@@ -15,12 +15,13 @@ Examples:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from palenka_tune.cluster.session import protect, ray_session
 from palenka_tune.commands.options import Parser
-from palenka_tune.config.console import line_logger
+from palenka_tune.config.console import make_console, progress_on
 from palenka_tune.config.files import check_writable
 from palenka_tune.config.options import add_options
 from palenka_tune.data import prepare as data
@@ -29,6 +30,8 @@ from palenka_tune.runs.options import SearchOptions
 from palenka_tune.spaces.resolve import DEFAULT_SPACE, check_space, resolve
 
 # options of a search that a cache has too
+
+logger = logging.getLogger(__name__)
 OPTIONS = ("data", "scale", "seed", "settings", "cache_budget", "storage", "quiet", "address")
 
 
@@ -39,21 +42,21 @@ def build(space: str | None, options: SearchOptions) -> Path | None:
     from palenka_tune.students.teacher_cache import fit_cache, obtain_cache, search_need
     from palenka_tune.students.teachers import obtain_teachers, open_given_teachers, teacher_shapes
 
-    experiment, log = config.experiment, line_logger(options.quiet)
+    experiment = config.experiment
     if experiment.cache.form == "online":
         raise UserError("cache.form is 'online', which keeps nothing; choose auto, final_hidden, sampled or dense")
     data.check(experiment.data)
     storage = check_writable(options.storage)
-    prepared = data.prepare(experiment.data, storage, log=log)
+    prepared = data.prepare(experiment.data, storage)
     shapes = teacher_shapes(experiment, open_given_teachers(experiment, prepared))
     check_space(config, config.space_name, shapes)
-    config = fit_cache(config, shapes, prepared.store, storage, log)
+    config = fit_cache(config, shapes, prepared.store, storage)
     with ray_session(options.address) as resources:
-        teachers = obtain_teachers(config.experiment, prepared, storage, use_gpu=resources.gpus > 0, log=log)
+        teachers = obtain_teachers(config.experiment, prepared, storage, use_gpu=resources.gpus > 0)
         need = search_need(config, tuple(teacher.shape for teacher in teachers))
-        cache = obtain_cache(config.experiment, need, teachers, prepared.store, storage, lambda: resources, log)
+        cache = obtain_cache(config.experiment, need, teachers, prepared.store, storage, lambda: resources)
     if cache is None:
-        log(f"{config.space_name} asks nothing of the teachers: there is nothing to keep")
+        logger.info(f"{config.space_name} asks nothing of the teachers: there is nothing to keep")
         return None
     print(cache.folder)
     return cache.folder
@@ -133,7 +136,8 @@ def cli(argv: Sequence[str]) -> int:
     if action == "build":
         if len(target) > 1:
             raise UserError(f"cache build takes one search space, not {len(target)} ({', '.join(target)})")
-        build(target[0] if target else None, options)
+        with progress_on(make_console(), quiet=options.quiet):
+            build(target[0] if target else None, options)
         return 0
     folders = _folders(target, Path(options.storage).expanduser())
     if action == "info":

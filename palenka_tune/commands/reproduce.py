@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,8 @@ from rich.console import Console
 
 from palenka_tune.cluster.session import protect
 from palenka_tune.commands.options import Parser
-from palenka_tune.config.console import line_logger
+from palenka_tune.config.console import progress_on
 from palenka_tune.config.files import write_json
-from palenka_tune.config.shell import command_line
 from palenka_tune.data.prepare import BABYTALK
 from palenka_tune.errors import UserError
 from palenka_tune.evaluation.suites import choices_in
@@ -80,7 +80,7 @@ def parser() -> Parser:
 def cli(argv: Sequence[str]) -> int:
     """Parse, run, return the exit code: 1 if a row failed."""
     args = parser().parse_args(argv)
-    args.command = command_line(["python", "-m", "palenka_tune.reproduce", *argv])
+    args.command = shlex.join(["python", "-m", "palenka_tune.reproduce", *argv])
     get_scale(args.scale)
     names = None if args.rows is None else tuple(name.strip() for name in args.rows.split(",") if name.strip())
     chosen_rows(names)
@@ -130,7 +130,8 @@ def _dry_run(args: argparse.Namespace, names: Sequence[str] | None, console: Con
 def _poster(args: argparse.Namespace, config: ReproduceConfig, console: Console) -> dict[str, Any]:
     from palenka_tune.reproduce import poster, report  # ray: only once the input is known to be good
 
-    results = poster.run(config, line_logger(args.quiet))
+    with progress_on(console, quiet=args.quiet):
+        results = poster.run(config)
     folder = Path(config.storage).expanduser().absolute() / config.run_name
     page = report.write_report(folder, results, args.command)
     console.print(report.table(results))

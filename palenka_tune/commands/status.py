@@ -129,13 +129,13 @@ def open_reader(run: str | None, options: StudyOptions) -> Iterator[StatusReader
 
 def _snapshot(run: str | None, storage: str, below: Path) -> Snapshot:
     """The run of a remote storage, to be copied to a folder in `below`; raises `UserError` if there is none."""
-    from palenka_tune.runs.run_folder import OWNER, latest
+    from palenka_tune.runs.run_folder import OWNER, find_run
     from palenka_tune.storage.mirror import working_folder
     from palenka_tune.storage.remote import Remote
     from palenka_tune.storage.snapshot import Snapshot
 
     remote = Remote.parse(storage)
-    name = run or latest(working_folder(remote.url)).name
+    name = run or find_run(None, working_folder(remote.url)).name
     if remote.stamp(f"{name}/{OWNER}") is None:
         raise UserError(f"there is no search '{name}' in {remote.url}; give the name of one")
     return Snapshot(remote, name, below / name)

@@ -14,6 +14,7 @@ Examples:
 from __future__ import annotations
 
 import dataclasses
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,8 +22,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from palenka_tune.cluster.session import available_cpus, ray_session
 from palenka_tune.commands.options import Parser
+from palenka_tune.config.artifacts import is_complete
 from palenka_tune.config.build import build, leaf_paths, set_path
-from palenka_tune.config.console import line_logger
+from palenka_tune.config.console import make_console, progress_on
 from palenka_tune.config.files import check_writable
 from palenka_tune.config.options import flag, option
 from palenka_tune.config.recipe import Recipe
@@ -35,6 +37,8 @@ from palenka_tune.spaces.options import ExperimentOptions, RayOptions
 
 if TYPE_CHECKING:
     from palenka_tune.teachers.spec import Teacher
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -71,27 +75,28 @@ def main(options: TrainOptions) -> Teacher:
     Raises `UserError` for input that cannot work, before Ray starts, and `PalenkaError` if the training fails.
     """
     settings = settings_from(options)
-    log = line_logger(options.quiet)
     storage = check_writable(options.storage)
     data.check(settings.data)
     # torch and transformers: only now, when the input is known to be good
     from palenka_tune.teachers.ray_trainer import train_teachers
-    from palenka_tune.teachers.spec import TeacherSpec, is_trained, open_teacher, teacher_folder
+    from palenka_tune.teachers.spec import TeacherSpec, open_teacher, teacher_folder
 
     if options.workers is not None:
         _check_workers(options.workers, settings.recipe, options.address)
-    prepared = data.prepare(settings.data, storage, log=log)
-    log(prepared.describe())
+    prepared = data.prepare(settings.data, storage)
+    logger.info(prepared.describe())
     preset = get_preset(settings.preset)
     count = parameter_count(preset, prepared.store.vocabulary_size, prepared.store.window)
-    log(f"{preset.name}: {preset.architecture}, {count:,} parameters")
+    logger.info(f"{preset.name}: {preset.architecture}, {count:,} parameters")
     spec = TeacherSpec(preset, settings.recipe, settings.seed)
     folder = teacher_folder(storage, spec, prepared.fingerprint, settings.dev_windows)
-    if is_trained(folder):
+    if is_complete(folder):
         teacher = open_teacher(folder)
         print(f"already trained with these settings on this data: {teacher.describe()}; {folder}")
         return teacher
-    log(f"recipe: {', '.join(f'{name} {value}' for name, value in dataclasses.asdict(settings.recipe).items())}")
+    logger.info(
+        f"recipe: {', '.join(f'{name} {value}' for name, value in dataclasses.asdict(settings.recipe).items())}"
+    )
     with ray_session(options.address) as resources:
         [teacher] = train_teachers(
             [spec],
@@ -100,7 +105,6 @@ def main(options: TrainOptions) -> Teacher:
             workers=options.workers,
             use_gpu=resources.gpus >= 1,
             dev_windows=settings.dev_windows,
-            log=log,
         )
     speed = teacher.tokens / max(teacher.seconds, 1e-9)
     print(f"{teacher.describe()}; {teacher.tokens:,} tokens at {speed:,.0f} tokens/s; {folder}")
@@ -165,5 +169,6 @@ def cli(argv: Sequence[str]) -> int:
     if options.list:
         print(describe_presets())
     else:
-        main(options)
+        with progress_on(make_console(), quiet=options.quiet):
+            main(options)
     return 0

@@ -37,21 +37,17 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 def sync_folder(folder: Path) -> None:
     """Write the folder's entries through, so that a rename survives a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        handle = os.open(folder, os.O_RDONLY)
-    except PermissionError:  # Windows opens no folder, and NTFS keeps a journal of renames
-        return
-    try:
-        os.fsync(handle)
-    except OSError:  # some file systems cannot sync a folder
-        pass
+        with contextlib.suppress(OSError):  # some file systems cannot sync a folder
+            os.fsync(handle)
     finally:
         os.close(handle)
 
 
 def is_path(text: str) -> bool:
-    """Whether a name that a person gave is written as a path, of any system: with a separator, or as `.` or `~`."""
-    return "/" in text or "\\" in text or text.startswith((".", "~"))
+    """Whether a name that a person gave is written as a path: with a separator, or as `.` or `~`."""
+    return "/" in text or text.startswith((".", "~"))
 
 
 def no_room(error: BaseException) -> bool:
@@ -62,7 +58,7 @@ def no_room(error: BaseException) -> bool:
 def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 `text` to `path` atomically."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")  # the same bytes on every system
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -17,7 +17,6 @@ from typing import Any
 from palenka_tune.config.files import write_text
 from palenka_tune.errors import PalenkaError
 
-BINARY: int = getattr(os, "O_BINARY", 0)  # without it Windows would end lines in its own way
 _SEAL = re.compile(rb',"crc":"([0-9a-f]{8})"\}$')
 
 
@@ -76,7 +75,7 @@ class Slate:
     def write(self, record: Mapping[str, Any]) -> None:
         """Replace the record; raises `OSError` if the file has to be made first and the disk is full."""
         line = seal(record)
-        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | BINARY, 0o644)
+        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
         try:
             os.write(handle, line[: self.SIZE - 1].ljust(self.SIZE - 1) + b"\n")
         finally:
@@ -86,12 +85,5 @@ class Slate:
         """The record as it stands, or None if there is none."""
         try:
             return unseal(self.path.read_bytes().strip())
-        except OSError:
-            return None
-
-    def changed(self) -> int | None:
-        """When it was written last, in nanoseconds of the file system's clock; None if there is no file."""
-        try:
-            return self.path.stat().st_mtime_ns
         except OSError:
             return None

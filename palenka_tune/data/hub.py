@@ -7,8 +7,9 @@ and, if there is one, `test/<name>.test`. Needs the optional `datasets` library;
 from __future__ import annotations
 
 import importlib.util
+import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from palenka_tune.config.artifacts import build_once
 from palenka_tune.config.files import fingerprint
 from palenka_tune.errors import PalenkaError, UserError
 
+logger = logging.getLogger(__name__)
 HUB_VERSION = 1
 SPLIT_NAMES = {"train": ("train",), "dev": ("dev", "validation", "valid"), "test": ("test",)}
 STRING_TYPES = ("string", "large_string")
@@ -36,7 +38,7 @@ def require_datasets(source: str) -> None:
         )
 
 
-def download(source: str, corpora: Path, *, log: Callable[[str], None] = lambda message: None) -> Path:
+def download(source: str, corpora: Path) -> Path:
     """Load the dataset `source` from the hub and return its folder below `corpora`.
 
     Raises `UserError` for an unknown or private dataset, for one that needs a configuration, and for missing splits or
@@ -45,7 +47,7 @@ def download(source: str, corpora: Path, *, log: Callable[[str], None] = lambda 
     require_datasets(source)
     import datasets
 
-    log(f"loading {source} from the Hugging Face hub")
+    logger.info(f"loading {source} from the Hugging Face hub")
     try:
         loaded = datasets.load_dataset(source)
     except (datasets.exceptions.DatasetNotFoundError, ValueError) as error:
@@ -58,12 +60,10 @@ def download(source: str, corpora: Path, *, log: Callable[[str], None] = lambda 
             f"'{source}' is no folder here, and the Hugging Face hub could not be reached ({_one_line(error)}); "
             "correct the path, try again later, or download the dataset and give the folder"
         ) from None
-    return write_dataset(source, loaded, corpora, log=log)
+    return write_dataset(source, loaded, corpora)
 
 
-def write_dataset(
-    source: str, loaded: Mapping[str, Any], corpora: Path, *, log: Callable[[str], None] = lambda message: None
-) -> Path:
+def write_dataset(source: str, loaded: Mapping[str, Any], corpora: Path) -> Path:
     """Write the splits of `loaded` (a `DatasetDict`) as a corpus folder, once; documents are parted by blank lines."""
     splits = _splits(source, loaded)
     columns = {split: _text_column(source, dataset) for split, dataset in splits.items()}
@@ -77,7 +77,7 @@ def write_dataset(
 
     def build(temporary: Path) -> dict[str, Any]:
         for split, dataset in splits.items():
-            log(f"writing {split} of {source}: {len(dataset):,} rows")
+            logger.info(f"writing {split} of {source}: {len(dataset):,} rows")
             path = temporary / split / f"{name}.{split}"
             path.parent.mkdir(parents=True)
             _write_documents(path, (row[columns[split]] for row in dataset))

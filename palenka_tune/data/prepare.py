@@ -8,8 +8,9 @@ gives other fingerprints, and the same text under another path gives the same on
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,10 +30,10 @@ from palenka_tune.data.tokenizer import (
 )
 from palenka_tune.errors import UserError
 
+logger = logging.getLogger(__name__)
 BABYTALK = "babytalk"
 MAX_WINDOW = 8192
 LOG_SECONDS = 5.0
-Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def check(settings: DataSettings) -> None:
             raise _too_small(split, f"at most {bound}", settings)
 
 
-def prepare(settings: DataSettings, storage: str | Path, *, log: Log = lambda message: None) -> PreparedData:
+def prepare(settings: DataSettings, storage: str | Path) -> PreparedData:
     """Build or reuse corpus, tokenizer and token store under `storage/artifacts`; `log` gets lines of progress.
 
     Raises `UserError` for an input that cannot work, `PalenkaError` for a damaged artifact.
@@ -122,28 +123,28 @@ def prepare(settings: DataSettings, storage: str | Path, *, log: Log = lambda me
     artifacts = check_writable(storage) / "artifacts"
     minimal_pairs = None
     if settings.source == BABYTALK:
-        folder = _babytalk(artifacts, log)
+        folder = _babytalk(artifacts)
         corpus, minimal_pairs = open_corpus(folder), folder / "minimal_pairs"
     elif hub.is_dataset_id(settings.source):
-        corpus = open_corpus(hub.download(settings.source, artifacts / "corpora", log=log))
+        corpus = open_corpus(hub.download(settings.source, artifacts / "corpora"))
     else:
         corpus = open_corpus(settings.source)
     digests = {split: corpus.digests(split) for split in corpus.splits}
-    tokenizer_dir = _tokenizer(corpus, digests["train"], settings, artifacts, log)
-    store = _tokens(corpus, digests, tokenizer_dir, settings, artifacts, log)
+    tokenizer_dir = _tokenizer(corpus, digests["train"], settings, artifacts)
+    store = _tokens(corpus, digests, tokenizer_dir, settings, artifacts)
     return PreparedData(
         settings.source, tokenizer_dir, store, store.fingerprint, minimal_pairs, corpus.folder.absolute()
     )
 
 
-def _babytalk(artifacts: Path, log: Log) -> Path:
+def _babytalk(artifacts: Path) -> Path:
     """The generated corpus with its minimal pairs, written once a version."""
     from palenka_tune.data import babytalk
 
     folder = artifacts / "corpora" / f"{BABYTALK}-{fingerprint({'babytalk': babytalk.VERSION})}"
 
     def build(temporary: Path) -> dict[str, Any]:
-        log("writing the babytalk corpus")
+        logger.info("writing the babytalk corpus")
         babytalk.write_corpus(temporary)
         babytalk.write_minimal_pairs(temporary / "minimal_pairs")
         return {"kind": "corpus", "source": BABYTALK, "version": babytalk.VERSION}
@@ -153,7 +154,7 @@ def _babytalk(artifacts: Path, log: Log) -> Path:
     return folder
 
 
-def _tokenizer(corpus: Corpus, train: list[tuple[str, str]], settings: DataSettings, artifacts: Path, log: Log) -> Path:
+def _tokenizer(corpus: Corpus, train: list[tuple[str, str]], settings: DataSettings, artifacts: Path) -> Path:
     """The tokenizer folder for the text of train, its cleaning and the vocabulary."""
     shaped_by = {
         "train": train,
@@ -164,11 +165,11 @@ def _tokenizer(corpus: Corpus, train: list[tuple[str, str]], settings: DataSetti
     folder = artifacts / "tokenizers" / fingerprint(shaped_by)
 
     def build(temporary: Path) -> dict[str, Any]:
-        lines = _with_progress(corpus, "train", "reading train for the tokenizer", log)
+        lines = _with_progress(corpus, "train", "reading train for the tokenizer")
         tokenizer = train_tokenizer(lines, settings.vocabulary)
         save_tokenizer(tokenizer, temporary)
         size = tokenizer.get_vocab_size()
-        log(f"tokenizer trained: {size:,} of at most {settings.vocabulary:,} entries")
+        logger.info(f"tokenizer trained: {size:,} of at most {settings.vocabulary:,} entries")
         return {"kind": "tokenizer", "fingerprint": folder.name, "vocabulary_size": size, "shaped_by": shaped_by}
 
     build_once(folder, build)
@@ -182,7 +183,6 @@ def _tokens(
     tokenizer_dir: Path,
     settings: DataSettings,
     artifacts: Path,
-    log: Log,
 ) -> TokenStore:
     """The token store for all splits; train and dev must fill a window."""
     shaped_by = {
@@ -198,7 +198,7 @@ def _tokens(
         tokenizer = load_tokenizer(tokenizer_dir)
         splits = {}
         for split in corpus.splits:
-            lines = _with_progress(corpus, split, f"encoding {split}", log)
+            lines = _with_progress(corpus, split, f"encoding {split}")
             counts = write_split(temporary, split, lines, tokenizer, settings.window)
             if split in ("train", "dev") and counts["tokens"] < settings.window:
                 raise _too_small(split, str(counts["tokens"]), settings)
@@ -224,7 +224,7 @@ def _too_small(split: str, tokens: str, settings: DataSettings) -> UserError:
     )
 
 
-def _with_progress(corpus: Corpus, split: str, doing: str, log: Log) -> Iterator[str]:
+def _with_progress(corpus: Corpus, split: str, doing: str) -> Iterator[str]:
     """The cleaned lines of `split`, with a line of progress in percent of bytes every few seconds."""
     files = corpus.splits[split]
     total = max(1, sum(file.path.stat().st_size for file in files))
@@ -235,6 +235,6 @@ def _with_progress(corpus: Corpus, split: str, doing: str, log: Log) -> Iterator
             done += size
             if time.monotonic() - spoke > LOG_SECONDS:
                 spoke = time.monotonic()
-                log(f"{doing}: {100 * done / total:.0f} % ({file.path.name})")
+                logger.info(f"{doing}: {100 * done / total:.0f} % ({file.path.name})")
             if line := clean(raw):
                 yield line

@@ -7,8 +7,9 @@ run that was stopped.
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from palenka_tune.cache.plan import need_of
 from palenka_tune.cluster.session import Resources, ray_session
 from palenka_tune.cluster.stop import Interrupted
+from palenka_tune.cluster.tasks import Share
 from palenka_tune.config.artifacts import MANIFEST
 from palenka_tune.config.files import check_writable, read_json, write_json
 from palenka_tune.data import prepare as data
@@ -35,8 +37,8 @@ from palenka_tune.students.teacher_cache import obtain_cache_if_it_fits
 from palenka_tune.teachers.ray_trainer import train_teachers
 from palenka_tune.teachers.spec import Teacher, TeacherSpec, open_teacher, teacher_folder
 
+logger = logging.getLogger(__name__)
 RESULTS, ROWS_FOLDER, IDENTITY = "results.json", "rows", run_folder.REPRODUCE
-Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,6 @@ class _Run:
     storage: Path
     folder: Path
     resources: Resources
-    log: Log
 
     @property
     def device(self) -> str:
@@ -66,14 +67,14 @@ class _Run:
         return filter_choices(self.config.suites, self.prepared.corpus) or own_pairs(self.prepared)
 
     @property
-    def shares(self) -> dict[str, Any]:
+    def share(self) -> Share:
         """How students and scorings share the machine: one per GPU, or all cores of the smallest node."""
         nodes = [cpus for cpus, _ in self.resources.nodes if cpus]
         most = self.resources.gpus or sum(nodes)
         concurrent = min(self.config.concurrent or most, most)
         if self.resources.gpus:
-            return {"concurrent": concurrent, "cpus": 1, "gpus": 1.0}
-        return {"concurrent": concurrent, "cpus": max(1, min(nodes) // -(-concurrent // len(nodes))), "gpus": 0.0}
+            return Share(concurrent, 1, 1.0)
+        return Share(concurrent, max(1, min(nodes) // -(-concurrent // len(nodes))))
 
     def row_folder(self, row: Row) -> Path:
         return self.folder / ROWS_FOLDER / row.name
@@ -92,15 +93,15 @@ class _Run:
         distilled = [row for row in rows if row.kind != "baseline"]
         for row in distilled:
             reduction = str(method_settings(config.method)["distill.kl_reduction"])
-            self.log(f"{row.name}: {units(row.alpha, reduction, config.at.window)}")
+            logger.info(f"{row.name}: {units(row.alpha, reduction, config.at.window)}")
         use_gpu = self.resources.gpus > 0
-        train_teachers(specs, self.prepared, self.storage, use_gpu=use_gpu, dev_windows=self.dev_windows, log=self.log)
+        train_teachers(specs, self.prepared, self.storage, use_gpu=use_gpu, dev_windows=self.dev_windows)
         caches = {
             teachers: self._cache([row for row in distilled if row.teachers == teachers])
             for teachers in dict.fromkeys(row.teachers for row in distilled)
         }
         jobs = [self._student_job(row, caches[row.teachers]) for row in distilled]
-        students = dict(zip([job.name for job in jobs], train_students(jobs, log=self.log, **self.shares), strict=True))
+        students = dict(zip([job.name for job in jobs], train_students(jobs, self.share), strict=True))
         models = {row.name: self._model(row, students.get(row.name)) for row in rows}
         scores = self._score(rows, models)
         return {
@@ -123,7 +124,7 @@ class _Run:
         first, losses = experiments[0], [experiment.distill for experiment in experiments]
         need = need_of(losses, first.student_shape, tuple(teacher.shape for teacher in teachers))
         store = self.prepared.store
-        return obtain_cache_if_it_fits(first, need, teachers, store, self.storage, lambda: self.resources, self.log)
+        return obtain_cache_if_it_fits(first, need, teachers, store, self.storage, lambda: self.resources)
 
     def _student_job(self, row: Row, cache: str | None) -> StudentJob:
         experiment, teachers, prepared = self.config.experiment(row), self.trained(row), self.prepared
@@ -177,8 +178,8 @@ class _Run:
             if "failed" not in models[row.name]
         ]
         names = ["dev", "test", *(suite.label or suite.name for suite in self.suites)]
-        self.log(f"scoring {len(jobs)} models on {', '.join(names)}")
-        return {scores["name"]: scores for scores in score_models(jobs, log=self.log, **self.shares)}
+        logger.info(f"scoring {len(jobs)} models on {', '.join(names)}")
+        return {scores["name"]: scores for scores in score_models(jobs, self.share)}
 
     def _result(self, row: Row, model: dict[str, Any], scores: dict[str, Any]) -> dict[str, Any]:
         """A row of `results.json`."""
@@ -197,7 +198,7 @@ class _Run:
         }
 
 
-def run(config: ReproduceConfig, log: Log = print) -> dict[str, Any]:
+def run(config: ReproduceConfig) -> dict[str, Any]:
     """Run what is left of the rows; returns what `results.json` holds.
 
     Raises `UserError` for input that cannot work, before Ray starts, and `PalenkaError` if a row cannot be trained.
@@ -214,18 +215,18 @@ def run(config: ReproduceConfig, log: Log = print) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     started = time.monotonic()
     with run_folder.locked(folder):
-        prepared = data.prepare(config.data, storage, log=log)
-        log(prepared.describe())
+        prepared = data.prepare(config.data, storage)
+        logger.info(prepared.describe())
         identity = _check_identity(folder, config, prepared)
         with ray_session(config.address) as resources:
             try:
-                results = _Run(config, prepared, storage, folder, resources, log).results(rows)
+                results = _Run(config, prepared, storage, folder, resources).results(rows)
             except KeyboardInterrupt as error:
                 hint = "the same command goes on where it was"
                 if isinstance(error, Interrupted):
                     error.hint = hint
                 else:  # what Ray makes of it
-                    log(f"stopped: {hint}")
+                    logger.info(f"stopped: {hint}")
                 raise
             results |= {"wall_seconds": round(time.monotonic() - started, 1), "identity": identity}
             write_json(folder / RESULTS, results)

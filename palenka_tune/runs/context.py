@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from palenka_tune.tracking.tracker import Tracker
 @dataclass(frozen=True)
 class Context:
     """A search's run `folder` and `storage`, its data, the minimal pairs to score on, its MLflow `tracker`, the
-    `console` for tables, `log` for lines of progress, and when it `started` (`time.monotonic`)."""
+    `console` for tables, and when it `started` (`time.monotonic`)."""
 
     folder: Path
     storage: Path
@@ -24,5 +23,4 @@ class Context:
     suites: tuple[SuiteChoice, ...]
     tracker: Tracker
     console: Console
-    log: Callable[[str], None]
     started: float

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from palenka_tune.config.files import no_room
 
+logger = logging.getLogger(__name__)
 POLL = 1.0  # seconds between two tries
 
 
 class FullDisk:
     """Called each time a write found no room; returns when it is worth another try."""
 
-    def __init__(self, storage: Path, log: Callable[[str], None]) -> None:
-        self.storage, self.log = storage, log
+    def __init__(self, storage: Path) -> None:
+        self.storage = storage
         self._last = float("-inf")
 
     def __call__(self) -> None:
         now = time.monotonic()
         if now - self._last > 10 * POLL:
-            self.log(f"the disk of {self.storage} is full: the search waits; free space and it goes on")
+            logger.info(f"the disk of {self.storage} is full: the search waits; free space and it goes on")
         self._last = now
         time.sleep(POLL)
 

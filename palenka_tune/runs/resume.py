@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.teachers.spec import Teacher
 
 # settings that shape no trial: a resumed search may have others
+
+logger = logging.getLogger(__name__)
 FREE = ("max_failures", "checkpoint_minutes", "stall_minutes", "abort_after")
 # settings that only a command's own options change
 ASKED = ("samples", "finalists", "seeds")
@@ -67,7 +70,7 @@ class Wanted:
 
 
 def resumed(
-    wanted: Wanted, folder: Path, given: SearchConfig | None, again: Mapping[str, Any], log: Callable[[str], None]
+    wanted: Wanted, folder: Path, given: SearchConfig | None, again: Mapping[str, Any]
 ) -> tuple[SearchConfig, Wanted]:
     """The search to go on with: as it was, with the settings of `given` that shape no trial, and what `again` asks for.
 
@@ -75,7 +78,7 @@ def resumed(
     """
     path = folder / "search.yaml"
     if not path.exists() or path.read_bytes() != wanted.yaml.encode():
-        log(f"{path} is not what the search was started with, and is put back")
+        logger.info(f"{path} is not what the search was started with, and is put back")
         write_text(path, wanted.yaml)
     config = dataclasses.replace(resolve(str(path)), space_name=folder.name)
     free: dict[str, Any] = {}

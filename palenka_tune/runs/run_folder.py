@@ -26,53 +26,39 @@ from palenka_tune.storage.follow import Follower
 JOURNAL, SEARCH_YAML = "optuna.journal", "search.yaml"
 LOCK, OWNER, IDENTITY = ".lock", ".owner", ".identity"
 REPRODUCE = "reproduce.json"  # marks a folder of `reproduce`, which is no search
-# what a finished search leaves behind; its digests are kept in the study (which has all of search.yaml itself)
-NOT_FOLLOWED = ("checkpoints", "tune", "finalists", JOURNAL, f"{JOURNAL}.lines")  # who writes them uploads them
-FETCHED_LATER = ("checkpoints", "tune", "finalists")
+CHECKPOINTS, FINALISTS = "checkpoints", "finalists"  # folders in the run's
+FETCHED_LATER = (CHECKPOINTS, "tune", FINALISTS)
+NOT_FOLLOWED = (*FETCHED_LATER, JOURNAL, f"{JOURNAL}.lines")  # uploaded by what writes them
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process; raises `UserError` if another one works in it. A dead process holds nothing."""
-    owner = Slate(folder / OWNER)
-    try:
-        lock = FileLock(str(folder / LOCK), timeout=0)
-        lock.acquire()
-    except Timeout:
-        known = owner.read() or {"pid": "?", "host": "?"}
-        raise _in_use(folder, f"process {known['pid']} on {known['host']}") from None
-    try:
-        with _held_everywhere(folder):
-            _catch_up(folder)
-            owner.write({"pid": os.getpid(), "host": socket.gethostname(), "id": uuid.uuid4().hex})
-            mirror.publish(owner.path)
-            with Follower(folder, NOT_FOLLOWED):
-                yield
-    finally:
-        lock.release()
+    """Hold the folder for this process, on all nodes that share its storage; raises `UserError` if another process
+    holds it. A dead process holds nothing."""
+    owner, remote = Slate(folder / OWNER), mirror.remote_of(folder)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(FileLock(str(folder / LOCK), timeout=0))
+            if remote is not None:
+                stack.enter_context(lease.held(remote[0], remote[1].replace("/", "-"), wait=False))
+        except Timeout:
+            last = owner.read() or {"pid": "?", "host": "?"}
+            raise _in_use(folder, f"process {last['pid']} on {last['host']}") from None
+        except lease.HeldError as error:
+            raise _in_use(folder, error.holder) from None
+        _catch_up(folder)
+        owner.write({"pid": os.getpid(), "host": socket.gethostname(), "id": uuid.uuid4().hex})
+        mirror.publish(owner.path)
+        stack.enter_context(Follower(folder, NOT_FOLLOWED))
+        yield
 
 
 def _in_use(folder: Path, holder: str) -> UserError:
     return UserError(f"--name {folder.name} is being searched by {holder}; wait for it, or give another name")
 
 
-@contextlib.contextmanager
-def _held_everywhere(folder: Path) -> Iterator[None]:
-    """Hold the folder against processes of other nodes, which see it in a remote storage."""
-    found = mirror.remote_of(folder)
-    if found is None:
-        yield
-        return
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(lease.held(found[0], found[1].replace("/", "-"), wait=False))
-        except lease.HeldError as error:
-            raise _in_use(folder, error.holder) from None
-        yield
-
-
 def _catch_up(folder: Path) -> None:
-    """Bring a run here that another node has worked in; this node's own copy is at least as new as the storage."""
+    """Copy here what another node did in the run since; this node's own files are at least as new as the storage."""
     last = mirror.read(folder / OWNER)
     if mirror.remote_of(folder) is not None and last is not None:
         here = Slate(folder / OWNER).read()
@@ -86,7 +72,7 @@ def begun(folder: Path) -> bool:
 
 
 def check_new(folder: Path) -> None:
-    """Refuse a name that is in use, and say how to go on with the search that has it."""
+    """Refuse a name that is in use, and say how to resume the search that has it."""
     if folder.exists() or begun(folder):
         raise UserError(
             f"--name {folder.name} is in use ({mirror.shown(folder)} exists); add --resume to go on with that search, "
@@ -102,47 +88,39 @@ def make(folder: Path) -> None:
         check_new(folder)
 
 
-def latest(storage: Path) -> Path:
-    """The run folder that was worked in last; raises `UserError` if there is none."""
-    times = {path.parent.name: path.stat().st_mtime_ns for path in storage.glob(f"*/{OWNER}")}
-    found = mirror.remote_of(storage)
-    if found is not None:
-        folders = found[0].folders()
-        stamps = {name: found[0].stamp(f"{name}/{OWNER}") for name in folders}
-        times = {name: stamp[1] for name, stamp in stamps.items() if stamp is not None}
-    names = [name for name in times if not mirror.exists(storage / name / REPRODUCE)]
-    if not names:
-        raise UserError(
-            f"--resume: there is no search in {mirror.shown(storage)}; give --storage and --name of the one to go on "
-            "with"
-        )
-    return storage / max(names, key=times.__getitem__)
-
-
 def find_run(run: str | None, storage: Path | None) -> Path:
-    """The folder of a run given by its name in `storage`, by its path, or as nothing: the one worked in last.
+    """The folder of a run given by its name in `storage` or by its path; None: the run that was worked in last.
 
     Raises `UserError` if there is none.
     """
     if run is not None and (folder := Path(run).expanduser()).is_dir() and (storage is None or is_path(run)):
         found = folder.absolute()
-    elif storage is None or not storage.is_dir():
+    elif storage is None or not (storage.is_dir() or mirror.remote_of(storage)):
         raise UserError(f"there is no folder {run or storage}; give --storage, where the searches are kept")
+    elif run is None:
+        times = _worked_in(storage)
+        searches = [name for name in times if not mirror.exists(storage / name / REPRODUCE)]
+        if not searches:
+            raise UserError(f"there is no search in {mirror.shown(storage)}; give the --storage of the searches")
+        found = (storage / max(searches, key=times.__getitem__)).absolute()
     else:
-        runs = {path.parent.name: path.stat().st_mtime for path in storage.glob(f"*/{OWNER}")}
-        if run is None:
-            runs = {name: at for name, at in runs.items() if not (storage / name / REPRODUCE).exists()}
-            if not runs:
-                raise UserError(f"there is no search in {storage}; give --storage, where the searches are kept")
-            run = max(runs, key=lambda name: runs[name])
-        elif not (storage / run).is_dir():
-            raise UserError(f"there is no search '{run}' in {storage}{nearest(run, runs)}")
         found = (storage / run).absolute()
-    if (found / REPRODUCE).exists():
+        if not begun(found):
+            raise UserError(f"there is no search '{run}' in {mirror.shown(storage)}{nearest(run, _worked_in(storage))}")
+    if mirror.exists(found / REPRODUCE):
         raise UserError(f"{found} holds rows of the poster, not a search; give the name of a search")
-    if not any((found / name).exists() for name in (OWNER, JOURNAL, "search.yaml")):
+    if not any(mirror.exists(found / name) for name in (OWNER, JOURNAL, SEARCH_YAML)):
         raise UserError(f"{found} is not the folder of a search; give one, or --storage and a search's name")
     return found
+
+
+def _worked_in(storage: Path) -> dict[str, int]:
+    """{run: when a process began to work in it, in ns} of all runs in `storage`."""
+    remote = mirror.remote_of(storage)
+    if remote is None:
+        return {path.parent.name: path.stat().st_mtime_ns for path in storage.glob(f"*/{OWNER}")}
+    stamps = {name: remote[0].stamp(f"{name}/{OWNER}") for name in remote[0].folders()}
+    return {name: stamp[1] for name, stamp in stamps.items() if stamp is not None}
 
 
 def check_name(name: str) -> str:

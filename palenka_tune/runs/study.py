@@ -16,7 +16,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from palenka_tune.config.files import file_sha256
 from palenka_tune.config.sealed import Slate
 from palenka_tune.errors import PalenkaError, UserError
-from palenka_tune.runs.journal import JournalReader, SealedJournal
+from palenka_tune.runs.journal import SealedJournal
 from palenka_tune.runs.run_folder import IDENTITY, JOURNAL, REPRODUCE, SEARCH_YAML
 from palenka_tune.storage import mirror
 from palenka_tune.tracking.store import brief, redact
@@ -48,52 +48,72 @@ def _holds_a_password(url: str) -> bool:
     return bool(at and ":" in user) or "pass" in url.partition("?")[2].lower()
 
 
-def open_study(folder: Path, url: str | None, wait_for_space: Callable[[], None]) -> optuna.Study | None:
-    """The study of a search that was begun in `folder`; None if the process died before there was one. Raises
-    `UserError` if it is not where it should be, `PalenkaError` if it is damaged."""
+def open_study(
+    folder: Path, url: str | None, wait_for_space: Callable[[], None] | None = None, *, read_only: bool = False
+) -> optuna.Study | None:
+    """The study of the search in `folder`, kept in its journal or in the database `url`; None if the search has not
+    made one yet, or died before.
+
+    With `read_only` another process may be writing it: nothing is locked or changed, and the study refuses to write.
+    `wait_for_space` is the `SealedJournal`'s. Raises `UserError` if the study is not where it should be, `PalenkaError`
+    if it is damaged or the database does not answer.
+    """
     if (folder / REPRODUCE).exists():
-        raise UserError(f"--resume: {folder} holds rows of the poster, not a search; give the --name of a search")
+        raise UserError(f"{folder} holds rows of the poster, not a search; give the --name of a search")
+    begun = (folder / SEARCH_YAML).exists()
     if url is None and not (folder / JOURNAL).exists():
-        if (folder / SEARCH_YAML).exists():
+        if begun:
             raise UserError(
                 f"{folder} holds no {JOURNAL}; if the study is in a database give the --study-storage that the search "
                 "was started with, otherwise put the file back"
             )
         return None
-    with quietly():
+    with quietly(), reading(url):
+        storage = _storage(folder, url, wait_for_space, read_only=read_only)
         try:
-            study = optuna.load_study(study_name=folder.name, storage=_storage(folder, url, wait_for_space))
+            study = optuna.load_study(study_name=folder.name, storage=storage)
         except KeyError:
-            if not (folder / SEARCH_YAML).exists():
+            if (damage := _damage(storage)) is not None:
+                raise PalenkaError(f"{damage}; put back a copy of it") from None
+            if not begun:
                 return None
             raise UserError(
-                f"--resume: {redact(url or JOURNAL)} holds no search called {folder.name}; give the --study-storage "
-                "that it was started with"
+                f"{redact(url or str(folder / JOURNAL))} holds no search called {folder.name}; give the "
+                "--study-storage that it was started with"
             ) from None
-    own, kept = (Slate(folder / IDENTITY).read() or {}).get("id"), study.user_attrs.get("id")
-    if url is not None and own != kept:
+    identity = (Slate(folder / IDENTITY).read() or {}).get("id")
+    if url is not None and identity != study.user_attrs.get("id"):
         raise UserError(
-            f"--resume: the search {folder.name} in {redact(url)} was not started in {folder}; give the --storage and "
+            f"the search {folder.name} in {redact(url)} was not started in {folder}; give the --storage and "
             "--study-storage that it was started with"
         )
     return study
 
 
-def new_study(folder: Path, url: str | None, wait_for_space: Callable[[], None]) -> optuna.Study:
+def damage_of(study: optuna.Study) -> str | None:
+    """Where the journal of a study that was opened `read_only` is damaged, as far as it was read; None if it is not."""
+    return _damage(study._storage)
+
+
+def _damage(storage: BaseStorage) -> str | None:
+    return getattr(getattr(storage, "_backend", None), "damage", None)
+
+
+def new_study(folder: Path, url: str | None, wait_for_space: Callable[[], None] | None = None) -> optuna.Study:
     """An empty study for the search in `folder`; raises `UserError` if the database has one of that name."""
-    identity = {"id": uuid.uuid4().hex}
-    with quietly():
+    with quietly(), reading(url):
         try:
             storage = _storage(folder, url, wait_for_space)
             study = optuna.create_study(storage=storage, study_name=folder.name, direction="minimize")
-            Slate(folder / IDENTITY).write(identity)
-            mirror.publish(folder / IDENTITY)
-            study.set_user_attr("id", identity["id"])
-            return study
         except optuna.exceptions.DuplicatedStudyError:
             raise UserError(
                 f"--name {folder.name} is in use in the study storage {redact(url or '')}; give another name"
             ) from None
+    identity = uuid.uuid4().hex
+    Slate(folder / IDENTITY).write({"id": identity})
+    mirror.publish(folder / IDENTITY)
+    study.set_user_attr("id", identity)
+    return study
 
 
 @contextlib.contextmanager
@@ -104,7 +124,9 @@ def storage_errors() -> Iterator[None]:
     try:
         yield
     except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
-        raise PalenkaError(f"the study storage does not answer ({brief(error)}); go on later with --resume") from error
+        raise PalenkaError(
+            f"the study storage does not answer ({brief(error)}); continue later with --resume"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -116,19 +138,32 @@ def quietly() -> Iterator[None]:
         yield
 
 
-def _storage(folder: Path, url: str | None, wait_for_space: Callable[[], None]) -> BaseStorage:
+def _storage(
+    folder: Path, url: str | None, wait_for_space: Callable[[], None] | None, *, read_only: bool = False
+) -> BaseStorage:
     if url is None:
-        return JournalStorage(SealedJournal(folder / JOURNAL, wait_for_space))
+        return JournalStorage(SealedJournal(folder / JOURNAL, wait_for_space, read_only=read_only))
+    address, arguments = _refusing_to_write(url) if read_only else (url, {})
     try:
-        return RDBStorage(url)
+        return RDBStorage(address, engine_kwargs={"connect_args": arguments}, skip_table_creation=read_only)
     except ImportError as error:
         driver = "mysql" if url.startswith("mysql") else "postgres"
         raise UserError(
             f"the study storage {redact(url)} needs a driver that is missing ({error.name or brief(error)}); "
             f"run: pip install 'palenka-tune[{driver}]'"
         ) from None
-    except Exception as error:  # whatever a database or its driver raises
-        raise PalenkaError(f"the study storage {redact(url)} cannot be opened: {brief(error)}") from None
+
+
+def _refusing_to_write(url: str) -> tuple[str, dict[str, Any]]:
+    """The URL and the arguments with which the driver opens a session that refuses to write."""
+    kind = url.partition("://")[0].split("+")[0]
+    if kind == "postgresql":
+        return url, {"options": "-c default_transaction_read_only=on"}
+    if kind == "mysql":
+        return url, {"init_command": "SET SESSION TRANSACTION READ ONLY"}
+    scheme, _, path = url.partition(":///")
+    path, _, query = path.partition("?")
+    return f"{scheme}:///file:{path}?mode=ro&uri=true{'&' if query else ''}{query}", {}
 
 
 def mark_finished(study: optuna.Study, folder: Path, *, but: Iterable[str] = ()) -> None:
@@ -158,37 +193,9 @@ def is_finished(study: optuna.Study, folder: Path) -> bool:
     return digests is not None
 
 
-def read_study(folder: Path, url: str | None) -> tuple[optuna.Study | None, JournalReader | None]:
-    """The study of the search in `folder`, and the reader of its journal if it is kept in one; no study if the process
-    died, or has not come, before there was one.
-
-    Raises `UserError` if the study is not where it should be, `PalenkaError` if a database does not answer.
-    """
-    if url is None:
-        if not (folder / JOURNAL).exists():
-            if (folder / SEARCH_YAML).exists():
-                raise UserError(
-                    f"{folder} holds no {JOURNAL}: the study of this search is in a database; give the --study-storage "
-                    "that it was started with"
-                )
-            return None, None
-        reader = JournalReader(folder / JOURNAL)
-        with quietly():
-            return _load(folder.name, JournalStorage(reader)), reader
-    with quietly(), reading(url):
-        study = _load(folder.name, _database(url))
-    own = (Slate(folder / IDENTITY).read() or {}).get("id")
-    if study is None or own != study.user_attrs.get("id"):
-        raise UserError(
-            f"{redact(url)} holds no search {folder.name} that was started in {folder}; give the --storage and "
-            "--study-storage that it was started with"
-        )
-    return study, None
-
-
 @contextlib.contextmanager
 def reading(url: str | None) -> Iterator[None]:
-    """Turn whatever a database or its driver raises into a `PalenkaError` without its password."""
+    """Turn what a database or its driver raises into a `PalenkaError` without its password."""
     try:
         yield
     except PalenkaError:
@@ -198,27 +205,5 @@ def reading(url: str | None) -> Iterator[None]:
             raise
         # Optuna wraps what a database says in words of its own
         raise PalenkaError(
-            f"the study storage {redact(url)} cannot be read: {brief(error.__cause__ or error)}"
+            f"the study storage {redact(url)} cannot be used: {brief(error.__cause__ or error)}"
         ) from None
-
-
-def _load(name: str, storage: BaseStorage) -> optuna.Study | None:
-    try:
-        return optuna.load_study(study_name=name, storage=storage)
-    except KeyError:
-        return None
-
-
-def _database(url: str) -> RDBStorage:
-    """The storage behind `url`, in a session that refuses to write."""
-    kind = url.partition("://")[0].split("+")[0]
-    arguments: dict[str, Any] = {}
-    if kind == "postgresql":
-        arguments = {"options": "-c default_transaction_read_only=on"}
-    elif kind == "mysql":
-        arguments = {"init_command": "SET SESSION TRANSACTION READ ONLY"}
-    elif kind == "sqlite":
-        scheme, _, path = url.partition(":///")
-        path, _, query = path.partition("?")
-        url = f"{scheme}:///file:{path}?mode=ro&uri=true{'&' if query else ''}{query}"
-    return RDBStorage(url, engine_kwargs={"connect_args": arguments}, skip_table_creation=True)

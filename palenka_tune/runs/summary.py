@@ -8,17 +8,9 @@ from typing import Any
 
 from palenka_tune.config.files import write_json
 from palenka_tune.trials.arms import ANCHORS
-from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED, TrialRow, anchor_row, best_first
+from palenka_tune.trials.rows import TrialRow, anchor_row, best_first, budget_of, counts_of
 
 SUMMARY, EVALUATION = "summary.json", "evaluation.json"
-
-
-def budget_of(rows: Sequence[TrialRow], total_steps: int | None) -> dict[str, float | None]:
-    """Steps that the finished trials ran, of those that they would have run without early stopping."""
-    run = sum(row.steps for row in rows)
-    full = total_steps * len(rows) if total_steps else None
-    saved = round(1 - run / full, 4) if full else None
-    return {"trial_steps_run": run, "trial_steps_full_grid": full, "saved_fraction": saved}
 
 
 def write_summary(
@@ -39,7 +31,7 @@ def write_summary(
         "best": best
         and {"trial_id": best.trial_id, "anchor": best.anchor, "params": best.settings, "val_ce": best.val_ce},
         "baselines": {name: {"val_ce": row.val_ce if row else None} for name, row in anchors.items()},
-        "counts": {state.lower(): sum(row.state == state for row in rows) for state in (COMPLETE, PRUNED, FAILED)},
+        "counts": counts_of(rows),
         "budget": budget_of(rows, total_steps),
         "wall_seconds": round(wall_seconds, 1),
         "mlflow": dict(mlflow),

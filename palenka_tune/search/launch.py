@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import os
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from rich.console import Console
 
 from palenka_tune.cluster.session import check_gpus
 from palenka_tune.cluster.stop import Interrupted
-from palenka_tune.config.console import make_console
+from palenka_tune.config.console import make_console, progress_on
 from palenka_tune.config.files import check_writable, read_json, write_text
 from palenka_tune.data import prepare as data
 from palenka_tune.errors import PalenkaError, UserError
@@ -47,13 +47,12 @@ from palenka_tune.students.teacher_cache import fit_cache
 from palenka_tune.students.teachers import open_given_teachers, teacher_shapes
 from palenka_tune.tracking.models import check_model_name
 from palenka_tune.tracking.ship import replay
-from palenka_tune.tracking.store import Place as Store
-from palenka_tune.tracking.store import begin, redact, ui_command
+from palenka_tune.tracking.store import Store, begin, redact, ui_command
 from palenka_tune.tracking.tags import PARENT
 from palenka_tune.tracking.tracker import Tracker
 
+logger = logging.getLogger(__name__)
 EXPERIMENT = "palenka_tune"
-Log = Callable[[str], None]
 
 
 def main(config: SearchConfig | None, options: SearchOptions, console: Console | None = None) -> SearchResult:
@@ -62,7 +61,11 @@ def main(config: SearchConfig | None, options: SearchOptions, console: Console |
     A search that is resumed may go without `config`: it is then what it was started with.
     """
     console = console or make_console()
-    log: Log = (lambda line: None) if options.quiet else (lambda line: console.print(line, markup=False))
+    with progress_on(console, quiet=options.quiet):
+        return _launch(config, options, console)
+
+
+def _launch(config: SearchConfig | None, options: SearchOptions, console: Console) -> SearchResult:
     started = time.monotonic()
     if options.resume_or_start:
         options = _resume_if_begun(options)
@@ -75,7 +78,7 @@ def main(config: SearchConfig | None, options: SearchOptions, console: Console |
             console.print(plan(config), markup=False)
             return SearchResult(folder, {})
     check_writable(options.storage)
-    full = FullDisk(storage, log)
+    full = FullDisk(storage)
     with contextlib.ExitStack() as stack:
         study, wanted = None, None
         if options.resume:
@@ -84,17 +87,17 @@ def main(config: SearchConfig | None, options: SearchOptions, console: Console |
             study = open_study(folder, url, full)
             wanted = None if study is None else Wanted.of(study)
         if study is not None and wanted is not None:
-            config, changed = resumed(wanted, folder, config, options.again, log)
+            config, changed = resumed(wanted, folder, config, options.again)
             more = wanted.samples != config.search.samples
             if is_finished(study, folder) and (more or not finalists_wanted(config, study)):
-                return _finished(folder, storage, options, more=more, log=log)
-            log(f"resuming {shown(folder)}")
+                return _finished(folder, storage, options, more=more)
+            logger.info(f"resuming {shown(folder)}")
             wanted = changed
         elif config is None:
             raise UserError(f"--resume: nothing was begun in {folder}; delete it and start the search again")
         store = begin(None, storage)
-        log(plan(config))
-        config, wanted, prepared = _prepare(config, wanted, options, storage, log)
+        logger.info(plan(config))
+        config, wanted, prepared = _prepare(config, wanted, options, storage)
         if not options.resume:
             run_folder.make(folder)
             stack.enter_context(run_folder.locked(folder))
@@ -109,11 +112,11 @@ def main(config: SearchConfig | None, options: SearchOptions, console: Console |
         pairs = options.minimal_pairs or wanted.minimal_pairs
         suites = choices_in(pairs) if pairs else own_pairs(prepared)
         tracker = _tracker(folder, store)
-        context = Context(folder, storage, prepared, suites, tracker, console, log, started)
+        context = Context(folder, storage, prepared, suites, tracker, console, started)
         summary = _tracked(config, options, context, study)
-    _hand_over(folder, options, log)
-    log(f"run folder: {shown(folder)}")
-    log(f"compare the trials: {ui_command(store.uri, storage, tracker.experiment_id)}")
+    _hand_over(folder, options)
+    logger.info(f"run folder: {shown(folder)}")
+    logger.info(f"compare the trials: {ui_command(store.uri, storage, tracker.experiment_id)}")
     return SearchResult(folder, summary)
 
 
@@ -145,31 +148,31 @@ def _check_options(options: SearchOptions) -> str | None:
 
 
 def _prepare(
-    config: SearchConfig, wanted: Wanted | None, options: SearchOptions, storage: Path, log: Log
+    config: SearchConfig, wanted: Wanted | None, options: SearchOptions, storage: Path
 ) -> tuple[SearchConfig, Wanted, data.PreparedData]:
     """The data, and for a new search (`wanted` None) the configuration that is kept: ranks for which the cache has no
     room are left out."""
-    prepared = data.prepare(config.experiment.data, storage, log=log)
-    log(prepared.describe())
+    prepared = data.prepare(config.experiment.data, storage)
+    logger.info(prepared.describe())
     given = open_given_teachers(config.experiment, prepared)
     shapes = teacher_shapes(config.experiment, given)
     if given:
         check_space(config, config.space_name, shapes)
     if wanted is None:
         asked = tree(config)
-        config = fit_cache(config, shapes, prepared.store, storage, log)
+        config = fit_cache(config, shapes, prepared.store, storage)
         pairs = str(Path(options.minimal_pairs).absolute()) if options.minimal_pairs else None
         wanted = Wanted(asked, search_yaml(config, prepared.fingerprint), prepared.fingerprint, pairs)
     wanted.check_data(prepared)
     return config, wanted, prepared
 
 
-def _hand_over(folder: Path, options: SearchOptions, log: Log) -> None:
+def _hand_over(folder: Path, options: SearchOptions) -> None:
     """Send the best student to the hub; say where else it goes."""
     if options.push_to_hub:
-        log(f"best student: {hub.push(folder / 'best', options.push_to_hub)}")
+        logger.info(f"best student: {hub.push(folder / 'best', options.push_to_hub)}")
     if options.register:
-        log(f"best student: goes into MLflow's registry as {options.register}")
+        logger.info(f"best student: goes into MLflow's registry as {options.register}")
 
 
 def _tracker(folder: Path, store: Store) -> Tracker:
@@ -182,14 +185,14 @@ def _tracker(folder: Path, store: Store) -> Tracker:
     )
 
 
-def _finished(folder: Path, storage: Path, options: SearchOptions, *, more: bool, log: Log) -> SearchResult:
+def _finished(folder: Path, storage: Path, options: SearchOptions, *, more: bool) -> SearchResult:
     """A search that has ended already: what MLflow, or the hub, has not got of it is sent."""
     if more:
         raise UserError(
             f"--resume: the search {folder.name} is finished, and what more trials would need of it is gone; start a "
             "new search under another --name"
         )
-    log(f"{shown(folder)} is finished; nothing is left to do")
+    logger.info(f"{shown(folder)} is finished; nothing is left to do")
     summary = read_json(folder / SUMMARY)
     if options.register:
         tracker = _tracker(folder, begin(None, storage))
@@ -199,8 +202,8 @@ def _finished(folder: Path, storage: Path, options: SearchOptions, *, more: bool
         try:
             replay(folder)
         except PalenkaError as error:
-            log(str(error))
-    _hand_over(folder, options, log)
+            logger.info(str(error))
+    _hand_over(folder, options)
     return SearchResult(folder, summary)
 
 
@@ -215,7 +218,7 @@ def _resume_if_begun(options: SearchOptions) -> SearchOptions:
 def _folder(config: SearchConfig | None, options: SearchOptions, storage: Path) -> Path:
     """The run's folder; raises `UserError` if it exists and must not, or must exist and does not."""
     if options.resume and options.name is None:
-        return run_folder.latest(storage)
+        return run_folder.find_run(None, storage)
     folder = storage / check_name(options.name or (default_name(config) if config else ""))
     if not options.resume:
         run_folder.check_new(folder)

@@ -13,6 +13,7 @@ was. All stages share one Ray session.
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,6 +51,7 @@ from palenka_tune.tracking.tags import NOTE, PARENT
 from palenka_tune.trials.arms import ANCHORS, anchor_values
 from palenka_tune.trials.ledger import TOTAL_STEPS, Ledger
 
+logger = logging.getLogger(__name__)
 TEACHER_RUNS = "palenka.teacher_runs"
 DONE = "finalists"  # attribute of the study: the finalists that it has had
 
@@ -151,7 +153,6 @@ def _teachers(config: SearchConfig, context: Context, tags: dict[str, str], reso
             context.prepared,
             context.storage,
             use_gpu=resources.gpus > 0,
-            log=context.log,
             on_metrics=runs,
         )
     finally:
@@ -170,7 +171,7 @@ def _cache(
     """What the teachers say of every window that a trial sees, built or found."""
     need = search_need(config, tuple(teacher.shape for teacher in teachers))
     store = context.prepared.store
-    cache = obtain_cache(config.experiment, need, teachers, store, context.storage, lambda: resources, context.log)
+    cache = obtain_cache(config.experiment, need, teachers, store, context.storage, lambda: resources)
     check_teachers(study, teachers, cache)
     if cache is not None:
         tags["palenka.cache"] = cache.folder.name
@@ -188,15 +189,15 @@ def _trials(job: Job, ledger: Ledger, options: SearchOptions, context: Context, 
     display = Display(reader, context.console, quiet=options.quiet, plain=options.plain)
     done, half = len(ledger.rows()), len(ledger.waiting)
     resumed = f"; {done} are done already and {half} resume from a checkpoint" if done or half else ""
-    context.log(
+    logger.info(
         f"{samples(config)} trials and {len(ANCHORS)} anchors of {job.total_steps} steps, "
         f"{job.placement.describe()}{resumed}"
     )
     try:
         if ledger.remaining:
             with display:
-                full = FullDisk(context.storage, context.log)
-                run_trials(job, ledger, [display, observer], context.log, full.when_room)
+                full = FullDisk(context.storage)
+                run_trials(job, ledger, [display, observer], full.when_room)
     finally:
         observer.close()
         # a full disk or a database that is away must not hide what ended the search
@@ -224,7 +225,7 @@ def _train_finalists(
     """The finalists and the verdict; needs nothing of the trials but the ledger."""
     chosen = configurations(config, ledger.rows())
     if not chosen:
-        context.log("no finalists: no proposed trial was trained to its end")
+        logger.info("no finalists: no proposed trial was trained to its end")
         context.tracker.end_run(PARENT, "FINISHED")
         return summary
     context.tracker.start_run(PARENT, name=context.folder.name)  # resumes the search's

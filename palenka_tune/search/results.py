@@ -7,6 +7,7 @@ when finalists were trained (`finalist_results`: every student of every seed, an
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,7 @@ from palenka_tune.trials.rows import FinalistRow, TrialRow, anchor_row, best_row
 from palenka_tune.trials.tables import comparison, models_table
 from palenka_tune.words import counted, describe_values, saved
 
+logger = logging.getLogger(__name__)
 CANDIDATES = "candidates"  # folder of what is scored beside `best/`
 BEST = "best"
 
@@ -227,7 +229,7 @@ def load_student(job: Job, bench: Bench, row: TrialRow, context: Context) -> Pre
     try:
         state = load_checkpoint(path)
     except (DamagedError, FileNotFoundError) as error:
-        context.log(f"{error}; {row.trial_id} is trained again for its weights")
+        logger.info(f"{error}; {row.trial_id} is trained again for its weights")
         loop = bench.loop(*job.config.settings_of(row.settings), seed=seed)
         loop.run_until(loop.total_steps)
         return loop.model.cpu()
@@ -250,7 +252,7 @@ def publish_report(context: Context, study: optuna.Study) -> None:
         context.tracker.log_artifact(PARENT, folder / REPORT)
         context.tracker.log_artifact(PARENT, folder / PLOTS)
     except Exception as error:  # of whatever kind: all that it would show is on disk
-        context.log(
+        logger.info(
             f"the report could not be written ({type(error).__name__}: {error}); the results are on disk, try again "
             f"with: python -m palenka_tune.report {folder}"
         )
@@ -309,13 +311,7 @@ def _score(
         )
         for each in candidates
     ]
-    scores = score_models(
-        jobs,
-        concurrent=placement.concurrent,
-        cpus=placement.cpus_per_trial,
-        gpus=placement.gpus_per_trial,
-        log=context.log,
-    )
+    scores = score_models(jobs, placement.share)
     for score in scores:
         if "failed" in score:
             raise PalenkaError(

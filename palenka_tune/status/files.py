@@ -1,36 +1,35 @@
-"""Looks at the files of a run, from whichever machine sees them: whether a process works there, what moved when.
+"""The files of a run, read from any machine that sees them: whether a process works there, what moved when.
 
 Nothing here writes, creates or locks anything. All that `status` reads of a run beside its study and its spool goes
-through `RunFiles`, so that another kind of storage needs one other class.
+through `RunFiles`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
 import socket
 import struct
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from palenka_tune.config.artifacts import MANIFEST
 from palenka_tune.config.files import read_json
 from palenka_tune.config.sealed import Slate
 from palenka_tune.errors import PalenkaError
 from palenka_tune.runs.heartbeat import TrialPulse
-from palenka_tune.runs.run_folder import JOURNAL, LOCK, OWNER
+from palenka_tune.runs.run_folder import CHECKPOINTS, FINALISTS, JOURNAL, LOCK, OWNER
 from palenka_tune.storage import mirror
-from palenka_tune.storage.lease import is_alive
 from palenka_tune.storage.snapshot import Snapshot
-
-CHECKPOINTS, FINALISTS = "checkpoints", "finalists"
-SPOOL = "mlflow.spool.jsonl"
+from palenka_tune.tracking.spool import SPOOL
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,8 @@ class Writer:
 
 @dataclass(frozen=True)
 class Pulse:
-    """How far a trial is, how fast and where; `age` is seconds since it said so. `gpu_bytes` are what its process has
-    taken of its GPU at most, `gpu_total` what that has."""
+    """The last pulse of a trial: how far it is, how fast and where; `age` is in seconds. `gpu_bytes` are the most that
+    its process has taken of its GPU, `gpu_total` what that has."""
 
     step: int
     waits_for: int
@@ -73,22 +72,22 @@ class Work:
 
 
 class RunFiles:
-    """The files of the run in `folder` and what is built for it in `storage`; `snapshot` made the folder, if it is a
-    copy of one in a remote storage."""
+    """The files of the run in `folder` and of what is built for it in `storage`; `snapshot` made the folder, if it is
+    a copy of one in a remote storage."""
 
     def __init__(self, folder: Path, storage: Path, snapshot: Snapshot | None = None) -> None:
         self.folder, self.storage, self.snapshot = folder, storage, snapshot
         self._pulses: dict[str, TrialPulse] = {}
 
     def writer(self) -> Writer:
-        """Who works here, or did last."""
+        """The process that works here, or did last."""
         owner = Slate(self.folder / OWNER).read()
         if owner is None:
             return Writer(None, None, None if (self.folder / LOCK).exists() else False)
         pid, host = int(owner["pid"]), str(owner["host"])
         if self.snapshot is not None:
             return Writer(pid, host, self.snapshot.is_held)
-        return Writer(pid, host, lock_holder(self.folder / LOCK, pid, host))
+        return Writer(pid, host, _holds_lock(self.folder / LOCK, pid, host))
 
     def began(self) -> float | None:
         """When the last process began to work here."""
@@ -100,27 +99,28 @@ class RunFiles:
         patterns = (f"{CHECKPOINTS}/*", f"{FINALISTS}/*/*")
         paths = [self.folder / name for name in names]
         paths += [path for pattern in patterns for path in self.folder.glob(pattern)]
-        times = [at for path in paths if (at := _changed(path)) is not None]
-        return _age(max(times)) if times else None
+        newest = _newest(paths)
+        return None if newest is None else _age(newest)
 
     def pulse(self, trial_id: str) -> Pulse | None:
-        """The last word of a running trial."""
+        """The last pulse of a running trial."""
         pulse = self._pulses.setdefault(trial_id, TrialPulse(self.folder / CHECKPOINTS, trial_id))
         state, at = pulse.read(), _changed(self.folder / CHECKPOINTS / f"{trial_id}.pulse")
         if state is None or at is None:
             return None
         if mirror.remote_of(self.folder) is not None:  # a trial of another node writes no file here
             at = max(at, state["at"] / 1e9)
-        more = {name: state.get(name) for name in ("tokens_per_second", "gpu_bytes", "gpu_total")}
         return Pulse(
-            state["step"],
-            state["waits_for"],
-            state["pid"],
+            step=state["step"],
+            waits_for=state["waits_for"],
+            pid=state["pid"],
             node=state.get("node") or "",
             host=state.get("host") or "",
             age=_age(at),
             time=at,
-            **more,
+            tokens_per_second=state.get("tokens_per_second"),
+            gpu_bytes=state.get("gpu_bytes"),
+            gpu_total=state.get("gpu_total"),
         )
 
     def json(self, name: str) -> Any:
@@ -136,22 +136,21 @@ class RunFiles:
         for folder in sorted((self.folder / FINALISTS).glob("*-seed*")):
             if (folder / "result.json").exists():
                 done += 1
-            elif (found := _newest(folder)) is not None:
-                said = folder / "progress.txt"
-                others.append(Work(folder.name, _text(said), _age(found)))
+            elif (newest := _newest(folder.glob("*"))) is not None:
+                others.append(Work(folder.name, _text(folder / "progress.txt"), _age(newest)))
         return done, others
 
     def preparing(self) -> list[Work]:
-        """Teachers and caches under way in the storage, whichever run they are for."""
-        found = []
+        """Teachers and caches under way in the storage, for this run or another one."""
+        works = []
         for work in sorted(self.storage.glob("artifacts/teachers/.*.work")):
             if (at := _changed(work / "progress.jsonl")) is not None:
-                found.append(Work(f"teacher {work.name[1:-5]}", _teacher(work / "progress.jsonl"), _age(at)))
+                works.append(Work(f"teacher {work.name[1:-5]}", _teacher(work / "progress.jsonl"), _age(at)))
         for partial in sorted(self.storage.glob("artifacts/caches/.*.partial")):
-            if (at := _newest(partial)) is not None and not (partial / MANIFEST).exists():
+            if (at := _newest(partial.glob("*"))) is not None and not (partial / MANIFEST).exists():
                 shards = sum(1 for _ in partial.glob("[!.]*.arrow"))
-                found.append(Work(f"cache {partial.name[1:-8]}", f"{shards} shards", _age(at)))
-        return found
+                works.append(Work(f"cache {partial.name[1:-8]}", f"{shards} shards", _age(at)))
+        return works
 
     def free_bytes(self) -> int | None:
         """Free space where the run is kept."""
@@ -161,23 +160,17 @@ class RunFiles:
             return None
 
 
-def lock_holder(path: Path, pid: int, host: str) -> bool | None:
-    """Whether somebody holds the lock file at `path`, whose owner is process `pid` on `host`; None: it cannot be seen.
+def _holds_lock(path: Path, pid: int, host: str) -> bool | None:
+    """Whether the process `pid` on `host` holds the lock file at `path`; None: it cannot be seen.
 
     Trying to take the lock would tell, and could refuse it to a search that begins at that moment. On the machine of
-    the owner the kernel's list of locks is read instead; on another one the file system is asked, which knows if it
+    the process Linux's list of locks is read instead; on another one the file system is asked, which knows if it
     carries locks over the network (NFS does).
     """
-    if host == socket.gethostname():
-        if not is_alive(pid):
-            return False
-        listed = _listed(path, pid)
-        return _has_open(path, pid) if listed is None else listed
-    return _locked_over_network(path)
-
-
-def _listed(path: Path, pid: int) -> bool | None:
-    """Whether Linux lists a lock of `pid` on the file; None without such a list."""
+    if host != socket.gethostname():
+        return _locked_over_network(path)
+    if not psutil.pid_exists(pid):
+        return False
     try:
         inode, lines = path.stat().st_ino, Path("/proc/locks").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -187,19 +180,8 @@ def _listed(path: Path, pid: int) -> bool | None:
     return any(parts[4] == str(pid) and parts[5].rpartition(":")[2] == str(inode) for parts in fields if len(parts) > 5)
 
 
-def _has_open(path: Path, pid: int) -> bool | None:
-    try:
-        return any(os.path.realpath(link) == os.path.realpath(path) for link in Path(f"/proc/{pid}/fd").iterdir())
-    except OSError:
-        return None
-
-
 def _locked_over_network(path: Path) -> bool | None:
     """True if the file system knows of a lock of another machine; where it knows none it may not be told of any."""
-    if sys.platform != "linux":  # the record of a lock is laid out otherwise, or there is none
-        return None
-    import fcntl
-
     try:
         with path.open("rb") as file:
             asked = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
@@ -216,13 +198,13 @@ def _changed(path: Path) -> float | None:
         return None
 
 
+def _newest(paths: Iterable[Path]) -> float | None:
+    return max((at for path in paths if (at := _changed(path)) is not None), default=None)
+
+
 def _age(at: float) -> float:
-    """Seconds since `at`, by this machine's clock; never less than 0, whatever the other machine's says."""
+    """Seconds since `at` by this machine's clock; 0 if another machine's clock is ahead."""
     return max(0.0, time.time() - at)
-
-
-def _newest(folder: Path) -> float | None:
-    return max((at for path in folder.glob("*") if (at := _changed(path)) is not None), default=None)
 
 
 def _text(path: Path) -> str:
@@ -232,20 +214,17 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _teacher(path: Path) -> str:
+def _teacher(path: Path, tail: int = 4096) -> str:
     """The last whole line of a teacher's progress, in words."""
-    for line in reversed([*_last_lines(path)]):
-        with contextlib.suppress(ValueError, KeyError):
-            said = json.loads(line)
-            step = f", step {said['step']} of {said['total_steps']}" if "step" in said else ""
-            return f"epoch {said['epoch']} of {said['epochs']}{step}"
-    return ""
-
-
-def _last_lines(path: Path, size: int = 4096) -> Iterator[bytes]:
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - size))
-            yield from file.read().splitlines()
+            file.seek(max(0, path.stat().st_size - tail))
+            lines = file.read().splitlines()
     except OSError:
-        return
+        return ""
+    for line in reversed(lines):
+        with contextlib.suppress(ValueError, KeyError):
+            record = json.loads(line)
+            step = f", step {record['step']} of {record['total_steps']}" if "step" in record else ""
+            return f"epoch {record['epoch']} of {record['epochs']}{step}"
+    return ""

@@ -1,6 +1,6 @@
 """What a search shows while it runs: a live view on a terminal, a line per finished trial in a log, or nothing.
 
-It looks at the search as `status` does, by its study and its files, and holds no state of its own.
+It reads the study and the files as `status` does, and keeps no record of its own.
 """
 
 from __future__ import annotations
@@ -55,14 +55,14 @@ class Display:
         assert self._live is not None
         try:
             self._live.update(view(self.reader.look(), within=True), refresh=True)
-        except Exception:  # a database that is away for a moment, say: the next look shows more
+        except Exception:  # such as a database that is away for a moment: the next look shows more
             logger.debug("the search cannot be seen for now", exc_info=True)
 
     def started(self, proposal: Proposal) -> None:
-        """The next look shows it."""
+        """Nothing to do: the next look shows it."""
 
     def reported(self, trial_id: str, result: dict[str, Any]) -> None:
-        """The next look shows it."""
+        """Nothing to do: the next look shows it."""
 
     def finished(self, trial_id: str, state: str, reason: str | None) -> None:
         if not self.quiet and self._live is None:

@@ -1,13 +1,14 @@
-"""What a search is doing, or what became of it, found in its study and its files by somebody who only looks.
+"""The status of a search, read from its study and its files: what it does now, or how it ended.
 
-In: a run's folder, from whichever machine sees it, and the URL of its study if that is in a database. Out: a `Status`,
-plain data. A `StatusReader` may look again and again while the search goes on; it takes no lock and changes nothing.
+A `StatusReader` takes a run's folder, from any machine that sees it, and the URL of its study if that is in a
+database; each look gives a `Status`, plain data. It takes no lock and changes nothing, so that it may look again and
+again while the search runs.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,23 +18,25 @@ import yaml
 from optuna.trial import FrozenTrial, TrialState
 
 from palenka_tune.runs.options import PLACE, resume_command
-from palenka_tune.runs.study import read_study, reading
-from palenka_tune.runs.summary import budget_of
+from palenka_tune.runs.study import damage_of, open_study, reading
 from palenka_tune.status.files import Pulse, RunFiles, Work, Writer
-from palenka_tune.status.trials import Ended, Running, Speed, best_of, counts_of, ended_of, running_of
+from palenka_tune.status.trials import Ended, Running, Speed, best_of, ended_of, running_of, trial_counts
 from palenka_tune.storage import mirror
 from palenka_tune.storage.snapshot import Snapshot
 from palenka_tune.tracking.glance import SpoolGlance, Tracking
 from palenka_tune.tracking.tags import PARENT
 from palenka_tune.trials.arms import ANCHORS
 from palenka_tune.trials.ledger import TOTAL_STEPS
-from palenka_tune.trials.rows import COMPLETE, FAILED, TrialRow, anchor_row, own_trials, rows_of
+from palenka_tune.trials.rows import COMPLETE, FAILED, TrialRow, anchor_row, budget_of, own_trials, rows_of
 from palenka_tune.trials.rungs import rung_steps
 from palenka_tune.words import clock
 
 Stage = Literal["preparing", "searching", "scoring", "finalists", "finished"]
 State = Literal["preparing", "searching", "scoring", "finalists", "finished", "stopped", "failed", "killed", "silent"]
-ENDS: Mapping[str, State] = {"KILLED": "stopped", "FAILED": "failed"}
+ENDS: Mapping[str | None, tuple[State, str]] = {  # by the status of the search's run in MLflow
+    "KILLED": ("stopped", "it was asked to stop"),
+    "FAILED": ("failed", "it ended with an error"),
+}
 LITTLE_SPACE = 1e9  # bytes
 MLFLOW_PATIENCE = 60.0  # seconds that an event may wait for MLflow before it is worth a word
 STALL_MINUTES = 20.0
@@ -41,13 +44,13 @@ STALL_MINUTES = 20.0
 
 @dataclass(frozen=True)
 class Status:
-    """A search as it stands. `state` is its `stage`, or how it came to be in none: stopped (by a signal), failed (with
-    an error), killed (without a word), silent (nothing moves, and its lock cannot be seen from here); `why` says by
-    what that is known. Times are in seconds; val/ce in nats per token.
+    """A search at one moment. `state` is its `stage` while it runs, or how it stopped: stopped (by a signal), failed
+    (with an error), killed (without a word), silent (nothing moves, and its lock cannot be seen from here); `why` says
+    how that is known. Times are in seconds; val/ce in nats per token.
 
-    `trials` counts: planned, complete, pruned, failed, running, waiting (interrupted), to_come. `ended` are those that
-    have, in the order of their ends; `rungs` the steps at which ASHA decides, and the last one. `resume` is the command
-    to go on with it, where there is something to go on with.
+    `trials` counts: planned, complete, pruned, failed, running, waiting (interrupted), to_come. `ended` are the trials
+    that ended, in the order of their ends; `rungs` the steps at which ASHA decides, and the last one. `resume` is the
+    command that continues the search, if it neither runs nor is finished.
     """
 
     run: str
@@ -84,7 +87,7 @@ class Status:
 
 class StatusReader:
     """Looks at the search in `folder`; `url` is where its study is, if that is in a database, and `snapshot` what
-    copies the folder from a remote storage. `study` is the study itself, for who has it open."""
+    copies the folder from a remote storage. `study` is the study itself, if the caller has it open."""
 
     def __init__(
         self,
@@ -95,31 +98,26 @@ class StatusReader:
         study: optuna.Study | None = None,
     ) -> None:
         self.folder, self.storage, self.url, self.snapshot = folder, storage, url, snapshot
+        self.study = study
+        """The study that was last looked at; None if there is none yet."""
         self.shown = (mirror.shown(folder), mirror.shown(storage))
         if snapshot is not None:
             self.shown = (f"{snapshot.remote.url}/{snapshot.key}", snapshot.remote.url)
         self.files = RunFiles(folder, storage, snapshot)
-        self._study = study
-        self._journal: Any = None
         self._spool = SpoolGlance(folder, PARENT)
 
-    @property
-    def study(self) -> optuna.Study | None:
-        """The study that was last looked at; None if there is none yet."""
-        return self._study
-
     def look(self) -> Status:
-        """The search as it stands now; raises `UserError` or `PalenkaError` if its study cannot be found or read."""
+        """The search as it is now; raises `UserError` or `PalenkaError` if its study cannot be found or read."""
         if self.snapshot is not None:
             self.snapshot.refresh()
-        if self._study is None:
-            self._study, self._journal = read_study(self.folder, self.url)
+        if self.study is None:
+            self.study = open_study(self.folder, self.url, read_only=True)
         attrs: dict[str, Any] = {}
         trials: list[FrozenTrial] = []
-        if self._study is not None:
+        if self.study is not None:
             with reading(self.url):
-                attrs = self._study.user_attrs
-                trials = own_trials(self._study.get_trials(deepcopy=False))
+                attrs = self.study.user_attrs
+                trials = own_trials(self.study.get_trials(deepcopy=False))
         files, tracking, now = self.files, self._spool.look(), time.time()
         asked: dict[str, Any] = yaml.safe_load(attrs["search"]["yaml"])["search"] if "search" in attrs else {}
         rows, writer, age = rows_of(trials), files.writer(), files.moved()
@@ -128,7 +126,7 @@ class StatusReader:
         stage = _stage(attrs, asked, rows, trials, planned, summary)
         stall = 60 * asked.get("stall_minutes", STALL_MINUTES)
         state, why = _state(stage, writer, age, stall, tracking)
-        alive = state == stage != "finished"
+        alive, finished = state == stage != "finished", state == "finished"
         total_steps = attrs.get(TOTAL_STEPS) or max((r.steps for r in rows if r.state == COMPLETE), default=None)
         unfinished = [trial for trial in trials if trial.state == TrialState.RUNNING] if alive else []
         pulses = [(trial, self._pulse(trial)) for trial in unfinished]
@@ -147,10 +145,10 @@ class StatusReader:
             why=why,
             writer=writer,
             age=age,
-            trials=counts_of(rows, trials, planned, len(running)),
+            trials=trial_counts(rows, trials, planned, len(running)),
             running=running,
             ended=ended_of(rows, trials, objective),
-            rungs=_rungs(asked, total_steps),
+            rungs=rung_steps(total_steps, asked["rungs"], asked["reduction"]) if asked and total_steps else [],
             under_way=[work for work in under_way if not alive or stage == "finalists" or work.age < stall],
             finalists_done=done,
             best=best_of(rows, objective),
@@ -161,20 +159,19 @@ class StatusReader:
             tokens_per_second=speed.tokens if running else None,
             verdict=(summary.get("finalists") or {}).get("verdict"),
             mlflow=tracking,
-            warnings=self._warnings(running, rows, tracking, stall, alive, state == "finished"),
-            resume=None
-            if alive or state == "finished"
-            else resume_command(self.folder.name, self.shown[1], self._place(attrs)),
+            warnings=[
+                *self._damage(),
+                *_trial_warnings(running, rows, stall),
+                *self._mlflow_warnings(tracking, alive, finished),
+                *self._space_warnings(),
+            ],
+            resume=None if alive or finished else resume_command(self.folder.name, self.shown[1], attrs.get(PLACE, {})),
         )
 
     def _pulse(self, trial: FrozenTrial) -> Pulse | None:
-        """A trial's pulse, if it is of the process that works now; without one the trial waits to go on."""
+        """A trial's pulse, if it is of the process that works now; without one the trial waits to be resumed."""
         pulse, began = self.files.pulse(trial.user_attrs["trial_id"]), self.files.began()
         return pulse if pulse is not None and (began is None or pulse.time >= began - 1) else None
-
-    def _place(self, attrs: Mapping[str, Any]) -> dict[str, Any]:
-        place = dict(attrs.get(PLACE, {}))
-        return place if self._study is not None else {}
 
     def _elapsed(
         self, attrs: Mapping[str, Any], trials: Sequence[FrozenTrial], summary: Mapping[str, Any], now: float | None
@@ -187,44 +184,38 @@ class StatusReader:
         began = self.files.began() or now
         return float(attrs.get("seconds", 0.0)) + max(0.0, now - max(began, min(max(ends, default=began), now)))
 
-    def _warnings(
-        self,
-        running: Sequence[Running],
-        rows: Sequence[TrialRow],
-        tracking: Tracking | None,
-        stall: float,
-        alive: bool,
-        finished: bool,
-    ) -> list[str]:
-        found = [self._journal.damage] if self._journal is not None and self._journal.damage else []
-        for trial in running:
-            if trial.waits_for:
-                found.append(
-                    f"{trial.trial_id} waits until {trial.waits_for / 1e6:,.1f} MB are free for its checkpoint; free "
-                    "space and it goes on"
-                )
-            elif trial.age > stall / 2:
-                found.append(
-                    f"{trial.trial_id} has not moved for {clock(trial.age)}; after {clock(stall)} it is ended and "
-                    "tried again"
-                )
-        failed = [row for row in rows if row.state == FAILED]
-        if failed:
-            found.append(f"{len(failed)} failed, the last one ({failed[-1].trial_id}) because {failed[-1].reason}")
-        sending = alive or finished  # one that has just ended sends its last events
-        if tracking is not None and tracking.behind and (not sending or tracking.waits > MLFLOW_PATIENCE):
+    def _damage(self) -> Iterator[str]:
+        if self.study is not None and (damage := damage_of(self.study)) is not None:
+            yield f"{damage}; what follows is not shown"
+
+    def _mlflow_warnings(self, tracking: Tracking | None, alive: bool, finished: bool) -> Iterator[str]:
+        # a search that is finished still sends its last events for a moment
+        patience = MLFLOW_PATIENCE if alive or finished else -1.0
+        if tracking is not None and tracking.behind and tracking.waits > patience:
             more = "" if alive else f"; send them with: python -m palenka_tune.track replay {self.folder}"
-            found.append(
-                f"MLflow has not got {tracking.behind:,} events yet, the oldest for {clock(tracking.waits)}{more}"
-            )
+            yield f"MLflow has not got {tracking.behind:,} events yet, the oldest for {clock(tracking.waits)}{more}"
+
+    def _space_warnings(self) -> Iterator[str]:
         free = None if self.snapshot is not None else self.files.free_bytes()
         if free is not None and free < LITTLE_SPACE:
-            found.append(f"only {free / 1e6:,.0f} MB are free in {self.folder}")
-        return found
+            yield f"only {free / 1e6:,.0f} MB are free in {self.folder}"
 
 
-def _rungs(asked: Mapping[str, Any], total_steps: int | None) -> list[int]:
-    return rung_steps(total_steps, asked["rungs"], asked["reduction"]) if asked and total_steps else []
+def _trial_warnings(running: Sequence[Running], rows: Sequence[TrialRow], stall: float) -> Iterator[str]:
+    for trial in running:
+        if trial.waits_for:
+            yield (
+                f"{trial.trial_id} waits until {trial.waits_for / 1e6:,.1f} MB are free for its checkpoint; free "
+                "space and it continues"
+            )
+        elif trial.age > stall / 2:
+            yield (
+                f"{trial.trial_id} has not moved for {clock(trial.age)}; after {clock(stall)} it is ended and "
+                "tried again"
+            )
+    failed = [row for row in rows if row.state == FAILED]
+    if failed:
+        yield f"{len(failed)} failed, the last one ({failed[-1].trial_id}) because {failed[-1].reason}"
 
 
 def _stage(
@@ -241,7 +232,7 @@ def _stage(
         return "finalists" if wanted["finalists"] and trained and attrs.get("finalists") != wanted else "finished"
     if not trials:
         return "preparing"
-    # a space may hold less than was planned
+    # a space may hold fewer trials than were planned
     enough = planned is not None and len(rows) >= planned
     done = len(rows) == len(trials) and (enough or summary.get("state") == "scoring")
     return "scoring" if done else "searching"
@@ -250,23 +241,23 @@ def _stage(
 def _state(
     stage: Stage, writer: Writer, age: float | None, stall: float, tracking: Tracking | None
 ) -> tuple[State, str]:
-    """The state, and by what it is known."""
+    """The state, and how it is known."""
     moved = "nothing of it was written yet" if age is None else f"its files moved {clock(age)} ago"
     if writer.holds:
         at_work = f"{writer.describe()} holds the lock of its folder, {moved}"
-        return (stage, at_work) if stage != "finished" else (stage, f"finished; {at_work}")
+        return stage, at_work if stage != "finished" else f"finished; {at_work}"
     if stage == "finished":
         return stage, moved
-    ended = ENDS.get((tracking.status if tracking else None) or "")
-    said = {"stopped": "it was asked to stop", "failed": "it ended with an error"}
+    if writer.holds is None:
+        seen = f"whether {writer.describe()} still lives cannot be seen from here"
+    elif writer.pid is None:
+        seen = "no process has the lock of its folder"
+    else:
+        seen = f"{writer.describe()} does not hold the lock of its folder any more"
+    status = tracking.status if tracking is not None else None
+    if status in ENDS:
+        state, how = ENDS[status]
+        return state, f"{how}; {seen}, {moved}"
     if writer.holds is False:
-        nobody = f"{writer.describe()} does not hold the lock of its folder any more"
-        if writer.pid is None:
-            nobody = "no process has the lock of its folder"
-        return (ended, f"{said[ended]}; {nobody}, {moved}") if ended else ("killed", f"{nobody}, {moved}")
-    unseen = f"whether {writer.describe()} still lives cannot be seen from here"
-    if ended:
-        return ended, f"{said[ended]}, {moved}"
-    if age is not None and age < stall:
-        return stage, f"{moved}; {unseen}"
-    return "silent", f"{moved}; {unseen}"
+        return "killed", f"{seen}, {moved}"
+    return stage if age is not None and age < stall else "silent", f"{moved}; {seen}"

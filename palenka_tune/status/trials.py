@@ -1,6 +1,6 @@
-"""How the trials of a search stand, by what its study and their pulses say: who runs, who ended how, how fast it goes.
+"""The trials of a search: those that run, those that ended and how, and how fast it goes.
 
-In: the trials of a study, and what each running one last said of itself. Out: plain data for a `Status`.
+All of it comes from the study and from the last pulse of each running trial.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from optuna.trial import FrozenTrial
 
 from palenka_tune.status.files import Pulse
 from palenka_tune.trials.arms import ANCHOR
-from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED, TrialRow, best_first
+from palenka_tune.trials.rows import TrialRow, best_first, counts_of
 from palenka_tune.words import describe_values
 
 
 @dataclass(frozen=True)
 class Running:
-    """A trial that trains: `age` is seconds since it last moved (it says so every few steps), `rung` how many rungs it
-    has reported at, `gpu_bytes` what it has taken of a GPU of `gpu_total` bytes at most (None: it trains on CPUs)."""
+    """A trial that trains: `age` is seconds since its last pulse (one comes every few steps), `rung` how many rungs it
+    has reported at, `gpu_bytes` the most that it has taken of a GPU of `gpu_total` bytes (None: it trains on CPUs)."""
 
     trial_id: str
     settings: str
@@ -42,7 +42,7 @@ class Running:
 class Ended:
     """A trial that has ended; `rank` is 1 for the best of those that were trained to their end (None: of the others).
 
-    `settings` names an anchor, or tells what was searched.
+    `settings` is the name of an anchor, or the searched settings of another trial.
     """
 
     trial_id: str
@@ -55,7 +55,7 @@ class Ended:
 
 
 class Speed:
-    """How fast trials train, by what they have reported of themselves."""
+    """How fast the running trials train: `steps` and `tokens` per second over all of them, None before any report."""
 
     def __init__(self, trials: Sequence[FrozenTrial], running: Sequence[Running]) -> None:
         self.running = running
@@ -64,12 +64,12 @@ class Speed:
         self.tokens = self._sum(tokens | {t.trial_id: t.tokens_per_second for t in running if t.tokens_per_second})
 
     def _sum(self, rates: Mapping[str, float | None]) -> float | None:
-        """Per second, over all running trials; one that has not reported yet counts like the others' median."""
-        known = {name: rate for name, rate in rates.items() if rate is not None}
-        if not known:
+        """Over all running trials; one that has not reported yet counts like the others' median."""
+        reported = {name: rate for name, rate in rates.items() if rate is not None}
+        if not reported:
             return None
-        usual = statistics.median(known.values())
-        return sum(known.get(trial.trial_id, usual) for trial in self.running)
+        usual = statistics.median(reported.values())
+        return sum(reported.get(trial.trial_id, usual) for trial in self.running)
 
     def left(self, rows: Sequence[TrialRow], planned: int | None, total_steps: int | None) -> float | None:
         """Seconds until the trials are done, if those to come train as many steps as the finished ones on average."""
@@ -87,7 +87,7 @@ def _rate(trial: FrozenTrial, quantity: str) -> float | None:
 
 
 def running_of(trial: FrozenTrial, pulse: Pulse, total_steps: int | None) -> Running:
-    """What there is to know of a trial that trains."""
+    """A trial that trains, from its record in the study and its last pulse."""
     attrs, values = trial.user_attrs, trial.intermediate_values
     return Running(
         trial_id=attrs["trial_id"],
@@ -114,7 +114,7 @@ def ended_of(rows: Sequence[TrialRow], trials: Sequence[FrozenTrial], objective:
         Ended(
             row.trial_id,
             row.state,
-            row.anchor or describe_values(row.settings),
+            _settings(row),
             row.steps,
             row.val_ce,
             ranks.get(row.trial_id),
@@ -125,22 +125,24 @@ def ended_of(rows: Sequence[TrialRow], trials: Sequence[FrozenTrial], objective:
 
 
 def best_of(rows: Sequence[TrialRow], objective: str) -> dict[str, Any] | None:
-    """The best trial that was trained to its end, and what it is."""
+    """The best trial that was trained to its end: `trial_id`, `val_ce`, `settings`."""
     for row in best_first(rows, objective):
-        settings = row.anchor or describe_values(row.settings)
-        return {"trial_id": row.trial_id, "val_ce": row.val_ce, "settings": settings}
+        return {"trial_id": row.trial_id, "val_ce": row.val_ce, "settings": _settings(row)}
     return None
 
 
-def counts_of(
+def _settings(row: TrialRow) -> str:
+    return row.anchor or describe_values(row.settings)
+
+
+def trial_counts(
     rows: Sequence[TrialRow], trials: Sequence[FrozenTrial], planned: int | None, running: int
 ) -> dict[str, int | None]:
     """How many trials there are of each kind (`Status.trials`)."""
-    counts: dict[str, int | None] = {"planned": planned}
-    counts |= {state.lower(): sum(row.state == state for row in rows) for state in (COMPLETE, PRUNED, FAILED)}
-    waiting = len(trials) - len(rows) - running
-    return counts | {
+    return {
+        "planned": planned,
+        **counts_of(rows),
         "running": running,
-        "waiting": waiting,
+        "waiting": len(trials) - len(rows) - running,
         "to_come": None if planned is None else max(0, planned - len(trials)),
     }

@@ -1,7 +1,4 @@
-"""A search's status for people: what is printed once, a live view for a terminal, lines for a log.
-
-In: a `Status`. Out: renderables of rich, or text.
-"""
+"""A search's status for people: what is printed once, a live view for a terminal, lines for a log."""
 
 from __future__ import annotations
 
@@ -27,32 +24,33 @@ LEADERS, RUNNING = 5, 16  # trials that a live view lists: what does not fit on 
 
 
 def view(status: Status, *, within: bool = False) -> RenderableType:
-    """All there is to see, from the state down to the command that goes on; `within` the search itself, whose terminal
-    has its folder and its process already."""
+    """The whole status, from the state to the resume command. `within`: shown by the search itself, so folder and
+    process are left out."""
     parts: list[RenderableType] = [
         Text.assemble(f"{status.run}  ", (headline(status), f"bold {STYLES.get(status.state, 'cyan')}")),
     ]
     if not within:
         parts.append(Text(f"  {status.why}"))
     parts += [Text(f"  {name:<11}{value}") for name, value in facts(status, within=within)]
-    if len(best_so_far(status)) > 1:
-        parts.append(Descent(best_so_far(status)))
+    if len(best := best_so_far(status)) > 1:
+        parts.append(Descent(best))
     parts += [Text(f"  warning: {warning}", style="yellow") for warning in status.warnings]
     if status.running:
         parts.append(_running(status, within))
-    if len(_leaders(status)) > 1:
-        parts.append(_best_trials(status, within))
+    leaders = sorted((trial for trial in status.ended if trial.rank), key=lambda trial: trial.rank or 0)[:LEADERS]
+    if len(leaders) > 1:
+        parts.append(_best_trials(leaders, within))
     parts += [
         Text(f"  {work.name}: {f'{work.progress}, ' if work.progress else ''}moved {clock(work.age)} ago")
         for work in status.under_way
     ]
     if status.resume:
-        parts.append(Text(f"  go on with it:  {status.resume}"))
+        parts.append(Text(f"  resume it:  {status.resume}"))
     return Group(*parts)
 
 
 class Descent:
-    """The best val/ce after each trial that ended, as a sparkline; its ends alone where blocks cannot be shown."""
+    """The best val/ce after each trial that ended, as a sparkline; only its ends where blocks cannot be shown."""
 
     def __init__(self, values: list[float]) -> None:
         self.values = values
@@ -82,26 +80,26 @@ def best_so_far(status: Status) -> list[float]:
 
 
 def facts(status: Status, *, within: bool = False) -> list[tuple[str, str]]:
-    """(name, value) of what is known."""
-    found = []
+    """(name, value) of each line of the view."""
+    lines = []
     if status.trials.get("planned") is not None:
         counts = status.trials
         parts = [f"{counts[name]} {name.replace('_', ' ')}" for name in counts if counts[name] and name != "planned"]
-        found.append(("trials", f"{counts['planned']} planned: {', '.join(parts) or 'none yet'}"))
+        lines.append(("trials", f"{counts['planned']} planned: {', '.join(parts) or 'none yet'}"))
     if status.finalists_done:
-        found.append(("finalists", f"{status.finalists_done} students are trained"))
+        lines.append(("finalists", f"{status.finalists_done} students are trained"))
     if status.best:
-        found.append(("best", f"{_best(status)}  ({status.best['settings']})"))
+        lines.append(("best", f"{_best(status)}  ({status.best['settings']})"))
     anchors = [f"{name} {value:.4f}" for name, value in status.anchors.items() if value is not None]
     if anchors:
-        found.append(("anchors", ", ".join(anchors)))
+        lines.append(("anchors", ", ".join(anchors)))
     if status.verdict:
-        found.append(("verdict", status.verdict))
+        lines.append(("verdict", status.verdict))
     if status.budget.get("saved_fraction") is not None:
         saved, run, full = (
             status.budget[name] for name in ("saved_fraction", "trial_steps_run", "trial_steps_full_grid")
         )
-        found.append(("budget", f"{100 * (saved or 0):.0f} % saved by stopping early ({run:,} of {full:,} steps)"))
+        lines.append(("budget", f"{100 * (saved or 0):.0f} % saved by stopping early ({run:,} of {full:,} steps)"))
     times = []
     if status.elapsed is not None:
         times.append(f"{clock(status.elapsed)} so far" if status.is_running else f"{clock(status.elapsed)} in all")
@@ -111,14 +109,14 @@ def facts(status: Status, *, within: bool = False) -> list[tuple[str, str]]:
         many = "trial" if len(status.running) == 1 else "trials"
         times.append(f"{status.tokens_per_second:,.0f} tokens/s in {len(status.running)} {many}")
     if times:
-        found.append(("time", ", ".join(times)))
+        lines.append(("time", ", ".join(times)))
     if within:
-        return found
-    found.append(("folder", status.folder))
+        return lines
+    lines.append(("folder", status.folder))
     if status.mlflow is not None:
-        known = f"run {status.mlflow.run_id}: " if status.mlflow.run_id else ""
-        found.append(("MLflow", f"{known}{ui_command(status.mlflow.tracking_uri, Path(status.storage))}"))
-    return found
+        prefix = f"run {status.mlflow.run_id}: " if status.mlflow.run_id else ""
+        lines.append(("MLflow", f"{prefix}{ui_command(status.mlflow.tracking_uri, Path(status.storage))}"))
+    return lines
 
 
 def headline(status: Status) -> str:
@@ -129,7 +127,7 @@ def headline(status: Status) -> str:
 
 
 def line(status: Status) -> str:
-    """One line for a log: time, state, trials, best, what is left."""
+    """One line for a log: time, state, trials, best, time left."""
     parts = [f"{time.strftime('%H:%M:%S', time.localtime(status.at))} {status.run} {headline(status)}"]
     counts = status.trials
     if counts.get("planned") is not None:
@@ -147,16 +145,14 @@ def line(status: Status) -> str:
 
 
 def finished_line(status: Status, trial_id: str) -> str:
-    """One line for a log, when the trial has ended: how it ended, the best so far, what is left."""
+    """One line for a log when the trial has ended: how it ended, the best so far, time left."""
     trial = next(trial for trial in status.ended if trial.trial_id == trial_id)
     shown = "" if trial.val_ce is None else f"val/ce {trial.val_ce:.4f}  "
     total = status.rungs[-1] if status.rungs else None
     note = f"  ({trial.reason})" if trial.reason and trial.state != PRUNED else ""
     rest = []
     if status.best:
-        rest.append(f"best {status.best['val_ce']:.4f}")
-        anchors = {name: value for name, value in status.anchors.items() if value is not None}
-        rest += [f"{status.best['val_ce'] - value:+.4f} vs {name}" for name, value in anchors.items()]
+        rest = [f"best {status.best['val_ce']:.4f}", *_against_anchors(status, "vs")]
     if status.left is not None:
         rest.append(f"about {clock(status.left)} left")
     done = f"[{len(status.ended)}/{status.trials['planned']}] {trial_id} {trial.state:<8}"
@@ -165,11 +161,13 @@ def finished_line(status: Status, trial_id: str) -> str:
 
 def _best(status: Status) -> str:
     best = status.best or {}
-    parts = [f"{best['trial_id']} val/ce {best['val_ce']:.4f}"]
-    parts += [
-        f"{best['val_ce'] - value:+.4f} against {name}" for name, value in status.anchors.items() if value is not None
-    ]
-    return ", ".join(parts)
+    return ", ".join([f"{best['trial_id']} val/ce {best['val_ce']:.4f}", *_against_anchors(status, "against")])
+
+
+def _against_anchors(status: Status, word: str) -> list[str]:
+    """By how much the best val/ce differs from that of each anchor."""
+    anchors = {name: value for name, value in status.anchors.items() if value is not None}
+    return [f"{(status.best or {})['val_ce'] - value:+.4f} {word} {name}" for name, value in anchors.items()]
 
 
 def _step(step: int, total: int | None) -> str:
@@ -221,12 +219,8 @@ def _gpu(trial: Running) -> str:
     return "" if trial.gpu_bytes is None else f"{trial.gpu_bytes / 1e9:.1f}/{(trial.gpu_total or 0) / 1e9:.0f}"
 
 
-def _leaders(status: Status) -> list[Ended]:
-    return sorted((trial for trial in status.ended if trial.rank), key=lambda trial: trial.rank or 0)[:LEADERS]
-
-
-def _best_trials(status: Status, one_line: bool) -> Table:
+def _best_trials(leaders: list[Ended], one_line: bool) -> Table:
     table = _table(one_line, "the best", "val/ce")
-    for trial in _leaders(status):
+    for trial in leaders:
         table.add_row(f"  {trial.trial_id}", f"{trial.val_ce:.4f}", Text(trial.settings))
     return table

@@ -13,12 +13,13 @@ import json
 import os
 import random
 import socket
-import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+
+import psutil
 
 from palenka_tune.storage.remote import Remote, StorageError
 
@@ -131,19 +132,6 @@ def _ended_here(content: bytes) -> bool:
     """Whether the claim is of a process of this machine that has ended."""
     try:
         record = json.loads(content)
-        return record["host"] == _here() and not is_alive(int(record["pid"]))
+        return record["host"] == _here() and not psutil.pid_exists(int(record["pid"]))
     except (ValueError, KeyError, TypeError):
         return False
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process of this machine lives, as far as that can be asked: on Windows the signal 0 would be Ctrl-C."""
-    if sys.platform == "win32":
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

@@ -152,12 +152,12 @@ class Remote:
         info = self._patiently(lambda: self.filesystem.get_file_info(self.path(key)))
         return (info.size, info.mtime_ns) if info.type == fs.FileType.File else None
 
-    def keys(self, prefix: str = "", *, recursive: bool = True) -> dict[str, tuple[int, int]]:
+    def keys(self, prefix: str = "") -> dict[str, tuple[int, int]]:
         """{key: (bytes, time of change in ns)} of the files below `prefix`, which is a folder."""
         from pyarrow import fs
 
         below = self.path(prefix)
-        selector = fs.FileSelector(below, recursive=recursive, allow_not_found=True)
+        selector = fs.FileSelector(below, recursive=True, allow_not_found=True)
         found = self._patiently(lambda: self.filesystem.get_file_info(selector))
         base = len(self.path()) + 1
         return {info.path[base:]: (info.size, info.mtime_ns) for info in found if info.type == fs.FileType.File}

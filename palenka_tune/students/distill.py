@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from palenka_tune.cache.settings import CacheSettings
 from palenka_tune.cluster.session import Resources, ray_session, resolve_device
 from palenka_tune.config.build import check_keywords, leaf_paths
-from palenka_tune.config.console import line_logger
+from palenka_tune.config.console import make_console, progress_on
 from palenka_tune.config.environment import calm_libraries
 from palenka_tune.config.files import check_writable, fingerprint, write_json
 from palenka_tune.config.options import changed_options, flag, option, settings_of, split_options, takes_options
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
     from palenka_tune.teachers.spec import Teacher
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,12 +102,12 @@ def run(experiment: Experiment | None = None, *, quiet: bool = True, **more: Any
     elif asked:
         raise UserError(f"students.run: {asked[0]} was given beside an Experiment, which holds it; give one of them")
     calm_libraries()
-    return main(experiment, options)
+    with progress_on(make_console(), quiet=options.quiet):
+        return main(experiment, options)
 
 
 def main(experiment: Experiment, options: DistillOptions) -> DistillResult:
     """Train the student; raises `UserError` for input that cannot work, before torch is loaded."""
-    log = line_logger(options.quiet)
     experiment.check_distillation(experiment.distill)
     device = resolve_device(options.device)
     data.check(experiment.data)
@@ -113,8 +115,8 @@ def main(experiment: Experiment, options: DistillOptions) -> DistillResult:
     out = check_writable(options.out)
     if (out / "metrics.json").exists():
         raise UserError(f"--out {options.out} holds a finished student; give another folder or delete that one")
-    prepared = data.prepare(experiment.data, storage, log=log)
-    log(prepared.describe())
+    prepared = data.prepare(experiment.data, storage)
+    logger.info(prepared.describe())
     # torch and transformers: only now, when the input is known to be good
     from palenka_tune.models.card import model_card
     from palenka_tune.models.export import export_student
@@ -124,7 +126,7 @@ def main(experiment: Experiment, options: DistillOptions) -> DistillResult:
     teachers: list[Teacher] = []
     cache: str | None = None
     if experiment.distill.alpha or experiment.distill.beta:
-        teachers, cache = _signals(experiment, prepared, storage, log)
+        teachers, cache = _signals(experiment, prepared, storage)
     bench = Bench(
         BenchSpec(
             str(prepared.store.folder),
@@ -137,7 +139,7 @@ def main(experiment: Experiment, options: DistillOptions) -> DistillResult:
     loop = bench.loop(experiment.distill, experiment.recipe, seed=experiment.seed)
     identity = fingerprint({"experiment": dataclasses.asdict(experiment), "data": prepared.fingerprint})
     metrics = {
-        **train_to_end(loop, out, identity, log=log),
+        **train_to_end(loop, out, identity),
         "settings": dataclasses.asdict(experiment),
         "data_fingerprint": prepared.fingerprint,
         "teachers": {teacher.name: teacher.fingerprint for teacher in teachers},
@@ -157,9 +159,7 @@ def main(experiment: Experiment, options: DistillOptions) -> DistillResult:
     return DistillResult(out, metrics)
 
 
-def _signals(
-    experiment: Experiment, prepared: data.PreparedData, storage: Path, log: Callable[[str], None]
-) -> tuple[list[Teacher], str | None]:
+def _signals(experiment: Experiment, prepared: data.PreparedData, storage: Path) -> tuple[list[Teacher], str | None]:
     """The teachers, and the folder of their cache if one is wanted; Ray is started only for what is missing."""
     from palenka_tune.cache.plan import candidates, need_of
     from palenka_tune.students.teacher_cache import obtain_cache
@@ -176,6 +176,6 @@ def _signals(
             return stack.enter_context(ray_session())
 
         use_gpu = bool(missing_teachers(experiment, prepared, storage)) and resources().gpus > 0
-        teachers = obtain_teachers(experiment, prepared, storage, use_gpu=use_gpu, log=log)
-        cache = obtain_cache(experiment, need, teachers, prepared.store, storage, resources, log)
+        teachers = obtain_teachers(experiment, prepared, storage, use_gpu=use_gpu)
+        cache = obtain_cache(experiment, need, teachers, prepared.store, storage, resources)
     return teachers, None if cache is None else str(cache.folder)

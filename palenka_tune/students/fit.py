@@ -7,6 +7,7 @@ finalists, the rows of the poster. A run that was stopped goes on from its last 
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from palenka_tune.distill.loop import DamagedError, TrainingLoop, TrainRecord, l
 from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.storage import mirror
 
+logger = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"
 CHECKPOINTS = 10
 
@@ -31,12 +33,14 @@ def train_to_end(
     *,
     between: int | None = None,
     strict: bool = True,
-    log: Callable[[str], None] = lambda line: None,
+    tell: Callable[[str], None] = logger.info,
 ) -> dict[str, Any]:
     """Train what is left of `loop`, validating and leaving a checkpoint in `folder` every tenth of it.
 
     Before the end only val/ce is measured, and on `between` dev windows, if that is given. A checkpoint that cannot be
     gone on from is an error, or, unless `strict`, is dropped and the training begins again.
+
+    `tell` gets lines of progress.
 
     Returns what was measured at the end: `val_ce` (nats per token) and the other dev terms, `steps`, `tokens`,
     `seconds` of training in all processes, and the `curve` of the validations. The checkpoint stays: whoever has kept
@@ -52,11 +56,11 @@ def train_to_end(
     except PalenkaError as error:
         if strict:
             raise
-        log(f"{error}: the training begins again")
+        tell(f"{error}: the training begins again")
         mirror.forget(path)
     if loop.step:
-        log(f"going on from step {loop.step} of {loop.total_steps}")
-    loop.on_record = _progress(loop, log)
+        tell(f"going on from step {loop.step} of {loop.total_steps}")
+    loop.on_record = _progress(loop, tell)
     started = time.monotonic() - spent
     every = max(1, -(-loop.total_steps // CHECKPOINTS))
     while loop.step < loop.total_steps:
@@ -64,7 +68,7 @@ def train_to_end(
         whole = between is None or loop.step == loop.total_steps
         measured = loop.validate() if whole else loop.validate(teachers=False, most=between)
         curve.append({"step": loop.step, "tokens": loop.tokens, **measured, "train": records[-1].terms})
-        log(f"step {loop.step}/{loop.total_steps}  val/ce {measured['val_ce']:.4f} nats per token")
+        tell(f"step {loop.step}/{loop.total_steps}  val/ce {measured['val_ce']:.4f} nats per token")
         spent = time.monotonic() - started
         with atomic_path(path) as temporary:
             save_checkpoint(
@@ -84,13 +88,13 @@ def weights_sha256(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _progress(loop: TrainingLoop, log: Callable[[str], None]) -> Callable[[TrainRecord], None]:
+def _progress(loop: TrainingLoop, tell: Callable[[str], None]) -> Callable[[TrainRecord], None]:
     """A line every hundred steps."""
 
     def record(entry: TrainRecord) -> None:
         if (entry.step // 20) % 5 == 0 or entry.step == loop.total_steps:
             left = (loop.total_steps - entry.step) * loop.recipe.batch_size * loop.train.shape[1]
-            log(
+            tell(
                 f"step {entry.step}/{loop.total_steps}  loss {entry.terms['total']:.4f}  ce {entry.terms['ce']:.4f}  "
                 f"{entry.tokens_per_second:,.0f} tokens/s  about {left / max(1.0, entry.tokens_per_second):.0f} s left"
             )

@@ -1,18 +1,19 @@
 """Students trained side by side on Ray, each to its end: finalists over seeds, and the distilled rows of the poster.
 
-In: `StudentJob`s, plain data. Out: for each what `result.json` in its folder holds, beside `student/`, a Hugging Face
-folder. A job whose result is there is not run again; one that was stopped goes on from its checkpoint.
+Each `StudentJob`, plain data, leaves `result.json` in its folder and `student/`, a Hugging Face folder. A job that has
+a result is not run again; one that was stopped resumes from its checkpoint.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from palenka_tune.cluster.tasks import PROGRESS, run_tasks
+from palenka_tune.cluster.tasks import PROGRESS, Share, result_at, run_jobs
 from palenka_tune.config.artifacts import MANIFEST
 from palenka_tune.config.files import fingerprint, read_json, write_json, write_text
 from palenka_tune.config.recipe import Recipe
@@ -20,6 +21,7 @@ from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.storage import mirror
 from palenka_tune.students.bench import Bench, BenchSpec
 
+logger = logging.getLogger(__name__)
 RESULT, STUDENT = "result.json", "student"
 BETWEEN = 256  # dev windows of a validation before the end
 
@@ -56,22 +58,7 @@ class StudentJob:
 
     def result(self) -> dict[str, Any] | None:
         """What an earlier run of this very job left."""
-        return kept(Path(self.folder) / RESULT, self)
-
-
-class Identified(Protocol):
-    """A job that says what shapes its result."""
-
-    @property
-    def identity(self) -> str: ...
-
-
-def kept(path: Path, job: Identified) -> dict[str, Any] | None:
-    """The result at `path`, if it is one of this very job."""
-    if not mirror.fetch(path):
-        return None
-    found: dict[str, Any] = read_json(path)
-    return found if found.get("identity") == job.identity else None
+        return result_at(Path(self.folder) / RESULT, self.identity)
 
 
 @lru_cache(maxsize=1)
@@ -105,7 +92,7 @@ def train_student(job: StudentJob, threads: int = 1) -> dict[str, Any]:
             job.identity,
             between=BETWEEN,
             strict=False,
-            log=lambda line: _say(folder / PROGRESS, line),
+            tell=lambda line: _say(folder / PROGRESS, line),
         )
     except DivergedError as error:  # it would come back: this is what there is to know of the student
         result = {"name": job.name, "identity": job.identity, "seed": job.seed, "diverged": str(error), "val_ce": None}
@@ -146,36 +133,14 @@ def _keep(folder: Path, result: Mapping[str, Any]) -> None:
 
 def train_students(
     jobs: Sequence[StudentJob],
-    *,
-    concurrent: int,
-    cpus: int,
-    gpus: float,
-    log: Callable[[str], None],
+    share: Share,
     on_result: Callable[[StudentJob, dict[str, Any]], None] = lambda job, result: None,
 ) -> list[dict[str, Any]]:
-    """Train `jobs` in the open Ray session, `concurrent` at a time with `cpus` cores and `gpus` of a GPU each.
+    """Train `jobs` in the open Ray session; results in order, with `failed` and a reason where there are none."""
+    return run_jobs(train_student, jobs, share, _describe, on_result)
 
-    Returns their results in order; a job that could not be run has `failed`, the reason, and the others go on.
-    """
-    found: dict[str, dict[str, Any]] = {}
-    waiting = []
-    for job in jobs:
-        known = job.result()
-        if known is None:
-            waiting.append(job)
-        else:
-            found[job.name] = known
-            on_result(job, known)
-    if found:
-        log(f"{len(found)} of {len(jobs)} students are there already")
 
-    def done(job: StudentJob, result: dict[str, Any]) -> None:
-        found[job.name] = result
-        how = result.get("failed") or result.get("diverged")
-        if how is None:
-            how = f"val/ce {result['val_ce']:.4f}, {result['steps']} steps, {result['seconds']:.0f} s"
-        log(f"[{len(found)}/{len(jobs)}] {job.name}: {how}")
-        on_result(job, result)
-
-    run_tasks(train_student, waiting, done, concurrent=concurrent, cpus=cpus, gpus=gpus, log=log)
-    return [found[job.name] for job in jobs]
+def _describe(result: Mapping[str, Any]) -> str:
+    if "diverged" in result:
+        return str(result["diverged"])
+    return f"val/ce {result['val_ce']:.4f}, {result['steps']} steps, {result['seconds']:.0f} s"

@@ -6,12 +6,13 @@ cross-entropies on dev windows or on a corpus, as `scores.json`; a job whose sco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from palenka_tune.cluster.tasks import run_tasks
+from palenka_tune.cluster.tasks import Share, result_at, run_jobs
 from palenka_tune.config.artifacts import is_complete
 from palenka_tune.config.files import fingerprint, write_json
 from palenka_tune.data.corpus import open_corpus
@@ -23,8 +24,8 @@ from palenka_tune.evaluation.suites import SuiteChoice
 from palenka_tune.models.folder import tokenizer_digest
 from palenka_tune.spaces.experiment import StudentSettings
 from palenka_tune.storage import mirror
-from palenka_tune.students.jobs import kept
 
+logger = logging.getLogger(__name__)
 SCORES = "scores.json"
 
 
@@ -72,7 +73,7 @@ class ScoreJob:
 
     def result(self) -> dict[str, Any] | None:
         """What an earlier run of this very job left."""
-        return kept(Path(self.folder) / SCORES, self)
+        return result_at(Path(self.folder) / SCORES, self.identity)
 
 
 Material = tuple[list[TokenisedSuite], dict[str, TokenisedText]]
@@ -137,23 +138,14 @@ def score_model(job: ScoreJob, threads: int = 1) -> dict[str, Any]:
     return result
 
 
-def score_models(
-    jobs: Sequence[ScoreJob], *, concurrent: int, cpus: int, gpus: float, log: Callable[[str], None]
-) -> list[dict[str, Any]]:
+def score_models(jobs: Sequence[ScoreJob], share: Share) -> list[dict[str, Any]]:
     """Score `jobs` in the open Ray session; results in order, with `failed` and a reason where there are none."""
-    results = {job.name: known for job in jobs if (known := job.result()) is not None}
+    return run_jobs(score_model, jobs, share, _describe)
 
-    def done(job: ScoreJob, result: dict[str, Any]) -> None:
-        results[job.name] = result
-        scores = result.get("suites", {})
-        accuracies = [f"{name} {100 * scores[name]['accuracy']:.1f} %" for name in scores]
-        if result.get("val_ce") is not None:
-            accuracies.insert(0, f"val/ce {result['val_ce']:.4f}")
-        log(f"[{len(results)}/{len(jobs)}] scored {job.name}: {result.get('failed') or ', '.join(accuracies)}")
 
-    waiting = [job for job in jobs if job.name not in results]
-    run_tasks(score_model, waiting, done, concurrent=concurrent, cpus=cpus, gpus=gpus, log=log)
-    return [results[job.name] for job in jobs]
+def _describe(result: Mapping[str, Any]) -> str:
+    ce = [] if result["val_ce"] is None else [f"val/ce {result['val_ce']:.4f}"]
+    return ", ".join([*ce, *(f"{name} {100 * suite['accuracy']:.1f} %" for name, suite in result["suites"].items())])
 
 
 def own_pairs(prepared: PreparedData) -> tuple[SuiteChoice, ...]:

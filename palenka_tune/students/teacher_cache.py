@@ -6,6 +6,7 @@ Where the budget is too small for that, ranks that would not fit leave the space
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from palenka_tune.cache.job import base_of
 from palenka_tune.cache.plan import Need, candidates, choose, gigabytes, need_of
 from palenka_tune.cache.store import TeacherCache
 from palenka_tune.cluster.session import Resources
+from palenka_tune.config.artifacts import is_complete
 from palenka_tune.data.store import TokenStore
 from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.errors import UserError
@@ -22,8 +24,10 @@ from palenka_tune.spaces.resolve import restrict_rank
 from palenka_tune.spaces.settings import SearchConfig, losses
 from palenka_tune.students.bench import select_windows
 from palenka_tune.students.teachers import teacher_dev_windows, teacher_specs
-from palenka_tune.teachers.spec import Teacher, is_trained, open_teacher, teacher_folder
+from palenka_tune.teachers.spec import Teacher, open_teacher, teacher_folder
 from palenka_tune.trials.arms import anchor_values
+
+logger = logging.getLogger(__name__)
 
 
 def search_need(config: SearchConfig, shapes: tuple[ModelShape, ...]) -> Need:
@@ -39,7 +43,6 @@ def fit_cache(
     shapes: tuple[ModelShape, ...],
     store: TokenStore,
     storage: Path,
-    log: Callable[[str], None],
 ) -> SearchConfig:
     """The search whose cache fits into its budget and the free space: the same one, or one without the largest ranks.
 
@@ -61,7 +64,7 @@ def fit_cache(
     most, size = max(held), gigabytes(plans[0].bytes_per_token() * tokens)
     reason = f"the whole teacher cache takes {size} and the budget holds {most} components of each hidden state"
     restricted = restrict_rank(config, most, reason)
-    log(f"projection.rank is searched up to {most}: {reason}")
+    logger.info(f"projection.rank is searched up to {most}: {reason}")
     return restricted
 
 
@@ -71,7 +74,7 @@ def _trained(experiment: Experiment, store: TokenStore, storage: Path) -> list[T
     teachers = []
     for spec in teacher_specs(experiment):
         folder = spec if isinstance(spec, Path) else teacher_folder(storage, spec, store.fingerprint, dev_windows)
-        if not (isinstance(spec, Path) or is_trained(folder)):
+        if not (isinstance(spec, Path) or is_complete(folder)):
             return None
         teachers.append(open_teacher(folder))
     return teachers
@@ -84,7 +87,6 @@ def obtain_cache(
     store: TokenStore,
     storage: Path,
     resources: Callable[[], Resources],
-    log: Callable[[str], None],
 ) -> TeacherCache | None:
     """The cache that answers `need`, found or built; None if there is nothing to keep or teachers are to run online.
 
@@ -101,7 +103,6 @@ def obtain_cache(
         storage,
         resources,
         seed=experiment.seed,
-        log=log,
     )
 
 
@@ -112,15 +113,14 @@ def obtain_cache_if_it_fits(
     store: TokenStore,
     storage: Path,
     resources: Callable[[], Resources],
-    log: Callable[[str], None],
 ) -> str | None:
     """The folder of the cache that `obtain` gives; None also where none fits and the form is left to us: the teachers
     then run on every batch, which no loss notices."""
     try:
-        cache = obtain_cache(experiment, need, teachers, store, storage, resources, log)
+        cache = obtain_cache(experiment, need, teachers, store, storage, resources)
     except UserError as error:
         if experiment.cache.form != "auto":
             raise
-        log(f"the teachers run on every batch, since {error}")
+        logger.info(f"the teachers run on every batch, since {error}")
         return None
     return None if cache is None else str(cache.folder)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from palenka_tune.config.artifacts import is_complete
 from palenka_tune.data.prepare import PreparedData
 from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.models.presets import get_preset
 from palenka_tune.models.scales import get_scale
 from palenka_tune.spaces.experiment import Experiment, shape_of
 from palenka_tune.teachers.online import check_teacher
-from palenka_tune.teachers.spec import Teacher, TeacherSpec, is_trained, open_teacher, teacher_folder
+from palenka_tune.teachers.spec import Teacher, TeacherSpec, open_teacher, teacher_folder
 
 OnMetrics = Callable[[str, Mapping[str, float], int], None]
+
+logger = logging.getLogger(__name__)
 
 
 def teacher_specs(experiment: Experiment) -> list[TeacherSpec | Path]:
@@ -55,7 +59,7 @@ def missing_teachers(experiment: Experiment, prepared: PreparedData, storage: Pa
         spec
         for spec in teacher_specs(experiment)
         if isinstance(spec, TeacherSpec)
-        and not is_trained(teacher_folder(storage, spec, prepared.fingerprint, dev_windows))
+        and not is_complete(teacher_folder(storage, spec, prepared.fingerprint, dev_windows))
     ]
 
 
@@ -65,7 +69,6 @@ def obtain_teachers(
     storage: Path,
     *,
     use_gpu: bool,
-    log: Callable[[str], None],
     on_metrics: OnMetrics | None = None,
 ) -> list[Teacher]:
     """All teachers in the experiment's order; what is missing is trained in the Ray session that is open."""
@@ -81,7 +84,6 @@ def obtain_teachers(
             workers=None,
             use_gpu=use_gpu,
             dev_windows=dev_windows,
-            log=log,
             on_metrics=on_metrics,
         )
     teachers = [
@@ -91,5 +93,5 @@ def obtain_teachers(
         for spec in teacher_specs(experiment)
     ]
     for teacher in teachers:
-        log(f"teacher {teacher.describe()}")
+        logger.info(f"teacher {teacher.describe()}")
     return teachers

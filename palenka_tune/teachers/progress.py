@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import Any
 
 from palenka_tune.storage import mirror
 from palenka_tune.teachers.worker import PROGRESS
+from palenka_tune.words import clock
 
+logger = logging.getLogger(__name__)
 LOG_SECONDS = 10.0
 FETCH_SECONDS = 5.0  # between two looks into a remote storage
 
-Log = Callable[[str], None]
 OnMetrics = Callable[[str, dict[str, float], int], None]
 """Called with the teacher's key (its folder's name), metrics, and the number of trained tokens."""
 
@@ -22,9 +24,9 @@ OnMetrics = Callable[[str, dict[str, float], int], None]
 class ProgressFollower:
     """Reads what was appended to a working folder's progress file since the last `poll`."""
 
-    def __init__(self, key: str, name: str, work: Path, log: Log, on_metrics: OnMetrics | None) -> None:
+    def __init__(self, key: str, name: str, work: Path, on_metrics: OnMetrics | None) -> None:
         self.key, self.name, self.path = key, name, work / PROGRESS
-        self.log, self.on_metrics = log, on_metrics
+        self.on_metrics = on_metrics
         self.offset = len(mirror.read(self.path) or b"")
         self.spoke = self.fetched = time.monotonic()
 
@@ -35,16 +37,16 @@ class ProgressFollower:
             if self.on_metrics:
                 self.on_metrics(self.key, metrics, int(line["tokens"]))
             if line["kind"] == "epoch":
-                self.log(
+                logger.info(
                     f"teacher {self.name}: epoch {line['epoch']} of {line['epochs']} done, dev CE "
                     f"{line['val_ce']:.4f} (perplexity {line['val_ppl']:.1f})"
                 )
             elif time.monotonic() - self.spoke > LOG_SECONDS:
                 self.spoke = time.monotonic()
-                self.log(
+                logger.info(
                     f"teacher {self.name}: epoch {line['epoch']} of {line['epochs']}, step {line['step']} of "
                     f"{line['total_steps']}, loss {line['loss']:.3f}, {line['tokens_per_second']:,.0f} tokens/s, "
-                    f"{duration(line['seconds_left'])} left"
+                    f"{clock(line['seconds_left'])} left"
                 )
 
     def _new_lines(self) -> list[dict[str, Any]]:
@@ -69,13 +71,3 @@ def _metrics(line: dict[str, Any]) -> dict[str, float]:
     if line["kind"] == "epoch":
         return {"val_ce": line["val_ce"], "val_ppl": line["val_ppl"]}
     return {"train/loss": line["loss"], "train/tokens_per_second": line["tokens_per_second"]}
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `3 min 20 s`, `2 h 05 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -9,16 +9,13 @@ GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME win.
 from __future__ import annotations
 
 import os
-import socket
-import struct
 from dataclasses import dataclass
 from typing import Any
 
+import psutil
 from ray.train.torch import TorchConfig
 from ray.train.torch.config import _TorchBackend
 from ray.util import get_node_ip_address
-
-_SIOCGIFADDR = 0x8915  # Linux: the IPv4 address of an interface
 
 
 @dataclass
@@ -45,19 +42,8 @@ def use_network_of_ray() -> None:
 
 
 def interface_of(address: str) -> str | None:
-    """The name of the network interface that has this IPv4 address; None if that cannot be told (not on Linux)."""
-    try:
-        import fcntl
-
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-            for _, name in socket.if_nameindex():
-                request = struct.pack("256s", name.encode()[:15])
-                try:
-                    answer = fcntl.ioctl(any_socket.fileno(), _SIOCGIFADDR, request)
-                except OSError:  # it has no address
-                    continue
-                if socket.inet_ntoa(answer[20:24]) == address:
-                    return name
-    except (ImportError, OSError):
-        return None
+    """The name of the network interface that has this IP address; None if there is none."""
+    for name, addresses in psutil.net_if_addrs().items():
+        if any(entry.address == address for entry in addresses):
+            return str(name)
     return None

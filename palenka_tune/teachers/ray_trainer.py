@@ -7,6 +7,7 @@ restarts them from there when one dies; so does the next command, if this one is
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,16 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from palenka_tune.cluster.session import Resources, resources_now
-from palenka_tune.config.artifacts import build_once
+from palenka_tune.config.artifacts import build_once, is_complete
 from palenka_tune.config.files import read_json
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.data.prepare import PreparedData
 from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.storage import mirror
-from palenka_tune.teachers.progress import Log, OnMetrics, ProgressFollower
-from palenka_tune.teachers.spec import TEACHER_VERSION, Teacher, TeacherSpec, is_trained, open_teacher, teacher_folder
+from palenka_tune.teachers.progress import OnMetrics, ProgressFollower
+from palenka_tune.teachers.spec import TEACHER_VERSION, Teacher, TeacherSpec, open_teacher, teacher_folder
 from palenka_tune.teachers.worker import EXPORT, FAILED, LAST, RESULT, TeacherJob
 
+logger = logging.getLogger(__name__)
 MAX_FAILURES = 2
 MAX_CPU_WORKERS = 4
 """Beyond this, more cores go to the threads of each worker: small models gain little from more processes."""
@@ -86,7 +88,6 @@ def train_teachers(
     workers: int | None = None,
     use_gpu: bool = False,
     dev_windows: int | None = None,
-    log: Log = lambda message: None,
     on_metrics: OnMetrics | None = None,
 ) -> list[Teacher]:
     """The teachers of `specs`, in their order; those that are not in `storage` are trained in the open Ray session.
@@ -96,7 +97,7 @@ def train_teachers(
         PalenkaError: if a teacher cannot be trained; what was reached is kept, and the same call goes on from there.
     """
     folders = [teacher_folder(storage, spec, data.fingerprint, dev_windows) for spec in specs]
-    missing = {folder: spec for folder, spec in zip(folders, specs, strict=True) if not is_trained(folder)}
+    missing = {folder: spec for folder, spec in zip(folders, specs, strict=True) if not is_complete(folder)}
     if missing:
         resources = resources_now()
         recipes = [spec.recipe for spec in missing.values()]
@@ -105,7 +106,7 @@ def train_teachers(
             Training(folder, spec, _job(folder, spec, data, dev_windows), data.fingerprint, shared, use_gpu)
             for folder, spec in missing.items()
         ]
-        _run_all(trainings, shared.at_once, log, on_metrics)
+        _run_all(trainings, shared.at_once, on_metrics)
     return [open_teacher(folder) for folder in folders]
 
 
@@ -201,7 +202,7 @@ class Training:
         )
 
 
-def _run_all(trainings: Sequence[Training], at_once: int, log: Log, on_metrics: OnMetrics | None) -> None:
+def _run_all(trainings: Sequence[Training], at_once: int, on_metrics: OnMetrics | None) -> None:
     """Run `at_once` trainings at a time, each in a Ray task that waits for its `fit()`, and follow their progress.
 
     Tasks rather than threads: on Ctrl-C or a fault they can be cancelled, and what they started dies with them.
@@ -213,13 +214,13 @@ def _run_all(trainings: Sequence[Training], at_once: int, log: Log, on_metrics: 
     task = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=here)(_run)
     waiting = list(trainings)
     running: dict[Any, Training] = {}
-    followers = [ProgressFollower(t.folder.name, t.spec.preset.name, t.work, log, on_metrics) for t in trainings]
+    followers = [ProgressFollower(t.folder.name, t.spec.preset.name, t.work, on_metrics) for t in trainings]
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
                 training = waiting.pop(0)
                 if mirror.exists(training.work / LAST):
-                    log(f"teacher {training.spec.preset.name}: going on from its last checkpoint")
+                    logger.info(f"teacher {training.spec.preset.name}: going on from its last checkpoint")
                 running[task.remote(training)] = training
             done, _ = ray.wait(list(running), timeout=POLL_SECONDS)
             for follower in followers:

@@ -85,18 +85,13 @@ def teacher_folder(storage: str | Path, spec: TeacherSpec, data_fingerprint: str
     return Path(storage).absolute() / "artifacts" / "teachers" / name
 
 
-def is_trained(folder: str | Path) -> bool:
-    """Whether a complete artifact stands in `folder`."""
-    return is_complete(folder)
-
-
 def open_teacher(folder: str | Path) -> Teacher:
     """Open an artifact, or any local Hugging Face folder of a causal language model.
 
     Raises `PalenkaError` for a damaged artifact, `UserError` for a folder that is neither. Weights are not loaded.
     """
     folder = Path(folder).expanduser().absolute()
-    if not is_trained(folder):
+    if not is_complete(folder):
         return _open_plain(folder)
     manifest = open_artifact(folder)
     if manifest.get("kind") != "teacher" or manifest.get("version") != TEACHER_VERSION:

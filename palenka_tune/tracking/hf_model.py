@@ -38,7 +38,7 @@ def write_mlflow_model(folder: Path, target: Path, *, run_id: str, model_id: str
     (target / "components" / "tokenizer").mkdir(parents=True)
     for path in sorted(folder.iterdir()):
         if path.suffix in _WEIGHTS:
-            _link(path.absolute(), target / "model" / path.name)
+            (target / "model" / path.name).symlink_to(path.absolute())
         elif path.is_file():
             shutil.copyfile(path, target / "model" / path.name)
             if path.name != "config.json":
@@ -74,14 +74,6 @@ def write_mlflow_model(folder: Path, target: Path, *, run_id: str, model_id: str
     )
     model.model_size_bytes = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     model.save(str(target / "MLmodel"))
-
-
-def _link(source: Path, target: Path) -> None:
-    """A link to `source`, or a copy where the system lets nobody make links (Windows, unless it is told to)."""
-    try:
-        target.symlink_to(source)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _write_yaml(path: Path, value: dict[str, object]) -> None:

@@ -10,7 +10,7 @@ import importlib.util
 import logging
 import os
 import re
-import sys
+import shlex
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 from filelock import FileLock
 
-from palenka_tune.config.shell import command_line
 from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.storage.mirror import remote_of
 
@@ -74,7 +73,7 @@ def redact(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Place:
+class Store:
     """Where runs go: the absolute tracking URI and the place of the artifacts (None where a server chooses it).
 
     `opening` is the first opening of a database, on its way; whoever writes waits for it.
@@ -85,7 +84,7 @@ class Place:
     opening: threading.Thread | None = None
 
 
-def begin(tracking_uri: str | None, storage: Path) -> Place:
+def begin(tracking_uri: str | None, storage: Path) -> Store:
     """Find the store and begin to open it.
 
     An explicit `tracking_uri` comes first, then `MLFLOW_TRACKING_URI`, then SQLite in the storage folder. A database is
@@ -104,7 +103,7 @@ def begin(tracking_uri: str | None, storage: Path) -> Place:
         )
     if scheme not in _DATABASES:
         connect(uri)  # imports mlflow here, on the main thread: two threads importing it at once can fail
-        return Place(uri, None)
+        return Store(uri, None)
     if scheme == "sqlite" and (database := uri.partition(":///")[2].partition("?")[0]):
         path = Path(database).absolute()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -112,7 +111,7 @@ def begin(tracking_uri: str | None, storage: Path) -> Place:
     _import()  # on the main thread, as above; the client itself opens the database
     opening = threading.Thread(target=_open, args=(uri, storage), name="mlflow-opening", daemon=True)
     opening.start()
-    return Place(uri, _artifacts(storage), opening)
+    return Store(uri, _artifacts(storage), opening)
 
 
 def _artifacts(storage: Path) -> str:
@@ -126,14 +125,6 @@ def _artifacts(storage: Path) -> str:
         except ModuleNotFoundError:
             pass
     return (storage / "mlartifacts").as_uri()
-
-
-def initialise(tracking_uri: str | None, storage: Path) -> tuple[str, str | None]:
-    """`begin`, and wait until the store is open; the tracking URI and the place of the artifacts."""
-    place = begin(tracking_uri, storage)
-    if place.opening is not None:
-        place.opening.join()
-    return place.uri, place.artifacts
 
 
 def _open(uri: str, storage: Path) -> None:
@@ -153,9 +144,8 @@ def ui_command(tracking_uri: str, storage: Path, experiment_id: str | None = Non
         page = f"#/experiments/{experiment_id}" if experiment_id else ""
         return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/") + "/", "", "")) + page
     # A password is not printed: the shell takes the URI from where the user keeps it.
-    secret = "%MLFLOW_TRACKING_URI%" if sys.platform == "win32" else '"$MLFLOW_TRACKING_URI"'
-    uri = command_line([tracking_uri]) if redact(tracking_uri) == tracking_uri else secret
-    artifacts = command_line([str(storage.expanduser().absolute() / "mlartifacts")])
+    uri = shlex.quote(tracking_uri) if redact(tracking_uri) == tracking_uri else '"$MLFLOW_TRACKING_URI"'
+    artifacts = shlex.quote(str(storage.expanduser().absolute() / "mlartifacts"))
     return f"mlflow ui --backend-store-uri {uri} --artifacts-destination {artifacts} --port 5000"
 
 

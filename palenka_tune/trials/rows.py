@@ -160,3 +160,17 @@ def best_row(rows: Sequence[TrialRow], objective: str = "val_ce") -> TrialRow:
 def anchor_row(rows: Iterable[TrialRow], anchor: str) -> TrialRow | None:
     """The row of an anchor, if it was trained to the end."""
     return next((row for row in rows if row.anchor == anchor and row.state == COMPLETE), None)
+
+
+def counts_of(rows: Iterable[TrialRow]) -> dict[str, int]:
+    """How many trials ended in each state."""
+    states = [row.state for row in rows]
+    return {state.lower(): states.count(state) for state in (COMPLETE, PRUNED, FAILED)}
+
+
+def budget_of(rows: Sequence[TrialRow], total_steps: int | None) -> dict[str, float | None]:
+    """Steps that the finished trials ran, of those that they would have run without early stopping."""
+    run = sum(row.steps for row in rows)
+    full = total_steps * len(rows) if total_steps else None
+    saved = round(1 - run / full, 4) if full else None
+    return {"trial_steps_run": run, "trial_steps_full_grid": full, "saved_fraction": saved}

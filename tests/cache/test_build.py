@@ -103,12 +103,11 @@ def test_each_shard_draws_its_own_samples(place, tmp_path):
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_ray_writes_the_same_bytes_as_one_process(place, tmp_path, monkeypatch):
+def test_ray_writes_the_same_bytes_as_one_process(place, tmp_path, monkeypatch, logged):
     """So that what the other tests say of a cache holds for those that Ray Data writes."""
     from palenka_tune.cluster.session import ray_session
 
     monkeypatch.setattr(job, "SHARD_BYTES", 1)
-    lines: list[str] = []
     with ray_session(cpus=2) as resources:
         here = place.cache(tmp_path / "here", loss(rank=8), form="sampled", hidden="int8")
         there = build.obtain(
@@ -119,7 +118,6 @@ def test_ray_writes_the_same_bytes_as_one_process(place, tmp_path, monkeypatch):
             place.windows,
             tmp_path,
             lambda: resources,
-            log=lines.append,
         )
         assert contents(there) == contents(here)
         assert there.folder.name == here.folder.name
@@ -131,7 +129,7 @@ def test_ray_writes_the_same_bytes_as_one_process(place, tmp_path, monkeypatch):
         reasons = [reason for _, reason in ray_writer.write_shards(lost, lost.shards(), resources)]
         assert len(reasons) == 1
         assert reasons[0].startswith(f"{tmp_path} is not a teacher: it has no")
-    text = "\n".join(lines)
+    text = "\n".join(logged)
     assert "building the teacher cache" in text
     assert "2,048 tokens, about" in text
     assert "cache 100 %  128/128 windows" in text

@@ -83,7 +83,7 @@ def test_a_build_says_what_it_makes_and_where(built, capsys, monkeypatch):
     place, folder = built
     assert folder.parent == job.caches_folder(place.folder / "runs")
     cache = TeacherCache.open(folder, verify=True)
-    assert cache.windows("train") == 96
+    assert cache.manifest["windows"]["train"] == 96
     assert [d["temperature"] for d in cache.manifest["plan"]["distributions"]] == [1.0, 2.0]
     assert set(cache.manifest["plan"]["layers"][0].values()) == {16}
     monkeypatch.setattr(command, "ray_session", no_ray)

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from palenka_tune.config.artifacts import MANIFEST, build_once, open_artifact
-from palenka_tune.config.files import atomic_path, check_writable, fingerprint, read_json, write_json
+from palenka_tune.config.files import atomic_path, check_writable, fingerprint, is_path, read_json, write_json
 from palenka_tune.errors import PalenkaError, UserError
 
 
@@ -80,6 +80,16 @@ def test_damage_is_found(tmp_path, damage):
 def test_fingerprints_depend_on_content_alone():
     assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1})
     assert fingerprint({"a": 1}) != fingerprint({"a": 2})
+
+
+@pytest.mark.parametrize("text", ["a/b", "/a", "..", ".", "./x", "~/x", "~"])
+def test_what_is_written_as_a_path(text):
+    assert is_path(text)
+
+
+@pytest.mark.parametrize("text", ["dskd", "GPT2-705M@tiny", "poster_grid", "owner-name"])
+def test_names_are_no_paths(text):
+    assert not is_path(text)
 
 
 def test_storage_that_cannot_be_written_is_refused(tmp_path):

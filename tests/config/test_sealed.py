@@ -59,7 +59,6 @@ def test_a_sealed_file_says_when_it_is_damaged(tmp_path):
 def test_a_slate_is_rewritten_in_place(tmp_path):
     slate = Slate(tmp_path / "slate")
     assert slate.read() is None
-    assert slate.changed() is None
     generator = random.Random(0)
     for _ in range(20):
         record = {"step": generator.randrange(10**9), "text": "x" * generator.randrange(300)}

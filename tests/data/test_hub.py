@@ -33,16 +33,15 @@ def tables(column: str = "text", **more: Any) -> dict[str, Table]:
     return {split: Table([{**more, column: row} for row in rows]) for split, rows in ROWS.items()}
 
 
-def test_written_as_a_corpus_once(tmp_path: Path) -> None:
-    said: list[str] = []
-    folder = hub.write_dataset("owner/my-set", tables(), tmp_path, log=said.append)
+def test_written_as_a_corpus_once(tmp_path: Path, logged) -> None:
+    folder = hub.write_dataset("owner/my-set", tables(), tmp_path)
     corpus = open_corpus(folder)
     assert [file.path.name for file in corpus.files] == ["my-set.train", "my-set.dev", "my-set.test"]
     assert list(corpus.lines("train")) == ["One line.", "Another line.", "Third."]
     assert corpus.files[0].path.read_text() == "One line.\nAnother line.\n\nThird.\n\n"
-    said.clear()
-    assert hub.write_dataset("owner/my-set", tables(), tmp_path, log=said.append) == folder
-    assert said == []
+    logged.clear()
+    assert hub.write_dataset("owner/my-set", tables(), tmp_path) == folder
+    assert logged == []
     changed = tables()
     changed["train"] = Table([{"text": "Other."}])
     assert hub.write_dataset("owner/my-set", changed, tmp_path) != folder

@@ -38,15 +38,14 @@ def settings(folder: Path, **changes: int) -> DataSettings:
     return DataSettings(source=str(folder), **{"vocabulary": 300, "window": 32, **changes})
 
 
-def test_prepare_and_reuse(folder: Path, tmp_path: Path) -> None:
-    said: list[str] = []
+def test_prepare_and_reuse(folder: Path, tmp_path: Path, logged) -> None:
     check(settings(folder))
-    data = prepare(settings(folder), tmp_path / "runs", log=said.append)
+    data = prepare(settings(folder), tmp_path / "runs")
     assert data.tokenizer_dir.parent == tmp_path / "runs/artifacts/tokenizers"
     assert data.store.folder.parent == tmp_path / "runs/artifacts/tokens"
     assert data.fingerprint == data.store.fingerprint == data.store.folder.name
     assert data.minimal_pairs is None
-    assert any("tokenizer trained" in line for line in said)
+    assert any("tokenizer trained" in line for line in logged)
     line = f"tokens train {data.store.tokens('train'):,}, dev {data.store.tokens('dev'):,}"
     assert line in data.describe()
     assert "\n" not in data.describe()
@@ -56,10 +55,10 @@ def test_prepare_and_reuse(folder: Path, tmp_path: Path) -> None:
     )
 
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs/artifacts").rglob("*.*") if path.is_file()}
-    said.clear()
-    again = prepare(settings(folder), tmp_path / "runs", log=said.append)
+    logged.clear()
+    again = prepare(settings(folder), tmp_path / "runs")
     assert again.fingerprint == data.fingerprint
-    assert said == []
+    assert logged == []
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
 
 

@@ -252,17 +252,16 @@ class Listener:
 
 def place(ledger):
     """What `publish` needs of a search's place, with what it says."""
-    said = []
-    kind = dataclasses.make_dataclass("Place", ["folder", "storage", "tracker", "log", "console"])
+    kind = dataclasses.make_dataclass("Place", ["folder", "storage", "tracker", "console"])
     console = Console(file=io.StringIO())
-    return kind(ledger.folder, ledger.folder.parent, Listener(), said.append, console), said
+    return kind(ledger.folder, ledger.folder.parent, Listener(), console)
 
 
-def test_the_end_of_a_search_writes_page_and_pictures_and_logs_both(ledger):
+def test_the_end_of_a_search_writes_page_and_pictures_and_logs_both(ledger, logged):
     finish(ledger)
-    where, said = place(ledger)
+    where = place(ledger)
     results.publish_report(where, ledger.study)
-    assert said == []
+    assert logged == []
     assert where.tracker.artifacts == [(PARENT, "report.html"), (PARENT, "plots")]
     assert "Search mine" in (ledger.folder / "report.html").read_text(encoding="utf-8")
     assert {path.suffix for path in (ledger.folder / "plots").iterdir()} == {".png", ".svg"}
@@ -270,14 +269,14 @@ def test_the_end_of_a_search_writes_page_and_pictures_and_logs_both(ledger):
     is_finished(ledger.study, ledger.folder)  # its results are as they were
 
 
-def test_a_report_that_fails_is_said_and_nothing_is_lost(ledger, monkeypatch):
+def test_a_report_that_fails_is_said_and_nothing_is_lost(ledger, monkeypatch, logged):
     finish(ledger)
-    where, said = place(ledger)
+    where = place(ledger)
     monkeypatch.setattr(results, "write_report", lambda *_: (_ for _ in ()).throw(RuntimeError("no ink")))
     results.publish_report(where, ledger.study)
-    assert len(said) == 1
-    assert "RuntimeError: no ink" in said[0]
-    assert f"python -m palenka_tune.report {ledger.folder}" in said[0]
+    assert len(logged) == 1
+    assert "RuntimeError: no ink" in logged[0]
+    assert f"python -m palenka_tune.report {ledger.folder}" in logged[0]
     assert where.tracker.artifacts == []
 
 

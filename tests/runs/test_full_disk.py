@@ -12,12 +12,12 @@ from palenka_tune.runs.full_disk import FullDisk
 
 
 @pytest.fixture
-def full(tmp_path, monkeypatch):
+def full(tmp_path, monkeypatch, logged):
     """One that naps on a clock of its own, and what it has said and napped."""
-    said, naps = [], []
+    naps = []
     monkeypatch.setattr(full_disk.time, "sleep", naps.append)
     monkeypatch.setattr(full_disk.time, "monotonic", lambda: sum(naps))
-    return FullDisk(tmp_path, said.append), said, naps
+    return FullDisk(tmp_path), logged, naps
 
 
 def failing(times: int, number: int = errno.ENOSPC):

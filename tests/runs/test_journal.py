@@ -95,3 +95,15 @@ def test_a_full_disk_is_waited_for_and_leaves_no_part_of_a_line(tmp_path, monkey
     journal.append_logs([{"op_code": 1, "text": "x" * 40}])
     assert waits == [whole, whole]
     assert len(list(SealedJournal(tmp_path / "j", never).read_logs(0))) == 2
+
+
+def test_a_reader_notices_missing_lines_and_that_they_are_back(tmp_path):
+    written(tmp_path / "j", 3)
+    whole = (tmp_path / "j").read_bytes()
+    (tmp_path / "j").write_bytes(b"".join(whole.splitlines(keepends=True)[:2]))
+    reader = SealedJournal(tmp_path / "j", read_only=True)
+    assert len(list(reader.read_logs(0))) == 2
+    assert reader.damage == f"{tmp_path / 'j'} is damaged at line 3 of 3"
+    (tmp_path / "j").write_bytes(whole)
+    assert len(list(reader.read_logs(0))) == 3
+    assert reader.damage is None

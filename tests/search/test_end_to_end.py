@@ -70,7 +70,7 @@ def test_the_trials_read_one_cache_that_the_search_built(place, finished):
 
     (folder,) = caches_folder(place / "runs").glob("[!.]*")
     cache = TeacherCache.open(folder, verify=True)
-    assert (cache.windows("train"), cache.windows("dev")) == (128, 32)
+    assert cache.manifest["windows"] == {"train": 128, "dev": 32}
     # beta over full width and rank 8: whole states; every trial and the vanilla anchor: exact logits
     assert cache.manifest["plan"]["form"] == "final_hidden"
     assert {kept for layers in cache.manifest["plan"]["layers"] for kept in layers.values()} == {None}

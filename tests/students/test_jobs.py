@@ -144,20 +144,18 @@ def test_as_published_beta_changes_no_bit_of_the_student_and_corrected_it_does(p
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_students_train_side_by_side_and_one_that_fails_stops_nobody(place, tmp_path):
+def test_students_train_side_by_side_and_one_that_fails_stops_nobody(place, tmp_path, logged):
     from palenka_tune.cluster.session import ray_session
+    from palenka_tune.cluster.tasks import Share
 
     jobs = [make_job(place, tmp_path, f"s{seed}", seed=seed) for seed in (0, 1)]
     broken = make_job(place, tmp_path, "broken")
     jobs.append(dataclasses.replace(broken, bench=dataclasses.replace(broken.bench, store=str(tmp_path / "nowhere"))))
-    here, seen, lines = train_student(make_job(place, tmp_path, "here")), [], []
+    here, seen = train_student(make_job(place, tmp_path, "here")), []
     with ray_session(cpus=2):
         results = train_students(
             jobs,
-            concurrent=2,
-            cpus=1,
-            gpus=0,
-            log=lines.append,
+            Share(2, 1),
             on_result=lambda job, result: seen.append((job.name, "failed" in result)),
         )
     assert [result["name"] for result in results] == ["s0", "s1", "broken"]
@@ -165,4 +163,4 @@ def test_students_train_side_by_side_and_one_that_fails_stops_nobody(place, tmp_
     assert results[1]["weights_sha256"] != here["weights_sha256"]
     assert "does not exist" in results[2]["failed"]
     assert sorted(seen) == [("broken", True), ("s0", False), ("s1", False)]
-    assert any("[3/3]" in line for line in lines)
+    assert any("[3/3]" in line for line in logged)

@@ -48,17 +48,16 @@ def config(place: Place, parameters: dict, **sections):
 
 
 def fitted(place: Place, configuration, storage, budget: float | None = None):
-    """The search that fits into `budget` bytes, its log, and the values of its rank."""
-    lines: list[str] = []
+    """The search that fits into `budget` bytes, and the values of its rank."""
     if budget is not None:
         changed = [("cache.budget_gb", budget / 1e9)]
         path = place.folder / "again.yaml"
         path.write_text(yaml.safe_dump(configuration.tree()))
         configuration = resolve(str(path), assignments=changed)
     storage.mkdir(exist_ok=True)
-    found = fit_cache(configuration, place.shapes, place.store, storage, lines.append)
+    found = fit_cache(configuration, place.shapes, place.store, storage)
     ranks = [p for p in found.space.parameters if p.name == "projection.rank"]
-    return found, lines, ranks[0] if ranks else None
+    return found, ranks[0] if ranks else None
 
 
 def size(place: Place, configuration, most: int | None) -> float:
@@ -92,25 +91,25 @@ def test_a_range_of_temperatures_is_any(place):
     assert need.any_temperature
     sampled = config(place, {"temperature": {"uniform": [1, 4]}}, cache={"form": "sampled"})
     with pytest.raises(UserError, match=r"searched over a range; search it by choice, or use cache\.form=final_hidden"):
-        fit_cache(sampled, place.shapes, place.store, place.folder, print)
+        fit_cache(sampled, place.shapes, place.store, place.folder)
 
 
 # --- what fits
 
 
-def test_everything_stays_where_everything_fits(place, tmp_path):
+def test_everything_stays_where_everything_fits(place, tmp_path, logged):
     configuration = config(place, RANKS)
-    found, lines, _ = fitted(place, configuration, tmp_path)
+    found, _ = fitted(place, configuration, tmp_path)
     assert found is configuration
-    assert lines == []
+    assert logged == []
 
 
-def test_ranks_that_do_not_fit_leave_the_space_with_a_line(place, tmp_path):
+def test_ranks_that_do_not_fit_leave_the_space_with_a_line(place, tmp_path, logged):
     configuration = config(place, RANKS)
-    found, lines, rank = fitted(place, configuration, tmp_path, size(place, configuration, 16))
+    found, rank = fitted(place, configuration, tmp_path, size(place, configuration, 16))
     assert rank.choices == (8, 16)
     assert found.raw_parameters["projection.rank"] == {"choice": [8, 16]}
-    (line,) = lines
+    (line,) = logged
     assert re.fullmatch(
         r"projection\.rank is searched up to 16: the whole teacher cache takes 2\.1 MB and the budget "
         "holds 16 components of each hidden state",
@@ -120,21 +119,21 @@ def test_ranks_that_do_not_fit_leave_the_space_with_a_line(place, tmp_path):
     assert need.layers == ({2: 16}, {2: 16})
     assert len(list(losses(found))) == 2
     # and then it fits: nothing more is given up
-    assert fit_cache(found, place.shapes, place.store, tmp_path, lines.append) is found
-    assert len(lines) == 1
+    assert fit_cache(found, place.shapes, place.store, tmp_path) is found
+    assert len(logged) == 1
 
 
-def test_a_range_of_ranks_is_cut(place, tmp_path):
+def test_a_range_of_ranks_is_cut(place, tmp_path, logged):
     configuration = config(place, RANKS | {"projection.rank": {"int": [4, 100]}})
-    _, lines, rank = fitted(place, configuration, tmp_path, size(place, configuration, 64))
+    _, rank = fitted(place, configuration, tmp_path, size(place, configuration, 64))
     assert (rank.kind, rank.low, rank.high) == ("int", 4, 64)
-    assert "searched up to 64" in lines[0]
+    assert "searched up to 64" in logged[0]
 
 
 def test_conditions_of_a_rank_that_left_go_with_it(place, tmp_path):
     center = {"projection.center": {"choice": [True, False], "when": {"projection.rank": None}}}
     configuration = config(place, RANKS | center)
-    found, _, _ = fitted(place, configuration, tmp_path, size(place, configuration, 32))
+    found, _ = fitted(place, configuration, tmp_path, size(place, configuration, 32))
     assert "projection.center" not in {p.name for p in found.space.parameters}
 
 
@@ -186,7 +185,7 @@ def free(monkeypatch, space: float) -> None:
 def test_a_search_whose_cache_filled_the_disk_finds_the_same_space_again(place, tmp_path, monkeypatch):
     configuration = config(place, RANKS)
     free(monkeypatch, 2 * size(place, configuration, None))
-    whole, _, _ = fitted(place, configuration, tmp_path)
+    whole, _ = fitted(place, configuration, tmp_path)
     assert whole is configuration
     cache = obtained(place, whole, tmp_path)
     free(monkeypatch, 10)
@@ -214,7 +213,7 @@ def test_teachers_that_are_not_trained_yet_have_no_cache(place, tmp_path):
     configuration = config(place, RANKS, teachers=["GPT2-tiny", "Llama-tiny"])
     assert _trained(configuration.experiment, place.store, tmp_path) is None
     shapes = teacher_shapes(configuration.experiment, [])
-    assert fit_cache(configuration, shapes, place.store, tmp_path, print) is configuration
+    assert fit_cache(configuration, shapes, place.store, tmp_path) is configuration
 
 
 # --- none at all
@@ -225,10 +224,10 @@ def test_online_teachers_and_no_need_keep_nothing(place, tmp_path):
         pytest.fail("Ray was asked for")
 
     online = config(place, RANKS, cache={"form": "online"})
-    assert fit_cache(online, place.shapes, place.store, tmp_path, print) is online
+    assert fit_cache(online, place.shapes, place.store, tmp_path) is online
     need = search_need(online, place.shapes)
     assert not need.nothing
-    common = (place.teachers, place.store, tmp_path, resources, print)
+    common = (place.teachers, place.store, tmp_path, resources)
     assert obtain_cache(online.experiment, need, *common) is None
     assert obtain_cache(config(place, RANKS).experiment, Need(({}, {})), *common) is None
     assert not job.caches_folder(tmp_path).exists()

@@ -84,7 +84,6 @@ class Place:
                 storage,
                 lambda: Resources(((1, 0),)),
                 seed=seed,
-                log=lambda line: None,
             )
 
     def bench(self, cache: TeacherCache | None = None, student: StudentSettings = STUDENT) -> Bench:

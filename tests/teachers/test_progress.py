@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from palenka_tune.teachers import progress
-from palenka_tune.teachers.progress import ProgressFollower, duration
+from palenka_tune.teachers.progress import ProgressFollower
 
 
 def record(step: int) -> str:
@@ -27,20 +27,19 @@ def record(step: int) -> str:
 EPOCH = json.dumps({"kind": "epoch", "epoch": 1, "epochs": 2, "tokens": 3000, "val_ce": 2.0, "val_ppl": 7.389})
 
 
-def test_records_become_lines_and_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_become_lines_and_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged) -> None:
     monkeypatch.setattr(progress, "LOG_SECONDS", 0.0)
     (tmp_path / "progress.jsonl").write_text(record(1) + "\n")  # of an earlier command
-    lines: list[str] = []
     metrics: list[tuple[str, dict[str, float], int]] = []
-    follower = ProgressFollower("A-1", "A", tmp_path, lines.append, lambda *args: metrics.append(args))
+    follower = ProgressFollower("A-1", "A", tmp_path, lambda *args: metrics.append(args))
     follower.poll()
-    assert (lines, metrics) == ([], [])
+    assert (logged, metrics) == ([], [])
     with (tmp_path / "progress.jsonl").open("a") as file:
         file.write(record(20) + "\n" + EPOCH + "\n" + record(40)[:30])  # caught in the writing
         file.flush()
         follower.poll()
-        assert lines == [
-            "teacher A: epoch 1 of 2, step 20 of 60, loss 3.250, 5,000 tokens/s, 1 min 15 s left",
+        assert logged == [
+            "teacher A: epoch 1 of 2, step 20 of 60, loss 3.250, 5,000 tokens/s, 75 s left",
             "teacher A: epoch 1 of 2 done, dev CE 2.0000 (perplexity 7.4)",
         ]
         assert metrics == [
@@ -53,18 +52,10 @@ def test_records_become_lines_and_metrics(tmp_path: Path, monkeypatch: pytest.Mo
     assert [step for _, _, step in metrics] == [2000, 3000, 4000]
 
 
-def test_records_in_between_are_not_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_in_between_are_not_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged) -> None:
     monkeypatch.setattr(progress, "LOG_SECONDS", 1e9)
-    lines: list[str] = []
-    follower = ProgressFollower("A-1", "A", tmp_path, lines.append, None)
+    follower = ProgressFollower("A-1", "A", tmp_path, None)
     follower.poll()  # nothing is there yet
     (tmp_path / "progress.jsonl").write_text("\n".join([*map(record, range(20, 60, 20)), EPOCH]) + "\n")
     follower.poll()
-    assert lines == ["teacher A: epoch 1 of 2 done, dev CE 2.0000 (perplexity 7.4)"]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.2, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")]
-)
-def test_durations_read_well(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+    assert logged == ["teacher A: epoch 1 of 2 done, dev CE 2.0000 (perplexity 7.4)"]

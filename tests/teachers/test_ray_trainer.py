@@ -125,7 +125,7 @@ def worker_pids() -> list[int]:
 @pytest.mark.ray
 @pytest.mark.slow
 def test_neither_workers_nor_their_death_change_the_result(
-    session: None, data: PreparedData, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    session: None, data: PreparedData, tmp_path: Path, capfd: pytest.CaptureFixture[str], logged
 ) -> None:
     """20 steps with two workers and with one; beside it, a longer training whose worker is killed."""
     short = TeacherSpec(LLAMA, replace(RECIPE, epochs=20 * RECIPE.batch_size / len(data.store.windows("train"))), 0)
@@ -135,7 +135,6 @@ def test_neither_workers_nor_their_death_change_the_result(
     assert [line for line in printed if "(raylet)" not in line] == []  # nothing of Ray Train's own
     killed: list[int] = []
     epochs: dict[str, list[int]] = {}
-    lines: list[str] = []
 
     def kill_once(key: str, metrics: dict[str, float], tokens: int) -> None:
         if "val_ce" in metrics:
@@ -145,14 +144,14 @@ def test_neither_workers_nor_their_death_change_the_result(
             for pid in killed:
                 os.kill(pid, signal.SIGKILL)
 
-    one, survivor = train_teachers([short, long], data, tmp_path / "one", log=lines.append, on_metrics=kill_once)
+    one, survivor = train_teachers([short, long], data, tmp_path / "one", on_metrics=kill_once)
     assert two.val_ce == pytest.approx(one.val_ce, abs=1e-3)
     assert two.tokens == one.tokens == 20 * RECIPE.batch_size * data.store.window
     assert killed
     undisturbed = open_artifact(train_here(long, data, tmp_path / "here"))
     assert survivor.val_ce == pytest.approx(undisturbed["val_ce"], abs=1e-5)
     assert len(set(epochs[survivor.folder.name])) == 12  # metrics of every epoch came through
-    assert any("epoch 12 of 12 done" in line for line in lines)
+    assert any("epoch 12 of 12 done" in line for line in logged)
 
 
 @pytest.mark.ray

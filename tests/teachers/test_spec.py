@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from palenka_tune.config.artifacts import is_complete
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.data.prepare import PreparedData
 from palenka_tune.distill.shapes import ModelShape
@@ -11,7 +12,7 @@ from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.models.build import build_model, count_parameters
 from palenka_tune.models.export import export_student
 from palenka_tune.models.presets import ModelPreset
-from palenka_tune.teachers.spec import TeacherSpec, fingerprint, is_trained, open_teacher, teacher_folder
+from palenka_tune.teachers.spec import TeacherSpec, fingerprint, open_teacher, teacher_folder
 
 from .conftest import GPT2, LLAMA, RECIPE
 
@@ -71,7 +72,7 @@ def test_numbers_that_are_equal_give_the_same_fingerprint() -> None:
 def test_a_folder_is_named_by_preset_and_fingerprint(tmp_path: Path) -> None:
     folder = teacher_folder(tmp_path, SPEC, "data", None)
     assert folder == tmp_path / "artifacts" / "teachers" / f"Mini-Llama-{fingerprint(SPEC, 'data')}"
-    assert not is_trained(folder)
+    assert not is_complete(folder)
 
 
 @pytest.mark.parametrize("preset", [GPT2, LLAMA], ids=lambda preset: preset.family)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from palenka_tune.tracking import store
+from tests.support.mlflow_store import opened
 
 
 @pytest.fixture(scope="session")
@@ -13,7 +14,7 @@ def sqlite(tmp_path_factory):
     storage = tmp_path_factory.mktemp("my storage")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        return store.initialise(None, storage)
+        return opened(None, storage)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from palenka_tune.tracking import store
 from palenka_tune.tracking.ship import replay
 from palenka_tune.tracking.tracker import Tracker
 from tests.support.logged_student import log, student
+from tests.support.mlflow_store import opened
 from tests.support.web import free_port, serving
 
 pytestmark = pytest.mark.slow
@@ -48,7 +49,7 @@ def history(server, run_id):
 
 
 def test_a_search_on_a_server_arrives_with_artifacts(server, run_dir, tmp_path):
-    uri, artifacts = store.initialise(server.uri, tmp_path)
+    uri, artifacts = opened(server.uri, tmp_path)
     tracker = Tracker(run_dir, tracking_uri=uri, experiment="whole", artifact_location=artifacts)
     (tmp_path / "report.html").write_text("<p>best</p>")
     tracker.start_run("search", name="s", params={"seed": 1})

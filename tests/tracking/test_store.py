@@ -8,6 +8,7 @@ import pytest
 
 from palenka_tune.errors import UserError
 from palenka_tune.tracking import store
+from tests.support.mlflow_store import opened
 
 
 @pytest.mark.parametrize(
@@ -37,21 +38,21 @@ def test_default_is_an_absolute_sqlite_store_that_is_ready(sqlite):
 
 def test_the_environment_wins_over_the_default_and_the_argument_over_both(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    assert store.initialise(None, tmp_path) == ("http://127.0.0.1:9", None)
-    assert store.initialise("http://127.0.0.1:10", tmp_path) == ("http://127.0.0.1:10", None)
+    assert opened(None, tmp_path) == ("http://127.0.0.1:9", None)
+    assert opened("http://127.0.0.1:10", tmp_path) == ("http://127.0.0.1:10", None)
 
 
 def test_a_relative_sqlite_uri_becomes_absolute(tmp_path, monkeypatch, sqlite):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own.db").write_bytes(Path(sqlite[0].removeprefix("sqlite:///")).read_bytes())  # migrated already
-    uri, artifacts = store.initialise("sqlite:///own.db", tmp_path / "storage")
+    uri, artifacts = opened("sqlite:///own.db", tmp_path / "storage")
     assert uri == f"sqlite:///{tmp_path / 'own.db'}"
     assert artifacts == (tmp_path / "storage" / "mlartifacts").as_uri()
 
 
 def test_a_store_that_cannot_be_opened_is_warned_about_only(tmp_path, caplog):
     (tmp_path / "mlflow.db").write_bytes(b"this is no database " * 100)
-    uri, _ = store.initialise(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path)
+    uri, _ = opened(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path)
     assert uri == f"sqlite:///{tmp_path / 'mlflow.db'}"
     assert len(caplog.messages) == 1
     assert "cannot be opened" in caplog.messages[0]
@@ -60,7 +61,7 @@ def test_a_store_that_cannot_be_opened_is_warned_about_only(tmp_path, caplog):
 @pytest.mark.parametrize("uri", ["file:///tmp/mlruns", "./mlruns"])
 def test_the_file_store_is_a_mistake_of_the_user(tmp_path, uri):
     with pytest.raises(UserError, match="sqlite:///"):
-        store.initialise(uri, tmp_path)
+        opened(uri, tmp_path)
 
 
 def test_ui_command():
@@ -79,9 +80,9 @@ def test_first_opening_prints_nothing_and_the_users_settings_stay(tmp_path):
         "import os, pathlib\n"
         "os.environ['MLFLOW_HTTP_REQUEST_MAX_RETRIES'] = '3'\n"
         "os.environ.pop('MLFLOW_TRACKING_URI', None)\n"
-        "from palenka_tune.tracking import store\n"
+        "from tests.support.mlflow_store import opened\n"
         "import sys; assert 'mlflow' not in sys.modules\n"
-        f"store.initialise(None, pathlib.Path({str(tmp_path)!r}))\n"
+        f"opened(None, pathlib.Path({str(tmp_path)!r}))\n"
         "assert os.environ['MLFLOW_HTTP_REQUEST_MAX_RETRIES'] == '3'\n"
         "assert os.environ['MLFLOW_HTTP_REQUEST_TIMEOUT'] == '30'\n"
     )

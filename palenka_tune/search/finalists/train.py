@@ -6,6 +6,7 @@ Seeds are paired: for one seed all configurations begin with the same weights an
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from palenka_tune.tracking.tags import PARENT
 from palenka_tune.trials.metrics import METRICS
 from palenka_tune.trials.rows import FinalistRow
 
+logger = logging.getLogger(__name__)
 FOLDER = "finalists"
 
 
@@ -49,7 +51,7 @@ def cache_for(
     losses = [config.settings_of(each.settings)[0] for each in chosen]
     need = need_of(losses, experiment.student_shape, tuple(teacher.shape for teacher in teachers))
     return obtain_cache_if_it_fits(
-        experiment, need, teachers, context.prepared.store, context.storage, lambda: resources, context.log
+        experiment, need, teachers, context.prepared.store, context.storage, lambda: resources
     )
 
 
@@ -93,16 +95,13 @@ def train_finalists(
                 teachers=tuple((teacher.name, teacher.fingerprint) for teacher in teachers),
             )
             jobs[name] = each, job
-    context.log(
+    logger.info(
         f"finalists: {len(chosen)} configurations with {config.search.seeds} seeds each, on all windows; "
         f"{placement.describe()}"
     )
     results = train_students(
         [job for _, job in jobs.values()],
-        concurrent=placement.concurrent,
-        cpus=placement.cpus_per_trial,
-        gpus=placement.gpus_per_trial,
-        log=context.log,
+        placement.share,
         on_result=lambda job, result: _log_run(context, job, jobs[job.name][0], result),
     )
     for result in results:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from palenka_tune.cluster.session import Resources
+from palenka_tune.cluster.tasks import Share
 from palenka_tune.errors import PalenkaError
 from palenka_tune.models.memory import training_memory
 from palenka_tune.models.presets import get_preset
@@ -28,6 +29,11 @@ class Placement:
     @property
     def device(self) -> str:
         return "cuda" if self.gpus_per_trial else "cpu"
+
+    @property
+    def share(self) -> Share:
+        """The same for jobs that are no trials."""
+        return Share(self.concurrent, self.cpus_per_trial, self.gpus_per_trial)
 
     def room(self, resources: Resources) -> int:
         """Trials at a time on a cluster that may have changed since: at least one, which then waits for a node."""

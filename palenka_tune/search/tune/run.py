@@ -30,6 +30,8 @@ from palenka_tune.trials.rows import TrialRow
 from palenka_tune.trials.rungs import rung_steps
 from palenka_tune.trials.stopping import STOPPING_RULES
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Job:
@@ -91,7 +93,6 @@ def run_trials(
     job: Job,
     ledger: Ledger,
     observers: Sequence[Observer],
-    log: Callable[[str], None],
     when_room: Callable[[Callable[[], None]], None],
 ) -> None:
     """Run what remains of the trials; one that fails is told as FAILED and the search goes on. `when_room` runs an
@@ -133,7 +134,7 @@ def run_trials(
 
     def asked_to_stop(name: str) -> None:
         pulse.stop()
-        log(f"{name}: the running trials keep what they have and stop; once more ends them at once")
+        logger.info(f"{name}: the running trials keep what they have and stop; once more ends them at once")
 
     patience = Patience(asked_to_stop)
     taking: list[Callable[[], None]] = []
@@ -167,7 +168,6 @@ def run_trials(
         lambda: ledger.running,
         stall_seconds=60 * search.stall_minutes,
         end=lambda state: kill_process(state["node"], state["pid"]) if state["pid"] else None,
-        log=log,
         is_up=is_up,
         died=lambda: patience.end(
             PalenkaError(

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 class Watch:
     """Watches the trials that `running` lists. `end(pulse)` kills the process of a trial that has not moved for
-    `stall_seconds`: Tune then tries it again or counts it as failed. What a person should know goes to `log`. Once
+    `stall_seconds`: Tune then tries it again or counts it as failed. Once
     Ray is not `is_up` any more, `died` is called and the watch ends."""
 
     def __init__(
@@ -34,13 +34,12 @@ class Watch:
         *,
         stall_seconds: float,
         end: Callable[[dict[str, Any]], None],
-        log: Callable[[str], None],
         is_up: Callable[[], bool] = lambda: True,
         died: Callable[[], None] = lambda: None,
         poll_seconds: float = 2.0,
     ) -> None:
         self.folder, self.running, self.stall_seconds = folder, running, stall_seconds
-        self._end, self._log, self._poll = end, log, poll_seconds
+        self._end, self._poll = end, poll_seconds
         self._is_up, self._died = is_up, died
         self._seen: dict[str, tuple[int | None, float]] = {}
         self._pulses: dict[str, TrialPulse] = {}
@@ -84,18 +83,18 @@ class Watch:
     def _say_what_it_waits_for(self, trial_id: str, state: dict[str, Any] | None) -> None:
         needed = (state or {}).get("waits_for", 0)
         if needed and trial_id not in self._waiting:
-            self._log(
+            logger.info(
                 f"the disk of {self.folder} is full: {trial_id} waits until {needed / 1e6:,.1f} MB are free for its "
                 "checkpoint; free space and it goes on"
             )
             self._waiting.add(trial_id)
         elif state is not None and not needed and trial_id in self._waiting:
-            self._log(f"there is space again: {trial_id} goes on")
+            logger.info(f"there is space again: {trial_id} goes on")
             self._waiting.discard(trial_id)
 
     def _stalled(self, trial_id: str, state: dict[str, Any] | None) -> None:
         reason = f"it did not move for {self.stall_seconds / 60:g} minutes (search.stall_minutes) and was ended"
-        self._log(f"{trial_id}: {reason}")
+        logger.info(f"{trial_id}: {reason}")
         with contextlib.suppress(OSError, PalenkaError):
             write_text(self.folder / f"{trial_id}.error", reason)
             mirror.publish(self.folder / f"{trial_id}.error")

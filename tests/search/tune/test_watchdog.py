@@ -18,12 +18,12 @@ def clock(monkeypatch):
 
 
 @pytest.fixture
-def watched(tmp_path):
-    ended, said = [], []
-    it = watchdog.Watch(tmp_path, lambda: ["a", "b"], stall_seconds=60.0, end=ended.append, log=said.append)
+def watched(tmp_path, logged):
+    ended: list = []
+    it = watchdog.Watch(tmp_path, lambda: ["a", "b"], stall_seconds=60.0, end=ended.append)
     for name in ("a", "b"):
         TrialPulse(tmp_path, name, "node").beat(1)
-    return it, ended, said, tmp_path
+    return it, ended, logged, tmp_path
 
 
 def beat(folder, name: str, step: int, waits_for: int = 0) -> None:
@@ -70,7 +70,7 @@ def test_waiting_for_space_is_said_once_and_its_end_too(watched):
 
 def test_a_trial_without_a_pulse_yet_is_left_alone(tmp_path):
     ended = []
-    it = watchdog.Watch(tmp_path, lambda: ["a"], stall_seconds=0.0, end=ended.append, log=ended.append)
+    it = watchdog.Watch(tmp_path, lambda: ["a"], stall_seconds=0.0, end=ended.append)
     it.look()
     it.look()
     assert ended == []
