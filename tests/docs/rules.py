@@ -51,7 +51,6 @@ NEEDS = {
     "gs://": "a bucket",
     "--scale small": "a GPU, or hours",
     "--scale poster": "GPUs",
-    "--watch": "a search that runs",
     "first second": "two searches; tests/commands/test_report.py compares some",
     "palenka_tune.doctor": "half a minute; tests/doctor runs it",
     "palenka_tune.reproduce": "half an hour; tests/reproduce runs it",
