@@ -27,8 +27,8 @@ PAGES = [
 NOTEBOOK = ROOT / "docs" / "first_search.ipynb"
 VARIABLES = ("MLFLOW_TRACKING_URI", "PALENKA_STUDY_STORAGE")
 
-# Words end in a byte that no command has; a here-document is read where a program would read it. Each command has a file
-# of its own, named by the time: what runs in the background would write into the middle of another.
+# Words end in a byte that no command has; a here-document is read where a program would read it. Each command goes to a
+# file of its own, named by the time: what runs in the background would write into the middle of another.
 RECORDER = r"""
 record() {
   local body="" last="${!#}" words variables="" name
