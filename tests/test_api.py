@@ -1,4 +1,7 @@
-"""`search.run`, `students.run` and `evaluate.run`: what the commands call, quiet, with typed results."""
+"""`search.run`, `students.run` and `evaluate.run`: what the commands call, quiet, with typed results.
+
+A whole search from Python is in `tests/search/test_end_to_end.py`, beside the same one from the command line.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,6 @@ from palenka_tune.errors import UserError
 from palenka_tune.runs.options import SearchOptions
 from palenka_tune.runs.summary import write_summary
 from palenka_tune.runs.tables import FINALISTS, write_rows
-from palenka_tune.search.search_result import SearchResult
 from palenka_tune.spaces.resolve import find_space
 from palenka_tune.trials.rows import FinalistRow
 from tests.runs.test_summary import ROWS
@@ -239,28 +241,3 @@ def test_a_student_is_trained_and_evaluated_without_a_word(tmp_path, monkeypatch
     assert scores["student"].suites["pairs"].pairs == 6
     assert scores["student"].text["dev"].nats_per_token == pytest.approx(result.val_ce, abs=1e-2)
     assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.slow
-@pytest.mark.ray
-@pytest.mark.entry
-@pytest.mark.timeout(600)
-def test_a_whole_search_from_python(tmp_path, monkeypatch, capfd):
-    teachers = make_place(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    keywords = {"vocabulary": VOCABULARY, "window": WINDOW, "train_windows": 128, "teachers": teachers}
-    capfd.readouterr()
-    result = search.run("smoke", data="data", samples=2, storage="runs", name="first", concurrent=1, **keywords)
-    assert capfd.readouterr() == ("", "")
-    assert isinstance(result, SearchResult)
-    assert result.folder == tmp_path / "runs" / "first"
-    assert len(result.trials) == 4
-    complete = [trial for trial in result.trials if trial.state == "COMPLETE"]
-    assert result.best.val_ce == min(trial.val_ce for trial in complete)
-    assert set(result.anchors) == {"no_distillation", "vanilla_kd"}
-    assert f"{result.best.val_ce:.4f}" in result.verdict
-    model, tokenizer = result.load_student()
-    ids = model.generate(**tokenizer("The cat", return_tensors="pt"), max_new_tokens=4, do_sample=False)
-    assert ids.shape[1] > 2
-    assert search.load(storage="runs") == result
-    assert search.run(resume=True, storage="runs") == result

@@ -5,7 +5,9 @@ The models are the smallest whose teachers have the 64 components that the loss 
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,8 @@ from benchmarks.place import make_place
 from benchmarks.sizes import poster_sizes
 from palenka_tune.cache.job import caches_folder
 from palenka_tune.cache.source import CachedSource
+from palenka_tune.cluster.session import Resources
+from tests.support.small_cache import in_this_process
 
 
 def test_trials_are_counted_and_each_kind_has_its_own_teachers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,8 +35,15 @@ def test_trials_are_counted_and_each_kind_has_its_own_teachers(tmp_path: Path, m
     assert seen == [*turns[0], *turns[1], (None, 2), ("cache", 2)]
 
 
-@pytest.mark.ray
-def test_every_cached_total_has_a_cache_built_anew(tmp_path: Path) -> None:
+@pytest.fixture
+def no_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Caches are built in this process."""
+    monkeypatch.setattr(cost_growth, "ray_session", lambda: contextlib.nullcontext(Resources(((1, 0),))))
+    with in_this_process():
+        yield
+
+
+def test_every_cached_total_has_a_cache_built_anew(tmp_path: Path, no_ray: None) -> None:
     growth = Growth(make_place(tmp_path, poster_sizes(16), lines=1500), windows=8, steps=1, batch=4)
     first = growth.cached()
     assert isinstance(first, CachedSource)

@@ -3,8 +3,8 @@
     pytest tests/browser
     PALENKA_SEARCH=palenka_runs/first PALENKA_SCREENSHOTS=docs/img pytest tests/browser     # the pictures of the docs
 
-`PALENKA_SEARCH` names the run folder of a search that has ended and was registered (default: a small one is run),
-`PALENKA_SCREENSHOTS` a folder for pictures of what was looked at.
+`PALENKA_SEARCH` names the run folder of a search that has ended and was registered (default: that of
+`finished_search`), `PALENKA_SCREENSHOTS` a folder for pictures of what was looked at.
 """
 
 from __future__ import annotations
@@ -12,31 +12,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-
-from tests.support.small_place import VOCABULARY, WINDOW, make_place
 
 LOOPBACK = re.compile(r"https?://127\.0\.0\.1[:/]")
-SPACE = {
-    "description": "a search to look at",
-    "data": {"vocabulary": VOCABULARY, "window": WINDOW},
-    "student": {"train_windows": 128, "dev_windows": 32},
-    "recipe": {"batch_size": 16, "epochs": 2, "warmup_steps": 2},
-    "search": {"samples": 6, "rungs": 1, "reduction": 3, "sampler": "random", "finalists": 0},
-    "parameters": {
-        "alpha": {"log_uniform": [0.3, 10]},
-        "beta": {"log_uniform": [0.3, 30]},
-        "temperature": {"choice": [1, 2]},
-        "projection.rank": {"choice": [8, None]},
-    },
-}
 
 
 @pytest.fixture(scope="session")
@@ -77,19 +59,12 @@ def shoot() -> Callable[[Any, str], None]:
 
 
 @pytest.fixture(scope="session")
-def finished_search(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str | None]:
+def shown_search(request: pytest.FixtureRequest) -> tuple[Path, str | None]:
     """The run folder of a search that has ended, and what its command printed (None: it was given)."""
     if given := os.environ.get("PALENKA_SEARCH"):
         return Path(given).absolute(), None
-    folder = tmp_path_factory.mktemp("place")
-    (folder / "space.yaml").write_text(yaml.safe_dump({**SPACE, "teachers": make_place(folder)}))
-    argv = [sys.executable, "-m", "palenka_tune.search", str(folder / "space.yaml"), "--data", str(folder / "data")]
-    argv += ["--storage", str(folder / "runs"), "--name", "first", "--register", "student", "--concurrent", "1"]
-    argv += ["--minimal-pairs", str(folder / "pairs")]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "RAY_"))}
-    done = subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=600, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "runs" / "first", done.stdout
+    finished_search = request.getfixturevalue("finished_search")
+    return finished_search.folder, finished_search.said
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def command(finished_search):
+def command(shown_search):
     """The command that shows the runs; a search has printed this very one."""
-    folder, printed = finished_search
+    folder, printed = shown_search
     shown = store.ui_command(f"sqlite:///{folder.parent / 'mlflow.db'}", folder.parent)
     assert printed is None or f"compare the trials: {shown}\n" in printed
     return shown
@@ -42,14 +42,14 @@ def ui(command, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def search(finished_search):
+def search(shown_search):
     """Ids of the experiment and the parent's run."""
-    return json.loads((finished_search[0] / "summary.json").read_text())["mlflow"]
+    return json.loads((shown_search[0] / "summary.json").read_text())["mlflow"]
 
 
 @pytest.fixture(scope="module")
-def client(finished_search):
-    return store.connect(f"sqlite:///{finished_search[0].parent / 'mlflow.db'}")
+def client(shown_search):
+    return store.connect(f"sqlite:///{shown_search[0].parent / 'mlflow.db'}")
 
 
 @pytest.fixture(scope="module")

@@ -22,9 +22,9 @@ RUN = "import sys; from optuna_dashboard._cli import main; sys.exit(main())"
 
 
 @pytest.fixture(scope="module")
-def journal(finished_search, tmp_path_factory):
+def journal(shown_search, tmp_path_factory):
     """A copy, under the name of the run."""
-    folder, _ = finished_search
+    folder, _ = shown_search
     return Path(shutil.copy(folder / "optuna.journal", tmp_path_factory.mktemp("copy") / f"{folder.name}.journal"))
 
 
@@ -58,13 +58,13 @@ def test_the_study_is_there_with_its_pruned_trials(dashboard, journal, page, sho
     page.get_by_text("Intermediate", exact=False).filter(visible=True).first.wait_for()
 
 
-def test_the_search_still_reads_its_own_journal_but_not_one_that_was_written_to(finished_search, dashboard, journal):
+def test_the_search_still_reads_its_own_journal_but_not_one_that_was_written_to(shown_search, dashboard, journal):
     """Why the dashboard gets a copy: a note of a person is a line without a seal."""
     from urllib.request import Request, urlopen
 
     from palenka_tune.errors import PalenkaError
 
-    own = finished_search[0] / "optuna.journal"
+    own = shown_search[0] / "optuna.journal"
     before = own.read_bytes()
     request = Request(
         f"{dashboard}/api/studies/0/note",

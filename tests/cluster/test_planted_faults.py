@@ -1,4 +1,8 @@
-"""The short form of `python -m tests.cluster.planted_faults`: a healthy cluster, and faults of a node of its own."""
+"""The short form of `python -m tests.cluster.planted_faults`: a healthy cluster, and faults of a node of its own.
+
+Shorter still, without a cluster: `tests/doctor/test_checks.py` judges the facts of every fault, `tests/doctor/facts`
+measures them, and `tests/commands/test_doctor.py` runs the command on this machine.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,7 @@ def test_at_least_ten_faults_are_planted_over_many_checks():
     assert set(planted_faults.ALSO) <= set(planted_faults.FAULTS)
 
 
+@pytest.mark.long
 @pytest.mark.cluster
 @pytest.mark.ray
 @pytest.mark.slow

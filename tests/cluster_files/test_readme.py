@@ -16,6 +16,8 @@ import yaml
 from ray.dashboard.modules.job.cli import job_cli_group
 from ray.scripts.scripts import cli
 
+from palenka_tune.commands import module_of
+
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "clusters" / "README.md").read_text(encoding="utf-8")
 MANIFEST = (ROOT / "clusters" / "kuberay.yaml").read_text(encoding="utf-8")
@@ -65,7 +67,7 @@ def test_our_commands_have_these_options(part: tuple[str, ...]) -> None:
     given = list(part[1:])
     if given[0] == "-m":
         module, given = given[1], given[2:]
-        known = help_of("-m", module)
+        known = module_of(module.removeprefix("palenka_tune.")).parser().format_help()
     else:
         script = given.pop(0).removeprefix("/srv/palenka/")
         known = help_of(script)

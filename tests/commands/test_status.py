@@ -121,6 +121,7 @@ def test_mistakes_are_one_sentence_and_end_with_2(storage, capsys, argv, message
     assert message in said[0]
 
 
+@pytest.mark.long  # its short form is in tests/search/test_end_to_end.py
 @pytest.mark.ray
 @pytest.mark.entry
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -23,16 +24,18 @@ PAGES = [
     *sorted(ROOT.glob("clusters/*.md")),
     ROOT / "CONTRIBUTING.md",
 ]
+NOTEBOOK = ROOT / "docs" / "first_search.ipynb"
 VARIABLES = ("MLFLOW_TRACKING_URI", "PALENKA_STUDY_STORAGE")
 
-# fields and commands end in bytes that no command has; a here-document is read where a program would read it
+# Words end in a byte that no command has; a here-document is read where a program would read it. Each command goes to a
+# file of its own, named by the time: what runs in the background would write into the middle of another.
 RECORDER = r"""
 record() {
   local body="" last="${!#}" words variables="" name
   if [[ $last == - ]]; then IFS= read -r -d '' body; fi
   printf -v words '%s\x1f' "$@"
   for name in VARIABLES; do variables+="$name=${!name-}"$'\x1f'; done
-  printf '%s\x1d%s\x1d%s\x1e' "$words" "$body" "$variables" >&3 # at once: another program may run in the background
+  printf '%s\x1d%s\x1d%s' "$words" "$body" "$variables" >"$RECORDS/$EPOCHREALTIME-$BASHPID"
 }
 command_not_found_handle() { record "$@"; }
 source() { record source "$@"; }
@@ -58,19 +61,20 @@ class Command:
 def commands_in(block: str, page: str) -> list[Command]:
     """The commands of a bash block, in order; raises `ValueError` where bash cannot read it or it names a program by a
     path, which cannot be written down."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as records:
         finished = subprocess.run(
-            [shutil.which("bash") or "bash", "-c", f"exec 3>&1 >&2\n{RECORDER}\n{block}"],
+            [shutil.which("bash") or "bash", "-c", f"exec >&2\nRECORDS={shlex.quote(records)}\n{RECORDER}\n{block}"],
             cwd=folder,
             capture_output=True,
             text=True,
             timeout=60,
             check=False,
         )
+        entries = [path.read_text(encoding="utf-8") for path in sorted(Path(records).iterdir())]
     if finished.stderr:
         raise ValueError(f"{page}: bash says {finished.stderr.strip()!r} of:\n{block}")
     found = []
-    for entry in finished.stdout.split("\x1e")[:-1]:
+    for entry in entries:
         words, body, variables = entry.split("\x1d")
         pairs = (pair.partition("=") for pair in variables.split("\x1f")[:-1])
         given = tuple((name, value) for name, _, value in pairs if value)
@@ -105,7 +109,7 @@ def all_commands() -> list[Command]:
 def all_snippets() -> list[tuple[str, str]]:
     """(page, code) of each Python block, and of the notebook's cells together."""
     found = [(page.relative_to(ROOT).as_posix(), code) for page in PAGES for code in blocks(page, "python")]
-    return found
+    return [*found, (NOTEBOOK.relative_to(ROOT).as_posix(), notebook_code(NOTEBOOK))]
 
 
 def notebook_code(path: Path) -> str:

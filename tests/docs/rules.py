@@ -51,7 +51,6 @@ NEEDS = {
     "gs://": "a bucket",
     "--scale small": "a GPU, or hours",
     "--scale poster": "GPUs",
-    "--watch": "a search that runs",
     "first second": "two searches; tests/commands/test_report.py compares some",
     "palenka_tune.doctor": "half a minute; tests/doctor runs it",
     "palenka_tune.reproduce": "half an hour; tests/reproduce runs it",
@@ -61,12 +60,19 @@ QUICK = ("palenka_tune.init",)
 # pages whose commands made the figures on them, minutes or hours each
 MEASURED = ("docs/storybook.md", "docs/poster.md")
 
+# Of the commands that train, one of each kind is run: a whole search, a finished and a stopped one resumed, a student.
+# The others differ from these in their arguments, which are checked; PALENKA_LONG runs them too.
+TRAINING = {"palenka_tune.search", "palenka_tune.distill"}
+RUN_WITH = ("--name first --seeds 1", "--out my_student")
+RUN_AS = ("palenka_tune.search --resume", "palenka_tune.search --resume --name my_search")
+
 # what pages call what the world has under another name
 REPLACED = {
     "my_corpus": "small_corpus",
     "../babylm_10M": "small_corpus",
     "../blimp": "suites/blimp",
     "../evaluation_data": "suites",
+    "palenka_runs/compared": "palenka_runs/first",
     "palenka_runs/NAME/best": "palenka_runs/first/best",
     "runs/my_search/best": "palenka_runs/first/best",
     "runs/my_search/finalists/vanilla_kd-seed1/student": "palenka_runs/first/finalists/vanilla_kd-seed1/student",
@@ -106,6 +112,13 @@ class Rule:
     @property
     def arguments(self) -> list[str]:
         return list(self.command.argv[3:])
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it is one of those that train, and another of its kind is run."""
+        line = " ".join(self.command.argv[2:])
+        trains = self.kind == "run" and TRAINING & set(self.command.argv) and "--dry-run" not in line
+        return bool(trains) and line not in RUN_AS and not any(words in line for words in RUN_WITH)
 
 
 def rule_for(command: Command) -> Rule:

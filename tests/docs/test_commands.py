@@ -1,4 +1,7 @@
-"""Every command of README and docs is run, or its arguments are checked, or `rules.py` says why it is neither."""
+"""Every command of README and docs is run, or its arguments are checked, or `rules.py` says why it is neither.
+
+Of those that train, one of each kind is run and the others are checked; `PALENKA_LONG=1` runs them all.
+"""
 
 from __future__ import annotations
 
@@ -96,7 +99,11 @@ END
         commands_in("for x in 1 2; do", "x.md")
 
 
-@pytest.mark.parametrize("rule", rules("check"), ids=lambda rule: str(rule.command))
+@pytest.mark.parametrize(
+    "rule",
+    [*rules("check"), *(rule for rule in rules("run") if rule.is_long)],
+    ids=lambda rule: str(rule.command),
+)
 def test_the_arguments_are_right(rule: Rule, monkeypatch: pytest.MonkeyPatch) -> None:
     """They parse; of a search every setting and every corner of its space is checked too."""
     module = importlib.import_module(f"palenka_tune.commands.{rule.name}")
@@ -177,6 +184,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     for suite in ("blimp", "blimp_supplement"):
         shutil.copytree(folder / "pairs", folder / "suites" / suite)
     write_items(folder / "suites" / "ewok")
+    shutil.copytree(folder / "pairs", folder / "runs" / "artifacts" / "minimal_pairs")  # the notebook looks for them
     words = {word for item in items() for text in item.values() for word in split_words(text)} | {"the", "saw"}
     (folder / "words.txt").write_text("\n".join(sorted(words | set(WORDS))), encoding="utf-8")
     before = Path.cwd()
@@ -188,7 +196,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         os.chdir(before)
 
 
-runs = pytest.mark.parametrize("rule", rules("run"), ids=lambda rule: str(rule.command))
+runs = pytest.mark.parametrize(
+    "rule",
+    [pytest.param(rule, marks=pytest.mark.long if rule.is_long else ()) for rule in rules("run")],
+    ids=lambda rule: str(rule.command),
+)
 whole = [pytest.mark.slow, pytest.mark.ray, pytest.mark.entry, pytest.mark.timeout(300)]
 
 

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.blocks import ROOT
-
-NOTEBOOK = ROOT / "docs" / "first_search.ipynb"
+from tests.docs.blocks import NOTEBOOK, ROOT
 
 
 def test_it_is_kept_without_outputs() -> None:
@@ -18,6 +16,7 @@ def test_it_is_kept_without_outputs() -> None:
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells)
 
 
+@pytest.mark.long  # tests/docs/test_commands.py runs the code of its cells on a search that has ended
 @pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.entry

@@ -1,4 +1,4 @@
-"""The short form of every fault; each module here is a command for the long one (`python -m tests.faults.NAME`)."""
+"""A few minutes of every fault; each module here is a command for the long one (`python -m tests.faults.NAME`)."""
 
 from __future__ import annotations
 
@@ -30,11 +30,12 @@ pytestmark = [pytest.mark.faults, pytest.mark.ray, pytest.mark.slow, pytest.mark
     ("victim", "search"),
     [
         pytest.param(kill_driver.victim, {}, id="driver"),
-        pytest.param(kill_trial.victim, {"max_failures": 1000}, id="trial", marks=pytest.mark.long),
-        pytest.param(kill_driver.victim, {"number": signal.SIGINT}, id="ctrl-c", marks=pytest.mark.long),
-        pytest.param(kill_raylet.victim, {"max_failures": 1000}, id="raylet", marks=pytest.mark.long),
+        pytest.param(kill_trial.victim, {"max_failures": 1000}, id="trial"),
+        pytest.param(kill_driver.victim, {"number": signal.SIGINT}, id="ctrl-c"),
+        pytest.param(kill_raylet.victim, {"max_failures": 1000}, id="raylet"),
     ],
 )
+@pytest.mark.long  # in short: a driver is killed in tests/search/test_end_to_end.py, a trial in tune/test_trainable.py
 def test_a_killed_search_comes_to_the_same(tmp_path, victim, search):
     result = killing.rounds_of(victim, 1, 3, tmp_path, longest=14.0, **search)
     assert result["kills"] == 1
@@ -66,6 +67,7 @@ def test_mlflow_gets_everything_once_after_an_outage(tmp_path):
     assert mlflow_outage.good(result), result
 
 
+@pytest.mark.long  # short forms: tests/runs/test_full_disk.py, tests/runs/test_journal.py, tests/commands/test_cache.py
 def test_a_full_disk_is_waited_for(tmp_path):
     try:
         result = full_disk.experiment(tmp_path)

@@ -1,4 +1,4 @@
-"""Rows of the poster as a user runs them: real Ray, a corpus of a few hundred sentences, models of scale tiny."""
+"""Rows of the poster as a user runs them: a corpus of a few hundred sentences, models of scale tiny."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import pytest
 
 from palenka_tune.commands import options, reproduce
 from tests.support.small_place import make_place
+from tests.support.without_ray import without_ray
 
 ROWS = "Llama-60M,DistilledGPT-44M"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("reproduce")
     make_place(folder)
@@ -34,11 +35,24 @@ def modified(place) -> dict[str, float]:
     return {str(path): path.stat().st_mtime_ns for path in files}
 
 
+@pytest.mark.entry
+def test_rows_are_trained_scored_and_kept(place, tmp_path, capsys):
+    """Two rows, in one process."""
+    with without_ray("palenka_tune.reproduce.poster"):
+        check_two_rows(place, tmp_path, capsys)
+
+
+@pytest.mark.long
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.entry
 @pytest.mark.timeout(600)
-def test_rows_are_trained_scored_and_kept(place, tmp_path, capsys):
+def test_rows_are_trained_scored_and_kept_with_ray(place, tmp_path, capsys):
+    check_two_rows(place, tmp_path, capsys)
+
+
+def check_two_rows(place, tmp_path, capsys):
+    """What comes out, that it is not made twice, and that a run is of one seed."""
     assert run(place, "--json", str(tmp_path / "first.json")) == 0
     shown = capsys.readouterr().out
     assert "alpha 0.5 per token" in shown

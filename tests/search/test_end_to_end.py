@@ -10,35 +10,34 @@ import pytest
 import torch
 import yaml
 
+from palenka_tune import search as python
 from palenka_tune.cache.job import caches_folder
 from palenka_tune.cache.store import TeacherCache
-from palenka_tune.commands import options, search
-from tests.support.small_place import VOCABULARY, WINDOW, make_place
+from palenka_tune.cluster.session import ray_session
+from palenka_tune.commands import options, search, status
+from palenka_tune.search.search_result import SearchResult
+from tests.faults.searches import Place, kill, metrics_twice, outcome, run_again, wait_for
+from tests.support.small_place import WINDOW
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.entry, pytest.mark.timeout(600)]
 
-SPACE = {
-    "description": "a test",
-    "data": {"vocabulary": VOCABULARY, "window": WINDOW},
-    "student": {"train_windows": 128, "dev_windows": 32},
-    "recipe": {"batch_size": 16, "epochs": 2, "warmup_steps": 2},
-    "search": {"samples": 5, "rungs": 1, "reduction": 3, "max_failures": 0, "sampler": "random", "finalists": 0},
-    "parameters": {
-        "beta": {"log_uniform": [0.3, 30]},
-        # 1e30 makes every loss NaN after a step or two: such a trial must fail alone
-        "recipe.lr": {"choice": [3e-3, 1e30]},
-        "projection.rank": {"choice": [8, None]},
-    },
-}
+
+@pytest.fixture(scope="module")
+def place(finished_search):
+    """A folder with a corpus, two teachers trained nowhere and the search space."""
+    return finished_search.place
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A folder with a corpus, two teachers trained nowhere and the search space."""
-    folder = tmp_path_factory.mktemp("search")
-    teachers = make_place(folder)
-    (folder / "space.yaml").write_text(yaml.safe_dump({**SPACE, "teachers": teachers}))
-    return folder
+def finished(finished_search):
+    return finished_search.folder
+
+
+@pytest.fixture(scope="module")
+def session():
+    """One Ray for all searches of this process, of which each would start its own."""
+    with ray_session():
+        yield
 
 
 def run(place, name: str, *more: str, storage: str = "runs"):
@@ -46,11 +45,6 @@ def run(place, name: str, *more: str, storage: str = "runs"):
     argv += ["--name", name, "--concurrent", "1", "--minimal-pairs", str(place / "pairs"), *more]
     assert options.run(search.cli, argv) == 0
     return place / storage / name
-
-
-@pytest.fixture(scope="module")
-def finished(place):
-    return run(place, "first", "--register", "student")
 
 
 def test_the_run_folder_holds_what_is_promised(finished):
@@ -86,7 +80,7 @@ def test_the_trials_read_one_cache_that_the_search_built(place, finished):
     assert float(parent.data.params["cache.bytes"]) == cache.bytes
 
 
-def test_with_online_teachers_there_is_no_cache_and_the_anchors_end_where_they_did(place, finished):
+def test_with_online_teachers_there_is_no_cache_and_the_anchors_end_where_they_did(place, finished, session):
     online = run(place, "online", "--teachers-online", "--samples", "1", storage="online")
     assert not caches_folder(place / "online").exists()
     rows, cached = (pq.read_table(folder / "trials.parquet").to_pylist() for folder in (online, finished))
@@ -186,7 +180,7 @@ def test_the_run_list_needs_no_editing(place, finished):
     assert len(scored) == len(json.loads((finished / "evaluation.json").read_text())["models"])
 
 
-def test_the_best_student_is_registered_and_one_more_search_is_compared_with_it(place, finished):
+def test_the_best_student_is_registered_and_one_more_search_is_compared_with_it(place, finished, session):
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=f"sqlite:///{place / 'runs' / 'mlflow.db'}")
@@ -213,21 +207,80 @@ def test_the_best_student_loads_with_transformers_alone_and_generates(finished):
     assert all(torch.isfinite(p).all() for p in model.parameters())
 
 
-def test_the_same_seed_gives_the_same_table_but_for_times(place, finished):
-    (folder,) = caches_folder(place / "runs").glob("[!.]*")
-    written = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.arrow")}
-    again = run(place, "second")
-    assert [path.name for path in caches_folder(place / "runs").glob("[!.]*")] == [folder.name]
-    assert {path.name: path.stat().st_mtime_ns for path in folder.glob("*.arrow")} == written  # read, not built
-    tables = [pq.read_table(folder / "trials.parquet").drop_columns(["seconds"]) for folder in (finished, again)]
+def test_the_same_seed_gives_the_same_table_but_for_times_and_a_call_the_same_as_the_command(
+    place, finished, session, capfd
+):
+    (cache,) = caches_folder(place / "runs").glob("[!.]*")
+    written = {path.name: path.stat().st_mtime_ns for path in cache.glob("*.arrow")}
+    capfd.readouterr()
+    folders = {"data": place / "data", "storage": place / "runs", "minimal_pairs": place / "pairs"}
+    result = python.run(place / "space.yaml", name="second", concurrent=1, **folders)
+    assert capfd.readouterr() == ("", "")
+    assert [path.name for path in caches_folder(place / "runs").glob("[!.]*")] == [cache.name]
+    assert {path.name: path.stat().st_mtime_ns for path in cache.glob("*.arrow")} == written  # read, not built
+    tables = [pq.read_table(each / "trials.parquet").drop_columns(["seconds"]) for each in (finished, result.folder)]
     assert tables[0].equals(tables[1])
+    check_a_result(result, place / "runs")
+
+
+def check_a_result(result, storage):
+    """Of a call: typed, read back the same, with a student that generates."""
+    assert isinstance(result, SearchResult)
+    assert result.folder == storage / "second"
+    assert len(result.trials) == 7
+    assert result.best.val_ce == min(trial.val_ce for trial in result.trials if trial.state == "COMPLETE")
+    assert set(result.anchors) == {"no_distillation", "vanilla_kd"}
+    assert f"{result.best.val_ce:.4f}" in result.verdict
+    model, tokenizer = result.load_student()
+    ids = model.generate(**tokenizer("The cat", return_tensors="pt"), max_new_tokens=4, do_sample=False)
+    assert ids.shape[1] > 2
+    assert python.load(storage=storage) == result
+    assert python.run(resume=True, storage=storage) == result
+
+
+def test_a_killed_search_is_seen_for_what_it_is_and_resumes_to_the_same(place, finished, session, tmp_path, capsys):
+    marked, file = Place(place), tmp_path / "status.json"
+    folder = marked.run_folder("killed")
+
+    def look() -> dict:
+        argv = ["killed", "--storage", str(marked.storage), "--json", str(file)]
+        assert options.run(status.cli, argv) == 0
+        return {**json.loads(file.read_text()), "shown": capsys.readouterr().out}
+
+    process = marked.start("killed")
+
+    def training() -> dict | None:
+        """A trial runs and another has ended."""
+        assert process.poll() is None, marked.said("killed")
+        seen = look() if (folder / "optuna.journal").exists() else None
+        return seen if seen and seen["running"] and seen["trials"]["complete"] else None
+
+    try:
+        seen = wait_for(training, 300, "the second trial")
+        assert (seen["state"], seen["is_running"], seen["writer"]["pid"]) == ("searching", True, process.pid)
+    finally:
+        kill(process.pid)
+        process.wait()
+        marked.kill_all()
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    seen = look()
+    assert (seen["state"], seen["stage"], seen["running"]) == ("killed", "searching", [])
+    assert seen["trials"]["waiting"] == 1
+    command = f"python -m palenka_tune.search --resume --name killed --storage {marked.storage} --concurrent 1"
+    assert seen["resume"].startswith(command)
+    assert seen["resume"] in seen["shown"]
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert options.run(search.cli, command.split()[3:]) == 0
+    assert outcome(folder) == outcome(finished)
+    assert run_again(folder) == []
+    assert metrics_twice(folder) == 0
 
 
 # another temperature than the vanilla KD anchor's, so that the finalist is compared with itself at beta = 0 too
 HOT = ("--set", "temperature={choice: [4]}")
 
 
-def test_finalists_are_trained_over_paired_seeds_and_what_is_there_is_not_trained_again(place, capsys):
+def test_finalists_are_trained_over_paired_seeds_and_what_is_there_is_not_trained_again(place, session, capsys):
     """Finalists of a search that had none, in a second process; then one seed more."""
     folder = run(place, "final", "--set", "recipe.lr=3e-3", "--set", "rungs=0", "--samples", "1", *HOT)
     before = json.loads((folder / "summary.json").read_text())

@@ -13,14 +13,15 @@ import pytest
 from palenka_tune.storage import lease
 from palenka_tune.storage.remote import Remote
 
-SHORT = 1.0
+SHORT = 1.0  # for a dead holder, whose end is waited for
+LONG = 5.0  # for a living one: on a busy machine a thread may not renew its claim for a second
 
 
 def test_many_that_want_it_have_it_one_after_another(url):
     remote, inside, most, done = Remote.parse(url), [], [], []
 
     def work(number: int) -> None:
-        with lease.held(remote, "cache", lease_seconds=SHORT):
+        with lease.held(remote, "cache", lease_seconds=LONG):
             inside.append(number)
             most.append(len(inside))
             time.sleep(0.05)
@@ -40,9 +41,9 @@ def test_many_that_want_it_have_it_one_after_another(url):
 def test_a_living_holder_is_named(url):
     remote = Remote.parse(url)
     with (
-        lease.held(remote, "run", lease_seconds=SHORT),
+        lease.held(remote, "run", lease_seconds=LONG),
         pytest.raises(lease.HeldError, match="process"),
-        lease.held(remote, "run", wait=False, lease_seconds=SHORT),
+        lease.held(remote, "run", wait=False, lease_seconds=LONG),
     ):
         pass
 
@@ -69,5 +70,5 @@ def test_a_dead_process_of_this_machine_holds_nothing(url):
 
 def test_other_names_do_not_wait(url):
     remote = Remote.parse(url)
-    with lease.held(remote, "a", lease_seconds=SHORT), lease.held(remote, "b", wait=False, lease_seconds=SHORT):
+    with lease.held(remote, "a", lease_seconds=LONG), lease.held(remote, "b", wait=False, lease_seconds=LONG):
         assert len(remote.keys(lease.CLAIMS)) == 2

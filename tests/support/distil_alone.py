@@ -1,6 +1,6 @@
 """A process in which packages are missing: `python -m tests.support.distil_alone [--also MODULE] PACKAGE...`.
 
-Imports every module of the distillation core but its command (and MODULE), distils three steps, prints a JSON report.
+Imports (MODULE and) every module of the distillation core but its command, distils three steps, prints a JSON report.
 """
 
 from __future__ import annotations
@@ -73,9 +73,9 @@ def main() -> None:
     args = parser.parse_args()
     absent = set(args.absent)
     sys.meta_path[:] = [Without(finder, absent) for finder in sys.meta_path]  # type: ignore[misc]
-    import_core()
     if args.also:
         importlib.import_module(args.also)
+    import_core()
     report = distil()
     report["loaded"] = sorted(absent & {name.partition(".")[0] for name in sys.modules})
     print(json.dumps(report))
