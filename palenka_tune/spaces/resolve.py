@@ -17,13 +17,12 @@ from palenka_tune.config.files import is_path
 from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.errors import UserError, nearest
 from palenka_tune.spaces.experiment import Experiment, experiment_from, resolve_tree
-from palenka_tune.spaces.settings import SearchConfig, SearchSettings
+from palenka_tune.spaces.settings import SECTIONS, SearchConfig, SearchSettings, objective_name
 from palenka_tune.spaces.space import KINDS, Space, parse_parameter, parse_space, searchable_paths, settled, space_of
 
 DEFAULT_SPACE = "dskd"
 UNNAMED = "space"  # one that was given as a mapping
 TOP_LEVEL = ("description", *Experiment.__dataclass_fields__, "search", "parameters")
-SECTIONS = ("data", "student", "recipe", "distill", "cache", "search", "parameters")
 
 
 def find_space(space: str) -> Path:
@@ -52,9 +51,12 @@ def resolve(
     options: Mapping[str, Any] | None = None,
     assignments: Sequence[tuple[str, Any]] = (),
 ) -> SearchConfig:
-    """Read, override and check a space: a name, a file, or what a file would hold. `options` are dotted paths from the
-    command line (None: not given); `assignments` are `--set` pairs: a searched parameter that is set to a value is
-    fixed, one set to {kind: [...]} is searched so."""
+    """The search that a space, given by name, as a file or as what a file holds, makes with `options` and `--set`.
+
+    `options` are dotted paths (None: not given). `assignments` are the `--set` pairs, which win over them: a parameter
+    set to a value is no longer searched, one set to {kind: [...]} is searched so. Raises `UserError` for anything that
+    cannot work.
+    """
     if isinstance(space, Mapping):
         name = where = UNNAMED
         file = {str(key): copy.deepcopy(value) for key, value in space.items()}
@@ -65,7 +67,7 @@ def resolve(
     for key in file:
         if key not in TOP_LEVEL:
             raise UserError(f"{where}: unknown key '{key}'{nearest(key, TOP_LEVEL)}")
-    for key in SECTIONS:
+    for key in (*SECTIONS, "parameters"):
         section = file.get(key)
         if section is not None and not isinstance(section, Mapping):
             raise UserError(f"{where}: {key} is {section!r}; give a mapping of settings")
@@ -73,10 +75,12 @@ def resolve(
     if file["distill"].get("projection", {}) is None:
         del file["distill"]["projection"]
     description = str(file.pop("description", "") or "").strip()
-    written = parse_space(file.pop("parameters"), where)
-    searched, overrides = _assigned(written, assignments, where)
+    searched, overrides = _assigned(parse_space(file.pop("parameters"), where), assignments, where)
     tree = resolve_tree(file, options or {}, overrides, where)
-    search = build(SearchSettings, tree.pop("search"), where)
+    search_tree = tree.pop("search")
+    if "objective" in search_tree:
+        search_tree["objective"] = objective_name(str(search_tree["objective"]))
+    search = build(SearchSettings, search_tree, where)
     config = SearchConfig(name, description, experiment_from(tree, where), search, searched)
     check_space(config, where)
     return config

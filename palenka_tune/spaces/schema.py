@@ -17,28 +17,19 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from palenka_tune.cache.settings import CacheSettings
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.data.prepare import DataSettings
 from palenka_tune.distill.layer_maps import NAMED
-from palenka_tune.distill.settings import DistillSettings, ProjectionSettings
+from palenka_tune.distill.settings import ProjectionSettings
 from palenka_tune.limits import Limits
 from palenka_tune.models.presets import POSTER, PRESETS, SEPARATOR, SHRINKAGES
 from palenka_tune.models.scales import SCALES
 from palenka_tune.spaces.experiment import SEED, StudentSettings, TeacherSettings
 from palenka_tune.spaces.samplers import SAMPLERS
-from palenka_tune.spaces.settings import OBJECTIVES, SearchSettings
+from palenka_tune.spaces.settings import SECTIONS
 from palenka_tune.spaces.space import searchable_paths
 
 Node = dict[str, Any]
-SECTIONS: dict[str, type] = {
-    "data": DataSettings,
-    "student": StudentSettings,
-    "recipe": Recipe,
-    "distill": DistillSettings,
-    "cache": CacheSettings,
-    "search": SearchSettings,
-}
 GROUPS = (*SECTIONS.values(), ProjectionSettings, TeacherSettings)
 
 _ABOVE_0 = Limits(gt=0).as_schema()
@@ -61,8 +52,9 @@ def space_schema() -> Node:
     groups["ProjectionSettings"]["properties"]["layer_map"] |= {"anyOf": _layer_maps()}
     groups["DataSettings"]["properties"]["source"]["pattern"] = r"\S"
     groups["SearchSettings"]["properties"]["sampler"]["enum"] = list(SAMPLERS)
-    groups["SearchSettings"]["properties"]["objective"] |= {"anyOf": _objectives()}
-    del groups["SearchSettings"]["properties"]["objective"]["type"]
+    objective = groups["SearchSettings"]["properties"]["objective"]
+    older = [name.replace("_", "/") for name in objective["enum"]]  # as files of before spell it
+    objective["anyOf"] = [{"enum": objective.pop("enum")}, {"enum": older, "deprecated": True}]
     weights = groups["DistillSettings"]["properties"]["teacher_weights"]["anyOf"][0]
     weights |= {"items": {"type": "number", **Limits(ge=0).as_schema()}, "contains": _ABOVE_0}
     names = {path: f"parameter {path}" for path in searchable_paths()}
@@ -155,12 +147,6 @@ def _preset() -> Node:
     """Every architecture by name; the poster's also made smaller."""
     smaller = [f"{name}{SEPARATOR}{scale}" for name in POSTER for scale in SHRINKAGES]
     return {"type": "string", "enum": [*PRESETS, *smaller]}
-
-
-def _objectives() -> list[Node]:
-    """Both objectives, and how older files spell them."""
-    older = [name.replace("_", "/") for name in OBJECTIVES]
-    return [{"enum": list(OBJECTIVES)}, {"enum": older, "deprecated": True}]
 
 
 def _layer_maps() -> list[Node]:

@@ -1,4 +1,4 @@
-"""A resolved configuration as plain data, as `search.yaml` and as flat parameters."""
+"""A resolved configuration as plain data, and as the text of `search.yaml`."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import functools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_type_hints
 
 from palenka_tune.config.build import build, flat, set_path
 from palenka_tune.config.recipe import Recipe
@@ -18,7 +18,7 @@ from palenka_tune.spaces.experiment import Experiment
 from palenka_tune.spaces.samplers import check_sampler
 from palenka_tune.spaces.space import Space
 
-OBJECTIVES = ("val_ce", "val_total")
+Objective = Literal["val_ce", "val_total"]
 
 
 def objective_name(spelling: str) -> str:
@@ -63,22 +63,23 @@ class SearchSettings:
     abort_after: Annotated[int, Limits(ge=1, hint=", or null for never")] | None = 3
     finalists: Annotated[int, Limits(ge=0, le=1000)] = 2
     seeds: Annotated[int, Limits(ge=1, le=1000)] = 3
-    objective: str = "val_ce"
+    objective: Objective = "val_ce"
 
     def __post_init__(self) -> None:
         check_sampler(self.sampler)
         check_fields(self, "search.")
-        objective = objective_name(self.objective)
-        if objective not in OBJECTIVES:
+        if self.objective != "val_ce" and (self.sampler != "grid" or self.rungs):
             raise UserError(
-                f"search.objective is '{self.objective}'; it must be val_ce, or val_total, by which the poster chose"
-            )
-        object.__setattr__(self, "objective", objective)
-        if objective != "val_ce" and (self.sampler != "grid" or self.rungs):
-            raise UserError(
-                f"search.objective is {objective}, which searched weights rescale: no sampler or early stopping "
+                f"search.objective is {self.objective}, which searched weights rescale: no sampler or early stopping "
                 "can go by it; use val_ce, or the grid sampler with search.rungs=0"
             )
+
+
+# the sections of a YAML file that are settings of one dataclass
+SECTIONS: dict[str, Any] = {
+    **{name: kind for name, kind in get_type_hints(Experiment).items() if dataclasses.is_dataclass(kind)},
+    "search": SearchSettings,
+}
 
 
 class TrialSettings(NamedTuple):

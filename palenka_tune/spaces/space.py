@@ -19,7 +19,9 @@ import math
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
+
+from optuna import Trial
 
 from palenka_tune.config.build import full_path, leaf_paths, leaf_types
 from palenka_tune.config.recipe import Recipe
@@ -42,14 +44,6 @@ IDLE = {
     ),
     "beta": ("beta_schedule", "hidden_gradient", "projection."),
 }
-
-
-class Suggests(Protocol):
-    """The part of `optuna.Trial` that a space needs."""
-
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float: ...
-    def suggest_int(self, name: str, low: int, high: int) -> int: ...
-    def suggest_categorical(self, name: str, choices: Any) -> Any: ...
 
 
 def searchable_paths() -> list[str]:
@@ -81,20 +75,17 @@ class Parameter:
         """The choices as Optuna keeps them."""
         return [label(choice) for choice in self.choices]
 
-    def suggest(self, trial: Suggests) -> Any:
+    def suggest(self, trial: Trial) -> Any:
         if self.kind == "choice":
             chosen = trial.suggest_categorical(self.name, self.labels)
             return self.choices[self.labels.index(chosen)]
         if self.kind == "int":
-            return trial.suggest_int(self.name, int(self.low), int(self.high))
+            return trial.suggest_int(self.name, self.low, self.high)
         return trial.suggest_float(self.name, self.low, self.high, log=self.kind == "log_uniform")
 
     def extremes(self) -> tuple[Any, ...]:
         """Values that stand for all when a space is checked: every choice, or both ends of the range."""
-        if self.kind == "choice":
-            return self.choices
-        ends = (self.low, self.high)
-        return tuple(int(end) for end in ends) if self.kind == "int" else ends
+        return self.choices if self.kind == "choice" else (self.low, self.high)
 
     def to_dict(self) -> dict[str, Any]:
         """The parameter as a YAML file has it."""
@@ -102,8 +93,7 @@ class Parameter:
         for name, allowed in self.when.items():
             alone = len(allowed) == 1 and not isinstance(allowed[0], list)
             when[name] = allowed[0] if alone else list(allowed)
-        body = self.choices if self.kind == "choice" else (self.low, self.high)
-        return {self.kind: list(body), **({"when": when} if when else {})}
+        return {self.kind: list(self.extremes()), **({"when": when} if when else {})}
 
 
 def label(value: Any) -> Any:
@@ -122,7 +112,7 @@ class Space:
         """The `parameters` of a YAML file, of which `parse_space` makes this space again."""
         return {parameter.name: parameter.to_dict() for parameter in self.written}
 
-    def suggest(self, trial: Suggests) -> dict[str, Any]:
+    def suggest(self, trial: Trial) -> dict[str, Any]:
         """Values of one trial: {setting: value} of the parameters whose conditions hold."""
         values: dict[str, Any] = {}
         for parameter in self.parameters:
@@ -232,7 +222,7 @@ def _range(name: str, kind: str, body: list[Any], when: Mapping[str, tuple[Any, 
     if len(body) != 2 or not numbers or (kind == "int" and any(end != int(end) for end in body)):
         what = "whole numbers" if kind == "int" else "numbers"
         raise UserError(f"{where}: {name}.{kind} is {body}; give two {what}, [low, high]")
-    low, high = body
+    low, high = map(int, body) if kind == "int" else body
     if low > high:
         raise UserError(f"{where}: {name}.{kind} is [{low}, {high}], which is turned around; write [{high}, {low}]")
     if kind == "log_uniform" and low <= 0:

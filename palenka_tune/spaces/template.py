@@ -15,8 +15,8 @@ from palenka_tune.config.build import load_yaml
 from palenka_tune.distill.settings import ProjectionSettings
 from palenka_tune.limits import Limits
 from palenka_tune.spaces.resolve import find_space
-from palenka_tune.spaces.schema import SECTIONS, Node, space_schema
-from palenka_tune.spaces.settings import SearchConfig
+from palenka_tune.spaces.schema import Node, space_schema
+from palenka_tune.spaces.settings import SECTIONS, SearchConfig
 from palenka_tune.spaces.space import BUDGET, searchable_paths
 
 WIDTH = 110

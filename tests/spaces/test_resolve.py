@@ -100,7 +100,7 @@ BAD_FILES = [
     ({"search": {"sample": 3}}, "unknown key 'sample' (did you mean 'samples'?)"),
     ({"search": {"sampler": "tpee"}}, "there is no sampler 'tpee' (did you mean 'tpe'?)"),
     ({"search": {"samples": 0}}, "search.samples is 0; it must be from 1"),
-    ({"search": {"objective": "val/kl"}}, "search.objective is 'val/kl'; it must be val_ce, or val_total"),
+    ({"search": {"objective": "val/kl"}}, "objective is 'val_kl'; input should be 'val_ce' or 'val_total'"),
     ({"search": {"objective": "val/total"}}, "search.objective is val_total, which searched weights rescale"),
     ({"search": [1]}, "search is [1]; give a mapping"),
     ({"distill": {"alpha": -1}}, "alpha is -1.0; it must be 0 or more"),
