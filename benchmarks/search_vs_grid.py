@@ -40,7 +40,6 @@ from palenka_tune.models.export import export_student
 from palenka_tune.models.presets import ModelPreset
 from palenka_tune.spaces.resolve import find_space, resolve
 from palenka_tune.spaces.settings import SearchConfig
-from palenka_tune.spaces.space import apply
 from palenka_tune.students.bench import Bench, BenchSpec
 
 TEACHERS = {
@@ -171,10 +170,7 @@ def grid(config: SearchConfig, prepared: PreparedData, points: int) -> list[Reac
     started, steps, runs = time.perf_counter(), 0, []
     bench = Bench(BenchSpec(str(prepared.store.folder), experiment.student, teachers))
     for number, values in enumerate(corners, start=1):
-        distill, recipe = apply(
-            dataclasses.asdict(experiment.distill), dataclasses.asdict(experiment.recipe), values, "grid"
-        )
-        loop = bench.loop(distill, recipe, seed=experiment.seed)
+        loop = bench.loop(*config.settings_of(values), seed=experiment.seed)
         loop.run_until(loop.total_steps)
         steps += loop.step
         val_ce = loop.validate(teachers=False)["val_ce"]

@@ -22,6 +22,12 @@ class UserError(PalenkaError, ValueError):
     exit_code = 2
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, without a full stop; the name of its class if it has no message."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """`" (did you mean 'beta'?)"` for the closest known name, or the list of the known ones if none is close."""
     names = [str(item) for item in known]

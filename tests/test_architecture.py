@@ -76,8 +76,9 @@ def imported_names(path: Path) -> list[str]:
 
 
 def test_core_imports_torch_alone() -> None:
-    """Standard library, torch, and of our own only the errors, the recipe and the core itself; not its command line."""
-    own = ("palenka_tune.errors", "palenka_tune.config.recipe", "palenka_tune.distill.")
+    """Standard library, torch, and of our own only the errors, the limits, the recipe and the core itself; not its
+    command line."""
+    own = ("palenka_tune.errors", "palenka_tune.limits", "palenka_tune.config.recipe", "palenka_tune.distill.")
     found = [
         f"{relative(path)} imports {name}"
         for path in (ROOT / "palenka_tune" / "distill").glob("*.py")

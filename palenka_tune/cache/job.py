@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from palenka_tune.cache.plan import Plan
-from palenka_tune.config.files import file_sha256, weights_digest
+from palenka_tune.config.artifacts import entry_of
 from palenka_tune.config.files import fingerprint as digest
+from palenka_tune.config.files import weights_digest
 from palenka_tune.data.store import TokenStore
 from palenka_tune.data.windows import Windows
 from palenka_tune.storage.mirror import remote_of
@@ -96,8 +97,7 @@ class CacheJob:
         if found is not None:
             remote, key = found
             remote.upload(path, f"{key}/{path.name}")
-            entry = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
-            remote.write_json(f"{key}/{NOTES}/{path.name}.json", entry)
+            remote.write_json(f"{key}/{NOTES}/{path.name}.json", entry_of(path))
 
     def published(self) -> dict[str, dict[str, Any]] | None:
         """{file: {bytes, sha256}} of what is in the remote storage; None for a folder that all nodes see."""

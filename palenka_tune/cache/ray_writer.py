@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from palenka_tune.cache.job import CacheJob
 from palenka_tune.cluster.session import Resources
+from palenka_tune.errors import first_line
 
 if TYPE_CHECKING:
     from palenka_tune.cache.writer import ShardWriter
@@ -44,7 +45,7 @@ class _Worker:
 def _sentence(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}"
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return first_line(error)
 
 
 def measure(job: CacheJob) -> bool:

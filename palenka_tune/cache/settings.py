@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from palenka_tune.distill.settings import check_words
-from palenka_tune.errors import UserError
+from palenka_tune.limits import Limits, check_fields
 
 Form = Literal["auto", "final_hidden", "sampled", "dense", "online"]
 Encoding = Literal["float16", "int8"]
@@ -29,12 +27,8 @@ class CacheSettings:
 
     form: Form = "auto"
     hidden: Encoding = "float16"
-    samples: int = 64
-    budget_gb: float | None = None
+    samples: Annotated[int, Limits(ge=1, le=4096, hint=" ids a position")] = 64
+    budget_gb: Annotated[float, Limits(gt=0, hint=", in GB of disk, or null")] | None = None
 
     def __post_init__(self) -> None:
-        check_words(self, "cache.")
-        if not 1 <= self.samples <= 4096:
-            raise UserError(f"cache.samples is {self.samples}; it must be from 1 to 4096 ids a position")
-        if self.budget_gb is not None and not 0 < self.budget_gb < math.inf:
-            raise UserError(f"cache.budget_gb is {self.budget_gb}; it must be above 0, in GB of disk")
+        check_fields(self, "cache.")

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from palenka_tune.config.files import atomic_path
-from palenka_tune.errors import PalenkaError, nearest
+from palenka_tune.errors import PalenkaError, first_line, nearest
 
 SHAPE = b"shape"
 ARROW_TYPES = {
@@ -85,8 +85,7 @@ def map_shard(path: str | Path) -> dict[str, np.ndarray]:
     except FileNotFoundError:
         raise _damaged(path, "is missing") from None
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
-        reason, *_ = str(error).splitlines() or [type(error).__name__]
-        raise _damaged(path, f"is damaged ({reason})") from None
+        raise _damaged(path, f"is damaged ({first_line(error)})") from None
 
 
 def _as_array(column: pa.Array, field: pa.Field) -> np.ndarray:

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from palenka_tune.errors import PalenkaError, UserError
+from palenka_tune.errors import PalenkaError, UserError, first_line
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,7 @@ def ray_session(address: str | None = None, *, cpus: int | None = None) -> Itera
             )
     except (ConnectionError, ValueError, OSError) as error:
         where = f"the Ray cluster at {address}" if address else "Ray on this machine"
-        reason = str(error).splitlines()[0]
-        raise PalenkaError(f"cannot reach {where} ({reason}); check --address, or leave it out") from None
+        raise PalenkaError(f"cannot reach {where} ({first_line(error)}); check --address, or leave it out") from None
     if threading.current_thread() is threading.main_thread() and terminate is not None:
         signal.signal(signal.SIGTERM, terminate)  # Ray takes it, and would end the process without a word
     try:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from palenka_tune.config.files import read_json
-from palenka_tune.errors import PalenkaError
+from palenka_tune.errors import PalenkaError, first_line
 from palenka_tune.storage import mirror
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class Job(Protocol):
 
 
 AnyJob = TypeVar("AnyJob", bound=Job)
+Submitted = TypeVar("Submitted")
 
 
 @dataclass(frozen=True)
@@ -74,48 +76,61 @@ def run_jobs(
         if job.name in results:
             on_result(job, results[job.name])
 
-    def done(job: AnyJob, result: dict[str, Any]) -> None:
-        results[job.name] = result
-        logger.info(f"[{len(results)}/{len(jobs)}] {job.name}: {result.get('failed') or describe(result)}")
-        on_result(job, result)
-
-    _run_tasks(function, [job for job in jobs if job.name not in results], share, done)
-    return [results[job.name] for job in jobs]
-
-
-def _run_tasks(
-    function: Callable[[AnyJob, int], dict[str, Any]],
-    jobs: Sequence[AnyJob],
-    share: Share,
-    done: Callable[[AnyJob, dict[str, Any]], None],
-) -> None:
     import ray
 
     task = ray.remote(num_cpus=share.cpus, num_gpus=share.gpus, max_retries=RETRIES)(function)
-    waiting = list(jobs)
-    running: dict[Any, AnyJob] = {}
     spoke = time.monotonic()
+
+    def look(running: Sequence[AnyJob]) -> None:
+        nonlocal spoke
+        if time.monotonic() - spoke > SAY_SECONDS:
+            spoke = time.monotonic()
+            for job in running:
+                progress = mirror.read(Path(job.folder) / PROGRESS)
+                if progress is not None:
+                    logger.info(f"{job.name}: {progress.decode()}")
+
+    missing = [job for job in jobs if job.name not in results]
+    turns = in_turns(lambda job: task.remote(job, share.cpus), missing, share.concurrent, seconds=1.0, look=look)
+    with contextlib.closing(turns) as ended:
+        for job, reference in ended:
+            result = results[job.name] = _result(reference, job)
+            logger.info(f"[{len(results)}/{len(jobs)}] {job.name}: {result.get('failed') or describe(result)}")
+            on_result(job, result)
+    return [results[job.name] for job in jobs]
+
+
+def in_turns(
+    submit: Callable[[Submitted], Any],
+    jobs: Sequence[Submitted],
+    at_once: int,
+    *,
+    seconds: float,
+    look: Callable[[Sequence[Submitted]], None],
+) -> Generator[tuple[Submitted, Any], None, None]:
+    """Run the Ray tasks that `submit(job)` starts, `at_once` at a time; yields (job, its reference) as each ends.
+
+    `look(running jobs)` is called every few `seconds`. Closed early, the generator cancels the tasks in flight.
+    """
+    import ray
+
+    waiting = list(jobs)
+    running: dict[Any, Submitted] = {}
     try:
         while waiting or running:
-            while waiting and len(running) < share.concurrent:
+            while waiting and len(running) < at_once:
                 job = waiting.pop(0)
-                running[task.remote(job, share.cpus)] = job
-            ended, _ = ray.wait(list(running), timeout=1.0)
+                running[submit(job)] = job
+            ended, _ = ray.wait(list(running), timeout=seconds)
+            look(list(running.values()))
             for reference in ended:
-                job = running.pop(reference)
-                done(job, _outcome(reference, job))
-            if time.monotonic() - spoke > SAY_SECONDS:
-                spoke = time.monotonic()
-                for job in running.values():
-                    progress = mirror.read(Path(job.folder) / PROGRESS)
-                    if progress is not None:
-                        logger.info(f"{job.name}: {progress.decode()}")
+                yield running.pop(reference), reference
     finally:
         for reference in running:
             ray.cancel(reference, force=True)
 
 
-def _outcome(reference: Any, job: Job) -> dict[str, Any]:
+def _result(reference: Any, job: Job) -> dict[str, Any]:
     """A task's result, or why there is none."""
     import ray
 
@@ -123,9 +138,9 @@ def _outcome(reference: Any, job: Job) -> dict[str, Any]:
         result: dict[str, Any] = ray.get(reference)
         return result
     except ray.exceptions.RayTaskError as error:
-        reason = (
-            error.cause if isinstance(error.cause, PalenkaError) else f"{type(error.cause).__name__}: {error.cause}"
-        )
+        cause = error.cause
+        known = isinstance(cause, PalenkaError)
+        reason = first_line(cause) if known else f"{type(cause).__name__}: {first_line(cause)}"
     except ray.exceptions.RayError as error:
-        reason = f"its process died {RETRIES + 1} times ({str(error).strip().splitlines()[0]})"
-    return {"name": job.name, "failed": str(reason).strip().splitlines()[0]}
+        reason = f"its process died {RETRIES + 1} times ({first_line(error)})"
+    return {"name": job.name, "failed": reason}

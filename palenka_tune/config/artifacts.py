@@ -1,4 +1,4 @@
-"""Artifacts: folders that are built once, shared by all runs and complete whenever they are there.
+"""Artifacts: folders that are built once, shared by all runs and complete whenever they exist.
 
 An artifact is named by the fingerprint of everything that shaped it. It is built beside its final place and moved there
 in one step with its `manifest.json` written last, so that a folder with a manifest is always complete. In a remote
@@ -28,7 +28,7 @@ MANIFEST = "manifest.json"
 def build_once(
     folder: str | Path, build: Callable[[Path], dict[str, Any]], *, keep_partial: bool = False
 ) -> dict[str, Any]:
-    """Return the manifest of the artifact `folder`, building it first if it is not there.
+    """Return the manifest of the artifact `folder`, building it first if it does not exist.
 
     `build(temporary_folder)` writes the files and returns the manifest, which is written last. Processes that want the
     same artifact wait for the one that builds it. Every file's size and SHA-256 are kept in the manifest under `files`;
@@ -51,7 +51,7 @@ def build_once(
                 torn.unlink()
             published = manifest.get("files", {})
             here = {
-                name: {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+                name: entry_of(path)
                 for path in sorted(temporary.rglob("*"))
                 if path.is_file() and (name := path.relative_to(temporary).as_posix()) not in published
             }
@@ -135,24 +135,31 @@ def _bring(remote: Remote, key: str, manifest: dict[str, Any], folder: Path) -> 
     mirror.side_by_side(bring, manifest["files"])
 
 
-def _is_whole(path: Path, expected: dict[str, Any]) -> bool:
-    return path.is_file() and path.stat().st_size == expected["bytes"] and file_sha256(path) == expected["sha256"]
+def entry_of(path: Path) -> dict[str, Any]:
+    """What a manifest says of a file."""
+    return {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+
+
+def _is_whole(path: Path, expected: dict[str, Any], *, contents: bool = True) -> bool:
+    """Whether a file has the size, and the contents, that its manifest says."""
+    if not path.is_file() or path.stat().st_size != expected["bytes"]:
+        return False
+    return not contents or file_sha256(path) == expected["sha256"]
 
 
 def manifests(parent: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """(folder, manifest) of every complete artifact in `parent`, here or in its remote storage; a damaged manifest is
-    left out: whoever opens or builds that one is told so."""
+    """(folder, manifest) of every complete artifact in `parent`, here or in its remote storage; one whose manifest is
+    damaged is left out: opening or building it says so."""
     names = {path.parent.name for path in parent.glob(f"[!.]*/{MANIFEST}")}
     found = mirror.remote_of(parent)
     if found is not None:
         names |= set(found[0].folders(found[1]))  # not every file of every artifact
     for name in sorted(names):
         try:
-            manifest = None
             if (parent / name / MANIFEST).is_file():
                 manifest = read_json(parent / name / MANIFEST)
-            elif found is not None:
-                manifest = found[0].read_json(f"{found[1]}/{name}/{MANIFEST}")
+            else:
+                manifest = found and found[0].read_json(f"{found[1]}/{name}/{MANIFEST}")
         except PalenkaError:
             continue
         if manifest is not None:
@@ -165,10 +172,8 @@ def open_artifact(folder: str | Path, *, verify: bool = False) -> dict[str, Any]
     is_complete(folder)
     manifest: dict[str, Any] = read_json(folder / MANIFEST)
     for name, expected in manifest.get("files", {}).items():
-        path = folder / name
-        good = path.is_file() and path.stat().st_size == expected["bytes"]
-        if good and verify:
-            good = file_sha256(path) == expected["sha256"]
-        if not good:
-            raise PalenkaError(f"{path} is missing or damaged; delete the folder {folder} and run the command again")
+        if not _is_whole(folder / name, expected, contents=verify):
+            raise PalenkaError(
+                f"{folder / name} is missing or damaged; delete the folder {folder} and run the command again"
+            )
     return manifest

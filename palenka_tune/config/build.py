@@ -115,6 +115,19 @@ def set_path(tree: dict[str, Any], path: str, value: Any) -> None:
     tree[last] = value
 
 
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as {dotted path: value}, lists of plain values as they are."""
+    items: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            items |= flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list) and any(isinstance(entry, dict) for entry in value):
+            items |= flat({str(number): entry for number, entry in enumerate(value)}, f"{prefix}{key}.")
+        else:
+            items[prefix + key] = value
+    return items
+
+
 def parse_assignment(text: str) -> tuple[str, Any]:
     """`a.b=c` as ("a.b", value); the value is read as YAML, so `1e-3`, `null`, `[1, 2]` and `{choice: [1]}` work."""
     key, equals, raw = text.partition("=")

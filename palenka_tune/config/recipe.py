@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from palenka_tune.errors import UserError
+from palenka_tune.limits import Limits, check_fields
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -23,28 +23,18 @@ class Recipe:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    lr: float = 1e-3
-    batch_size: int = 32
-    epochs: float = 1.0
-    warmup_steps: int = 20
-    weight_decay: float = 0.1
-    beta1: float = 0.9
-    beta2: float = 0.98
-    grad_clip: float = 1.0
-    accumulate: int = 1
+    lr: Annotated[float, Limits(ge=0)] = 1e-3
+    batch_size: Annotated[int, Limits(ge=1)] = 32
+    epochs: Annotated[float, Limits(gt=0, le=10**6)] = 1.0
+    warmup_steps: Annotated[int, Limits(ge=0)] = 20
+    weight_decay: Annotated[float, Limits(ge=0)] = 0.1
+    beta1: Annotated[float, Limits(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Limits(ge=0, lt=1)] = 0.98
+    grad_clip: Annotated[float, Limits(gt=0)] = 1.0
+    accumulate: Annotated[int, Limits(ge=1)] = 1
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("lr", "warmup_steps", "weight_decay"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be 0 or more, and finite")
-        for name in ("batch_size", "epochs", "grad_clip", "accumulate"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be above 0, and finite")
-        for name in ("beta1", "beta2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be in [0, 1)")
-        if self.epochs > 1e6:
-            raise UserError(f"epochs is {self.epochs:g}; it must be 1,000,000 or less")
+        check_fields(self)
         if self.batch_size % self.accumulate:
             raise UserError(f"batch_size {self.batch_size} must be divisible by accumulate {self.accumulate}")

@@ -1,7 +1,7 @@
 """Records on disk that know whether they are whole: one line of JSON that ends with its own CRC-32.
 
-A flipped bit in a number of a ledger is still valid JSON, so whoever reads such a line back must be able to tell. The
-check follows the record as an ordinary last entry, `"crc"`, which other readers of the file may ignore.
+A flipped bit in a number of a ledger is still valid JSON, so the line itself must show it. The check follows the record
+as an ordinary last entry, `"crc"`, which other readers of the file may ignore.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from palenka_tune.config.artifacts import build_once, open_artifact
 from palenka_tune.config.files import check_writable, file_sha256, fingerprint
@@ -22,17 +22,18 @@ from palenka_tune.data.cleaning import CLEANING_VERSION, cleaner
 from palenka_tune.data.corpus import Corpus, open_corpus
 from palenka_tune.data.store import STORE_VERSION, TokenStore, write_split
 from palenka_tune.data.tokenizer import (
+    MAX_VOCABULARY,
+    MIN_VOCABULARY,
     TOKENIZER_VERSION,
-    check_vocabulary,
     load_tokenizer,
     save_tokenizer,
     train_tokenizer,
 )
 from palenka_tune.errors import UserError
+from palenka_tune.limits import Limits, check_fields
 
 logger = logging.getLogger(__name__)
 BABYTALK = "babytalk"
-MAX_WINDOW = 8192
 LOG_SECONDS = 5.0
 
 
@@ -46,13 +47,14 @@ class DataSettings:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     source: str = BABYTALK
-    vocabulary: int = 2048
-    window: int = 64
+    vocabulary: Annotated[
+        int,
+        Limits(ge=MIN_VOCABULARY, le=MAX_VOCABULARY, hint=", for example 2048 for a small corpus or 16000 for BabyLM"),
+    ] = 2048
+    window: Annotated[int, Limits(ge=2, le=8192, hint=" tokens, for example 128")] = 64
 
     def __post_init__(self) -> None:
-        check_vocabulary(self.vocabulary)
-        if not 2 <= self.window <= MAX_WINDOW:
-            raise UserError(f"window is {self.window} tokens; it must be between 2 and {MAX_WINDOW}, for example 128")
+        check_fields(self)
         if not self.source.strip():
             raise UserError(
                 "the data source is empty; give babytalk, a corpus folder or a Hugging Face dataset id (owner/name)"

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, ClassVar, Literal
 
-from palenka_tune.errors import UserError, nearest
+from palenka_tune.errors import UserError
+from palenka_tune.limits import Limits, check_fields
 
 Schedule = Literal["constant", "linear_decay", "cosine_decay", "warmup"]
 Reduction = Literal["token", "sequence"]
@@ -27,21 +27,6 @@ Distance = Literal["mse", "cosine"]
 Sharing = Literal["per_pair", "per_teacher"]
 
 LayerMap = str | dict[int, int] | list[dict[int, int]]
-
-
-@cache
-def _words(cls: type) -> dict[str, tuple[str, ...]]:
-    """The settings of a dataclass that are one of several words (`Literal`), and those words."""
-    return {name: get_args(kind) for name, kind in get_type_hints(cls).items() if get_origin(kind) is Literal}
-
-
-def check_words(settings: Any, prefix: str = "") -> None:
-    """Raise `UserError` for a setting that is none of its words; `prefix` opens its name."""
-    for name, words in _words(settings.__class__).items():
-        value = getattr(settings, name)
-        if value not in words:
-            must = f"it must be one of {', '.join(words)}{nearest(str(value), words)}"
-            raise UserError(f"{prefix}{name} is '{value}'; {must}")
 
 
 @dataclass(frozen=True)
@@ -60,20 +45,16 @@ class ProjectionSettings:
 
     direction: Direction = "student_to_teacher"
     kind: Kind = "linear"
-    rank: int | None = None
+    rank: Annotated[int, Limits(ge=1, hint=", or null for the full width")] | None = None
     center: bool = False
     normalize: Normalize = "layer_norm"
     distance: Distance = "mse"
     layer_map: LayerMap = "uniform"
     sharing: Sharing = "per_pair"
-    lr_multiplier: float = 1.0
+    lr_multiplier: Annotated[float, Limits(ge=0)] = 1.0
 
     def __post_init__(self) -> None:
-        check_words(self, "projection.")
-        if self.rank is not None and self.rank < 1:
-            raise UserError(f"projection.rank is {self.rank}; it must be 1 or more, or null for the full width")
-        if not 0 <= self.lr_multiplier < math.inf:
-            raise UserError(f"projection.lr_multiplier is {self.lr_multiplier}; it must be 0 or more")
+        check_fields(self, "projection.")
 
 
 @dataclass(frozen=True)
@@ -97,35 +78,24 @@ class DistillSettings:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    alpha: float = 1.0
-    beta: float = 3.0
-    temperature: float = 2.0
+    alpha: Annotated[float, Limits(ge=0)] = 1.0
+    beta: Annotated[float, Limits(ge=0)] = 3.0
+    temperature: Annotated[float, Limits(gt=0, hint=" (1 leaves the logits as they are)")] = 2.0
     alpha_schedule: Schedule = "constant"
     beta_schedule: Schedule = "constant"
-    ce_weight: float = 1.0
+    ce_weight: Annotated[float, Limits(ge=0)] = 1.0
     hidden_gradient: bool = True
     kl_reduction: Reduction = "token"
     ensemble: Ensemble = "logits"
     divergence: Divergence = "forward_kl"
-    divergence_weight: float = 0.5
+    divergence_weight: Annotated[float, Limits(gt=0, lt=1)] = 0.5
     teacher_weights: list[float] | None = None
     projection: ProjectionSettings = field(default_factory=ProjectionSettings)
 
     def __post_init__(self) -> None:
-        for name in ("alpha", "beta", "ce_weight"):
-            value = getattr(self, name)
-            if not 0 <= value < math.inf:
-                raise UserError(f"{name} is {value}; a loss weight must be 0 or more")
+        check_fields(self)
         if not (self.ce_weight or self.alpha or (self.beta and self.hidden_gradient)):
             raise UserError("ce_weight, alpha and beta leave nothing that a student could learn from; set one above 0")
-        if not 0 < self.temperature < math.inf:
-            raise UserError(f"temperature is {self.temperature}; it must be above 0 (1 leaves the logits as they are)")
-        if not 0 < self.divergence_weight < 1:
-            raise UserError(
-                f"divergence_weight is {self.divergence_weight}; it must be above 0 and below 1 (towards the "
-                "ends use divergence forward_kl or reverse_kl)"
-            )
-        check_words(self)
         given = self.teacher_weights
         if given is not None and not (all(0 <= w < math.inf for w in given) and 0 < sum(given) < math.inf):
             raise UserError(f"teacher_weights are {given}; they must be finite, 0 or more, and not all 0")

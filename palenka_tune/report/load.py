@@ -15,6 +15,7 @@ import yaml
 from palenka_tune.report import facts
 from palenka_tune.report.data import RunData, Setting, Trial
 from palenka_tune.runs.study import reading
+from palenka_tune.spaces.settings import objective_name
 from palenka_tune.spaces.space import parse_space
 from palenka_tune.status.reader import StatusReader
 from palenka_tune.status.view import headline
@@ -40,7 +41,7 @@ def run_data(reader: StatusReader) -> RunData:
     return RunData(
         name=status.run,
         state=headline(status),
-        objective=tree.get("search", {}).get("objective", "val_ce").replace("/", "_"),
+        objective=objective_name(tree.get("search", {}).get("objective", "val_ce")),
         settings=settings,
         trials=tuple(_trial(TrialRow.of(trial), spreads) for trial in trials),
         total_steps=attrs.get(TOTAL_STEPS),

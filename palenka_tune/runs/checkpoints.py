@@ -1,7 +1,7 @@
 """Checkpoints of trials: where they are, whether there is room for one, and which of them are still needed.
 
-A checkpoint is written beside its place, synced and moved there, so that what is there is whole, or was damaged from
-outside, which `distill.loop.load_checkpoint` finds.
+A checkpoint gets its name when it is complete and synced, so that it is whole, or was damaged from outside, which
+`distill.loop.load_checkpoint` finds.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def tensor_bytes(state: Any) -> int:
 
 
 def _is_full(folder: Path) -> bool:
-    """Whether a megabyte more is refused, by the disk or by a quota."""
+    """Whether the disk or a quota refuses another megabyte."""
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(SPARE))
@@ -68,10 +68,9 @@ def _is_full(folder: Path) -> bool:
 
 def prune(folder: Path, keep: Iterable[str]) -> None:
     """Delete the checkpoints of all trials but those in `keep`, on this node and in a remote storage."""
-    kept = {checkpoint_path(folder, trial_id).name for trial_id in keep}
     names = {path.name for path in folder.glob("*.pt")}
-    found = mirror.remote_of(folder)
-    if found is not None:
-        names |= {key.rpartition("/")[2] for key in found[0].keys(found[1]) if key.endswith(".pt")}
-    for name in names - kept:
+    remote = mirror.remote_of(folder)
+    if remote is not None:
+        names |= {key.rpartition("/")[2] for key in remote[0].keys(remote[1]) if key.endswith(".pt")}
+    for name in names - {checkpoint_path(folder, trial_id).name for trial_id in keep}:
         mirror.forget(folder / name)

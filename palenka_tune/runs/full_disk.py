@@ -14,7 +14,7 @@ POLL = 1.0  # seconds between two tries
 
 
 class FullDisk:
-    """Called each time a write found no room; returns when it is worth another try."""
+    """Called after a write that found no room; returns when another try is worth it."""
 
     def __init__(self, storage: Path) -> None:
         self.storage = storage
@@ -23,12 +23,12 @@ class FullDisk:
     def __call__(self) -> None:
         now = time.monotonic()
         if now - self._last > 10 * POLL:
-            logger.info(f"the disk of {self.storage} is full: the search waits; free space and it goes on")
+            logger.info(f"the disk of {self.storage} is full: the search waits; free space and it continues")
         self._last = now
         time.sleep(POLL)
 
     def when_room(self, action: Callable[[], None]) -> None:
-        """Run `action` again and again until the disk has room for it."""
+        """Run `action`, again after each wait while the disk has no room for it."""
         while True:
             try:
                 return action()

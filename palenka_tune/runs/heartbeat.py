@@ -1,8 +1,8 @@
-"""What a search and its trials tell each other while a trial is in the middle of its work, through the run folder.
+"""Heartbeats: what a search and its running trials tell each other, through files of the run folder.
 
 A trial writes how far it is, on which process, and what it waits for; the search writes whether trials are to stop.
-Each is one small record, rewritten in place, that also goes through when the disk is full. In a remote storage a record
-is exchanged every few seconds, and a store that is away for a while holds nobody up. No Ray in here.
+Each is one small record, rewritten in place, so that it can be written on a full disk too. In a remote storage a record
+is exchanged every few seconds, and a store that is away for a while delays neither side. No Ray in here.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class _Record:
         self.slate = Slate(path)
         self._remote = mirror.remote_of(path)
         self._sent = self._asked = -math.inf
-        self._known: dict[str, Any] | None = None
+        self._remote_record: dict[str, Any] | None = None
 
     def write(self, record: Mapping[str, Any], *, at_once: bool = False) -> None:
         record = {**record, "at": time.time_ns()}
@@ -45,12 +45,13 @@ class _Record:
         if self._remote is not None and time.monotonic() - self._asked >= EXCHANGE_SECONDS:
             self._asked = time.monotonic()
             with contextlib.suppress(StorageError):
-                self._known = unseal(self._remote[0].read(self._remote[1], patience=0.0) or b"")
-        return max((record for record in (here, self._known) if record), key=lambda r: r.get("at", 0), default=None)
+                self._remote_record = unseal(self._remote[0].read(self._remote[1], patience=0.0) or b"")
+        records = [record for record in (here, self._remote_record) if record]
+        return max(records, key=lambda record: record.get("at", 0), default=None)
 
 
 class SearchPulse:
-    """The search's word to its trials, in the folder of their checkpoints."""
+    """What the search tells its trials, in the folder of their checkpoints."""
 
     def __init__(self, folder: Path) -> None:
         self._record = _Record(folder / "search.pulse")
@@ -60,7 +61,7 @@ class SearchPulse:
         self._record.write({"stop": False}, at_once=True)
 
     def stop(self) -> None:
-        """Trials are to keep what they have and end."""
+        """Trials are to save what they have and end."""
         self._record.write({"stop": True}, at_once=True)
 
     @property
@@ -69,7 +70,7 @@ class SearchPulse:
 
 
 class TrialPulse:
-    """A trial's word to the search."""
+    """What a trial tells the search."""
 
     def __init__(self, folder: Path, trial_id: str, node: str = "") -> None:
         self._path = folder / f"{trial_id}.pulse"
@@ -77,22 +78,22 @@ class TrialPulse:
         self._node = node
 
     def announce(self) -> None:
-        """The search will start the trial: makes the file, so that a beat needs no space."""
+        """Make the file before the search starts the trial, so that a beat needs no space."""
         self._record.write({"step": 0, "waits_for": 0, "pid": None, "node": ""}, at_once=True)
 
-    def beat(self, step: int, waits_for: int = 0, **said: float) -> None:
-        """The trial is at `step`; `waits_for` are the bytes of free space that it needs before it goes on, `said` its
-        `tokens_per_second` and, on a GPU, the bytes that it took at most and those in all (`gpu_bytes`, `gpu_total`).
+    def beat(self, step: int, waits_for: int = 0, **speed: float) -> None:
+        """The trial is at `step`; `waits_for` are the bytes of free space that it needs to continue, `speed` its
+        `tokens_per_second` and, on a GPU, the most bytes that it took and those in all (`gpu_bytes`, `gpu_total`).
         """
         where = {"pid": os.getpid(), "node": self._node, "host": socket.gethostname()}
-        self._record.write({"step": step, "waits_for": waits_for, **said, **where})
+        self._record.write({"step": step, "waits_for": waits_for, **speed, **where})
 
     def read(self) -> dict[str, Any] | None:
         """`step, waits_for, pid, node, host` as of the last beat."""
         return self._record.read()
 
     def last(self) -> int | None:
-        """When it beat last, in nanoseconds of its own clock."""
+        """When the last beat was written, in nanoseconds of the trial's clock."""
         return (self.read() or {}).get("at")
 
     def forget(self) -> None:

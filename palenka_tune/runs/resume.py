@@ -14,11 +14,12 @@ import optuna
 import yaml
 
 from palenka_tune.cache.store import TeacherCache
+from palenka_tune.config.build import flat
 from palenka_tune.config.files import write_text
 from palenka_tune.data.prepare import PreparedData
 from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.spaces.resolve import resolve
-from palenka_tune.spaces.serialise import flat, search_yaml, tree
+from palenka_tune.spaces.serialise import search_yaml, tree
 from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.teachers.spec import Teacher
 
@@ -83,7 +84,7 @@ def resumed(
     config = dataclasses.replace(resolve(str(path)), space_name=folder.name)
     free: dict[str, Any] = {}
     if given is not None:
-        _check_same(wanted.asked, tree(given), folder)
+        _check_same(tree(resolve(wanted.asked)), tree(given), folder)  # an older one may spell settings otherwise
         free = {name: getattr(given.search, name) for name in FREE}
     search = dataclasses.replace(config.search, **free, **again)
     if search != config.search:

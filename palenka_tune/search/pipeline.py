@@ -22,6 +22,7 @@ import optuna
 from palenka_tune.cache.store import TeacherCache
 from palenka_tune.cluster.session import Resources, ray_session
 from palenka_tune.config import provenance
+from palenka_tune.config.build import flat
 from palenka_tune.config.files import read_json
 from palenka_tune.runs.context import Context
 from palenka_tune.runs.full_disk import FullDisk
@@ -39,7 +40,7 @@ from palenka_tune.search.mlflow.teachers import TeacherRuns
 from palenka_tune.search.mlflow.trials import MlflowObserver
 from palenka_tune.search.tune import placement as placing
 from palenka_tune.search.tune.run import Job, run_trials
-from palenka_tune.spaces.serialise import flat, tree
+from palenka_tune.spaces.serialise import tree
 from palenka_tune.spaces.settings import SearchConfig, samples
 from palenka_tune.status.live import Display
 from palenka_tune.status.reader import StatusReader
@@ -183,7 +184,9 @@ def _cache(
 def _trials(job: Job, ledger: Ledger, options: SearchOptions, context: Context, tags: dict[str, str]) -> None:
     """Run the trials that are left; whatever ends them, `trials.parquet` and `summary.json` tell how far they came."""
     config, url = job.config, study_url(options.study_storage)
-    observer = MlflowObserver(context.tracker, lambda proposal: flat(job.settings(proposal)), tags, job.rungs)
+    observer = MlflowObserver(
+        context.tracker, lambda proposal: config.settings_of(proposal.values).flat(), tags, job.rungs
+    )
     observer.settle(ledger.rows())
     reader = StatusReader(context.folder, context.storage, url)
     display = Display(reader, context.console, quiet=options.quiet, plain=options.plain)

@@ -16,6 +16,7 @@ from typing import Any
 import optuna
 from transformers import PreTrainedModel
 
+from palenka_tune.config.build import flat
 from palenka_tune.config.files import read_json, write_json, write_text
 from palenka_tune.distill.loop import DamagedError, load_checkpoint
 from palenka_tune.errors import PalenkaError
@@ -32,7 +33,6 @@ from palenka_tune.search.finalists.choose import Configuration, asked_finalists,
 from palenka_tune.search.mlflow import notes, results, teachers
 from palenka_tune.search.tune.placement import Placement
 from palenka_tune.search.tune.run import Job
-from palenka_tune.spaces.serialise import flat
 from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.status.reader import StatusReader
 from palenka_tune.storage import mirror

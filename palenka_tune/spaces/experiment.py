@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from palenka_tune.cache.settings import CacheSettings
 from palenka_tune.config.build import build, full_path, set_path
@@ -20,8 +20,11 @@ from palenka_tune.data.prepare import DataSettings
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.distill.shapes import ModelShape, resolved_maps
 from palenka_tune.errors import UserError
+from palenka_tune.limits import Limits, check_fields
 from palenka_tune.models.presets import ModelPreset, get_preset
 from palenka_tune.models.scales import Scale, get_scale
+
+SEED = Limits(ge=0, le=2**32 - 1)
 
 
 def shape_of(preset: ModelPreset) -> ModelShape:
@@ -31,8 +34,7 @@ def shape_of(preset: ModelPreset) -> ModelShape:
 
 def check_seed(seed: int) -> None:
     """Refuse a seed that no generator takes."""
-    if not 0 <= seed < 2**32:
-        raise UserError(f"seed is {seed}; it must be from 0 to {2**32 - 1}")
+    SEED.check("seed", seed)
 
 
 @dataclass(frozen=True)
@@ -48,20 +50,14 @@ class StudentSettings:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     preset: str
-    train_fraction: float = 1.0
-    train_windows: int | None = None
-    dev_windows: int | None = None
-    offsets: int = 1
+    train_fraction: Annotated[float, Limits(gt=0, le=1)] = 1.0
+    train_windows: Annotated[int, Limits(ge=1, hint=", or null for all")] | None = None
+    dev_windows: Annotated[int, Limits(ge=1, hint=", or null for all")] | None = None
+    offsets: Annotated[int, Limits(ge=1, le=64, hint=" cuts of the text")] = 1
 
     def __post_init__(self) -> None:
         get_preset(self.preset)
-        if not 1 <= self.offsets <= 64:
-            raise UserError(f"student.offsets is {self.offsets}; it must be from 1 to 64 cuts of the text")
-        if not 0 < self.train_fraction <= 1:
-            raise UserError(f"student.train_fraction is {self.train_fraction}; it must be above 0 and at most 1")
-        for name in ("train_windows", "dev_windows"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise UserError(f"student.{name} is {getattr(self, name)}; it must be 1 or more, or null for all")
+        check_fields(self, "student.")
 
 
 @dataclass(frozen=True)
@@ -76,10 +72,10 @@ class TeacherSettings:
 
     preset: str
     recipe: Recipe = field(default_factory=Recipe)
-    seed: int = 0
+    seed: Annotated[int, SEED] = 0
 
     def __post_init__(self) -> None:
-        check_seed(self.seed)
+        check_fields(self)
         if not self.is_folder:
             get_preset(self.preset)
 
@@ -95,7 +91,7 @@ class Experiment:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     scale: str
-    seed: int
+    seed: Annotated[int, SEED]
     data: DataSettings
     student: StudentSettings
     recipe: Recipe
@@ -104,7 +100,7 @@ class Experiment:
     cache: CacheSettings = field(default_factory=CacheSettings)
 
     def __post_init__(self) -> None:
-        check_seed(self.seed)
+        check_fields(self)
 
     @property
     def student_shape(self) -> ModelShape:
@@ -155,30 +151,18 @@ def resolve_tree(
 
     `overrides` are (full dotted path, value) pairs. The scale itself may come from any of them, the last one winning.
     """
-    scales = ["tiny", file.get("scale"), options.get("scale"), *(v for path, v in overrides if path == "scale")]
+    given = [*((path, value) for path, value in options.items() if value is not None), *overrides]
+    scales = ["tiny", file.get("scale"), *(value for path, value in given if path == "scale")]
     tree = scale_defaults(get_scale(str([name for name in scales if name is not None][-1])))
     for key, value in file.items():
-        if key == "scale":
-            continue
-        if isinstance(value, Mapping) and isinstance(tree.get(key), dict):
-            _merge(tree[key], value)
-        else:
-            tree[key] = value
-    for path, value in [*options.items(), *overrides]:
-        if value is not None or path not in options:
-            set_path(tree, path, value)
+        if key != "scale":
+            tree[key] = tree[key] | value if isinstance(tree.get(key), dict) else value
+    for path, value in given:
+        set_path(tree, path, value)
     if not isinstance(tree["teachers"], list):
         raise UserError(f"{where}: teachers is {tree['teachers']!r}; give a list of presets or model folders")
     tree["teachers"] = [_teacher(entry, tree["scale"], where) for entry in tree["teachers"]]
     return tree
-
-
-def _merge(base: dict[str, Any], update: Mapping[str, Any]) -> None:
-    for key, value in update.items():
-        if isinstance(value, Mapping) and isinstance(base.get(key), dict):
-            _merge(base[key], value)
-        else:
-            base[key] = value
 
 
 def _teacher(entry: Any, scale: str, where: str) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from palenka_tune.errors import UserError, nearest
 CORRECTED, AS_PUBLISHED = "corrected", "as_published"
 
 METHODS: dict[str, dict[str, Any]] = {
-    CORRECTED: {"distill.hidden_gradient": True, "distill.kl_reduction": "token", "search.objective": "val/ce"},
+    CORRECTED: {"distill.hidden_gradient": True, "distill.kl_reduction": "token", "search.objective": "val_ce"},
     AS_PUBLISHED: {
         "distill.hidden_gradient": False,
         "distill.kl_reduction": "sequence",
-        "search.objective": "val/total",
+        "search.objective": "val_total",
     },
 }
 

@@ -18,23 +18,12 @@ from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.errors import UserError, nearest
 from palenka_tune.spaces.experiment import Experiment, experiment_from, resolve_tree
 from palenka_tune.spaces.settings import SearchConfig, SearchSettings
-from palenka_tune.spaces.space import KINDS, parse_space, searchable_paths
+from palenka_tune.spaces.space import KINDS, Space, parse_parameter, parse_space, searchable_paths, settled, space_of
 
 DEFAULT_SPACE = "dskd"
 UNNAMED = "space"  # one that was given as a mapping
-TOP_LEVEL = (
-    "description",
-    "scale",
-    "seed",
-    "data",
-    "student",
-    "recipe",
-    "teachers",
-    "distill",
-    "cache",
-    "search",
-    "parameters",
-)
+TOP_LEVEL = ("description", *Experiment.__dataclass_fields__, "search", "parameters")
+SECTIONS = ("data", "student", "recipe", "distill", "cache", "search", "parameters")
 
 
 def find_space(space: str) -> Path:
@@ -76,87 +65,38 @@ def resolve(
     for key in file:
         if key not in TOP_LEVEL:
             raise UserError(f"{where}: unknown key '{key}'{nearest(key, TOP_LEVEL)}")
-    parameters = _section(file.pop("parameters", None), "parameters", where)
-    search_tree = dict(_section(file.pop("search", None), "search", where))
-    description = str(file.pop("description", "") or "").strip()
-    for key in ("data", "student", "recipe", "distill", "cache"):
-        file[key] = _section(file.get(key), key, where)
+    for key in SECTIONS:
+        section = file.get(key)
+        if section is not None and not isinstance(section, Mapping):
+            raise UserError(f"{where}: {key} is {section!r}; give a mapping of settings")
+        file[key] = {str(setting): value for setting, value in (section or {}).items()}
     if file["distill"].get("projection", {}) is None:
         del file["distill"]["projection"]
-    parse_space(parameters, where)  # as written, so that its errors name the file and not an override
-    overrides = _sort_assignments(assignments, parameters, search_tree, where)
-    for key, value in (options or {}).items():
-        if key.startswith("search.") and value is not None:
-            search_tree[key.removeprefix("search.")] = value
-    plain = {key: value for key, value in (options or {}).items() if not key.startswith("search.")}
-    tree = resolve_tree(file, plain, overrides, where)
-    config = SearchConfig(
-        name,
-        description,
-        experiment_from(tree, where),
-        build(SearchSettings, search_tree, where),
-        parse_space(parameters, where),
-        parameters,
-    )
+    description = str(file.pop("description", "") or "").strip()
+    written = parse_space(file.pop("parameters"), where)
+    searched, overrides = _assigned(written, assignments, where)
+    tree = resolve_tree(file, options or {}, overrides, where)
+    search = build(SearchSettings, tree.pop("search"), where)
+    config = SearchConfig(name, description, experiment_from(tree, where), search, searched)
     check_space(config, where)
     return config
 
 
-def _section(value: Any, key: str, where: str) -> dict[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise UserError(f"{where}: {key} is {value!r}; give a mapping of settings")
-    return {str(name): entry for name, entry in value.items()}
-
-
-def _sort_assignments(
-    assignments: Sequence[tuple[str, Any]], parameters: dict[str, Any], search_tree: dict[str, Any], where: str
-) -> list[tuple[str, Any]]:
-    """Apply `--set` pairs to the space and the search's own settings; returns those for the experiment."""
+def _assigned(space: Space, assignments: Sequence[tuple[str, Any]], where: str) -> tuple[Space, list[tuple[str, Any]]]:
+    """The space after `--set`, and the pairs that set something else, with full paths."""
     searchable = searchable_paths()
     paths = [*leaf_paths(Experiment), *(f"search.{path}" for path in leaf_paths(SearchSettings))]
-    rest = []
+    parameters, overrides = list(space.written), []
     for key, value in assignments:
-        opening = f"--set {key}"
-        name = key.removeprefix("parameters.")
+        opening, name = f"--set {key}", key.removeprefix("parameters.")
         if isinstance(value, Mapping) and any(kind in value for kind in KINDS):
-            path = full_path(name, searchable, opening)
-            parse_space({path: {kind: value[kind] for kind in value if kind != "when"}}, opening)
-            _settle(parameters, path, value.get("choice"), where)
-            parameters[path] = dict(value)
-            continue
-        path = full_path(name, paths, opening)
-        if path.startswith("search."):
-            search_tree[path.removeprefix("search.")] = value
-            continue
-        if path.removeprefix("distill.") in searchable:
-            _settle(parameters, path.removeprefix("distill."), [value], where)
-        rest.append((path, value))
-    return rest
-
-
-def _settle(parameters: dict[str, Any], name: str, values: Any, where: str) -> None:
-    """Take a parameter out of the space because `--set` gives it `values` (None: a range).
-
-    Parameters whose condition can no longer hold go with it; a condition that now always holds is dropped.
-    """
-    searchable = searchable_paths()
-    for key in list(parameters):
-        if full_path(key, searchable, where) == name:
-            del parameters[key]
-    for key, entry in list(parameters.items()):
-        for other, allowed in list((entry.get("when") or {}).items()):
-            if full_path(str(other), searchable, where) != name or not isinstance(values, list):
-                continue
-            allowed = allowed if isinstance(allowed, list) else [allowed]
-            when = {key: value for key, value in entry["when"].items() if key != other}
-            if not any(value in allowed for value in values):
-                del parameters[key]
-                break
-            if all(value in allowed for value in values):
-                parameters[key] = {**entry, "when": when}
-                entry = parameters[key]
+            searched = parse_parameter(full_path(name, searchable, opening), value, opening)
+            parameters = [*settled(parameters, searched.name, searched.choices or None), searched]
+        else:
+            path = full_path(name, paths, opening)
+            parameters = settled(parameters, path.removeprefix("distill."), [value])
+            overrides.append((path, value))
+    return space_of(parameters, where), overrides
 
 
 def check_space(config: SearchConfig, where: str, shapes: tuple[ModelShape, ...] | None = None) -> None:
@@ -172,9 +112,7 @@ def check_space(config: SearchConfig, where: str, shapes: tuple[ModelShape, ...]
             f"{where}: distill.ce_weight is 0, but a search also trains a student without teachers, which has nothing "
             "else to learn from; set it above 0"
         )
-    experiment.check_distillation(experiment.distill, shapes)
-    for values in config.space.corners():
-        distill, _ = config.settings_of(values)
+    for distill in (experiment.distill, *config.corner_losses):
         try:
             experiment.check_distillation(distill, shapes)
         except UserError as error:
@@ -183,21 +121,16 @@ def check_space(config: SearchConfig, where: str, shapes: tuple[ModelShape, ...]
 
 def restrict_rank(config: SearchConfig, most: int, reason: str) -> SearchConfig:
     """The search without ranks above `most` (null, the full width, included); raises `UserError` if none is left."""
-    known = {parameter.name: parameter for parameter in config.space.parameters}
-    name = "projection.rank"
-    if name not in known:
+    name, where = "projection.rank", config.space_name
+    rank = next((parameter for parameter in config.space.parameters if parameter.name == name), None)
+    if rank is None:
         raise UserError(
-            f"{config.space_name}: projection.rank is {config.experiment.distill.projection.rank or 'null (all)'}, but "
-            f"{reason}; set projection.rank to {most} or less, or allow more"
+            f"{where}: projection.rank is {config.experiment.distill.projection.rank or 'null (all)'}, but {reason}; "
+            f"set projection.rank to {most} or less, or allow more"
         )
-    rank = known[name]
-    kept: dict[str, Any] = {"int": [int(rank.low), min(int(rank.high), most)]}
-    if rank.kind == "choice":
-        kept = {"choice": [value for value in rank.choices if value is not None and value <= most]}
-    if not kept.get("choice", [1]) or (rank.kind != "choice" and rank.low > most):
-        raise UserError(
-            f"{config.space_name}: no value of projection.rank is left, since {reason}; search ranks up to {most}"
-        )
-    parameters = dict(config.raw_parameters)
-    _sort_assignments([(name, kept)], parameters, {}, config.space_name)
-    return dataclasses.replace(config, space=parse_space(parameters, config.space_name), raw_parameters=parameters)
+    choices = tuple(value for value in rank.choices if value is not None and value <= most)
+    if not choices if rank.kind == "choice" else rank.low > most:
+        raise UserError(f"{where}: no value of projection.rank is left, since {reason}; search ranks up to {most}")
+    narrowed = dataclasses.replace(rank, choices=choices, high=min(rank.high, most))
+    others = settled(config.space.written, name, choices or None)
+    return dataclasses.replace(config, space=space_of([*others, narrowed], where))

@@ -19,15 +19,15 @@ from pydantic import TypeAdapter
 
 from palenka_tune.cache.settings import CacheSettings
 from palenka_tune.config.recipe import Recipe
-from palenka_tune.data.prepare import MAX_WINDOW, DataSettings
-from palenka_tune.data.tokenizer import MAX_VOCABULARY, MIN_VOCABULARY
+from palenka_tune.data.prepare import DataSettings
 from palenka_tune.distill.layer_maps import NAMED
 from palenka_tune.distill.settings import DistillSettings, ProjectionSettings
+from palenka_tune.limits import Limits
 from palenka_tune.models.presets import POSTER, PRESETS, SEPARATOR, SHRINKAGES
 from palenka_tune.models.scales import SCALES
-from palenka_tune.spaces.experiment import StudentSettings, TeacherSettings
+from palenka_tune.spaces.experiment import SEED, StudentSettings, TeacherSettings
 from palenka_tune.spaces.samplers import SAMPLERS
-from palenka_tune.spaces.settings import SearchSettings
+from palenka_tune.spaces.settings import OBJECTIVES, SearchSettings
 from palenka_tune.spaces.space import searchable_paths
 
 Node = dict[str, Any]
@@ -41,61 +41,7 @@ SECTIONS: dict[str, type] = {
 }
 GROUPS = (*SECTIONS.values(), ProjectionSettings, TeacherSettings)
 
-_AT_LEAST_0: Node = {"minimum": 0}
-_ABOVE_0: Node = {"exclusiveMinimum": 0}
-_AT_LEAST_1: Node = {"minimum": 1}
-_SHARE: Node = {"minimum": 0, "exclusiveMaximum": 1}
-SEED: Node = {"minimum": 0, "maximum": 2**32 - 1}
-# what the dataclasses refuse when they are made; tests/search/test_schema.py holds the two against each other
-LIMITS: dict[type, dict[str, Node]] = {
-    DataSettings: {
-        "source": {"pattern": r"\S"},
-        "vocabulary": {"minimum": MIN_VOCABULARY, "maximum": MAX_VOCABULARY},
-        "window": {"minimum": 2, "maximum": MAX_WINDOW},
-    },
-    StudentSettings: {
-        "train_fraction": {"exclusiveMinimum": 0, "maximum": 1},
-        "train_windows": _AT_LEAST_1,
-        "dev_windows": _AT_LEAST_1,
-        "offsets": {"minimum": 1, "maximum": 64},
-    },
-    TeacherSettings: {"seed": SEED},
-    Recipe: {
-        "lr": _AT_LEAST_0,
-        "batch_size": _AT_LEAST_1,
-        "epochs": {"exclusiveMinimum": 0, "maximum": 10**6},
-        "warmup_steps": _AT_LEAST_0,
-        "weight_decay": _AT_LEAST_0,
-        "beta1": _SHARE,
-        "beta2": _SHARE,
-        "grad_clip": _ABOVE_0,
-        "accumulate": _AT_LEAST_1,
-    },
-    DistillSettings: {
-        "alpha": _AT_LEAST_0,
-        "beta": _AT_LEAST_0,
-        "temperature": _ABOVE_0,
-        "ce_weight": _AT_LEAST_0,
-        "divergence_weight": {"exclusiveMinimum": 0, "exclusiveMaximum": 1},
-        "teacher_weights": {"items": {"type": "number", "minimum": 0}, "contains": _ABOVE_0},
-    },
-    ProjectionSettings: {"rank": _AT_LEAST_1, "lr_multiplier": _AT_LEAST_0},
-    CacheSettings: {"samples": {"minimum": 1, "maximum": 4096}, "budget_gb": _ABOVE_0},
-    SearchSettings: {
-        "samples": {"minimum": 1, "maximum": 10**6},
-        "sampler": {"enum": list(SAMPLERS)},
-        "rungs": {"minimum": 0, "maximum": 20},
-        "reduction": {"minimum": 2, "maximum": 100},
-        "rung_windows": _AT_LEAST_1,
-        "max_failures": {"minimum": 0, "maximum": 1000},
-        "divergence": {"exclusiveMinimum": 1},
-        "checkpoint_minutes": _ABOVE_0,
-        "stall_minutes": _ABOVE_0,
-        "abort_after": _AT_LEAST_1,
-        "finalists": {"minimum": 0, "maximum": 1000},
-        "seeds": {"minimum": 1, "maximum": 1000},
-    },
-}
+_ABOVE_0 = Limits(gt=0).as_schema()
 # settings whose default the scale gives
 FROM_SCALE: dict[type, tuple[str, ...]] = {
     DataSettings: ("vocabulary", "window"),
@@ -113,6 +59,12 @@ def space_schema() -> Node:
     )
     groups["TeacherSettings"]["required"] = ["preset"]
     groups["ProjectionSettings"]["properties"]["layer_map"] |= {"anyOf": _layer_maps()}
+    groups["DataSettings"]["properties"]["source"]["pattern"] = r"\S"
+    groups["SearchSettings"]["properties"]["sampler"]["enum"] = list(SAMPLERS)
+    groups["SearchSettings"]["properties"]["objective"] |= {"anyOf": _objectives()}
+    del groups["SearchSettings"]["properties"]["objective"]["type"]
+    weights = groups["DistillSettings"]["properties"]["teacher_weights"]["anyOf"][0]
+    weights |= {"items": {"type": "number", **Limits(ge=0).as_schema()}, "contains": _ABOVE_0}
     names = {path: f"parameter {path}" for path in searchable_paths()}
     definitions = {**groups, "conditions": _conditions(groups)}
     definitions |= {names[path]: _parameter(path, groups) for path in names}
@@ -129,7 +81,7 @@ def space_schema() -> Node:
                 "enum": [*SCALES, None],
                 "default": "tiny",
             },
-            "seed": {"description": "Seed of everything random.", "type": "integer", **SEED, "default": 0},
+            "seed": {"description": "Seed of everything random.", "type": "integer", **SEED.as_schema(), "default": 0},
             "data": _optional("DataSettings"),
             "student": _optional("StudentSettings"),
             "recipe": _optional("Recipe"),
@@ -175,7 +127,6 @@ def _group(cls: type) -> Node:
             node.pop("default", None)
         if "$ref" in node:  # what a group of settings leaves out has its default
             node = {"anyOf": [node, {"type": "null"}]}
-        _limit(node, LIMITS.get(cls, {}).get(name, {}))
         properties[name] = _describe(cls, name, node)
     return {
         "description": _text(cls.__doc__ or ""),
@@ -183,13 +134,6 @@ def _group(cls: type) -> Node:
         "additionalProperties": False,
         "properties": properties,
     }
-
-
-def _limit(node: Node, limits: Node) -> None:
-    """Put limits where the numbers are: in the one branch that is not null."""
-    branches = [branch for branch in node.get("anyOf", [node]) if branch.get("type") != "null"]
-    if limits:
-        branches[0].update(limits)
 
 
 def _describe(cls: type, name: str, node: Node) -> Node:
@@ -211,6 +155,12 @@ def _preset() -> Node:
     """Every architecture by name; the poster's also made smaller."""
     smaller = [f"{name}{SEPARATOR}{scale}" for name in POSTER for scale in SHRINKAGES]
     return {"type": "string", "enum": [*PRESETS, *smaller]}
+
+
+def _objectives() -> list[Node]:
+    """Both objectives, and how older files spell them."""
+    older = [name.replace("_", "/") for name in OBJECTIVES]
+    return [{"enum": list(OBJECTIVES)}, {"enum": older, "deprecated": True}]
 
 
 def _layer_maps() -> list[Node]:
@@ -259,7 +209,7 @@ def _parameter(path: str, groups: dict[str, Node]) -> Node:
         }
     }
     for branch in setting.get("anyOf", [setting]):
-        limits = {key: branch[key] for key in branch if key.endswith(("imum", "Maximum", "Minimum"))}
+        limits = Limits.of_schema(branch).as_schema()
         if branch.get("type") == "number":
             kinds["uniform"] = _range("number", {"minimum": -1e300, "maximum": 1e300, **limits}, "Evenly")
             kinds["log_uniform"] = _range(
@@ -311,9 +261,9 @@ def _grid_needs_choices() -> Node:
 
 
 def _poster_objective() -> Node:
-    """`val/total` is what searched weights rescale: no sampler and no early stopping can go by it."""
+    """`val_total` is what searched weights rescale: no sampler and no early stopping can go by it."""
     grid = {"required": ["sampler", "rungs"], "properties": {"sampler": {"const": "grid"}, "rungs": {"const": 0}}}
-    total = {"required": ["objective"], "properties": {"objective": {"const": "val/total"}}}
+    total = {"required": ["objective"], "properties": {"objective": {"enum": ["val_total", "val/total"]}}}
     return {
         "if": {"required": ["search"], "properties": {"search": total}},
         "then": {"properties": {"search": grid}},

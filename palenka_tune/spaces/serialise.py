@@ -11,19 +11,6 @@ from palenka_tune.config import provenance
 from palenka_tune.spaces.settings import SearchConfig
 
 
-def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as {dotted path: value}, lists of plain values as they are."""
-    items: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict) and value:
-            items |= flat(value, f"{prefix}{key}.")
-        elif isinstance(value, list) and any(isinstance(entry, dict) for entry in value):
-            items |= flat({str(number): entry for number, entry in enumerate(value)}, f"{prefix}{key}.")
-        else:
-            items[prefix + key] = value
-    return items
-
-
 def search_yaml(config: SearchConfig, data_fingerprint: str) -> str:
     """The resolved configuration, from which the same search can be started, with its provenance as comments."""
     facts = {**provenance.versions(), "git commit": provenance.git_commit(), "data fingerprint": data_fingerprint}

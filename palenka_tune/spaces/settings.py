@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
+from palenka_tune.config.build import build, flat, set_path
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.errors import UserError
+from palenka_tune.limits import Limits, check_fields
 from palenka_tune.spaces.experiment import Experiment
 from palenka_tune.spaces.samplers import check_sampler
-from palenka_tune.spaces.space import Space, apply
+from palenka_tune.spaces.space import Space
 
-Objective = Literal["val_ce", "val_total", "val/ce", "val/total"]
+OBJECTIVES = ("val_ce", "val_total")
+
+
+def objective_name(spelling: str) -> str:
+    """The objective that a file names: older ones have a slash in it, as MLflow's metrics do."""
+    return spelling.replace("/", "_")
 
 
 @dataclass(frozen=True)
@@ -36,69 +44,80 @@ class SearchSettings:
     The best `finalists` configurations (0: none) and both anchors are then trained again on all windows, each with
     `seeds` seeds, for a verdict with an interval.
 
-    `objective` `val/total` chooses the winner of a grid as the poster did, by a sum that contains the searched weights;
-    it is there to show what that does. Everything else goes by `val/ce`.
+    `objective` `val_total` chooses the winner of a grid as the poster did, by a sum that contains the searched weights;
+    it is there to show what that does. Everything else goes by `val_ce`.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    samples: int = 12
+    samples: Annotated[int, Limits(ge=1, le=10**6)] = 12
     sampler: str = "tpe"
     stopping: Literal["asha", "none"] = "asha"
-    rungs: int = 2
-    reduction: int = 3
-    rung_windows: int | None = 256
-    max_failures: int = 1
-    divergence: float = 1.5
-    checkpoint_minutes: float = 5.0
-    stall_minutes: float = 20.0
-    abort_after: int | None = 3
-    finalists: int = 2
-    seeds: int = 3
-    objective: Objective = "val_ce"
+    rungs: Annotated[int, Limits(ge=0, le=20)] = 2
+    reduction: Annotated[int, Limits(ge=2, le=100)] = 3
+    rung_windows: Annotated[int, Limits(ge=1, hint=", or null for all")] | None = 256
+    max_failures: Annotated[int, Limits(ge=0, le=1000)] = 1
+    divergence: Annotated[float, Limits(gt=1)] = 1.5
+    checkpoint_minutes: Annotated[float, Limits(gt=0)] = 5.0
+    stall_minutes: Annotated[float, Limits(gt=0)] = 20.0
+    abort_after: Annotated[int, Limits(ge=1, hint=", or null for never")] | None = 3
+    finalists: Annotated[int, Limits(ge=0, le=1000)] = 2
+    seeds: Annotated[int, Limits(ge=1, le=1000)] = 3
+    objective: str = "val_ce"
 
     def __post_init__(self) -> None:
         check_sampler(self.sampler)
-        object.__setattr__(self, "objective", self.objective.replace("/", "_"))  # as it was spelled before
-        if self.objective not in get_args(Objective):
-            raise UserError(f"search.objective is '{self.objective}'; it must be val_ce, or the poster's val_total")
-        if self.objective != "val_ce" and (self.sampler != "grid" or self.rungs):
+        check_fields(self, "search.")
+        objective = objective_name(self.objective)
+        if objective not in OBJECTIVES:
             raise UserError(
-                f"search.objective is {self.objective}, which searched weights rescale: no sampler or early stopping "
-                "can go by it; use val/ce, or the grid sampler with search.rungs=0"
+                f"search.objective is '{self.objective}'; it must be val_ce, or val_total, by which the poster chose"
             )
-        bounds = {"samples": (1, 10**6), "rungs": (0, 20), "reduction": (2, 100), "max_failures": (0, 1000)}
-        bounds |= {"finalists": (0, 1000), "seeds": (1, 1000)}
-        for name, (least, most) in bounds.items():
-            if not least <= getattr(self, name) <= most:
-                raise UserError(f"search.{name} is {getattr(self, name)}; it must be from {least} to {most:,}")
-        if self.rung_windows is not None and self.rung_windows < 1:
-            raise UserError(f"search.rung_windows is {self.rung_windows}; it must be 1 or more, or null for all")
-        for name in ("checkpoint_minutes", "stall_minutes"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise UserError(f"search.{name} is {getattr(self, name)}; it must be above 0")
-        if self.abort_after is not None and self.abort_after < 1:
-            raise UserError(f"search.abort_after is {self.abort_after}; it must be 1 or more, or null for never")
-        if not 1 < self.divergence < math.inf:
-            raise UserError(f"search.divergence is {self.divergence}; it must be above 1")
+        object.__setattr__(self, "objective", objective)
+        if objective != "val_ce" and (self.sampler != "grid" or self.rungs):
+            raise UserError(
+                f"search.objective is {objective}, which searched weights rescale: no sampler or early stopping "
+                "can go by it; use val_ce, or the grid sampler with search.rungs=0"
+            )
+
+
+class TrialSettings(NamedTuple):
+    """What a trial is trained with, searched and fixed."""
+
+    distill: DistillSettings
+    recipe: Recipe
+
+    def flat(self) -> dict[str, Any]:
+        """Every setting by its dotted path, such as `projection.rank` or `recipe.lr`."""
+        return flat({**dataclasses.asdict(self.distill), "recipe": dataclasses.asdict(self.recipe)})
 
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """A resolved search. `space_name` is the file's stem, or `space` without a file; `raw_parameters` is the space as
-    written, for `search.yaml`."""
+    """A resolved search. `space_name` is the file's stem, or `space` without a file."""
 
     space_name: str
     description: str
     experiment: Experiment
     search: SearchSettings
     space: Space
-    raw_parameters: dict[str, Any]
 
-    def settings_of(self, values: Mapping[str, Any]) -> tuple[DistillSettings, Recipe]:
-        """The loss and the recipe of a trial with these values of the searched settings."""
-        fixed, recipe = dataclasses.asdict(self.experiment.distill), dataclasses.asdict(self.experiment.recipe)
-        return apply(fixed, recipe, values, self.space_name)
+    def settings_of(self, values: Mapping[str, Any]) -> TrialSettings:
+        """The settings of a trial with these values of the searched ones."""
+        fixed = {
+            "distill": dataclasses.asdict(self.experiment.distill),
+            "recipe": dataclasses.asdict(self.experiment.recipe),
+        }
+        for name, value in values.items():
+            set_path(fixed, name if name.startswith("recipe.") else f"distill.{name}", value)
+        return TrialSettings(
+            build(DistillSettings, fixed["distill"], self.space_name), build(Recipe, fixed["recipe"], self.space_name)
+        )
+
+    @functools.cached_property
+    def corner_losses(self) -> list[DistillSettings]:
+        """The loss of each corner of the space. A large space has thousands, so that they are made once."""
+        return [self.settings_of(values).distill for values in self.space.corners()]
 
     def tree(self) -> dict[str, Any]:
         """The whole configuration as plain data, as `search.yaml` keeps it and a search can be started from again."""
@@ -107,14 +126,13 @@ class SearchConfig:
             "description": self.description,
             **experiment,
             "search": dataclasses.asdict(self.search),
-            "parameters": self.raw_parameters,
+            "parameters": self.space.to_dict(),
         }
 
 
-def losses(config: SearchConfig, anchors: Iterable[Mapping[str, Any]] = ()) -> Iterator[DistillSettings]:
-    """The losses that a search can train, a corner of the space each, and those of the `anchors`."""
-    for values in (*config.space.corners(), *anchors):
-        yield config.settings_of(values)[0]
+def losses(config: SearchConfig, anchors: Iterable[Mapping[str, Any]] = ()) -> list[DistillSettings]:
+    """The losses that a search can train: those of the space's corners and of the `anchors`."""
+    return [*config.corner_losses, *(config.settings_of(values).distill for values in anchors)]
 
 
 def grid_size(space: Space) -> int:

@@ -12,16 +12,16 @@ are kept as JSON text in the study, since Optuna's categories are plain values.
 
 from __future__ import annotations
 
-import copy
+import dataclasses
 import itertools
 import json
 import math
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from palenka_tune.config.build import build, full_path, leaf_paths, leaf_types, set_path
+from palenka_tune.config.build import full_path, leaf_paths, leaf_types
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.errors import UserError, nearest
@@ -96,6 +96,15 @@ class Parameter:
         ends = (self.low, self.high)
         return tuple(int(end) for end in ends) if self.kind == "int" else ends
 
+    def to_dict(self) -> dict[str, Any]:
+        """The parameter as a YAML file has it."""
+        when = {}
+        for name, allowed in self.when.items():
+            alone = len(allowed) == 1 and not isinstance(allowed[0], list)
+            when[name] = allowed[0] if alone else list(allowed)
+        body = self.choices if self.kind == "choice" else (self.low, self.high)
+        return {self.kind: list(body), **({"when": when} if when else {})}
+
 
 def label(value: Any) -> Any:
     """A category as Optuna can keep it: plain values as they are, maps and lists as JSON text."""
@@ -104,9 +113,14 @@ def label(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Space:
-    """All searched settings, in an order in which conditions come first."""
+    """All searched settings: `parameters` in an order in which conditions come first, `written` as they were given."""
 
     parameters: tuple[Parameter, ...]
+    written: tuple[Parameter, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The `parameters` of a YAML file, of which `parse_space` makes this space again."""
+        return {parameter.name: parameter.to_dict() for parameter in self.written}
 
     def suggest(self, trial: Suggests) -> dict[str, Any]:
         """Values of one trial: {setting: value} of the parameters whose conditions hold."""
@@ -157,31 +171,22 @@ def holds(parameter: Parameter, values: Mapping[str, Any]) -> bool:
     return all(name in values and values[name] in allowed for name, allowed in parameter.when.items())
 
 
-def apply(
-    distill: Mapping[str, Any], recipe: Mapping[str, Any], values: Mapping[str, Any], where: str
-) -> tuple[DistillSettings, Recipe]:
-    """The settings of a trial: the fixed trees with the trial's values put in."""
-    tree: dict[str, Any] = {"distill": copy.deepcopy(dict(distill)), "recipe": dict(recipe)}
-    for name, value in values.items():
-        set_path(tree, name if name.startswith("recipe.") else f"distill.{name}", value)
-    return build(DistillSettings, tree["distill"], where), build(Recipe, tree["recipe"], where)
-
-
 def parse_space(raw: Any, where: str) -> Space:
     """A space from the `parameters` of a YAML file; raises `UserError` for anything that cannot be searched."""
     if not isinstance(raw, Mapping):
         raise UserError(f"{where}: parameters is {raw!r}; give a mapping such as beta: {{log_uniform: [0.3, 100]}}")
     paths = searchable_paths()
-    parameters = {}
+    parameters: dict[str, Parameter] = {}
     for key, entry in raw.items():
         name = full_path(str(key), paths, f"{where}: parameters")
         if name in parameters:
             raise UserError(f"{where}: {name} stands twice under parameters; keep one")
-        parameters[name] = _parameter(name, entry, paths, where)
-    return Space(_ordered(parameters, where))
+        parameters[name] = parse_parameter(name, entry, where)
+    return space_of(parameters.values(), where)
 
 
-def _parameter(name: str, entry: Any, paths: list[str], where: str) -> Parameter:
+def parse_parameter(name: str, entry: Any, where: str) -> Parameter:
+    """A parameter from its entry in a YAML file; `name` is its whole path."""
     if not isinstance(entry, Mapping):
         raise UserError(
             f"{where}: {name} is {entry!r}; under parameters write {{choice: [...]}} or {{log_uniform: [low, high]}}, "
@@ -194,7 +199,7 @@ def _parameter(name: str, entry: Any, paths: list[str], where: str) -> Parameter
     if len(given) != 1:
         raise UserError(f"{where}: {name} needs exactly one of {', '.join(KINDS)}")
     kind, body = given[0], entry[given[0]]
-    when = _conditions(name, entry.get("when", {}), paths, where)
+    when = _conditions(name, entry.get("when", {}), where)
     if not isinstance(body, list) or not body:
         raise UserError(f"{where}: {name}.{kind} is {body!r}; give a list")
     if kind == "choice":
@@ -235,20 +240,19 @@ def _range(name: str, kind: str, body: list[Any], when: Mapping[str, tuple[Any, 
     return Parameter(name, kind, low=low, high=high, when=when)
 
 
-def _conditions(name: str, raw: Any, paths: list[str], where: str) -> dict[str, tuple[Any, ...]]:
+def _conditions(name: str, raw: Any, where: str) -> dict[str, tuple[Any, ...]]:
     if not isinstance(raw, Mapping):
         raise UserError(f"{where}: {name}.when is {raw!r}; write {{other: value}} or {{other: [value, value]}}")
     conditions = {}
     for key, allowed in raw.items():
-        other = full_path(str(key), paths, f"{where}: {name}.when")
+        other = full_path(str(key), searchable_paths(), f"{where}: {name}.when")
         conditions[other] = tuple(allowed) if isinstance(allowed, list) else (allowed,)
     return conditions
 
 
-def _ordered(parameters: dict[str, Parameter], where: str) -> tuple[Parameter, ...]:
-    """Parameters sorted so that each stands after those its conditions name."""
-    ordered: dict[str, Parameter] = {}
-    waiting = dict(parameters)
+def space_of(written: Iterable[Parameter], where: str) -> Space:
+    """The space of these parameters; raises `UserError` for conditions that cannot hold."""
+    parameters = {parameter.name: parameter for parameter in written}
     for parameter in parameters.values():
         for other, allowed in parameter.when.items():
             if other not in parameters:
@@ -262,10 +266,31 @@ def _ordered(parameters: dict[str, Parameter], where: str) -> tuple[Parameter, .
                     f"{where}: {parameter.name} needs {other} to be {list(allowed)}, which is not among its choices "
                     f"{list(target.choices)}"
                 )
+    ordered: dict[str, Parameter] = {}
+    waiting = dict(parameters)
     while waiting:
         ready = [name for name, p in waiting.items() if all(other in ordered for other in p.when)]
         if not ready:
             raise UserError(f"{where}: the conditions of {', '.join(waiting)} form a circle; break it")
         for name in ready:
             ordered[name] = waiting.pop(name)
-    return tuple(ordered.values())
+    return Space(tuple(ordered.values()), tuple(parameters.values()))
+
+
+def settled(parameters: Iterable[Parameter], name: str, values: Sequence[Any] | None) -> list[Parameter]:
+    """The parameters beside `name`, once it can only have one of `values` (None: a range).
+
+    Those whose condition can no longer hold leave too; a condition that now always holds is dropped.
+    """
+    others = []
+    for parameter in parameters:
+        allowed = parameter.when.get(name)
+        if allowed is not None and values is not None:
+            if not any(value in allowed for value in values):
+                continue
+            if all(value in allowed for value in values):
+                when = {other: condition for other, condition in parameter.when.items() if other != name}
+                parameter = dataclasses.replace(parameter, when=when)
+        if parameter.name != name:
+            others.append(parameter)
+    return others

@@ -13,6 +13,7 @@ import yaml
 
 from palenka_tune.config.build import load_yaml
 from palenka_tune.distill.settings import ProjectionSettings
+from palenka_tune.limits import Limits
 from palenka_tune.spaces.resolve import find_space
 from palenka_tune.spaces.schema import SECTIONS, Node, space_schema
 from palenka_tune.spaces.settings import SearchConfig
@@ -57,7 +58,7 @@ def space_text(config: SearchConfig, base: str, command: str) -> str:
         f"{', '.join(searchable_paths())}."
     )
     lines.append("parameters:")
-    for name, entry in config.raw_parameters.items():
+    for name, entry in config.space.to_dict().items():
         lines.append(f"  {name}: {_flow(entry)}")
     return "\n".join(lines) + "\n"
 
@@ -91,7 +92,8 @@ def _line(name: str, value: Any, node: Node, indent: str, *, active: bool) -> st
 def allowed(node: Node) -> str:
     """What a value may be, in words: `linear | mlp`, `a whole number, 1 or more, or null`."""
     if "anyOf" in node:
-        return ", or ".join(dict.fromkeys(allowed(branch) for branch in node["anyOf"]))
+        branches = [branch for branch in node["anyOf"] if not branch.get("deprecated")]
+        return ", or ".join(dict.fromkeys(allowed(branch) for branch in branches))
     if "enum" in node:
         names = [_flow(name) for name in node["enum"] if name is not None]
         return (
@@ -111,19 +113,8 @@ def allowed(node: Node) -> str:
         "object": "{teacher: student}",
         "array": "a list",
     }[str(kind)]
-    return ", ".join([words, *_limits(node)])
-
-
-def _limits(node: Node) -> list[str]:
-    if {"minimum", "maximum"} <= node.keys():
-        return [f"{node['minimum']:,} to {node['maximum']:,}"]
-    said = {
-        "minimum": "{:,} or more",
-        "exclusiveMinimum": "above {:,}",
-        "maximum": "{:,} or less",
-        "exclusiveMaximum": "below {:,}",
-    }
-    return [words.format(node[key]) for key, words in said.items() if key in node]
+    limits = str(Limits.of_schema(node))
+    return f"{words}, {limits}" if limits else words
 
 
 def _flow(value: Any) -> str:

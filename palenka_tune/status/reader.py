@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from palenka_tune.runs.options import PLACE, resume_command
 from palenka_tune.runs.study import damage_of, open_study, reading
+from palenka_tune.spaces.settings import objective_name
 from palenka_tune.status.files import Pulse, RunFiles, Work, Writer
 from palenka_tune.status.trials import Ended, Running, Speed, best_of, ended_of, running_of, trial_counts
 from palenka_tune.storage import mirror
@@ -134,7 +135,7 @@ class StatusReader:
         speed = Speed(trials, running)
         done, finalists = files.finalists()
         under_way = files.preparing() if stage == "preparing" else finalists if stage == "finalists" else []
-        objective = asked.get("objective", "val_ce").replace("/", "_")
+        objective = objective_name(asked.get("objective", "val_ce"))
         return Status(
             run=self.folder.name,
             folder=self.shown[0],

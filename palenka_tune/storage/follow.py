@@ -1,7 +1,7 @@
 """A folder whose files go to the remote storage as they change: what one process writes of a run, seen by all.
 
-In: a folder of a mirror. Out: every few seconds, and at the end, whatever changed in it is uploaded and what is gone is
-deleted. A store that is away for a while costs nothing: the next round has all of it.
+Every few seconds, and at the end, what changed is uploaded and what is gone is deleted. A store that is away for a
+while costs nothing: the next round has all of it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Follower:
             try:
                 self.follow()
             except (OSError, StorageError) as error:
-                logger.warning("%s; it is tried again", error)
+                logger.warning("%s; the next round tries again", error)
 
     def follow(self) -> None:
         """Bring the storage up to date; raises `StorageError` if it does not answer for long."""
@@ -62,7 +62,7 @@ class Follower:
 
     def _files(self) -> dict[Path, tuple[int, int]]:
         """{path: (bytes, time of change)} of what is to be kept in step, without files that are being written."""
-        found: dict[Path, tuple[int, int]] = {}
+        stamps: dict[Path, tuple[int, int]] = {}
         for path in self.folder.rglob("*"):
             top = path.relative_to(self.folder).parts[0]
             if top in self.but or path.name.startswith("."):
@@ -72,5 +72,5 @@ class Follower:
             except FileNotFoundError:
                 continue
             if path.is_file():
-                found[path] = (status.st_size, status.st_mtime_ns)
-        return found
+                stamps[path] = (status.st_size, status.st_mtime_ns)
+        return stamps

@@ -1,9 +1,10 @@
 """One holder at a time of a name in a remote storage, for stores that know nothing but put, get, list and delete.
 
 A process that wants the name writes a claim, then lists all claims: it holds the name if its own is the only one, and
-otherwise takes it back and waits. Of two that claim at once, whoever lists second sees the other, since object stores
-list what was written: at most one holds. A holder renews its claim. One that was not renewed for `LEASE_SECONDS` by the
-watching process's own clock belongs to a dead process and is removed; one of a dead process of this machine at once.
+otherwise removes it and waits. Of two that claim at once, the one that lists second sees the other's claim, since
+object stores list what was written: at most one holds. A holder renews its claim. A claim that was not renewed for
+`LEASE_SECONDS` by the watching process's own clock belongs to a dead process and is removed; one of a dead process of
+this machine is removed at once.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from typing import Any
 
 import psutil
 
@@ -47,14 +49,14 @@ def held(
 ) -> Iterator[None]:
     """Hold `name` in the storage; `waiting(holder)` is called once if another process has it. Unless `wait`, a living
     holder raises `HeldError`, after the time in which a dead one is found out."""
-    folder, own = f"{CLAIMS}/{name}", uuid.uuid4().hex
-    key = f"{folder}/{own}"
-    _claim(remote, folder, own, wait, lease_seconds, waiting)
+    folder = f"{CLAIMS}/{name}"
+    key = f"{folder}/{uuid.uuid4().hex}"
+    _claim(remote, folder, key, wait, lease_seconds, waiting)
     over = threading.Event()
 
     def renew() -> None:
         while not over.wait(lease_seconds / RENEWALS):
-            with contextlib.suppress(StorageError):  # away for now: tried again before anybody takes over
+            with contextlib.suppress(StorageError):  # away for now: tried again before another process takes over
                 remote.write(key, _content(), patience=0.0)
 
     thread = threading.Thread(target=renew, name="lease", daemon=True)
@@ -69,7 +71,7 @@ def held(
 
 
 def is_held(remote: Remote, name: str) -> bool:
-    """Whether a process holds `name`, as far as one who only looks can tell: by the age of its claim."""
+    """Whether a process holds `name`, judged without a claim of one's own: by the age of the others."""
     times = [changed for _, changed in remote.keys(f"{CLAIMS}/{name}").values()]
     return bool(times) and time.time() - max(times) / 1e9 < 2 * LEASE_SECONDS
 
@@ -88,10 +90,9 @@ def _here() -> str:
 
 
 def _claim(
-    remote: Remote, folder: str, own: str, wait: bool, lease_seconds: float, waiting: Callable[[str], None]
+    remote: Remote, folder: str, key: str, wait: bool, lease_seconds: float, waiting: Callable[[str], None]
 ) -> None:
-    """Return once the claim `own` is the only one."""
-    key = f"{folder}/{own}"
+    """Return once the claim `key` is the only one in `folder`."""
     seen: dict[str, tuple[bytes | None, float]] = {}
     told = False
     while True:
@@ -103,15 +104,18 @@ def _claim(
         now, holder, alive = time.monotonic(), "another process", False
         for other in others:
             content = remote.read(other)
-            known = seen.setdefault(other, (content, now))
+            first, since = seen.setdefault(other, (content, now))
             if content is None:
                 continue
-            if _ended_here(content) or (content == known[0] and now - known[1] > lease_seconds):
+            claim = _parse(content)
+            ended_here = claim is not None and claim["host"] == _here() and not psutil.pid_exists(claim["pid"])
+            if ended_here or (content == first and now - since > lease_seconds):
                 remote.delete(other)
                 continue
-            if content != known[0]:
+            if content != first:
                 seen[other], alive = (content, now), True
-            holder = _holder(content)
+            if claim is not None:
+                holder = f"process {claim['pid']} on {claim['host'].partition(' ')[0]}"
         if not told:
             told = True
             waiting(holder)
@@ -120,18 +124,10 @@ def _claim(
         time.sleep(random.uniform(0.5, 1.5) * lease_seconds / 30)
 
 
-def _holder(content: bytes) -> str:
+def _parse(content: bytes) -> dict[str, Any] | None:
+    """A claim; None if it is damaged."""
     try:
         record = json.loads(content)
-        return f"process {record['pid']} on {record['host'].partition(' ')[0]}"
+        return {"host": str(record["host"]), "pid": int(record["pid"])}
     except (ValueError, KeyError, TypeError):
-        return "another process"
-
-
-def _ended_here(content: bytes) -> bool:
-    """Whether the claim is of a process of this machine that has ended."""
-    try:
-        record = json.loads(content)
-        return record["host"] == _here() and not psutil.pid_exists(int(record["pid"]))
-    except (ValueError, KeyError, TypeError):
-        return False
+        return None

@@ -1,6 +1,6 @@
 """The copy of a remote storage on this node: the same paths below a scratch folder, kept in step file by file.
 
-Work always goes on in a local folder. With `--storage s3://bucket/folder` that folder is
+All work is done in a local folder. With `--storage s3://bucket/folder` that folder is
 `$PALENKA_SCRATCH/s3=3A=2F=2Fbucket=2Ffolder`, whose name says where it belongs, so that a path alone tells any process
 on any node what to publish and where to fetch it. Every function here does nothing for a path that is in no mirror.
 The scratch folder must be the same path on all nodes (on a cluster: a local disk).
@@ -109,7 +109,7 @@ def fetch_folder(path: Path, *, but: tuple[str, ...] = ()) -> None:
 
 
 def read(path: Path) -> bytes | None:
-    """What the file holds by now, whichever node writes it; None if there is none. The mirror is left as it is."""
+    """The file's contents now, on whichever node it is written; None if there is none. The mirror is left as it is."""
     found = remote_of(path)
     if found is not None:
         return found[0].read(found[1])

@@ -1,8 +1,8 @@
 """Files in an object store or on a shared file system, by `pyarrow.fs`: `s3://`, `gs://` and `file://` URLs.
 
-In: the URL of a folder and keys below it. Out: whole files: a reader never sees one that is half written. Credentials,
-regions and endpoints come from the environment alone (`AWS_PROFILE`, `AWS_ENDPOINT_URL`, a machine's own role, ...).
-A store that does not answer for a while is asked again; one that stays away is a `StorageError`.
+A reader never sees a file that is half written. Credentials, regions and endpoints come from the environment alone
+(`AWS_PROFILE`, `AWS_ENDPOINT_URL`, a machine's own role, ...). A store that does not answer for a while is asked again;
+one that stays away is a `StorageError`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from palenka_tune.errors import PalenkaError, UserError
+from palenka_tune.errors import PalenkaError, UserError, first_line
 
 if TYPE_CHECKING:
     from pyarrow import fs
@@ -147,28 +147,24 @@ class Remote:
 
     def stamp(self, key: str) -> tuple[int, int] | None:
         """(bytes, time of change in ns) of what is at `key`; None if there is nothing."""
-        from pyarrow import fs
-
         info = self._patiently(lambda: self.filesystem.get_file_info(self.path(key)))
-        return (info.size, info.mtime_ns) if info.type == fs.FileType.File else None
+        return (info.size, info.mtime_ns) if info.is_file else None
 
     def keys(self, prefix: str = "") -> dict[str, tuple[int, int]]:
         """{key: (bytes, time of change in ns)} of the files below `prefix`, which is a folder."""
-        from pyarrow import fs
-
-        below = self.path(prefix)
-        selector = fs.FileSelector(below, recursive=True, allow_not_found=True)
-        found = self._patiently(lambda: self.filesystem.get_file_info(selector))
         base = len(self.path()) + 1
-        return {info.path[base:]: (info.size, info.mtime_ns) for info in found if info.type == fs.FileType.File}
+        listed = self._list(prefix, recursive=True)
+        return {info.path[base:]: (info.size, info.mtime_ns) for info in listed if info.is_file}
 
     def folders(self, prefix: str = "") -> list[str]:
         """Names of the folders right below `prefix`."""
+        return [info.base_name for info in self._list(prefix) if not info.is_file]
+
+    def _list(self, prefix: str, *, recursive: bool = False) -> list[fs.FileInfo]:
         from pyarrow import fs
 
-        selector = fs.FileSelector(self.path(prefix), allow_not_found=True)
-        found = self._patiently(lambda: self.filesystem.get_file_info(selector))
-        return [info.base_name for info in found if info.type == fs.FileType.Directory]
+        selector = fs.FileSelector(self.path(prefix), recursive=recursive, allow_not_found=True)
+        return self._patiently(lambda: list(self.filesystem.get_file_info(selector)))
 
     def delete(self, key: str, *, patience: float = PATIENCE) -> None:
         """Delete `key`, if it is there."""
@@ -231,7 +227,7 @@ def _open(url: str) -> tuple[fs.FileSystem, str]:
             return _s3(url.removeprefix("s3://"))
         filesystem, path = fs.FileSystem.from_uri(url)
     except (OSError, ValueError) as error:
-        raise UserError(f"--storage {url} cannot be opened ({str(error).splitlines()[0]}); check the address") from None
+        raise UserError(f"--storage {url} cannot be opened ({first_line(error)}); check the address") from None
     return filesystem, str(path)
 
 

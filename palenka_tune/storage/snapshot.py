@@ -1,6 +1,6 @@
-"""A look at a folder of a remote storage: copies of its small files, with the times they have there.
+"""A copy of a folder of a remote storage, to look at: its small files, with the times that they have there.
 
-For who only wants to see what others do. The copy is apart from the mirror, in which somebody may be working.
+The copy is apart from the mirror, in which a process of this machine may be working.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ SMALL = 64 << 20  # bytes; students and checkpoints are not looked at
 
 
 class Snapshot:
-    """Copies what is below `key` of `remote` to `folder`; `refresh` brings it up to date. Of a large file there is an
-    empty one with its name and its time."""
+    """Copies what is below `key` of `remote` to `folder`; `refresh` brings it up to date. In place of a large file
+    there is an empty one with its name and time."""
 
     def __init__(self, remote: Remote, key: str, folder: Path) -> None:
         self.remote, self.key, self.folder = remote, key, folder

@@ -1,7 +1,7 @@
-"""Teachers that run on every batch: opened folders in, a `distill.signals.OnlineSource` out.
+"""Teachers that run on every batch: opened folders become a `distill.signals.OnlineSource`.
 
-This is what the cache replaces; both answer the same questions. A teacher must read the student's token ids, so its
-tokenizer is compared byte for byte with the one of the token store.
+The cache replaces it and answers the same questions. A teacher must read the student's token ids, so its tokenizer is
+compared byte for byte with the one of the token store.
 """
 
 from __future__ import annotations
@@ -36,7 +36,15 @@ def online_source(
 
 def check_teacher(teacher: Teacher, store: TokenStore) -> None:
     """Raise `UserError` unless tokenizer, vocabulary and positions fit the store's windows; loads no model."""
-    check_tokenizer(teacher, store)
+    path = teacher.folder / "tokenizer.json"
+    if not path.is_file():
+        raise UserError(f"teacher {teacher.name} has no tokenizer ({path} not found); export it with its tokenizer")
+    theirs, ours = file_sha256(path), store.manifest["shaped_by"]["tokenizer"]
+    if theirs != ours:
+        raise UserError(
+            f"teacher {teacher.name} has another tokenizer ({theirs[:12]}) than the student's data ({ours[:12]}), so "
+            "their token ids differ; use a teacher trained on this data, or name a preset to train one"
+        )
     config = read_json(teacher.folder / "config.json")
     vocabulary = config.get("vocab_size")
     if vocabulary != store.vocabulary_size:
@@ -49,17 +57,4 @@ def check_teacher(teacher: Teacher, store: TokenStore) -> None:
         raise UserError(
             f"teacher {teacher.name} reads {positions} tokens at most and the windows have {store.window}; "
             f"set window to {positions} or less, or use another teacher"
-        )
-
-
-def check_tokenizer(teacher: Teacher, store: TokenStore) -> None:
-    """Raise `UserError` unless the teacher's `tokenizer.json` is the one that made the store's token ids."""
-    path = teacher.folder / "tokenizer.json"
-    if not path.is_file():
-        raise UserError(f"teacher {teacher.name} has no tokenizer ({path} not found); export it with its tokenizer")
-    theirs, ours = file_sha256(path), store.manifest["shaped_by"]["tokenizer"]
-    if theirs != ours:
-        raise UserError(
-            f"teacher {teacher.name} has another tokenizer ({theirs[:12]}) than the student's data ({ours[:12]}), so "
-            "their token ids differ; use a teacher trained on this data, or name a preset to train one"
         )

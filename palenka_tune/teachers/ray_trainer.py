@@ -1,12 +1,13 @@
 """Trains missing teachers with Ray Train: a `TorchTrainer` each, DDP over its workers, several at once on CPUs.
 
-In: specs and prepared data, inside a Ray session that the caller opened. Out: the trained teachers, as artifacts. The
-workers keep their checkpoints in a working folder beside the artifact (on a cluster: shared storage) and Ray Train
-restarts them from there when one dies; so does the next command, if this one is stopped.
+The caller opens the Ray session; the trained teachers are artifacts. The workers keep their checkpoints in a working
+folder beside the artifact (on a cluster: shared storage). Ray Train restarts them from there when one dies, and so does
+the next command, if this one is stopped.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Sequence
@@ -15,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from palenka_tune.cluster.session import Resources, resources_now
+from palenka_tune.cluster.tasks import in_turns
 from palenka_tune.config.artifacts import build_once, is_complete
 from palenka_tune.config.files import read_json
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.data.prepare import PreparedData
-from palenka_tune.errors import PalenkaError, UserError
+from palenka_tune.errors import PalenkaError, UserError, first_line
 from palenka_tune.storage import mirror
 from palenka_tune.teachers.progress import OnMetrics, ProgressFollower
 from palenka_tune.teachers.spec import TEACHER_VERSION, Teacher, TeacherSpec, open_teacher, teacher_folder
@@ -94,7 +96,7 @@ def train_teachers(
 
     Raises:
         UserError: if `workers` does not fit the cluster or a recipe.
-        PalenkaError: if a teacher cannot be trained; what was reached is kept, and the same call goes on from there.
+        PalenkaError: if a teacher cannot be trained; what was reached is kept, and the same call continues from there.
     """
     folders = [teacher_folder(storage, spec, data.fingerprint, dev_windows) for spec in specs]
     missing = {folder: spec for folder, spec in zip(folders, specs, strict=True) if not is_complete(folder)}
@@ -103,7 +105,7 @@ def train_teachers(
         recipes = [spec.recipe for spec in missing.values()]
         shared = fitted(plan(recipes, resources.cpus, resources.gpus, workers, use_gpu), resources, use_gpu)
         trainings = [
-            Training(folder, spec, _job(folder, spec, data, dev_windows), data.fingerprint, shared, use_gpu)
+            Training(folder, _job(folder, spec, data, dev_windows), data.fingerprint, shared, use_gpu)
             for folder, spec in missing.items()
         ]
         _run_all(trainings, shared.at_once, on_metrics)
@@ -114,7 +116,7 @@ def _job(folder: Path, spec: TeacherSpec, data: PreparedData, dev_windows: int |
     """The job of the teacher that goes to `folder`; its working folder is made."""
     work = folder.parent / f".{folder.name}.work"
     work.mkdir(parents=True, exist_ok=True)
-    return TeacherJob(spec, str(data.store.folder), str(data.tokenizer_dir), str(work), data.describe(), dev_windows)
+    return TeacherJob(spec, data.store.folder, data.tokenizer_dir, work, data.describe(), dev_windows)
 
 
 @dataclass(frozen=True)
@@ -122,15 +124,18 @@ class Training:
     """One missing teacher, as plain data: `run` may be called in any process that sees the folders."""
 
     folder: Path
-    spec: TeacherSpec
     job: TeacherJob
     data_fingerprint: str
     shared: Plan
     use_gpu: bool
 
     @property
+    def name(self) -> str:
+        return self.job.spec.preset.name
+
+    @property
     def work(self) -> Path:
-        return Path(self.job.work)
+        return self.job.work
 
     def run(self) -> None:
         """Build the artifact; a process that builds the same one meanwhile is waited for."""
@@ -148,7 +153,7 @@ class Training:
             "kind": "teacher",
             "version": TEACHER_VERSION,
             "fingerprint": self.folder.name.rsplit("-", 1)[-1],
-            **asdict(self.spec),
+            **asdict(self.job.spec),
             "data": self.data_fingerprint,
             "dev_windows": self.job.dev_windows,
             **read_json(self.work / RESULT),
@@ -156,7 +161,7 @@ class Training:
 
     def fit(self) -> None:
         """Run Ray Train until the working folder holds the result; raises `PalenkaError` if it gives up."""
-        # Ray Train polls its workers every 2 s, which a teacher of a minute feels, and exports metrics nobody reads
+        # Ray Train polls its workers every 2 s, too slow for a teacher of a minute, and exports metrics that go unread
         os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
         os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
         from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig, TrainingFailedError
@@ -189,16 +194,15 @@ class Training:
         except TrainingFailedError as error:
             reason = _reason(error)
         if mirror.fetch(self.work / FAILED):
-            raise PalenkaError(f"teacher {self.spec.preset.name}: {read_json(self.work / FAILED)['reason']}")
+            raise PalenkaError(f"teacher {self.name}: {read_json(self.work / FAILED)['reason']}")
         if reason:
             raise self.fault(reason)
 
     def fault(self, reason: str) -> PalenkaError:
-        """The error that says why there is no teacher, and where the next command goes on."""
+        """The error that says why there is no teacher, and where the next command continues."""
         start = "its last checkpoint" if mirror.exists(self.work / LAST) else "the start"
         return PalenkaError(
-            f"teacher {self.spec.preset.name} could not be trained: {reason}; run the command again to go on from "
-            f"{start}"
+            f"teacher {self.name} could not be trained: {reason}; run the command again to continue from {start}"
         )
 
 
@@ -211,30 +215,21 @@ def _run_all(trainings: Sequence[Training], at_once: int, on_metrics: OnMetrics 
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    task = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=here)(_run)
-    waiting = list(trainings)
-    running: dict[Any, Training] = {}
-    followers = [ProgressFollower(t.folder.name, t.spec.preset.name, t.work, on_metrics) for t in trainings]
-    try:
-        while waiting or running:
-            while waiting and len(running) < at_once:
-                training = waiting.pop(0)
-                if mirror.exists(training.work / LAST):
-                    logger.info(f"teacher {training.spec.preset.name}: going on from its last checkpoint")
-                running[task.remote(training)] = training
-            done, _ = ray.wait(list(running), timeout=POLL_SECONDS)
-            for follower in followers:
-                follower.poll()
-            for reference in done:
-                _check(reference, running.pop(reference))
-    finally:
-        for reference in running:
-            ray.cancel(reference, force=True)
+    task = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=here)(Training.run)
+    followers = [ProgressFollower(t.folder.name, t.name, t.work, on_metrics) for t in trainings]
 
+    def submit(training: Training) -> Any:
+        if mirror.exists(training.work / LAST):
+            logger.info(f"teacher {training.name}: continues from its last checkpoint")
+        return task.remote(training)
 
-def _run(training: Training) -> None:
-    """The Ray task: trains one teacher."""
-    training.run()
+    def look(running: Sequence[Training]) -> None:
+        for follower in followers:
+            follower.poll()
+
+    with contextlib.closing(in_turns(submit, trainings, at_once, seconds=POLL_SECONDS, look=look)) as ended:
+        for training, reference in ended:
+            _check(reference, training)
 
 
 def _check(reference: Any, training: Training) -> None:
@@ -246,9 +241,9 @@ def _check(reference: Any, training: Training) -> None:
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, PalenkaError):
             raise error.cause from None
-        raise training.fault(f"{type(error.cause).__name__}: {_first_line(error.cause)}") from None
+        raise training.fault(f"{type(error.cause).__name__}: {first_line(error.cause)}") from None
     except ray.exceptions.RayError as error:
-        raise training.fault(f"Ray stopped ({_first_line(error)})") from None
+        raise training.fault(f"Ray stopped ({first_line(error)})") from None
 
 
 def _worker(config: dict[str, Any]) -> None:
@@ -266,9 +261,7 @@ def _worker(config: dict[str, Any]) -> None:
     context = train.get_context()
     world = World(context.get_world_rank(), context.get_world_size())
     try:
-        run_rank(
-            config["job"], device=device, world=world, report=lambda metrics, checkpoint_dir: train.report(metrics)
-        )
+        run_rank(config["job"], device=device, world=world, report=train.report)
     except (PalenkaError, torch.OutOfMemoryError):
         # The reason is in failed.json. Only an error frees the ranks that wait for this one, but it costs a restart.
         if world.size > 1:
@@ -281,15 +274,10 @@ def _reason(error: BaseException) -> str:
 
     failures = getattr(error, "worker_failures", None) or {}
     if not failures:
-        return _first_line(error)
-    rank, cause = min(failures.items(), key=lambda item: item[0])
+        return first_line(error)
+    rank, cause = min(failures.items())
     for wrapped in ("_base_exc", "health_check_failure", "cause"):  # Ray Train wraps what a worker raised
         cause = getattr(cause, wrapped, None) or cause
     if isinstance(cause, RayActorError):
         return f"worker {rank} died {MAX_FAILURES + 1} times (killed, or the machine ran out of memory)"
-    return f"worker {rank} failed {MAX_FAILURES + 1} times ({type(cause).__name__}: {_first_line(cause)})"
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
+    return f"worker {rank} failed {MAX_FAILURES + 1} times ({type(cause).__name__}: {first_line(cause)})"

@@ -21,6 +21,7 @@ from palenka_tune.config.recipe import Recipe
 from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.models.presets import ModelPreset
+from palenka_tune.words import perplexity
 
 TEACHER_VERSION = 1
 
@@ -56,7 +57,7 @@ class Teacher:
         size = f"{self.name}, {self.parameters / 1e6:.2f} M parameters"
         if self.val_ce is None:
             return size
-        return f"{size}, dev CE {self.val_ce:.4f} nats per token (perplexity {math.exp(min(self.val_ce, 50.0)):.1f})"
+        return f"{size}, dev CE {self.val_ce:.4f} nats per token (perplexity {perplexity(self.val_ce):.1f})"
 
 
 def fingerprint(spec: TeacherSpec, data_fingerprint: str, dev_windows: int | None = None) -> str:

@@ -1,10 +1,9 @@
 """One process of a teacher's training: torch alone, so that it runs and is tested without Ray.
 
-In: a `TeacherJob` (plain data that every process can be given), the device, this process' rank, and `report`, which is
-called once an epoch on every rank. Out, in the job's working folder: `progress.jsonl` (a line per record and per
-epoch), `last.pt` (a checkpoint per epoch, from which the next attempt goes on with exactly the same numbers), `best.pt`
-(weights of the epoch with the lowest dev cross-entropy) and, at the end, `export/` (a Hugging Face folder) with
-`result.json`. The working folder must be one that all ranks see, or lie in the mirror of a remote storage.
+It writes into the job's working folder: `progress.jsonl` (a line per record and per epoch), `last.pt` (a checkpoint per
+epoch, from which the next attempt continues with exactly the same numbers), `best.pt` (weights of the epoch with the
+lowest dev cross-entropy) and, at the end, `export/` (a Hugging Face folder) with `result.json`. The working folder must
+be one that all ranks see, or lie in the mirror of a remote storage.
 """
 
 from __future__ import annotations
@@ -44,18 +43,12 @@ from palenka_tune.models.export import export_student
 from palenka_tune.storage import mirror
 from palenka_tune.teachers.spec import TeacherSpec
 
-PROGRESS, LAST, BEST, FAILED, EXPORT, RESULT = (
-    "progress.jsonl",
-    "last.pt",
-    "best.pt",
-    "failed.json",
-    "export",
-    "result.json",
-)
-
+PROGRESS, LAST, BEST = "progress.jsonl", "last.pt", "best.pt"
+FAILED, EXPORT, RESULT = "failed.json", "export", "result.json"
 PUBLISH_SECONDS = 5.0  # between two uploads of the progress to a remote storage
 
-Report = Callable[[dict[str, float], Path], None]
+Report = Callable[[dict[str, float]], None]
+"""Called with the metrics of an epoch once it is over and its checkpoint written, on every rank."""
 
 
 @dataclass(frozen=True)
@@ -66,20 +59,20 @@ class TeacherJob:
     """
 
     spec: TeacherSpec
-    store: str
-    tokenizer_dir: str
-    work: str
+    store: Path
+    tokenizer_dir: Path
+    work: Path
     data: str
     dev_windows: int | None = None
 
 
 def run_rank(job: TeacherJob, *, device: torch.device, world: World, report: Report) -> None:
-    """Train to the end as one rank, going on from `last.pt` if there is one.
+    """Train to the end as one rank, from `last.pt` on if it exists.
 
     A fault that would come back (the loss diverged, the GPU is too small) is written to `failed.json` before it is
-    raised; while that file is there the function returns at once, so that a restart costs nothing.
+    raised; while that file exists the function returns at once, so that a restart costs nothing.
     """
-    failed = Path(job.work) / FAILED
+    failed = job.work / FAILED
     if mirror.fetch(failed):
         return
     try:
@@ -114,7 +107,7 @@ class _Run:
 
     def __init__(self, job: TeacherJob, device: torch.device, world: World, report: Report) -> None:
         self.job, self.world, self.report = job, world, report
-        self.work = Path(job.work)
+        self.work = job.work
         store = TokenStore.open(job.store)
         train, dev = window_tensor(store.windows("train")), store.windows("dev")
         if job.dev_windows is not None and job.dev_windows < len(dev):
@@ -157,7 +150,7 @@ class _Run:
         try:
             state = load_checkpoint(path)
         except DamagedError as error:
-            raise PalenkaError(f"{error}; delete it to begin again") from None
+            raise PalenkaError(f"{error}; delete it to start over") from None
         self.loop.load_state_dict(state["loop"])
         self.history, self.seconds = state["history"], state["seconds"]
 
@@ -176,7 +169,7 @@ class _Run:
             state = {"loop": self.loop.state_dict(), "history": self.history, "seconds": self.seconds}
             self._save(state, LAST)
             self._progress({"kind": "epoch", "epoch": epoch, "tokens": self.loop.tokens, **measured})
-        self.report({"epoch": epoch, "step": self.loop.step, **measured}, self.work)
+        self.report(dict(self.history[-1]))
 
     def _save(self, state: dict[str, Any], name: str) -> None:
         with atomic_path(self.work / name) as temporary:

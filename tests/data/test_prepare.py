@@ -90,7 +90,7 @@ def test_settings() -> None:
     assert DataSettings() == DataSettings("babytalk", 2048, 64)
     with pytest.raises(UserError, match="vocabulary is 100"):
         DataSettings(vocabulary=100)
-    with pytest.raises(UserError, match="window is 1 tokens"):
+    with pytest.raises(UserError, match="window is 1; it must be from 2 to 8,192 tokens"):
         DataSettings(window=1)
     with pytest.raises(UserError, match="data source is empty"):
         DataSettings(source=" ")

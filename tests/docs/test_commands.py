@@ -233,7 +233,7 @@ class TestRun:
         student = world.folder / "student_of_a_snippet"
         if not student.exists():
             shutil.copytree(first.folder / "best", student / "student")
-        monkeypatch.setattr("palenka_tune.students.distill.main", lambda config: DistillResult(student, {"val_ce": 5}))
+        monkeypatch.setattr("palenka_tune.students.distill.main", lambda *args: DistillResult(student, {"val_ce": 5}))
         # `mlflow.set_tracking_uri` holds for the process and its children, which are this test's too
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///palenka_runs/mlflow.db")
         monkeypatch.setattr("mlflow.tracking._tracking_service.utils._tracking_uri", None)

@@ -87,6 +87,11 @@ def test_every_trial_arrives_as_it_ended(ledger):
     assert (best.steps, best.tokens, best.seconds) == (40, 2560, 4.0)
     assert run.trials[4].reason == "stopped by ASHA"
     assert (run.total_steps, run.objective, run.finalists_asked) == (40, "val_ce", 1)
+    wanted = ledger.study.user_attrs["search"]
+    older = wanted["yaml"].replace("objective: val_ce", "objective: val/ce")
+    assert older != wanted["yaml"]
+    ledger.study.set_user_attr("search", {**wanted, "yaml": older})
+    assert read(ledger).objective == "val_ce"
     alpha, beta = run.settings
     assert (alpha.name, alpha.kind, alpha.low, beta.high) == ("alpha", "log_uniform", 0.1, 100)
 

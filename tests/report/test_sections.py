@@ -69,7 +69,7 @@ def test_no_student_is_no_student() -> None:
 
 
 def test_an_objective_that_contains_the_weights_is_said() -> None:
-    assert "went by val/total, which contains the searched weights" in said(small(4.9, objective="val/total"))
+    assert "went by val_total, which contains the searched weights" in said(small(4.9, objective="val_total"))
 
 
 def test_a_search_that_is_not_at_its_end_says_how_to_go_on() -> None:

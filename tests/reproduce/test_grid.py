@@ -23,7 +23,7 @@ def test_the_grid_is_25_points_on_the_posters_student_at_any_scale(scale, method
     check_space(config, "grid")
     assert grid_size(config.space) == 25
     assert config.search.rungs == 0
-    assert config.search.objective == ("val/total" if method == AS_PUBLISHED else "val/ce")
+    assert config.search.objective == ("val_total" if method == AS_PUBLISHED else "val_ce")
     experiment = config.experiment
     assert experiment.student.preset.startswith("PalenkaLlama1-58M")
     assert [teacher.preset.partition("@")[0] for teacher in experiment.teachers] == ["GPT2-705M", "Llama-360M"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -59,6 +60,19 @@ def test_a_resumed_search_is_what_it_was(begun, logged):
     assert same == wanted
     assert logged == []
     assert resumed(wanted, folder, config, {})[0].search == config.search
+
+
+def test_a_search_that_an_older_version_began_may_be_asked_for_again(begun):
+    """It spelled objectives with a slash, kept parameters as they were written, and had fewer settings."""
+    config, wanted, folder = begun
+    asked = json.loads(json.dumps(wanted.asked))
+    asked["search"]["objective"] = "val/ce"
+    asked["parameters"]["rank"] = {**asked["parameters"].pop("projection.rank"), "when": {}}
+    del asked["distill"]["ensemble"]
+    wanted = dataclasses.replace(wanted, asked=asked, yaml=wanted.yaml.replace("val_ce", "val/ce"))
+    (folder / "search.yaml").write_text(wanted.yaml)
+    again, _ = resumed(wanted, folder, config, {}, print)
+    assert again.search.objective == "val_ce"
 
 
 @pytest.mark.parametrize("damage", ["missing", "seed: 1\n", "\x00"])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import yaml
 
+from palenka_tune.config.build import load_yaml
 from palenka_tune.errors import UserError
 from palenka_tune.runs.run_folder import check_name
 from palenka_tune.spaces.resolve import resolve, shipped_spaces
@@ -43,6 +46,31 @@ def test_a_searched_parameter_that_is_set_is_fixed_or_searched_anew():
     assert (names["alpha"].kind, names["alpha"].high) == ("uniform", 1)
 
 
+@pytest.mark.parametrize("spelling", ["val_total", "val/total"])
+def test_an_objective_of_an_older_file_is_the_same_objective(spelling):
+    config = resolve("poster_grid", assignments=[("objective", spelling)])
+    assert config.search.objective == "val_total"
+    assert config.tree()["search"]["objective"] == "val_total"
+
+
+def test_values_are_put_into_the_fixed_settings():
+    config = resolve("dskd", assignments=[("alpha", 2.0), ("kind", "mlp"), ("lr", 0.1)])
+    settings = config.settings_of({"beta": 5.0, "projection.rank": 8})
+    distill, recipe = settings
+    assert (distill.alpha, distill.beta, distill.projection.kind, distill.projection.rank) == (2.0, 5.0, "mlp", 8)
+    assert recipe.lr == 0.1
+    assert settings.flat()["projection.rank"] == 8
+    assert settings.flat()["recipe.lr"] == 0.1
+    assert config.settings_of({"recipe.lr": 0.2}).recipe == dataclasses.replace(recipe, lr=0.2)
+
+
+@pytest.mark.parametrize("path", shipped_spaces(), ids=lambda path: path.stem)
+def test_a_space_is_written_as_it_was_read(path):
+    assert yaml.safe_dump(resolve(path).tree()["parameters"], sort_keys=False) == yaml.safe_dump(
+        load_yaml(path)["parameters"], sort_keys=False
+    )
+
+
 def test_conditions_follow_what_is_set():
     fixed = {parameter.name: parameter for parameter in resolve("dskd", assignments=[("rank", 64)]).space.parameters}
     assert "projection.center" not in fixed
@@ -72,9 +100,11 @@ BAD_FILES = [
     ({"search": {"sample": 3}}, "unknown key 'sample' (did you mean 'samples'?)"),
     ({"search": {"sampler": "tpee"}}, "there is no sampler 'tpee' (did you mean 'tpe'?)"),
     ({"search": {"samples": 0}}, "search.samples is 0; it must be from 1"),
+    ({"search": {"objective": "val/kl"}}, "search.objective is 'val/kl'; it must be val_ce, or val_total"),
+    ({"search": {"objective": "val/total"}}, "search.objective is val_total, which searched weights rescale"),
     ({"search": [1]}, "search is [1]; give a mapping"),
-    ({"distill": {"alpha": -1}}, "alpha is -1.0; a loss weight must be 0 or more"),
-    ({"distill": {"beta": -0.5}}, "beta is -0.5; a loss weight must be 0 or more"),
+    ({"distill": {"alpha": -1}}, "alpha is -1.0; it must be 0 or more"),
+    ({"distill": {"beta": -0.5}}, "beta is -0.5; it must be 0 or more"),
     ({"distill": {"temperature": 0}}, "temperature is 0.0; it must be above 0"),
     ({"distill": {"projection": {"kind": "lineer"}}}, "distill.projection.kind is 'lineer'"),
     ({"distill": {"projection": {"kind": "identity"}}}, "needs equal widths, but the student is 64 wide"),
@@ -89,13 +119,13 @@ BAD_FILES = [
     ({"teachers": ["./not_there"]}, "teacher ./not_there is not a folder"),
     ({"teachers": [{"preset": "GPT2-tiny", "recipe": {"lr": -1}}]}, "lr is -1.0; it must be 0 or more"),
     ({"recipe": {"learning_rate": 1}}, "unknown key 'recipe.learning_rate'"),
-    ({"data": {"vocabulary": 10}}, "vocabulary"),
-    ({"data": {"window": 1}}, "window is 1 tokens"),
+    ({"data": {"vocabulary": 10}}, "vocabulary is 10; it must be from 259 to 65,536"),
+    ({"data": {"window": 1}}, "window is 1; it must be from 2 to 8,192 tokens"),
     ({"scale": "tinny"}, "there is no scale 'tinny' (did you mean 'tiny'?)"),
     ({"seed": -1}, "seed is -1; it must be from 0"),
     ({"search": {"sampler": "grid"}}, "the grid sampler needs plain choices, but beta is a range"),
     ({"parameters": {"beta": {"log_uniform": [10, 1]}}}, "turned around"),
-    ({"parameters": {"alpha": {"uniform": [-1, 1]}}}, "a loss weight must be 0 or more"),
+    ({"parameters": {"alpha": {"uniform": [-1, 1]}}}, "alpha is -1.0; it must be 0 or more"),
     ({"parameters": {"kind": {"choice": ["linear", "identity"]}}}, "needs equal widths"),
 ]
 

@@ -86,7 +86,9 @@ def test_the_resolved_configuration_of_a_run_is_accepted(space, scale):
         {"parameters": {"layer_map": {"choice": ["last", {4: 4}]}, "temperature": {"int": [1, 4]}}},
         {"parameters": {"ce_weight": {"choice": [0, 1]}}},
         {"search": {"sampler": "grid"}, "parameters": {"rank": {"choice": [1, None]}}},
-        {"search": {"sampler": "grid", "rungs": 0, "objective": "val/total"}},
+        {"search": {"sampler": "grid", "rungs": 0, "objective": "val_total"}},
+        {"search": {"sampler": "grid", "rungs": 0, "objective": "val/total"}},  # as older files spell it
+        {"search": {"objective": "val/ce"}},
     ],
 )
 def test_what_may_be_written_is_accepted(tmp_path, tree):
@@ -137,7 +139,9 @@ def test_bad_spaces_are_refused(raw, message):
         {"distill": {"projection": {"layer_map": {}}}},
         {"distill": {"projection": {"layer_map": {"last": 4}}}},
         {"distill": {"projection": {"normalise": "unit"}}},
+        {"search": {"objective": "val_total"}},
         {"search": {"objective": "val/total"}},
+        {"search": {"objective": "val_kl"}},
         {"search": {"objective": "val/total", "sampler": "grid", "rungs": 1}},
         {"search": {"divergence": 1}},
         {"search": {"stall_minutes": 0}},

@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from palenka_tune.errors import UserError
-from palenka_tune.spaces.space import apply, parse_space
+from palenka_tune.spaces.space import parse_space
 
 CONDITIONAL = {
     "center": {"choice": [True, False], "when": {"projection.rank": None}},
@@ -36,12 +36,17 @@ def test_proposals_lie_in_the_space_and_conditions_hold():
     assert seen == {"uniform", "{4: 4}"}
 
 
-def test_values_are_put_into_the_fixed_settings():
-    distill, recipe = apply(
-        {"alpha": 2.0, "projection": {"kind": "mlp"}}, {"lr": 0.1}, {"beta": 5.0, "projection.rank": 8}, "x"
-    )
-    assert (distill.alpha, distill.beta, distill.projection.kind, distill.projection.rank) == (2.0, 5.0, "mlp", 8)
-    assert recipe.lr == 0.1
+def test_a_space_as_a_dict_is_read_as_the_same_space():
+    several = {"choice": [1, 2], "when": {"projection.rank": [16, None]}}
+    listed = {"choice": [1.0, 2.0], "when": {"projection.layer_map": [[{4: 4}]]}}  # the list is the value
+    whole = {"projection.layer_map": {"choice": ["last", [{4: 4}]]}, "ce_weight": listed}
+    space = parse_space({**CONDITIONAL, "layer_map": {"choice": ["uniform"]}, "temperature": several}, "x.yaml")
+    assert space.to_dict()["projection.center"] == {"choice": [True, False], "when": {"projection.rank": None}}
+    assert space.to_dict()["temperature"] == several
+    assert list(space.to_dict())[:3] == ["projection.center", "projection.rank", "beta"]
+    assert parse_space(whole, "x").to_dict() == whole
+    for each in (space, parse_space(whole, "x")):
+        assert parse_space(each.to_dict(), "x") == each
 
 
 def test_corners_are_every_choice_and_both_ends_without_repetition():

@@ -64,8 +64,8 @@ def test_paths_are_kept_as_they_are():
     ("node", "words"),
     [
         ({"enum": ["a", "b"]}, "a | b"),
-        ({"type": "integer", "minimum": 1, "maximum": 64}, "a whole number, 1 to 64"),
-        ({"type": "number", "minimum": 0, "exclusiveMaximum": 1}, "a number, 0 or more, below 1"),
+        ({"type": "integer", "minimum": 1, "maximum": 64}, "a whole number, from 1 to 64"),
+        ({"type": "number", "minimum": 0, "exclusiveMaximum": 1}, "a number, 0 or more and below 1"),
         ({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "null"}]}, "a number, above 0, or null"),
     ],
 )

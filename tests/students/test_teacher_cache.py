@@ -108,7 +108,7 @@ def test_ranks_that_do_not_fit_leave_the_space_with_a_line(place, tmp_path, logg
     configuration = config(place, RANKS)
     found, rank = fitted(place, configuration, tmp_path, size(place, configuration, 16))
     assert rank.choices == (8, 16)
-    assert found.raw_parameters["projection.rank"] == {"choice": [8, 16]}
+    assert found.space.to_dict()["projection.rank"] == {"choice": [8, 16]}
     (line,) = logged
     assert re.fullmatch(
         r"projection\.rank is searched up to 16: the whole teacher cache takes 2\.1 MB and the budget "

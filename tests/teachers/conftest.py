@@ -47,9 +47,9 @@ def job_for(data: PreparedData, work: Path, **changes: object) -> TeacherJob:
     spec = TeacherSpec(changes.pop("preset", GPT2), changes.pop("recipe", RECIPE), changes.pop("seed", 0))  # type: ignore[arg-type]
     return TeacherJob(
         spec,
-        str(data.store.folder),
-        str(data.tokenizer_dir),
-        str(work),
+        data.store.folder,
+        data.tokenizer_dir,
+        work,
         "a few sentences",
         **changes,  # type: ignore[arg-type]
     )
@@ -59,11 +59,11 @@ class Here(Training):
     """Trains in this process, without Ray."""
 
     def fit(self) -> None:
-        run_rank(self.job, device=torch.device("cpu"), world=World(), report=lambda metrics, checkpoint_dir: None)
+        run_rank(self.job, device=torch.device("cpu"), world=World(), report=lambda metrics: None)
 
 
 def train_here(spec: TeacherSpec, data: PreparedData, storage: Path) -> Path:
     folder = teacher_folder(storage, spec, data.fingerprint, None)
     job = job_for(data, folder.parent / f".{folder.name}.work", preset=spec.preset, recipe=spec.recipe, seed=spec.seed)
-    Here(folder, spec, job, data.fingerprint, Plan(1, 1, 1), use_gpu=False).run()
+    Here(folder, job, data.fingerprint, Plan(1, 1, 1), use_gpu=False).run()
     return folder

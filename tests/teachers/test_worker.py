@@ -27,8 +27,8 @@ class StopError(Exception):
 def train(job: TeacherJob, stop_after: int | None = None) -> list[dict[str, float]]:
     reports: list[dict[str, float]] = []
 
-    def report(metrics: dict[str, float], checkpoint_dir: Path) -> None:
-        assert (checkpoint_dir / "last.pt").exists()
+    def report(metrics: dict[str, float]) -> None:
+        assert (job.work / "last.pt").exists()
         reports.append(metrics)
         if metrics["epoch"] == stop_after:
             raise StopError

@@ -10,7 +10,6 @@ from typing import Any
 
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.distill.settings import DistillSettings
-from palenka_tune.spaces.serialise import flat
 from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.trials.arms import anchor_values
 from palenka_tune.trials.names import student_name
@@ -61,10 +60,7 @@ def configurations(config: SearchConfig, rows: Sequence[TrialRow]) -> list[Confi
 def changed_from_vanilla(config: SearchConfig, settings: Mapping[str, Any]) -> list[str]:
     """Settings besides those of the hidden states in which a trial differs from the vanilla KD anchor."""
     vanilla = anchor_values(config.experiment.distill.alpha)["vanilla_kd"]
-    own, anchor = (
-        flat({**dataclasses.asdict(distill), "recipe": dataclasses.asdict(recipe)})
-        for distill, recipe in (config.settings_of(settings), config.settings_of(vanilla))
-    )
+    own, anchor = config.settings_of(settings).flat(), config.settings_of(vanilla).flat()
     hidden = ("beta", "hidden_gradient", "projection.")
     return [name for name, value in own.items() if value != anchor.get(name) and not name.startswith(hidden)]
 

@@ -19,8 +19,7 @@ from palenka_tune.search.finalists.choose import Configuration, run_key
 from palenka_tune.search.mlflow.names import metric_names
 from palenka_tune.search.tune.placement import Placement
 from palenka_tune.spaces.experiment import StudentSettings
-from palenka_tune.spaces.serialise import flat
-from palenka_tune.spaces.settings import SearchConfig
+from palenka_tune.spaces.settings import SearchConfig, TrialSettings
 from palenka_tune.storage import mirror
 from palenka_tune.students.bench import BenchSpec
 from palenka_tune.students.jobs import StudentJob, train_students
@@ -133,7 +132,7 @@ def _log_run(context: Context, job: StudentJob, each: Configuration, result: Map
     tags = {"palenka.role": each.role, "palenka.configuration": each.name}
     if each.role == "finalist":
         tags["palenka.finalist"] = "true"
-    params = {**flat(dataclasses.asdict(job.distill)), **flat({"recipe": dataclasses.asdict(job.recipe)})}
+    params = TrialSettings(job.distill, job.recipe).flat()
     tracker.start_run(key, name=each.run_name(job.seed), parent=PARENT, tags=tags, params={**params, "seed": job.seed})
     if result.get("val_ce") is not None:
         tracker.log_metrics(key, metric_names({name: result.get(name) for name in METRICS}), step=result["tokens"])

@@ -14,7 +14,7 @@ from typing import Any
 from palenka_tune.config import provenance
 from palenka_tune.runs.context import Context
 from palenka_tune.runs.options import SearchOptions, resume_command
-from palenka_tune.spaces.settings import SearchConfig, samples
+from palenka_tune.spaces.settings import SearchConfig, objective_name, samples
 from palenka_tune.teachers.spec import Teacher
 from palenka_tune.tracking.tracker import link_to
 from palenka_tune.trials.arms import ANCHORS
@@ -56,7 +56,7 @@ def about(context: Context, teachers: Sequence[Teacher], options: SearchOptions)
 def begun(config: SearchConfig, about: About) -> str:
     """The note of a search that runs, or that was stopped."""
     search, experiment = config.search, config.experiment
-    space = [(f"`{name}`", f"`{values}`") for name, values in config.raw_parameters.items()]
+    space = [(f"`{name}`", f"`{values}`") for name, values in config.space.to_dict().items()]
     return _note(
         "**This search has not ended.** It looks for the student with the lowest dev cross-entropy "
         f"(`{search.objective}`, nats per token): {samples(config)} trials by {search.sampler} besides {len(ANCHORS)} "
@@ -81,7 +81,7 @@ def finished(
     best = summary["best"]
     found = summary.get("finalists")
     baselines = {ANCHORS[name]: entry["val_ce"] for name, entry in summary["baselines"].items()}
-    if summary["objective"]["metric"] == "val_ce":
+    if objective_name(summary["objective"]["metric"]) == "val_ce":
         said = f"{comparison(best['val_ce'], baselines)}."
     else:
         said = f"Chosen by {summary['objective']['metric']}, as the poster chose."

@@ -54,11 +54,6 @@ class Job:
         search = self.config.search
         return rung_steps(self.total_steps, search.rungs, search.reduction)
 
-    def settings(self, proposal: Proposal) -> dict[str, Any]:
-        """All settings of a trial, searched and fixed, as plain data."""
-        distill, recipe = self.config.settings_of(proposal.values)
-        return {**dataclasses.asdict(distill), "recipe": dataclasses.asdict(recipe)}
-
     def trial_config(self, proposal: Proposal) -> dict[str, Any]:
         """The configuration of a `StudentTrial`."""
         distill, recipe = self.config.settings_of(proposal.values)

@@ -58,7 +58,7 @@ def test_a_search_that_runs_says_what_it_searches_and_how_it_goes_on(about):
     config = resolve("alpha_beta")
     note = notes.begun(config, about)
     assert note.startswith("**This search has not ended.**")
-    for name, values in config.raw_parameters.items():
+    for name, values in config.space.to_dict().items():
         assert f"| `{name}` | `{values}` |" in note
     assert f"{config.search.samples} trials by {config.search.sampler}" in note
     ((*module, resume, name, first, storage, folder, pairs, suite, register, model),) = commands(note)
@@ -116,6 +116,8 @@ def test_finalists_come_first_once_they_are_there(about):
 def test_a_search_by_the_posters_objective_says_so(about):
     note = notes.finished({**SUMMARY, "objective": {"metric": "val_total"}}, EVALUATION, about)
     assert note.startswith("**Chosen by val_total, as the poster chose.**")
+    older = notes.finished({**SUMMARY, "objective": {"metric": "val/ce"}}, EVALUATION, about)
+    assert "Chosen by" not in older
 
 
 def test_what_is_too_long_makes_room_for_the_rest(about):
