@@ -294,7 +294,7 @@ def test_finalists_are_trained_over_paired_seeds_and_what_is_there_is_not_traine
     capsys.readouterr()
     assert options.run(search.cli, [*again, "--seeds", "2"]) == 0
     said = capsys.readouterr().out
-    assert "4 of 8 students are there already" in said
+    assert "4 of 8 have their result already" in said
     assert all(path.stat().st_mtime_ns == then for path, then in first.items())
     rows = pq.read_table(folder / "finalists.parquet").to_pylist()
     names = ["no_distillation", "vanilla_kd", "trial-0002", "trial-0002-without-hidden"]
