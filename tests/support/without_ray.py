@@ -43,7 +43,7 @@ def _run_all(trainings: Sequence[ray_trainer.Training], *more: Any) -> None:
 
 
 def _fit(training: ray_trainer.Training) -> None:
-    run_rank(training.job, device=torch.device("cpu"), world=World(), report=lambda metrics, checkpoint_dir: None)
+    run_rank(training.job, device=torch.device("cpu"), world=World(), report=lambda metrics: None)
 
 
 @contextlib.contextmanager
