@@ -98,10 +98,12 @@ ADDED |= {name: {"--data": "small_corpus"} for name in ("distill", "train")}
 
 @dataclass(frozen=True)
 class Rule:
-    """`kind` is `run`, `check` or `not run`, and `why` says why it is not run. `command` is what is run or checked."""
+    """`kind` is `run`, `check` or `not run`, and `why` says why it is not run. `shown` is what the page has, `command`
+    what is run."""
 
     kind: str
     command: Command
+    shown: Command
     why: str = ""
 
     @property
@@ -125,16 +127,20 @@ def rule_for(command: Command) -> Rule:
     """What becomes of a command; raises `LookupError` if there is no rule for it."""
     words, line = command.argv, " ".join(command.argv)
     if words[:2] == ("python", "-") and command.body:
-        return Rule("run", command)
+        return Rule("run", command, command)
     if words[:2] == ("python", "-m") and words[2].startswith("palenka_tune."):
         quick = words[2] in QUICK or "--dry-run" in words
         needs = None if quick else next((what for word, what in NEEDS.items() if word in line), None)
         if needs is None and command.page in MEASURED:
             needs = "the time that its page says"
-        return Rule("run", smaller(command)) if needs is None else Rule("check", command, f"needs {needs}")
+        return (
+            Rule("run", smaller(command), command)
+            if needs is None
+            else Rule("check", command, command, f"needs {needs}")
+        )
     for beginning, why in NOT_RUN.items():
         if words[: len(beginning)] == beginning:
-            return Rule("not run", command, why)
+            return Rule("not run", command, command, why)
     raise LookupError(f"{command}: there is no rule for this command; see tests/docs/rules.py")
 
 

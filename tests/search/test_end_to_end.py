@@ -16,7 +16,7 @@ from palenka_tune.cache.store import TeacherCache
 from palenka_tune.cluster.session import ray_session
 from palenka_tune.commands import options, search, status
 from palenka_tune.search.search_result import SearchResult
-from tests.faults.searches import Place, kill, metrics_twice, outcome, run_again, wait_for
+from tests.faults.searches import Place, kill, metrics_twice, run_again, wait_for
 from tests.support.small_place import WINDOW
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.entry, pytest.mark.timeout(600)]
@@ -213,7 +213,8 @@ def test_the_same_seed_gives_the_same_table_but_for_times_and_a_call_the_same_as
     (cache,) = caches_folder(place / "runs").glob("[!.]*")
     written = {path.name: path.stat().st_mtime_ns for path in cache.glob("*.arrow")}
     capfd.readouterr()
-    folders = {"data": place / "data", "storage": place / "runs", "minimal_pairs": place / "pairs"}
+    folders = {"data": "data", "storage": "runs", "minimal_pairs": "pairs"}
+    folders = {option: str(place / name) for option, name in folders.items()}
     result = python.run(place / "space.yaml", name="second", concurrent=1, **folders)
     assert capfd.readouterr() == ("", "")
     assert [path.name for path in caches_folder(place / "runs").glob("[!.]*")] == [cache.name]
@@ -234,8 +235,8 @@ def check_a_result(result, storage):
     model, tokenizer = result.load_student()
     ids = model.generate(**tokenizer("The cat", return_tensors="pt"), max_new_tokens=4, do_sample=False)
     assert ids.shape[1] > 2
-    assert python.load(storage=storage) == result
-    assert python.run(resume=True, storage=storage) == result
+    assert python.load(storage=str(storage)) == result
+    assert python.run(resume=True, storage=str(storage)) == result
 
 
 def test_a_killed_search_is_seen_for_what_it_is_and_resumes_to_the_same(place, finished, session, tmp_path, capsys):
@@ -265,13 +266,15 @@ def test_a_killed_search_is_seen_for_what_it_is_and_resumes_to_the_same(place, f
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     seen = look()
     assert (seen["state"], seen["stage"], seen["running"]) == ("killed", "searching", [])
-    assert seen["trials"]["waiting"] == 1
+    assert seen["trials"]["waiting"] <= 1  # none if it died between two trials
     command = f"python -m palenka_tune.search --resume --name killed --storage {marked.storage} --concurrent 1"
     assert seen["resume"].startswith(command)
     assert seen["resume"] in seen["shown"]
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     assert options.run(search.cli, command.split()[3:]) == 0
-    assert outcome(folder) == outcome(finished)
+    same = ["trial_id", "state", "val_ce", "steps"]
+    tables = [pq.read_table(each / "trials.parquet").select(same) for each in (folder, finished)]
+    assert tables[0].equals(tables[1])
     assert run_again(folder) == []
     assert metrics_twice(folder) == 0
 
@@ -291,7 +294,7 @@ def test_finalists_are_trained_over_paired_seeds_and_what_is_there_is_not_traine
     capsys.readouterr()
     assert options.run(search.cli, [*again, "--seeds", "2"]) == 0
     said = capsys.readouterr().out
-    assert "4 of 8 students are there already" in said
+    assert "4 of 8 have their result already" in said
     assert all(path.stat().st_mtime_ns == then for path, then in first.items())
     rows = pq.read_table(folder / "finalists.parquet").to_pylist()
     names = ["no_distillation", "vanilla_kd", "trial-0002", "trial-0002-without-hidden"]

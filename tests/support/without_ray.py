@@ -23,14 +23,18 @@ from tests.support.small_cache import in_this_process
 RESOURCES = Resources(((2, 0),))
 
 
-def _run_tasks(
+def _run_jobs(
     function: Callable[[Any, int], dict[str, Any]],
     waiting: Sequence[Any],
-    done: Callable[[Any, dict[str, Any]], None],
-    **shares: Any,
-) -> None:
+    share: Any,
+    describe: Any,
+    on_result: Callable[[Any, dict[str, Any]], None] = lambda job, result: None,
+) -> list[dict[str, Any]]:
+    results = []
     for job in waiting:
-        done(job, function(job, 1))
+        results.append(job.result() or function(job, 1))
+        on_result(job, results[-1])
+    return results
 
 
 def _run_all(trainings: Sequence[ray_trainer.Training], *more: Any) -> None:
@@ -39,7 +43,7 @@ def _run_all(trainings: Sequence[ray_trainer.Training], *more: Any) -> None:
 
 
 def _fit(training: ray_trainer.Training) -> None:
-    run_rank(training.job, device=torch.device("cpu"), world=World(), report=lambda metrics, checkpoint_dir: None)
+    run_rank(training.job, device=torch.device("cpu"), world=World(), report=lambda metrics: None)
 
 
 @contextlib.contextmanager
@@ -52,8 +56,8 @@ def without_ray(*modules: str) -> Iterator[None]:
         patch.setattr(ray_trainer, "resources_now", lambda: RESOURCES)
         patch.setattr(ray_trainer, "_run_all", _run_all)
         patch.setattr(ray_trainer.Training, "fit", _fit)
-        patch.setattr(jobs, "run_tasks", _run_tasks)
-        patch.setattr(scoring, "run_tasks", _run_tasks)
+        patch.setattr(jobs, "run_jobs", _run_jobs)
+        patch.setattr(scoring, "run_jobs", _run_jobs)
         yield
     jobs._bench.cache_clear()
     torch.set_num_threads(threads)
