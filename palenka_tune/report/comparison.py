@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from palenka_tune.report.charts import Axis, Chart, Figure, Plot, Rule, Series, finite
+from palenka_tune.report.charts.figure import Axis, Chart, Figure, Plot, Rule, Series, finite
+from palenka_tune.report.charts.outcome import VAL_CE
 from palenka_tune.report.data import ANCHOR_NAMES, COMPLETE, PRUNED, Contrast, RunData, Trial
-from palenka_tune.report.outcome_charts import VAL_CE
 from palenka_tune.report.page import Section, Table
 from palenka_tune.report.sections import duration
 

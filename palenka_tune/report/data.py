@@ -14,6 +14,7 @@ from typing import Any
 
 COMPLETE, PRUNED, FAILED, RUNNING = "COMPLETE", "PRUNED", "FAILED", "RUNNING"
 ANCHOR_NAMES = {"no_distillation": "no distillation", "vanilla_kd": "vanilla KD"}
+RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # numbers of components of which a layer's share is shown
 
 
 @dataclass(frozen=True)

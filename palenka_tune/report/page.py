@@ -17,8 +17,8 @@ from typing import Any
 
 from palenka_tune.config.files import write_text
 from palenka_tune.errors import PalenkaError
-from palenka_tune.report.charts import Figure
-from palenka_tune.report.interactive import figure as interactive
+from palenka_tune.report.charts.draw_plotly import figure as interactive
+from palenka_tune.report.charts.figure import Figure
 from palenka_tune.report.page_style import SCRIPT, colour_names, style
 
 LONG = 4  # sections from which on a page has links to them

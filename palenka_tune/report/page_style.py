@@ -8,7 +8,7 @@ page's life something stood: `data-seen`, the charts on the first screen; `data-
 
 from __future__ import annotations
 
-from palenka_tune.report.colours import PAGE, PALETTE
+from palenka_tune.report.charts.colours import PAGE, PALETTE
 
 _RULES = """
 * { box-sizing: border-box; }

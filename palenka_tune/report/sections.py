@@ -8,7 +8,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from palenka_tune.report.charts import Figure, finite
+from palenka_tune.report.charts.figure import Figure, finite
+from palenka_tune.report.charts.grid import weights_figures
+from palenka_tune.report.charts.importance import importance_figure, importances
+from palenka_tune.report.charts.outcome import (
+    best_figure,
+    budget_figure,
+    contrasts_figure,
+    explained_figure,
+    pairs_figures,
+    spread_figure,
+)
+from palenka_tune.report.charts.trials import history_figure, parallel_figure, search_figure, slices_figure
 from palenka_tune.report.data import (
     ANCHOR_NAMES,
     COMPLETE,
@@ -22,18 +33,7 @@ from palenka_tune.report.data import (
     shown,
     suites_of,
 )
-from palenka_tune.report.grid_charts import weights_figures
-from palenka_tune.report.importance import importance_figure, importances
-from palenka_tune.report.outcome_charts import (
-    best_figure,
-    budget_figure,
-    contrasts_figure,
-    explained_figure,
-    pairs_figures,
-    spread_figure,
-)
 from palenka_tune.report.page import Fold, Section, Table
-from palenka_tune.report.trial_charts import history_figure, parallel_figure, search_figure, slices_figure
 
 
 def title(run: RunData) -> str:

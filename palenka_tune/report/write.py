@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from palenka_tune.report.charts import Figure
+from palenka_tune.report.charts.draw_matplotlib import write_pictures
+from palenka_tune.report.charts.figure import Figure
 from palenka_tune.report.comparison import comparison
 from palenka_tune.report.data import RunData
 from palenka_tune.report.page import Section, write_page
-from palenka_tune.report.picture import write_pictures
 from palenka_tune.report.sections import lead, sections, title
 
 REPORT, PLOTS = "report.html", "plots"

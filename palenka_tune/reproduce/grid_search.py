@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from palenka_tune.config.files import write_json
+from palenka_tune.report.charts.draw_matplotlib import write_pictures
+from palenka_tune.report.charts.grid import grid_lines, grid_maps
 from palenka_tune.report.grid import Grid, grid_of, linear_in_beta, picks, published_lines
-from palenka_tune.report.grid_charts import grid_lines, grid_maps
 from palenka_tune.report.page import Section, write_page
-from palenka_tune.report.picture import write_pictures
 from palenka_tune.reproduce.recipes import ROWS, get_scale, preset_name, row_recipe, teacher_recipe
 from palenka_tune.reproduce.settings import ReproduceConfig
 from palenka_tune.search.config import SearchConfig, resolve

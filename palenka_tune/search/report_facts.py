@@ -20,8 +20,7 @@ from palenka_tune.cache.store import TeacherCache
 from palenka_tune.config.artifacts import open_artifact
 from palenka_tune.config.files import fingerprint
 from palenka_tune.errors import PalenkaError
-from palenka_tune.report.data import Contrast, Finalists, Layer, Model, Paradigm, SuiteScore
-from palenka_tune.report.outcome_charts import RANKS
+from palenka_tune.report.data import RANKS, Contrast, Finalists, Layer, Model, Paradigm, SuiteScore
 from palenka_tune.search import verdict
 from palenka_tune.search.ledger import TOTAL_STEPS
 from palenka_tune.search.options import PLACE

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from palenka_tune.errors import PalenkaError
-from palenka_tune.report.charts import Axis, BarGroup, Bars, Chart, Figure, HeatMap, Plot, Rule, Series
+from palenka_tune.report.charts.figure import Axis, BarGroup, Bars, Chart, Figure, HeatMap, Plot, Rule, Series
 from palenka_tune.report.page import Fold, Section, Table, write_page
 from palenka_tune.report.page_style import colour_names
 

@@ -8,10 +8,10 @@ from xml.etree import ElementTree
 import matplotlib as mpl
 import pytest
 
-from palenka_tune.report.charts import HeatMap, Plot
+from palenka_tune.report.charts.draw_matplotlib import write_pictures
+from palenka_tune.report.charts.figure import HeatMap, Plot
+from palenka_tune.report.charts.grid import grid_lines, grid_maps, weights_figures
 from palenka_tune.report.grid import grid_of
-from palenka_tune.report.grid_charts import grid_lines, grid_maps, weights_figures
-from palenka_tune.report.picture import write_pictures
 from tests.report import synthetic
 
 

@@ -1,4 +1,4 @@
-"""Each chart is described once: plotly takes it, matplotlib draws it, and both show the same numbers."""
+"""Each chart is described once, and plotly takes it with all its numbers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import math
 import plotly.graph_objects as go
 import pytest
 
-from palenka_tune.report import colours
-from palenka_tune.report.charts import Axis, Chart, Figure, HeatMap, Label, Plot, Series
-from palenka_tune.report.interactive import figure as interactive
+from palenka_tune.report.charts.draw_plotly import figure as interactive
+from palenka_tune.report.charts.figure import Axis, Chart, Figure, HeatMap, Label, Plot, Series
 from palenka_tune.report.page_style import colour_names
-from palenka_tune.report.picture import write_pictures
 from palenka_tune.report.sections import sections
 from tests.report import synthetic
 
@@ -46,21 +44,6 @@ def test_plotly_knows_every_property_of_every_chart(figure) -> None:
         go.Figure(known_to_plotly(drawn))  # refuses what it does not know
 
 
-@pytest.mark.parametrize("name", ["search", "alpha_beta", "importance", "minimal_pairs_blimp", "parallel"])
-def test_pictures_come_as_svg_and_png(tmp_path, name) -> None:
-    paths = write_pictures(tmp_path, FIGURES[f"whole: {name}"], "title $x_1$")
-    assert [path.name for path in paths] == [f"{name}.svg", f"{name}.png"]
-    assert paths[0].read_text(encoding="utf-8").startswith("<?xml")
-    assert paths[1].read_bytes().startswith(b"\x89PNG")
-
-
-def test_a_picture_has_the_same_bytes_each_time(tmp_path) -> None:
-    for name in ("a", "b"):
-        write_pictures(tmp_path / name, FIGURES["whole: finalists"], "t")
-    for path in (tmp_path / "a").iterdir():
-        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
-
-
 def test_a_series_keeps_its_numbers_and_its_gaps() -> None:
     series = Series([1, 2, 3], [0.1234567891, math.nan, 2], "a", line=1.0, low=[0, 1, 1], high=[4, 5, 6])
     (trace,) = interactive(Chart("t", Plot(Axis(), Axis(), [series])))["data"]
@@ -83,27 +66,6 @@ def test_the_first_row_of_a_heat_map_is_at_the_top() -> None:
     assert low > high
     assert drawn["data"][0]["z"] == [[0.1], [None]]
     assert {text for trace in drawn["data"][1:] for text in trace["text"]} == {"10", "none"}
-
-
-@pytest.mark.parametrize("name", colours.SCALES)
-def test_text_can_be_read_on_every_cell(name) -> None:
-    for value in range(101):
-        cell = colours.shade(name, value / 100, 0.0, 1.0)
-        assert colours.contrast(cell, colours.text_on(cell)) >= 4.5
-
-
-def test_colours_stand_out_from_both_papers() -> None:
-    for side in (0, 1):
-        paper, band = (colours.PAGE[name][side] for name in ("paper", "band"))
-        for name, pair in colours.PALETTE.items():
-            assert colours.contrast(pair[side], paper) >= 4.5, name
-        for name in ("ink", "soft"):
-            assert min(colours.contrast(colours.PAGE[name][side], ground) for ground in (paper, band)) >= 4.5, name
-
-
-def test_contrast_is_that_of_wcag() -> None:
-    assert colours.contrast("#000000", "#ffffff") == pytest.approx(21)
-    assert colours.contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005)
 
 
 def test_long_names_are_broken_for_a_phone() -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from palenka_tune.config.files import atomic_path
-from palenka_tune.report import colours
-from palenka_tune.report.charts import Axis, Bars, Chart, Figure, HeatMap, Plot, Series, shade_range
+from palenka_tune.report.charts import colours
+from palenka_tune.report.charts.figure import Axis, Bars, Chart, Figure, HeatMap, Plot, Series, shade_range
 
 SHAPES = {"circle": "o", "cross": "x", "diamond": "D", "square": "s"}
 WIDTH, PIXELS_PER_INCH = 5.2, 90.0

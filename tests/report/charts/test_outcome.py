@@ -6,8 +6,7 @@ import math
 
 import pytest
 
-from palenka_tune.report.data import Model, Paradigm, SuiteScore
-from palenka_tune.report.outcome_charts import (
+from palenka_tune.report.charts.outcome import (
     best_figure,
     budget_figure,
     contrasts_figure,
@@ -15,6 +14,7 @@ from palenka_tune.report.outcome_charts import (
     pairs_figures,
     spread_figure,
 )
+from palenka_tune.report.data import Model, Paradigm, SuiteScore
 from tests.report import synthetic
 from tests.report.synthetic import TOTAL_STEPS, trial
 

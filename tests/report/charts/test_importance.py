@@ -7,7 +7,7 @@ import dataclasses
 import optuna
 import pytest
 
-from palenka_tune.report.importance import FANOVA, PED_ANOVA, Importance, importance_figure, importances
+from palenka_tune.report.charts.importance import FANOVA, PED_ANOVA, Importance, importance_figure, importances
 from tests.report import synthetic
 
 

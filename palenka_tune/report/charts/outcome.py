@@ -5,12 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from palenka_tune.report.charts import NAN, Axis, BarGroup, Bars, Chart, Figure, HeatMap, Plot, Rule, Series, finite
+from palenka_tune.report.charts.figure import (
+    NAN,
+    Axis,
+    BarGroup,
+    Bars,
+    Chart,
+    Figure,
+    HeatMap,
+    Plot,
+    Rule,
+    Series,
+    finite,
+)
 from palenka_tune.report.data import (
     ANCHOR_NAMES,
     COMPLETE,
     FAILED,
     PRUNED,
+    RANKS,
     Contrast,
     Model,
     Paradigm,
@@ -20,7 +33,6 @@ from palenka_tune.report.data import (
 
 VAL_CE = "val_ce"
 MOST_MODELS = 5  # columns of a heat map that a phone has room for
-RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 def contrasts_figure(run: RunData) -> Figure | None:

@@ -6,7 +6,7 @@ import math
 import random
 from collections.abc import Sequence
 
-from palenka_tune.report.charts import NAN, Axis, Chart, Figure, Label, Plot, Rule, Series, finite
+from palenka_tune.report.charts.figure import NAN, Axis, Chart, Figure, Label, Plot, Rule, Series, finite
 from palenka_tune.report.data import ANCHOR_NAMES, FAILED, PRUNED, RunData, Setting, Trial, described, key, shown
 
 CE = "dev cross-entropy (nats per token)"

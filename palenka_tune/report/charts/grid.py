@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from palenka_tune.errors import PalenkaError
-from palenka_tune.report.charts import Axis, Chart, Figure, HeatMap, Plot, Series, finite
+from palenka_tune.report.charts.figure import Axis, Chart, Figure, HeatMap, Plot, Series, finite
 from palenka_tune.report.data import RunData, Trial, described
 from palenka_tune.report.grid import Grid, Line, Pick, grid_of, linear_in_beta, picks
 

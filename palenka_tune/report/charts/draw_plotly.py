@@ -11,8 +11,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from palenka_tune.report import colours
-from palenka_tune.report.charts import Axis, Bars, Chart, HeatMap, Plot, Series, shade_range
+from palenka_tune.report.charts import colours
+from palenka_tune.report.charts.figure import Axis, Bars, Chart, HeatMap, Plot, Series, shade_range
 
 FIGURES = 6  # significant digits of numbers, more than a screen can show
 SHAPES = {"circle": "circle", "cross": "x-thin-open", "diamond": "diamond", "square": "square"}

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from palenka_tune.report.charts import NAN, Axis, BarGroup, Bars, Chart, Figure
+from palenka_tune.report.charts.figure import NAN, Axis, BarGroup, Bars, Chart, Figure
 from palenka_tune.report.data import RunData, Setting, Trial, key
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ import math
 
 import pytest
 
-from palenka_tune.report.data import Setting
-from palenka_tune.report.trial_charts import (
+from palenka_tune.report.charts.trials import (
     curves,
     history_figure,
     main_setting,
@@ -17,6 +16,7 @@ from palenka_tune.report.trial_charts import (
     slice_of,
     slices_figure,
 )
+from palenka_tune.report.data import Setting
 from tests.report import synthetic
 from tests.report.synthetic import trial
 
