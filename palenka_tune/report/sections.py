@@ -8,17 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from palenka_tune.report.charts.figure import Figure, finite
+from palenka_tune.report.charts.budget import budget_figure
+from palenka_tune.report.charts.figure import Figure
 from palenka_tune.report.charts.grid import weights_figures
 from palenka_tune.report.charts.importance import importance_figure, importances
-from palenka_tune.report.charts.outcome import (
-    best_figure,
-    budget_figure,
-    contrasts_figure,
-    explained_figure,
-    pairs_figures,
-    spread_figure,
-)
+from palenka_tune.report.charts.minimal_pairs import pairs_figures
+from palenka_tune.report.charts.outcome import best_figure, contrasts_figure
+from palenka_tune.report.charts.projections import explained_figure, spread_figure
 from palenka_tune.report.charts.trials import history_figure, parallel_figure, search_figure, slices_figure
 from palenka_tune.report.data import (
     ANCHOR_NAMES,
@@ -29,11 +25,10 @@ from palenka_tune.report.data import (
     RunData,
     Setting,
     Trial,
-    described,
-    shown,
     suites_of,
 )
 from palenka_tune.report.page import Fold, Section, Table
+from palenka_tune.report.words import described, display_name, duration, percent, shown
 
 
 def title(run: RunData) -> str:
@@ -98,24 +93,24 @@ def _beside_anchors(run: RunData) -> list[str]:
         whom = "no proposed trial was" if proposed else "only anchors were run, and no proposed trial was"
         return [f"There is no best student: {whom} trained to the end.", *_reasons(proposed)]
     best = complete[0]
-    value = finite(best.val_ce)
+    value = best.ce
     parts = []
     for name, text in ANCHOR_NAMES.items():
         anchor = anchors.get(name)
         if anchor is None:
             parts.append(f"the anchor {text} has no end to compare it with")
             continue
-        apart = value - finite(anchor.val_ce)
+        apart = value - anchor.ce
         word = "the same as" if apart == 0 else f"{abs(apart):.4f} {'lower' if apart < 0 else 'higher'} than"
-        parts.append(f"{word} {text} ({finite(anchor.val_ce):.4f})")
+        parts.append(f"{word} {text} ({anchor.ce:.4f})")
     said = [
         f"Of {len(complete)} proposed trials that were trained to the end, {best.trial_id} has the lowest val/ce, "
         f"{value:.4f} nats per token (perplexity {math.exp(min(value, 700)):.1f}), with one seed: {'; '.join(parts)}. "
         f"Its settings: {described(best.values, run.settings)}."
     ]
-    if all(value >= finite(anchor.val_ce) for anchor in anchors.values()) and anchors:
+    if all(value >= anchor.ce for anchor in anchors.values()) and anchors:
         said.append("No proposed trial is better than the anchors: as searched here, deep supervision did not help.")
-    elif any(value >= finite(anchor.val_ce) for anchor in anchors.values()):
+    elif any(value >= anchor.ce for anchor in anchors.values()):
         said.append("It does not beat every anchor.")
     if run.objective != "val/ce":
         said.append(
@@ -155,13 +150,12 @@ def models_table(models: Sequence[Model], caption: str) -> Table:
     header = ["model", "role", "parameters", "dev CE (nats per token)", *(f"{suite} (%)" for suite in suites)]
     rows = []
     for model in models:
-        row = [ANCHOR_NAMES.get(model.name, model.name), model.role]
+        row = [display_name(model.name), model.role]
         row.append("" if model.parameters is None else f"{model.parameters:,}")
         row.append("" if model.val_ce is None else f"{model.val_ce:.4f}")
         for suite in suites:
             score = model.suites.get(suite)
-            error = "" if score is None or score.stderr is None else f" ± {100 * score.stderr:.1f}"
-            row.append("" if score is None else f"{100 * score.accuracy:.1f}{error}")
+            row.append("" if score is None else percent(score.accuracy, score.stderr))
         rows.append(row)
     return Table(header, rows, caption)
 
@@ -307,13 +301,6 @@ def _provenance(run: RunData) -> Section:
         "finds the same losses."
     )
     return Section("How to repeat it", [said], tables, folds=folds)
-
-
-def duration(seconds: float) -> str:
-    """`41 s`, `6.5 min`, `3.2 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _there(figures: Sequence[Figure | None]) -> list[Figure]:

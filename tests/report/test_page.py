@@ -9,7 +9,20 @@ from html.parser import HTMLParser
 import pytest
 
 from palenka_tune.errors import PalenkaError
-from palenka_tune.report.charts.figure import Axis, BarGroup, Bars, Chart, Figure, HeatMap, Plot, Rule, Series
+from palenka_tune.report.charts.figure import (
+    NAN,
+    Axis,
+    BarGroup,
+    Bars,
+    Cell,
+    Chart,
+    Figure,
+    HeatMap,
+    Plot,
+    Point,
+    Rule,
+    Series,
+)
 from palenka_tune.report.page import Fold, Section, Table, write_page
 from palenka_tune.report.page_style import colour_names
 
@@ -50,11 +63,11 @@ def figure(**more) -> Figure:
     plot = Plot(
         Axis(NASTY),
         Axis("y"),
-        [Series([1, 2], [3, float("nan")], NASTY, marker=5, hover=[NASTY, "b"])],
+        [Series([Point(1, 3, NASTY), Point(2, NAN, "b")], NASTY, marker=5)],
         [Rule(3, NASTY)],
     )
     bars = Bars([NASTY], [BarGroup(NASTY, [1.0])])
-    heat = HeatMap([NASTY], [NASTY], [[0.5]], [[NASTY]], "share", 0.0, 1.0, hover=[[NASTY]])
+    heat = HeatMap([NASTY], [NASTY], [[Cell(0.5, NASTY, NASTY)]], "share")
     charts = [Chart(NASTY, plot), Chart("bars", bars, min_width=900), Chart("heat", heat)]
     return Figure("shapes", charts, f"caption {NASTY}", **more)
 

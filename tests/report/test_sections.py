@@ -9,13 +9,13 @@ import pytest
 from palenka_tune.report.data import RunData
 from palenka_tune.report.sections import (
     budget_sentences,
-    duration,
     found_sentences,
     lead,
     models_table,
     sections,
     trials_table,
 )
+from palenka_tune.report.words import duration
 from tests.report import synthetic
 from tests.report.synthetic import trial
 

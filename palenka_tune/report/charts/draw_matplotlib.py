@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 
 from palenka_tune.config.files import atomic_path
 from palenka_tune.report.charts import colours
-from palenka_tune.report.charts.figure import Axis, Bars, Chart, Figure, HeatMap, Plot, Series, shade_range
+from palenka_tune.report.charts.figure import Axis, Bars, Chart, Figure, HeatMap, Plot, Series
 
 SHAPES = {"circle": "o", "cross": "x", "diamond": "D", "square": "s"}
 WIDTH, PIXELS_PER_INCH = 5.2, 90.0
@@ -31,24 +30,23 @@ def write_pictures(folder: Path, figure: Figure, title: str) -> list[Path]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas
 
-    columns = min(figure.columns, len(figure.charts))
-    rows = -(-len(figure.charts) // columns)
+    charts = figure.charts
+    columns = min(figure.columns, len(charts))
     heights = [
-        max(chart.height for chart in figure.charts[row * columns : (row + 1) * columns]) / PIXELS_PER_INCH
-        for row in range(rows)
+        max(chart.height for chart in charts[first : first + columns]) / PIXELS_PER_INCH
+        for first in range(0, len(charts), columns)
     ]
+    width = max(WIDTH, *(chart.min_width / PIXELS_PER_INCH for chart in charts))
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     with mpl.rc_context(SETTINGS):
-        width = max(WIDTH, *(chart.min_width / PIXELS_PER_INCH for chart in figure.charts))
         canvas = Canvas(figsize=(width * columns, sum(heights) + 0.4), layout="constrained", facecolor="white")
         FigureCanvasAgg(canvas)
-        axes = canvas.subplots(rows, columns, squeeze=False, height_ratios=heights)
-        for place, each in enumerate(axes.flat):
-            if place < len(figure.charts):
-                _draw(canvas, each, figure.charts[place])
-            else:
-                each.set_visible(False)
+        places = canvas.subplots(len(heights), columns, squeeze=False, height_ratios=heights).flat
+        for axes, chart in zip(places, charts, strict=False):
+            _draw(axes, chart)
+        for axes in places[len(charts) :]:
+            axes.set_visible(False)
         canvas.suptitle(title, x=0.01, ha="left", fontsize=11)
         for suffix, metadata in (("svg", {"Date": None}), ("png", None)):
             path = folder / f"{figure.name}.{suffix}"
@@ -59,72 +57,44 @@ def write_pictures(folder: Path, figure: Figure, title: str) -> list[Path]:
     return paths
 
 
-def _draw(canvas: Any, axes: Any, chart: Chart) -> None:
-    body = chart.body
-    if isinstance(body, HeatMap):
-        _heat_map(axes, body)
-    elif isinstance(body, Bars):
-        _bars(axes, body)
-    else:
-        _plot(canvas, axes, body)
+def _draw(axes: Any, chart: Chart) -> None:
+    draw: dict[type, Callable[[Any, Any], None]] = {Plot: _plot, Bars: _bars, HeatMap: _heat_map}
+    draw[type(chart.body)](axes, chart.body)
     axes.set_title(chart.title, loc="left", fontsize=10)
 
 
-def _plot(canvas: Any, axes: Any, plot: Plot) -> None:
-    low, high = shade_range(plot)
-    shaded = None
-    for series in plot.series:
-        drawn = _series(axes, series, low, high)
-        shaded = drawn or shaded
+def _plot(axes: Any, plot: Plot) -> None:
+    ends = plot.shade_range()
+    shaded = [marks for series in plot.series if (marks := _series(axes, series, ends)) is not None]
     for rule in plot.rules:
         draw = axes.axvline if rule.upright else axes.axhline
-        style = "--" if rule.dashed else "-"
-        draw(
-            rule.at,
-            color=_colour(rule.colour),
-            lw=1.6 if rule.dashed else 0.8,
-            ls=style,
-            label=rule.name or None,
-            zorder=1.5,
-        )
-    for label in plot.labels:
-        patch = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.8}
-        axes.text(
-            label.x, label.y, label.text, ha="center", va="center", fontsize=6.5, bbox=patch, zorder=5, in_layout=False
-        )
+        style = {"ls": "--", "lw": 1.6} if rule.dashed else {"ls": "-", "lw": 0.8}
+        draw(rule.at, color=_colour(rule.colour), label=rule.name or None, zorder=1.5, **style)
+    patch = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.8}
+    for x, y, text in plot.labels:
+        axes.text(x, y, text, ha="center", va="center", fontsize=6.5, bbox=patch, zorder=5, in_layout=False)
     _axis(axes, "x", plot.x)
     _axis(axes, "y", plot.y)
-    if shaded is not None:
-        canvas.colorbar(shaded, ax=axes, label=plot.shaded).outline.set_visible(False)
+    if shaded:
+        axes.figure.colorbar(shaded[-1], ax=axes, label=plot.shaded).outline.set_visible(False)
     _legend(axes)
 
 
-def _series(axes: Any, series: Series, low: float, high: float) -> Any:
+def _series(axes: Any, series: Series, ends: tuple[float, float]) -> Any:
     """Draw a series; returns what a colour bar is made from, if it has shades."""
-    x, y = np.asarray(series.x, dtype=float), np.asarray(series.y, dtype=float)
-    colour = _colour(series.colour)
+    x, y = [point.x for point in series.points], [point.y for point in series.points]
+    colour, size = _colour(series.colour), series.marker * 0.6
     style: dict[str, Any] = {"alpha": 0.5 if series.faded else 1.0, "label": series.name or None}
-    size = series.marker * 0.6
-    if series.low:
-        sides = [x - np.asarray(series.low, dtype=float), np.asarray(series.high, dtype=float) - x]
-        axes.errorbar(x, y, xerr=np.nan_to_num(sides), fmt="none", ecolor=colour, elinewidth=1.6, capsize=3)
+    if series.arms:
+        arms = np.nan_to_num(np.transpose(series.arms))
+        axes.errorbar(x, y, xerr=arms, fmt="none", ecolor=colour, elinewidth=1.6, capsize=3)
     if series.shades:
-        mapped = _map("low_is_good")
-        area = (size * 1.2) ** 2
-        marks = {"marker": SHAPES[series.shape], "edgecolors": "black", "linewidths": 0.6}
-        if series.shape == "cross":
-            marks = {"marker": "x"}
-        return axes.scatter(x, y, c=series.shades, cmap=mapped, vmin=low, vmax=high, s=area, **marks, **style)
-    axes.plot(
-        x,
-        y,
-        color=colour,
-        lw=series.line * 0.8,
-        ls="none" if not series.line else "--" if series.dashed else "-",
-        marker=SHAPES[series.shape] if series.marker else None,
-        ms=size,
-        **style,
-    )
+        style |= {"c": series.shades, "cmap": _map("low_is_good"), "vmin": ends[0], "vmax": ends[1]}
+        style |= {} if series.shape == "cross" else {"edgecolors": "black", "linewidths": 0.6}
+        return axes.scatter(x, y, s=(size * 1.2) ** 2, marker=SHAPES[series.shape], **style)
+    style |= {"lw": series.line * 0.8, "ls": "none" if not series.line else "--" if series.dashed else "-"}
+    style |= {"marker": SHAPES[series.shape] if series.marker else None, "ms": size}
+    axes.plot(x, y, color=colour, **style)
     return None
 
 
@@ -135,9 +105,8 @@ def _bars(axes: Any, bars: Bars) -> None:
     for number, group in enumerate(bars.groups):
         values = np.nan_to_num(np.asarray(group.values, dtype=float))
         shift = 0.0 if bars.stacked else (number - (len(bars.groups) - 1) / 2) * thick
-        left = ends if bars.stacked else 0.0
-        label = group.name or None
-        axes.barh(places + shift, values, height=thick, left=left, color=_colour(group.colour), label=label)
+        style = {"height": thick, "color": _colour(group.colour), "label": group.name or None}
+        axes.barh(places + shift, values, left=ends if bars.stacked else 0.0, **style)
         ends = ends + values
     axes.set_yticks(places, bars.names)
     axes.invert_yaxis()
@@ -148,17 +117,17 @@ def _bars(axes: Any, bars: Bars) -> None:
 def _heat_map(axes: Any, heat: HeatMap) -> None:
     from matplotlib.patches import Rectangle
 
-    matrix = np.ma.masked_invalid(np.asarray(heat.values, dtype=float))
-    mapped = _map(heat.scale).with_extremes(bad=colours.NO_VALUE)
-    axes.imshow(matrix, cmap=mapped, vmin=heat.low, vmax=heat.high, aspect="auto")
-    size = 8 if len(heat.columns) <= 6 else 6.5
-    for row, texts in enumerate(heat.texts):
-        for column, text in enumerate(texts):
-            colour = colours.text_on(colours.shade(heat.scale, heat.values[row][column], heat.low, heat.high))
-            axes.text(column, row, text, ha="center", va="center", fontsize=size, color=colour, in_layout=False)
-    for row, column in heat.framed:
+    matrix = np.ma.masked_invalid([[cell.value for cell in row] for row in heat.cells])
+    shades = _map(heat.scale).with_extremes(bad=colours.NO_VALUE)
+    axes.imshow(matrix, cmap=shades, vmin=heat.low, vmax=heat.high, aspect="auto")
+    look: Any = {"ha": "center", "va": "center", "fontsize": 8 if len(heat.columns) <= 6 else 6.5, "in_layout": False}
+    for y, row in enumerate(heat.cells):
+        for x, cell in enumerate(row):
+            shade = colours.shade(heat.scale, cell.value, heat.low, heat.high)
+            axes.text(x, y, cell.text, color=colours.text_on(shade), **look)
+    for row_number, column in heat.framed:
         for colour, width in (("white", 6), (_colour("red"), 3)):
-            corner = column - 0.5, row - 0.5
+            corner = column - 0.5, row_number - 0.5
             axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=colour, lw=width, clip_on=False, zorder=3))
     tilted = {} if heat.x else {"rotation": 30, "ha": "left"}
     axes.set_xticks(range(len(heat.columns)), heat.columns, **tilted)
@@ -167,19 +136,16 @@ def _heat_map(axes: Any, heat: HeatMap) -> None:
         axes.xaxis.tick_top()
     axes.tick_params(length=0, labelsize=7.5)
     axes.spines[:].set_visible(False)
-    axes.set_xlabel(heat.x)
-    axes.set_ylabel(heat.y)
+    axes.set(xlabel=heat.x, ylabel=heat.y)
 
 
 def _axis(axes: Any, side: str, axis: Axis) -> None:
-    ends: Callable[..., Any] = getattr(axes, f"set_{side}lim")
     if axis.log:
-        getattr(axes, f"set_{side}scale")("log")
-        scale = getattr(axes, f"{side}axis")
-        scale.set_major_formatter(lambda value, _: f"{value:g}")
-    getattr(axes, f"set_{side}label")(axis.title)
-    if axis.low is not None and axis.high is not None and all(map(math.isfinite, (axis.low, axis.high))):
-        ends(axis.low, axis.high)
+        axes.set(**{f"{side}scale": "log"})
+        getattr(axes, f"{side}axis").set_major_formatter(lambda value, _: f"{value:g}")
+    axes.set(**{f"{side}label": axis.title})
+    if axis.low is not None and axis.high is not None:
+        axes.set(**{f"{side}lim": (axis.low, axis.high)})
     if axis.ticks is not None:
         texts = [text for _, text in axis.ticks]
         crowded = side == "x" and sum(map(len, texts)) > 40

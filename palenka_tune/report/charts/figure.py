@@ -1,7 +1,7 @@
 """What a chart shows, whoever draws it: axes, series, bars and heat maps as plain data.
 
-`interactive` turns a `Chart` into a plotly figure for a page, `picture` into PNG and SVG. Each chart is described once.
-Missing values are NaN; they break lines and leave cells empty. Colours are names of `colours.PALETTE`.
+`draw_plotly` turns a `Chart` into a plotly figure for a page, `draw_matplotlib` into PNG and SVG. Each chart is
+described once. Missing values are NaN; they break lines and leave cells empty. Colours are names of `colours.PALETTE`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 NAN = float("nan")
+# titles of axes
+CE = "dev cross-entropy (nats per token)"
+ALPHA, BETA = "α, weight of the teachers' logits", "β, weight of the hidden states"
 
 
 @dataclass(frozen=True)
@@ -24,16 +28,29 @@ class Axis:
     high: float | None = None
 
 
+class Point(NamedTuple):
+    """A point of a series. `hover` is what a page shows at it, `low` and `high` are the ends of a horizontal interval,
+    `shade` is a value that colours it on the plot's scale."""
+
+    x: float
+    y: float
+    hover: str = ""
+    low: float | None = None
+    high: float | None = None
+    shade: float | None = None
+
+
+GAP = Point(NAN, NAN)
+
+
 @dataclass(frozen=True)
 class Series:
     """Points (`marker` is their size), joined by a line (`line` is its width), or both.
 
-    `hover` is what a page shows at each point, `low` and `high` the ends of a horizontal interval at each, `shades` a
-    value for each that colours it on the plot's scale. A series with a `name` is in the legend.
+    Intervals and shades are for all points of a series or for none. A series with a `name` is in the legend.
     """
 
-    x: Sequence[float]
-    y: Sequence[float]
+    points: Sequence[Point]
     name: str = ""
     colour: str = "blue"
     line: float = 0.0
@@ -41,10 +58,16 @@ class Series:
     shape: str = "circle"
     dashed: bool = False
     faded: bool = False
-    hover: Sequence[str] = ()
-    low: Sequence[float] = ()
-    high: Sequence[float] = ()
-    shades: Sequence[float] = ()
+
+    @property
+    def shades(self) -> list[float]:
+        """The shade of each point; empty if it has none."""
+        return [point.shade for point in self.points if point.shade is not None]
+
+    @property
+    def arms(self) -> list[tuple[float, float]]:
+        """How far the interval of each point reaches to its left and to its right; empty if it has none."""
+        return [(at.x - at.low, at.high - at.x) for at in self.points if at.low is not None and at.high is not None]
 
 
 @dataclass(frozen=True)
@@ -58,8 +81,7 @@ class Rule:
     dashed: bool = True
 
 
-@dataclass(frozen=True)
-class Label:
+class Label(NamedTuple):
     """Words at a point, on a patch of paper."""
 
     x: float
@@ -77,6 +99,11 @@ class Plot:
     rules: Sequence[Rule] = ()
     labels: Sequence[Label] = ()
     shaded: str = ""
+
+    def shade_range(self) -> tuple[float, float]:
+        """The ends of the colour scale: the lowest and the highest shade, (0, 1) without any."""
+        shades = [shade for series in self.series for shade in series.shades if math.isfinite(shade)]
+        return (min(shades), max(shades)) if shades else (0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -99,23 +126,30 @@ class Bars:
     stacked: bool = False
 
 
+class Cell(NamedTuple):
+    """A cell of a heat map: the value that colours it, the text in it, and what a page shows at it."""
+
+    value: float
+    text: str
+    hover: str = ""
+
+
 @dataclass(frozen=True)
 class HeatMap:
-    """A value for each row and column, the first row at the top, with the `texts` in the cells.
+    """A cell for each row and column, the first row at the top.
 
-    `scale` is a name of `colours.SCALES`, from `low` to `high`. `framed` cells (row, column) stand out.
+    `scale` is a name of `colours.SCALES`, from `low` to `high`; `x` and `y` are the axes' titles. `framed` cells (row,
+    column) stand out.
     """
 
     rows: Sequence[str]
     columns: Sequence[str]
-    values: Sequence[Sequence[float]]
-    texts: Sequence[Sequence[str]]
+    cells: Sequence[Sequence[Cell]]
     scale: str
-    low: float
-    high: float
+    low: float = 0.0
+    high: float = 1.0
     x: str = ""
     y: str = ""
-    hover: Sequence[Sequence[str]] = ()
     framed: Sequence[tuple[int, int]] = ()
 
 
@@ -140,12 +174,6 @@ class Figure:
     columns: int = 2
 
 
-def shade_range(plot: Plot) -> tuple[float, float]:
-    """The ends of a plot's colour scale: the lowest and the highest shade, (0, 1) without any."""
-    known = [value for series in plot.series for value in series.shades if math.isfinite(value)]
-    return (min(known), max(known)) if known else (0.0, 1.0)
-
-
-def finite(value: float | None) -> float:
-    """The value, NaN if there is none."""
-    return NAN if value is None else float(value)
+def rows_axis(names: Sequence[str]) -> Axis:
+    """An upright axis with a row for each name, the first at the top."""
+    return Axis(ticks=tuple(enumerate(names)), low=len(names) - 0.5, high=-0.5)

@@ -19,6 +19,7 @@ from palenka_tune.report.data import RunData, Setting, Trial, key
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.importance import BaseImportanceEvaluator
 
 FEWEST = 10  # trials below which a share of variance is noise
 BEST = 5  # trials that PED-ANOVA's best share should hold, as Optuna advises
@@ -34,7 +35,7 @@ class Importance:
     ped_anova: dict[str, float]
 
 
-def importances(run: RunData, seed: int = 0) -> Importance | str:
+def importances(run: RunData) -> Importance | str:
     """The shares, or a sentence that says why there are none."""
     trials = run.complete()
     settings = [setting for setting in run.settings if _varies(setting, trials)]
@@ -52,52 +53,46 @@ def importances(run: RunData, seed: int = 0) -> Importance | str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         study = _study(settings, trials)
-        methods: dict[str, dict[str, float]] = {}
-        for name, evaluator, names in (
-            (FANOVA, FanovaImportanceEvaluator(seed=seed), everywhere),
-            (PED_ANOVA, PedAnovaImportanceEvaluator(target_quantile=quantile), [s.name for s in settings]),
-        ):
-            found: dict[str, float] = {}
-            if names:
-                found = get_param_importances(study, evaluator=evaluator, params=names)
-            methods[name] = {setting: float(share) for setting, share in found.items() if math.isfinite(share)}
-    return Importance(len(trials), methods[FANOVA], methods[PED_ANOVA])
+
+        def shares(evaluator: BaseImportanceEvaluator, names: list[str]) -> dict[str, float]:
+            found = get_param_importances(study, evaluator=evaluator, params=names) if names else {}
+            return {name: float(share) for name, share in found.items() if math.isfinite(share)}
+
+        fanova = shares(FanovaImportanceEvaluator(seed=0), everywhere)
+        ped_anova = shares(PedAnovaImportanceEvaluator(target_quantile=quantile), [each.name for each in settings])
+    return Importance(len(trials), fanova, ped_anova)
 
 
-def importance_figure(run: RunData, found: Importance) -> Figure:
+def importance_figure(run: RunData, importance: Importance) -> Figure:
     """Bars for each setting, the most important first."""
-    names = sorted(
-        {*found.fanova, *found.ped_anova},
-        key=lambda name: (-max(found.fanova.get(name, 0.0), found.ped_anova.get(name, 0.0)), name),
-    )
-    short = {setting.name: setting.short for setting in run.settings}
+    fanova, ped_anova = importance.fanova, importance.ped_anova
+    settings = [setting for setting in run.settings if setting.name in {*fanova, *ped_anova}]
+    settings.sort(key=lambda each: (-max(fanova.get(each.name, 0.0), ped_anova.get(each.name, 0.0)), each.name))
     groups = [
         BarGroup(
-            label,
-            [shares.get(name, NAN) for name in names],
+            method,
+            [shares.get(setting.name, NAN) for setting in settings],
             colour,
-            [
-                f"{name}: {100 * shares[name]:.0f} % by {label}" if name in shares else f"{name}: not by {label}"
-                for name in names
-            ],
+            [_share(setting.name, method, shares.get(setting.name)) for setting in settings],
         )
-        for label, shares, colour in ((FANOVA, found.fanova, "blue"), (PED_ANOVA, found.ped_anova, "gold"))
+        for method, shares, colour in ((FANOVA, fanova, "blue"), (PED_ANOVA, ped_anova, "gold"))
         if shares
     ]
-    chart = Chart(
-        "importance of settings",
-        Bars([short.get(name, name) for name in names], groups, Axis("share", low=0.0, high=1.0)),
-        130 + 42 * len(names),
-    )
-    left_out = [short.get(name, name) for name in names if name not in found.fanova]
+    bars = Bars([setting.short for setting in settings], groups, Axis("share", low=0.0, high=1.0))
+    left_out = [setting.short for setting in settings if setting.name not in fanova]
     caption = (
-        f"Over the {found.trials} trials that were trained to the end, without anchors. {FANOVA}: share of the "
+        f"Over the {importance.trials} trials that were trained to the end, without anchors. {FANOVA}: share of the "
         f"variance of val/ce over the whole space. {PED_ANOVA}: what sets the best trials apart. Each adds up to 1. "
         "Where they disagree, or trials are few, look at the slices."
     )
     if left_out:
         caption += f" {FANOVA} leaves out {', '.join(left_out)}, which not every trial has."
+    chart = Chart("importance of settings", bars, 130 + 42 * len(settings))
     return Figure("importance", [chart], caption, columns=1)
+
+
+def _share(setting: str, method: str, share: float | None) -> str:
+    return f"{setting}: not by {method}" if share is None else f"{setting}: {100 * share:.0f} % by {method}"
 
 
 def _varies(setting: Setting, trials: Sequence[Trial]) -> bool:
@@ -123,21 +118,19 @@ def _study(settings: Sequence[Setting], trials: Sequence[Trial]) -> optuna.Study
             return IntDistribution(int(low), int(high))
         return FloatDistribution(low, high, log=setting.kind == "log_uniform")
 
-    known = {setting.name: distribution(setting) for setting in settings}
-    kinds = {setting.name: setting.kind for setting in settings}
+    distributions = {setting.name: distribution(setting) for setting in settings}
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         study = optuna.create_study(direction="minimize")
         for trial in trials:
-            values = {name: trial.values[name] for name in known if name in trial.values}
-            study.add_trial(
-                optuna.trial.create_trial(
-                    params={name: key(value) if kinds[name] == "choice" else value for name, value in values.items()},
-                    distributions={name: known[name] for name in values},
-                    value=trial.val_ce,
-                )
-            )
+            held = [setting for setting in settings if setting.name in trial.values]
+            params = {
+                each.name: key(trial.values[each.name]) if each.kind == "choice" else trial.values[each.name]
+                for each in held
+            }
+            ranges = {each.name: distributions[each.name] for each in held}
+            study.add_trial(optuna.trial.create_trial(params=params, distributions=ranges, value=trial.val_ce))
     finally:
         optuna.logging.set_verbosity(verbosity)
     return study

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 
 import plotly.graph_objects as go
 import pytest
 
 from palenka_tune.report.charts.draw_plotly import figure as interactive
-from palenka_tune.report.charts.figure import Axis, Chart, Figure, HeatMap, Label, Plot, Series
+from palenka_tune.report.charts.figure import NAN, Axis, Cell, Chart, Figure, HeatMap, Label, Plot, Point, Series
 from palenka_tune.report.page_style import colour_names
 from palenka_tune.report.sections import sections
 from tests.report import synthetic
@@ -45,7 +44,9 @@ def test_plotly_knows_every_property_of_every_chart(figure) -> None:
 
 
 def test_a_series_keeps_its_numbers_and_its_gaps() -> None:
-    series = Series([1, 2, 3], [0.1234567891, math.nan, 2], "a", line=1.0, low=[0, 1, 1], high=[4, 5, 6])
+    series = Series(
+        [Point(1, 0.1234567891, low=0, high=4), Point(2, NAN, low=1, high=5), Point(3, 2, low=1, high=6)], "a", line=1
+    )
     (trace,) = interactive(Chart("t", Plot(Axis(), Axis(), [series])))["data"]
     assert trace["y"] == [0.123457, None, 2]
     assert trace["error_x"]["array"] == [3, 3, 3]
@@ -54,13 +55,13 @@ def test_a_series_keeps_its_numbers_and_its_gaps() -> None:
 
 
 def test_a_logarithmic_axis_has_its_ends_as_powers() -> None:
-    plot = Plot(Axis(log=True, low=0.1, high=100), Axis(), [Series([1], [1], marker=4)], labels=[Label(1, 1, "x")])
+    plot = Plot(Axis(log=True, low=0.1, high=100), Axis(), [Series([Point(1, 1)], marker=4)], labels=[Label(1, 1, "x")])
     axis = interactive(Chart("t", plot))["layout"]["xaxis"]
     assert (axis["type"], axis["range"]) == ("log", [-1, 2])
 
 
 def test_the_first_row_of_a_heat_map_is_at_the_top() -> None:
-    heat = HeatMap(["first", "second"], ["a"], [[0.1], [math.nan]], [["10"], ["none"]], "share", 0.0, 1.0)
+    heat = HeatMap(["first", "second"], ["a"], [[Cell(0.1, "10")], [Cell(NAN, "none")]], "share")
     drawn = interactive(Chart("t", heat))
     low, high = drawn["layout"]["yaxis"]["range"]
     assert low > high
@@ -69,7 +70,7 @@ def test_the_first_row_of_a_heat_map_is_at_the_top() -> None:
 
 
 def test_long_names_are_broken_for_a_phone() -> None:
-    heat = HeatMap(["sentential_negation_npi_licensor_present"], ["a"], [[1.0]], [["1"]], "share", 0.0, 1.0)
+    heat = HeatMap(["sentential_negation_npi_licensor_present"], ["a"], [[Cell(1.0, "1")]], "share")
     figure = Figure("f", [Chart("t", heat)], "c")
     (text,) = interactive(figure.charts[0])["layout"]["yaxis"]["ticktext"]
     assert max(map(len, text.split("<br>"))) <= 22

@@ -1,0 +1,54 @@
+"""How far trials came and where the steps went, as bars."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from palenka_tune.report.charts.figure import Axis, BarGroup, Bars, Chart, Figure
+from palenka_tune.report.data import COMPLETE, FAILED, PRUNED, RunData
+
+
+def budget_figure(run: RunData) -> Figure | None:
+    """Who went on at each rung, and the steps that were run and saved."""
+    ended = run.ended()
+    if not ended or not run.total_steps:
+        return None
+    last = Counter((trial.state, max(trial.curve)) for trial in ended if trial.curve)
+    rungs = sorted({step for _, step in last} | {run.total_steps})
+    reached = [sum(count for (_, step), count in last.items() if step >= rung) for rung in rungs]
+    stopped, failed = ([float(last[state, rung]) for rung in rungs] for state in (PRUNED, FAILED))
+    groups = [
+        BarGroup("went on or finished", [r - s - f for r, s, f in zip(reached, stopped, failed, strict=True)]),
+        BarGroup("stopped here", stopped, "grey"),
+        BarGroup("failed after this", failed, "purple"),
+    ]
+    by_rung = Bars(
+        [f"step {rung:,}" for rung in rungs],
+        [group for group in groups if any(group.values)],
+        Axis("trials"),
+        stacked=True,
+    )
+    used = [
+        (name, sum(trial.steps for trial in ended if trial.state == state), colour)
+        for name, state, colour in (
+            ("trained to the end", COMPLETE, "blue"),
+            ("stopped early", PRUNED, "grey"),
+            ("failed", FAILED, "purple"),
+        )
+    ]
+    saved = run.total_steps * len(ended) - sum(steps for _, steps, _ in used)
+    parts = [
+        BarGroup(f"{name}: {steps:,}", [float(steps)], colour, [f"{name}: {steps:,} steps"])
+        for name, steps, colour in (*used, ("not run", max(0, saved), "green"))
+        if steps
+    ]
+    by_steps = Bars(["steps"], parts, Axis("steps"), stacked=True)
+    charts = [
+        Chart("trials at each rung", by_rung, 150 + 34 * len(rungs)),
+        Chart("optimiser steps, of all that whole trainings would take", by_steps, 200),
+    ]
+    caption = (
+        "Trials: of those that were validated at a rung, how many went on. Steps: where they went; what was "
+        "not run is what early stopping saved."
+    )
+    return Figure("budget", charts, caption)
