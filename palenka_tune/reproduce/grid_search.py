@@ -87,7 +87,7 @@ def main(
         "scale": config.scale,
         "seed": config.seed,
         "methods": {method: describe(grid) for method, grid in grids.items()},
-        "published": [line.to_dict() for line in published_lines()],
+        "published": [dataclasses.asdict(line) for line in published_lines()],
     }
     folder.mkdir(exist_ok=True)
     write_json(folder / RESULTS, results)
@@ -123,7 +123,9 @@ def describe(grid: Grid) -> dict[str, Any]:
         "betas": list(grid.betas),
         **{name: [[plain(v) for v in row] for row in grid.matrix(name)] for name in ("val_total", "val_ce")},
         "picks": {name: pick and dataclasses.asdict(pick) for name, pick in picks(grid).items()},
-        "linear_in_beta": {name: [line.to_dict() for line in lines] for name, lines in linear_in_beta(grid).items()},
+        "linear_in_beta": {
+            name: [dataclasses.asdict(line) for line in lines] for name, lines in linear_in_beta(grid).items()
+        },
     }
 
 
@@ -158,7 +160,7 @@ def _write_report(folder: Path, config: ReproduceConfig, grids: Mapping[str, Gri
         figures = [grid_maps(grid, "grid_heat"), grid_lines(grid, "grid_lines")]
         for figure in figures:
             write_pictures(folder / "plots" / method, figure, f"{words}, scale {config.scale}")
-        sections.append(Section(words.capitalize(), sentences(method, grid), figures=figures))
+        sections.append(Section(words.capitalize(), *sentences(method, grid), *figures))
     slope = published_lines()[0].slope
     lead = [
         "The poster chose the weights of its loss by the sum CE + alpha KL + beta hidden, in which those very weights "

@@ -12,7 +12,6 @@ from palenka_tune.errors import PalenkaError
 from palenka_tune.report.charts.figure import (
     NAN,
     Axis,
-    BarGroup,
     Bars,
     Cell,
     Chart,
@@ -23,8 +22,7 @@ from palenka_tune.report.charts.figure import (
     Rule,
     Series,
 )
-from palenka_tune.report.page import Fold, Section, Table, write_page
-from palenka_tune.report.page_style import colour_names
+from palenka_tune.report.page import COLOURS, Fold, Section, Table, write_page
 
 NASTY = '<script>alert("&")</script>'
 
@@ -66,7 +64,7 @@ def figure(**more) -> Figure:
         [Series([Point(1, 3, NASTY), Point(2, NAN, "b")], NASTY, marker=5)],
         [Rule(3, NASTY)],
     )
-    bars = Bars([NASTY], [BarGroup(NASTY, [1.0])])
+    bars = Bars([NASTY], [Series([Point(1.0, 0)], NASTY)])
     heat = HeatMap([NASTY], [NASTY], [[Cell(0.5, NASTY, NASTY)]], "share")
     charts = [Chart(NASTY, plot), Chart("bars", bars, min_width=900), Chart("heat", heat)]
     return Figure("shapes", charts, f"caption {NASTY}", **more)
@@ -76,10 +74,8 @@ def figure(**more) -> Figure:
 def page(tmp_path_factory):
     table = Table(["name", NASTY, "dev CE"], [["vanilla KD", NASTY, "5.15 ± 0.02"], ["none", "", ""]], f"which {NASTY}")
     sections = [
-        Section(
-            f"Finalists {NASTY}", [f"A paragraph {NASTY}."], [table], [figure()], [Fold("all of it", f"a: {NASTY}")]
-        ),
-        Section("Folded", folds=[Fold("rows", table)]),
+        Section(f"Finalists {NASTY}", f"A paragraph {NASTY}.", table, None, figure(), Fold("all of it", f"a: {NASTY}")),
+        Section("Folded", Fold("rows", table)),
     ]
     path = tmp_path_factory.mktemp("page") / "page.html"
     return write_page(path, f"Title {NASTY}", ["Lead."], sections).read_text(encoding="utf-8")
@@ -147,7 +143,7 @@ def test_light_and_dark_and_narrow_screens(page) -> None:
     )
     assert tags[wide - 1] == ("div", "wide")
     assert ".wide { overflow-x: auto;" in page
-    for name in colour_names():
+    for name in COLOURS:
         assert page.count(f"{name}: #") == 2  # one for light, one for dark
 
 
@@ -155,7 +151,7 @@ def test_colours_of_charts_are_those_of_the_page(page) -> None:
     names = set(json.loads(Reader(page).scripts[0]))
     used = set(re.findall(r'"(--[a-z]+)"', Reader(page).scripts[1]))
     assert used <= names
-    assert names == set(colour_names())
+    assert names == set(COLOURS)
 
 
 def test_figures_are_aligned_to_the_right_and_words_to_the_left(page) -> None:
@@ -172,5 +168,5 @@ def test_a_long_page_has_links_to_its_parts(tmp_path) -> None:
 
 def test_a_crooked_table_is_refused(tmp_path) -> None:
     with pytest.raises(PalenkaError, match="2 columns has a row of 1: x"):
-        write_page(tmp_path / "page.html", "t", [], [Section("h", tables=[Table(["a", "b"], [["x"]])])])
+        write_page(tmp_path / "page.html", "t", [], [Section("h", Table(["a", "b"], [["x"]]))])
     assert not (tmp_path / "page.html").exists()

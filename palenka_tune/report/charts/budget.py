@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from palenka_tune.report.charts.figure import Axis, BarGroup, Bars, Chart, Figure
+from palenka_tune.report.charts.figure import Axis, Bars, Chart, Figure, Point, Series
 from palenka_tune.report.data import COMPLETE, FAILED, PRUNED, RunData
 
 
@@ -16,18 +16,18 @@ def budget_figure(run: RunData) -> Figure | None:
     last = Counter((trial.state, max(trial.curve)) for trial in ended if trial.curve)
     rungs = sorted({step for _, step in last} | {run.total_steps})
     reached = [sum(count for (_, step), count in last.items() if step >= rung) for rung in rungs]
-    stopped, failed = ([float(last[state, rung]) for rung in rungs] for state in (PRUNED, FAILED))
+    stopped, failed = ([last[state, rung] for rung in rungs] for state in (PRUNED, FAILED))
+    counts = {
+        ("went on or finished", "blue"): [r - s - f for r, s, f in zip(reached, stopped, failed, strict=True)],
+        ("stopped here", "grey"): stopped,
+        ("failed after this", "purple"): failed,
+    }
     groups = [
-        BarGroup("went on or finished", [r - s - f for r, s, f in zip(reached, stopped, failed, strict=True)]),
-        BarGroup("stopped here", stopped, "grey"),
-        BarGroup("failed after this", failed, "purple"),
+        Series([Point(count, row) for row, count in enumerate(each)], name, colour)
+        for (name, colour), each in counts.items()
+        if any(each)
     ]
-    by_rung = Bars(
-        [f"step {rung:,}" for rung in rungs],
-        [group for group in groups if any(group.values)],
-        Axis("trials"),
-        stacked=True,
-    )
+    by_rung = Bars([f"step {rung:,}" for rung in rungs], groups, Axis("trials"), stacked=True)
     used = [
         (name, sum(trial.steps for trial in ended if trial.state == state), colour)
         for name, state, colour in (
@@ -38,7 +38,7 @@ def budget_figure(run: RunData) -> Figure | None:
     ]
     saved = run.total_steps * len(ended) - sum(steps for _, steps, _ in used)
     parts = [
-        BarGroup(f"{name}: {steps:,}", [float(steps)], colour, [f"{name}: {steps:,} steps"])
+        Series([Point(steps, 0, f"{name}: {steps:,} steps")], f"{name}: {steps:,}", colour)
         for name, steps, colour in (*used, ("not run", max(0, saved), "green"))
         if steps
     ]

@@ -32,7 +32,7 @@ def runs_by_steps_figure(runs: Sequence[RunData]) -> Figure | None:
         return None
     plot = Plot(Axis("optimiser steps of all trials so far"), Axis("best val/ce so far (nats per token)"), series)
     caption = "What each run had found after how much training, its trials in the order of proposal."
-    return Figure("runs_by_steps", [Chart("best so far, by training", plot, 400)], caption, columns=1)
+    return Figure("runs_by_steps", [Chart("best so far, by training", plot, 400)], caption)
 
 
 def runs_and_anchors_figure(runs: Sequence[RunData]) -> Figure | None:
@@ -56,7 +56,7 @@ def runs_and_anchors_figure(runs: Sequence[RunData]) -> Figure | None:
     plot = Plot(Axis(CE), rows_axis([run.name for run in rows]), series)
     chart = Chart("the best of each run beside its anchors", plot, 170 + 44 * len(rows))
     caption = "One seed each. Runs on other data or windows have other levels; look at the distances within a row."
-    return Figure("runs_and_anchors", [chart], caption, columns=1)
+    return Figure("runs_and_anchors", [chart], caption)
 
 
 def runs_contrasts_figure(runs: Sequence[RunData]) -> Figure | None:
@@ -77,4 +77,4 @@ def runs_contrasts_figure(runs: Sequence[RunData]) -> Figure | None:
     )
     chart = Chart("finalists of every run, minus its vanilla KD", plot, 150 + 44 * len(rows))
     caption = "Bars are 95 % intervals over paired seeds within a run; one that holds 0 tells nothing apart."
-    return Figure("runs_finalists", [chart], caption, columns=1)
+    return Figure("runs_finalists", [chart], caption)

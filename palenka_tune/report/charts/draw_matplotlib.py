@@ -27,7 +27,6 @@ SETTINGS: Any = {
 def write_pictures(folder: Path, figure: Figure, title: str) -> list[Path]:
     """Write the figure to `folder`; returns the paths, SVG first."""
     import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas
 
     charts = figure.charts
@@ -41,7 +40,6 @@ def write_pictures(folder: Path, figure: Figure, title: str) -> list[Path]:
     paths = []
     with mpl.rc_context(SETTINGS):
         canvas = Canvas(figsize=(width * columns, sum(heights) + 0.4), layout="constrained", facecolor="white")
-        FigureCanvasAgg(canvas)
         places = canvas.subplots(len(heights), columns, squeeze=False, height_ratios=heights).flat
         for axes, chart in zip(places, charts, strict=False):
             _draw(axes, chart)
@@ -103,7 +101,7 @@ def _bars(axes: Any, bars: Bars) -> None:
     thick = 0.65 if bars.stacked else 0.65 / len(bars.groups)
     ends = np.zeros(len(bars.names))
     for number, group in enumerate(bars.groups):
-        values = np.nan_to_num(np.asarray(group.values, dtype=float))
+        values = np.nan_to_num([point.x for point in group.points])
         shift = 0.0 if bars.stacked else (number - (len(bars.groups) - 1) / 2) * thick
         style = {"height": thick, "color": _colour(group.colour), "label": group.name or None}
         axes.barh(places + shift, values, left=ends if bars.stacked else 0.0, **style)
@@ -144,8 +142,8 @@ def _axis(axes: Any, side: str, axis: Axis) -> None:
         axes.set(**{f"{side}scale": "log"})
         getattr(axes, f"{side}axis").set_major_formatter(lambda value, _: f"{value:g}")
     axes.set(**{f"{side}label": axis.title})
-    if axis.low is not None and axis.high is not None:
-        axes.set(**{f"{side}lim": (axis.low, axis.high)})
+    if axis.ends is not None:
+        axes.set(**{f"{side}lim": axis.ends})
     if axis.ticks is not None:
         texts = [text for _, text in axis.ticks]
         crowded = side == "x" and sum(map(len, texts)) > 40

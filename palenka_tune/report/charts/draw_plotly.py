@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from palenka_tune.report.charts import colours
-from palenka_tune.report.charts.figure import Axis, BarGroup, Bars, Chart, HeatMap, Label, Plot, Rule, Series
+from palenka_tune.report.charts.figure import Axis, Bars, Chart, HeatMap, Label, Plot, Rule, Series
 
 FIGURES = 6  # significant digits of numbers, more than a screen can show
 SHAPES = {"circle": "circle", "cross": "x-thin-open", "diamond": "diamond", "square": "square"}
@@ -27,11 +28,9 @@ LAYOUT = {
     "dragmode": False,  # a finger that scrolls the page does not zoom a plot
 }
 AXIS = {"automargin": True, "gridcolor": "--line", "linecolor": "--soft", "zeroline": False, "fixedrange": False}
-# below the plot, where it takes no width
-LEGEND = {
-    **{"orientation": "h", "traceorder": "normal", "font": {"size": 11}},
-    **{"yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
-}
+LEGEND: dict[str, Any] = {"orientation": "h", "traceorder": "normal", "font": {"size": 11}}
+LEGEND |= {"yref": "container", "y": 0, "yanchor": "bottom", "x": 0}  # below the plot, where it takes no width
+HEAT_MAP = {"showscale": False, "xgap": 1, "ygap": 1, "hoverongaps": False, "hoverinfo": "skip"}
 
 Drawing = tuple[list[dict[str, Any]], dict[str, Any]]  # plotly's data and layout
 
@@ -85,9 +84,7 @@ def _trace(series: Series, ends: tuple[float, float]) -> dict[str, Any]:
         below, above = (_numbers(lengths) for lengths in zip(*series.arms, strict=True))
         bar = {"type": "data", "symmetric": False, "color": colour, "thickness": 2, "width": 5}
         trace["error_x"] = {**bar, "array": above, "arrayminus": below}
-    if any(point.hover for point in points):
-        trace |= {"text": _texts(point.hover for point in points), "hovertemplate": "%{text}<extra></extra>"}
-    return trace
+    return trace | _hover(series)
 
 
 def _rule(rule: Rule) -> dict[str, Any]:
@@ -114,11 +111,11 @@ def _bars(bars: Bars) -> Drawing:
             "type": "bar",
             "orientation": "h",
             "y": names,
-            "x": _numbers(group.values),
+            "x": _numbers(point.x for point in group.points),
             "marker": {"color": f"--{group.colour}"},
-            "text": _texts(group.hover) or None,
             "textposition": "none",
-            "hovertemplate": "%{text}<extra></extra>" if group.hover else "%{y}: %{x}<extra></extra>",
+            "hovertemplate": "%{y}: %{x}<extra></extra>",
+            **_hover(group),
             **_named(group.name),
         }
         for group in bars.groups
@@ -143,11 +140,7 @@ def _heat_map(heat: HeatMap) -> Drawing:
         "colorscale": _colour_scale(heat.scale),
         "zmin": heat.low,
         "zmax": heat.high,
-        "showscale": False,
-        "xgap": 1,
-        "ygap": 1,
-        "hoverongaps": False,
-        "hoverinfo": "skip",
+        **HEAT_MAP,
     }
     if any(cell.hover for row in heat.cells for cell in row):
         trace["text"] = [_texts(cell.hover for cell in row) for row in heat.cells]
@@ -186,17 +179,9 @@ def _frame(row: int, column: int, colour: str, width: int) -> dict[str, Any]:
     return {"type": "rect", **corners, "line": {"color": colour, "width": width}, "fillcolor": "rgba(0,0,0,0)"}
 
 
-def _wrapped(name: str, most: int = 22) -> str:
-    """A long name on several lines, broken at spaces and underscores, so that cells have room on a phone."""
-    lines, line = [], ""
-    for part in name.replace("_", "_ ").split(" "):
-        glue = "" if line.endswith("_") or not line else " "
-        if line and len(line) + len(glue) + len(part) > most:
-            lines.append(line)
-            line = part
-        else:
-            line += glue + part
-    return "\n".join([*lines, line])
+def _wrapped(name: str) -> str:
+    """A long name on several lines, broken at spaces and behind underscores, so that cells have room on a phone."""
+    return re.sub(r"(.{1,22})(?:(?<=_)|\s|$)", r"\1\n", name).rstrip("\n")
 
 
 def _axis(axis: Axis) -> dict[str, Any]:
@@ -206,13 +191,12 @@ def _axis(axis: Axis) -> dict[str, Any]:
         "tickfont": {"size": 11},
     }
     if axis.log:
-        decades = math.log10(axis.high / axis.low) if axis.low and axis.high else 0.0
-        found |= {"type": "log", "dtick": 1 if decades > 1 else None}
+        found["type"] = "log"
     if axis.ticks is not None:
         places, texts = [place for place, _ in axis.ticks], _texts(text for _, text in axis.ticks)
         found |= {"tickmode": "array", "tickvals": places, "ticktext": texts, "tickfont": {"size": 10}}
-    if axis.low is not None and axis.high is not None:
-        found["range"] = [math.log10(end) if axis.log else end for end in (axis.low, axis.high)]
+    if axis.ends is not None:
+        found["range"] = [math.log10(end) if axis.log else end for end in axis.ends]
     return found
 
 
@@ -225,7 +209,12 @@ def _named(name: str) -> dict[str, Any]:
     return {"showlegend": bool(name), "name": _text(name)}
 
 
-def _legend(entries: Sequence[Series | Rule | BarGroup]) -> dict[str, Any]:
+def _hover(series: Series) -> dict[str, Any]:
+    texts = [point.hover for point in series.points]
+    return {"text": _texts(texts), "hovertemplate": "%{text}<extra></extra>"} if any(texts) else {}
+
+
+def _legend(entries: Sequence[Series | Rule]) -> dict[str, Any]:
     return {"showlegend": True, "legend": LEGEND} if any(each.name for each in entries) else {"showlegend": False}
 
 

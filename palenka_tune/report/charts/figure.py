@@ -19,13 +19,12 @@ ALPHA, BETA = "α, weight of the teachers' logits", "β, weight of the hidden st
 
 @dataclass(frozen=True)
 class Axis:
-    """`ticks` are (place, text) in place of numbers; `low` and `high` fix the ends."""
+    """`ticks` are (place, text) in place of numbers; `ends` fix where it begins and ends."""
 
     title: str = ""
     log: bool = False
     ticks: tuple[tuple[float, str], ...] | None = None
-    low: float | None = None
-    high: float | None = None
+    ends: tuple[float, float] | None = None
 
 
 class Point(NamedTuple):
@@ -107,21 +106,14 @@ class Plot:
 
 
 @dataclass(frozen=True)
-class BarGroup:
-    """A bar's length for each name of `Bars`, with what a page shows at it."""
-
-    name: str
-    values: Sequence[float]
-    colour: str = "blue"
-    hover: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
 class Bars:
-    """Level bars, the first name at the top; groups stand beside each other, or end to end if `stacked`."""
+    """Level bars, the first name at the top; groups stand beside each other, or end to end if `stacked`.
+
+    A group has a point for each name: `x` is how long its bar is, `y` the number of the name.
+    """
 
     names: Sequence[str]
-    groups: Sequence[BarGroup]
+    groups: Sequence[Series]
     x: Axis = Axis()
     stacked: bool = False
 
@@ -176,4 +168,4 @@ class Figure:
 
 def rows_axis(names: Sequence[str]) -> Axis:
     """An upright axis with a row for each name, the first at the top."""
-    return Axis(ticks=tuple(enumerate(names)), low=len(names) - 0.5, high=-0.5)
+    return Axis(ticks=tuple(enumerate(names)), ends=(len(names) - 0.5, -0.5))

@@ -72,4 +72,4 @@ def best_figure(run: RunData) -> Figure | None:
     ]
     plot = Plot(Axis(CE), rows_axis([name for name, _, _ in rows]), series)
     caption = "One seed each, so there are no intervals: small differences may turn around with another seed."
-    return Figure("best", [Chart("the best trial beside the anchors", plot, 120 + 36 * len(rows))], caption, columns=1)
+    return Figure("best", [Chart("the best trial beside the anchors", plot, 120 + 36 * len(rows))], caption)

@@ -23,7 +23,7 @@ def explained_figure(run: RunData) -> Figure | None:
         "that rank keeps. State 0 is the output of the embedding."
     )
     chart = Chart("explained variance by layer", heat, 110 + 28 * len(run.layers))
-    return Figure("explained_variance", [chart], caption, columns=1)
+    return Figure("explained_variance", [chart], caption)
 
 
 def _share(layer: Layer, rank: int) -> Cell:
@@ -46,4 +46,4 @@ def spread_figure(run: RunData) -> Figure | None:
         "would be near 0. Each point is a trial at its last step."
     )
     plot = Plot(Axis("standard deviation of the projected target"), Axis("val/ce"), [Series(points, marker=9)])
-    return Figure("target_spread", [Chart("spread of projected targets", plot, 320)], caption, columns=1)
+    return Figure("target_spread", [Chart("spread of projected targets", plot, 320)], caption)

@@ -52,28 +52,29 @@ def search_figure(run: RunData) -> Figure | None:
 def main_setting(run: RunData) -> Setting | None:
     """β if it was searched, else the first numeric setting."""
     numeric = [setting for setting in run.settings if setting.kind != "choice" or all(map(_is_number, setting.choices))]
-    return next((setting for setting in numeric if setting.name == "beta"), numeric[0] if numeric else None)
+    return min(numeric, key=lambda setting: setting.name != "beta", default=None)
 
 
 def curves(run: RunData) -> Plot:
     """val/ce by step of every trial."""
     proposed, complete = run.proposed(), run.complete()
     training = [trial for trial in proposed if trial.state not in (PRUNED, FAILED) and not trial.is_complete]
-    # name, trials, colour, width of line, faded, dashed
-    kinds: list[tuple[str, Sequence[Trial], str, float, bool, bool]] = [
-        ("stopped early", [trial for trial in proposed if trial.state == PRUNED], "grey", 1.0, True, False),
-        ("failed", [trial for trial in proposed if trial.state == FAILED], "purple", 1.0, True, False),
-        ("still training", training, "green", 1.4, False, False),
-        ("trained to the end", complete[1:], "blue", 1.2, False, False),
-    ]
+    series: list[Series] = []
+
+    def draw(
+        name: str, trials: Sequence[Trial], colour: str, line: float, *, faded: bool = False, dashed: bool = False
+    ) -> None:
+        if any(trial.curve for trial in trials):
+            series.append(Series(_joined(trials), name, colour, line, marker=5, faded=faded, dashed=dashed))
+
+    draw("stopped early", [trial for trial in proposed if trial.state == PRUNED], "grey", 1.0, faded=True)
+    draw("failed", [trial for trial in proposed if trial.state == FAILED], "purple", 1.0, faded=True)
+    draw("still training", training, "green", 1.4)
+    draw("trained to the end", complete[1:], "blue", 1.2)
     for anchor, trial in run.anchors().items():
-        kinds.append((ANCHOR_NAMES[anchor], [trial], ANCHOR_COLOURS[anchor], 2.4, False, True))
-    kinds += [(f"best, {trial.trial_id}", [trial], "green", 3.2, False, False) for trial in complete[:1]]
-    series = [
-        Series(_joined(trials), name, colour, line=line, marker=5, faded=faded, dashed=dashed)
-        for name, trials, colour, line, faded, dashed in kinds
-        if any(trial.curve for trial in trials)
-    ]
+        draw(ANCHOR_NAMES[anchor], [trial], ANCHOR_COLOURS[anchor], 2.4, dashed=True)
+    for trial in complete[:1]:
+        draw(f"best, {trial.trial_id}", [trial], "green", 3.2)
     return Plot(Axis("optimiser step"), Axis(CE), series)
 
 
@@ -99,7 +100,7 @@ def history_figure(run: RunData) -> Figure | None:
         before, best = best, min(best, trial.ce if trial.is_complete else math.inf)
         levels = (before, best) if best < before else (best,)
         stairs += [Point(numbers[trial.trial_id], level) for level in levels if math.isfinite(level)]
-    series = _ends(trials, lambda trial: numbers[trial.trial_id], lambda trial: _told(trial, run), marker=7)
+    series = _ends(trials, lambda trial: Point(numbers[trial.trial_id], trial.ce, _told(trial, run)), marker=7)
     series.append(Series(stairs, "best so far", "green", line=2.0))
     plot = Plot(Axis("trial, in the order of proposal"), Axis(CE), series, _anchors(run))
     caption = "Crosses are trials that were stopped early, at the rung that stopped them: no end was seen of those."
@@ -107,13 +108,7 @@ def history_figure(run: RunData) -> Figure | None:
 
 
 def _ends(
-    trials: Sequence[Trial],
-    x: Callable[[Trial], float],
-    hover: Callable[[Trial], str],
-    *,
-    marker: float,
-    faded: bool = False,
-    legend: bool = True,
+    trials: Sequence[Trial], point: Callable[[Trial], Point], marker: float, *, faded: bool = False, legend: bool = True
 ) -> list[Series]:
     """Where trials ended: crosses for those that were stopped early (perhaps `faded`), circles for complete ones."""
     series = []
@@ -121,9 +116,8 @@ def _ends(
         ("stopped early", "cross", "grey", False),
         ("trained to the end", "circle", "blue", True),
     ):
-        ended = [trial for trial in trials if _ended(trial) and trial.is_complete == complete]
-        if ended:
-            points = [Point(x(trial), trial.ce, hover(trial)) for trial in ended]
+        points = [point(trial) for trial in trials if _ended(trial) and trial.is_complete == complete]
+        if points:
             fade = faded and not complete
             series.append(Series(points, name if legend else "", colour, marker=marker, shape=shape, faded=fade))
     return series
@@ -151,21 +145,19 @@ def slice_of(run: RunData, setting: Setting, *, legend: bool = True) -> Plot:
     places = places_of(setting, run.proposed())
     jitter = random.Random(0)
 
-    def x(trial: Trial) -> float:
+    def point(trial: Trial) -> Point:
         value = trial.values[setting.name]
-        return float(value) if places is None else places[key(value)][0] + jitter.uniform(-0.18, 0.18)
-
-    def hover(trial: Trial) -> str:
-        value = shown(trial.values[setting.name], setting.name)
-        return f"{trial.trial_id}: {trial.ce:.4f}\n{setting.short} {value}"
+        x = float(value) if places is None else places[key(value)][0] + jitter.uniform(-0.18, 0.18)
+        hover = f"{trial.trial_id}: {trial.ce:.4f}\n{setting.short} {shown(value, setting.name)}"
+        return Point(x, trial.ce, hover)
 
     trials = [trial for trial in run.proposed() if setting.name in trial.values]
-    series = _ends(trials, x, hover, marker=8, faded=True, legend=legend)
+    series = _ends(trials, point, marker=8, faded=True, legend=legend)
     title = {"alpha": ALPHA, "beta": BETA}.get(setting.name, setting.short)
     if places is None:
         axis = Axis(title, log=setting.kind == "log_uniform")
     else:
-        axis = Axis(title, ticks=tuple(places.values()), low=-0.5, high=len(places) - 0.5)
+        axis = Axis(title, ticks=tuple(places.values()), ends=(-0.5, len(places) - 0.5))
     return Plot(axis, Axis(CE if legend else "val/ce"), series, _anchors(run, legend=legend))
 
 
@@ -193,8 +185,8 @@ def parallel_figure(run: RunData) -> Figure | None:
         first = last
     names = [*(setting.short for setting in settings), "val/ce"]
     plot = Plot(
-        Axis(ticks=tuple(enumerate(names)), low=-0.4, high=len(settings) + 0.4),
-        Axis(ticks=(), low=-0.08, high=1.08),
+        Axis(ticks=tuple(enumerate(names)), ends=(-0.4, len(settings) + 0.4)),
+        Axis(ticks=(), ends=(-0.08, 1.08)),
         series,
         [Rule(place, upright=True, dashed=False) for place in range(len(axes))],
         [Label(place, height, text) for place, (_, marks) in enumerate(axes) for height, text in marks],
@@ -204,7 +196,7 @@ def parallel_figure(run: RunData) -> Figure | None:
         "breaks where a setting does not exist in a trial. Tap a name in the legend to hide those trials."
     )
     chart = Chart("all settings side by side", plot, 460, min_width=88 * len(axes))
-    return Figure("parallel", [chart], caption, columns=1)
+    return Figure("parallel", [chart], caption)
 
 
 def _heights(

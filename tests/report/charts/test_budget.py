@@ -17,7 +17,7 @@ def test_the_budget_adds_up_to_whole_trainings() -> None:
     )
     rungs, steps = (chart.body for chart in budget_figure(synthetic.run(trials=trials)).charts)
     assert rungs.names == ["step 100", "step 300", "step 900"]
-    by_name = {group.name: group.values for group in rungs.groups}
+    by_name = {group.name: [point.x for point in group.points] for group in rungs.groups}
     assert by_name["went on or finished"] == [3, 2, 2]
     assert by_name["stopped here"] == [1, 1, 0]
-    assert [group.values[0] for group in steps.groups] == [1800, 400, 20, 5 * TOTAL_STEPS - 2220]
+    assert [group.points[0].x for group in steps.groups] == [1800, 400, 20, 5 * TOTAL_STEPS - 2220]

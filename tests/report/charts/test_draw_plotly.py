@@ -9,7 +9,7 @@ import pytest
 
 from palenka_tune.report.charts.draw_plotly import figure as interactive
 from palenka_tune.report.charts.figure import NAN, Axis, Cell, Chart, Figure, HeatMap, Label, Plot, Point, Series
-from palenka_tune.report.page_style import colour_names
+from palenka_tune.report.page import COLOURS
 from palenka_tune.report.sections import sections
 from tests.report import synthetic
 
@@ -26,7 +26,7 @@ FIGURES = {
 def known_to_plotly(value):
     """The figure with some colour in place of the names that the page's script replaces."""
     if isinstance(value, str):
-        return "#123456" if value in colour_names() else value
+        return "#123456" if value in COLOURS else value
     if isinstance(value, list):
         return [known_to_plotly(entry) for entry in value]
     if isinstance(value, dict):
@@ -55,7 +55,7 @@ def test_a_series_keeps_its_numbers_and_its_gaps() -> None:
 
 
 def test_a_logarithmic_axis_has_its_ends_as_powers() -> None:
-    plot = Plot(Axis(log=True, low=0.1, high=100), Axis(), [Series([Point(1, 1)], marker=4)], labels=[Label(1, 1, "x")])
+    plot = Plot(Axis(log=True, ends=(0.1, 100)), Axis(), [Series([Point(1, 1)], marker=4)], labels=[Label(1, 1, "x")])
     axis = interactive(Chart("t", plot))["layout"]["xaxis"]
     assert (axis["type"], axis["range"]) == ("log", [-1, 2])
 
