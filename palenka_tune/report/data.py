@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 COMPLETE, PRUNED, FAILED = "COMPLETE", "PRUNED", "FAILED"
@@ -174,6 +175,11 @@ class RunData:
     def best(self) -> Trial | None:
         """The proposed trial with the lowest val/ce of those that were trained to the end."""
         return next(iter(self.complete()), None)
+
+    def best_so_far(self) -> list[float]:
+        """For each proposed trial the lowest val/ce of those that were trained to the end until then, or infinity."""
+        values = (trial.ce if trial.is_complete else math.inf for trial in self.proposed())
+        return list(accumulate(values, min))
 
     def ended(self) -> list[Trial]:
         """All trials that run no more: complete, stopped early or failed."""

@@ -1,6 +1,6 @@
 """The poster's grid over α and β: which cell each objective picks, and the straight line that the total loss is in β.
 
-In: the rows of a search over alpha and beta with `val_ce` and `val_total` (nats per token). Out: a matrix for each
+The rows of a search over alpha and beta, with `val_ce` and `val_total` in nats per token, become a matrix for each
 metric, (alphas, betas), with NaN where a cell was not run or did not finish.
 
 The poster selected on the total loss, CE + α·KL + β·H. Where the student does not depend on β, that is a line whose
@@ -121,8 +121,8 @@ def published_lines() -> list[Line]:
 
 
 def _line(alpha: float, betas: Iterable[float], values: np.ndarray) -> Line:
-    known = ~np.isnan(values)
-    x, y = np.asarray(list(betas))[known], values[known]
+    finite = ~np.isnan(values)
+    x, y = np.asarray(list(betas))[finite], values[finite]
     if len(x) < 2:
         return Line(alpha, None, None, None, len(x))
     offsets, heights = x - x.mean(), y - y.mean()

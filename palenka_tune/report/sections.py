@@ -20,6 +20,7 @@ from palenka_tune.report.page import Fold, Section
 def sections(run: RunData) -> list[Section]:
     """Every part of the report of one run, from what was found down to the command that repeats it."""
     models, weights, pairs = tables.models_table(run), weights_figures(run), pairs_figures(run)
+    explained, spread = explained_figure(run), spread_figure(run)
     return [
         Section(
             "What was found",
@@ -45,7 +46,13 @@ def sections(run: RunData) -> list[Section]:
             slices_figure(run),
         ),
         Section("Budget, cache and cost", text.budget_sentence(run), tables.cost_table(run), budget_figure(run)),
-        Section("The projections", *text.projections_sentences(run), explained_figure(run), spread_figure(run)),
+        Section(
+            "The projections",
+            None if explained else text.NO_LAYERS,
+            None if spread else text.NO_SPREAD,
+            explained,
+            spread,
+        ),
         Section("Minimal pairs", None if pairs else f"{text.NOT_SCORED}.", *pairs),
         Section(
             "How to repeat it",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from palenka_tune.report.data import ANCHOR_NAMES, COMPLETE, FAILED, PRUNED, RunData, Setting, suites_of
@@ -43,9 +42,7 @@ def models_table(run: RunData) -> Table | None:
 def trials_table(run: RunData) -> Table:
     """Every trial, the best first."""
     order = {COMPLETE: 0, PRUNED: 1, FAILED: 3}
-    trials = sorted(
-        run.trials, key=lambda each: (order.get(each.state, 2), math.inf if each.val_ce is None else each.ce)
-    )
+    trials = sorted(run.trials, key=lambda each: (order.get(each.state, 2), each.val_ce is None, each.val_ce or 0.0))
     header = ["trial", "state", "val/ce", "steps", "seconds", *(setting.short for setting in run.settings), "reason"]
     rows = [
         [

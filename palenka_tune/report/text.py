@@ -6,12 +6,21 @@ What is not there is said in a sentence, and a result against us like any other.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 from palenka_tune.report.data import ANCHOR_NAMES, COMPLETE, FAILED, PRUNED, RunData
 from palenka_tune.report.words import described, duration
 
 NOT_SCORED = "No model of this search has been scored on minimal pairs"
+NO_LAYERS = (
+    "The explained variance of the teachers' hidden states is not known: the search has no cache of them that is still "
+    "there, or needed none."
+)
+NO_SPREAD = (
+    "No finished trial projected its targets by trained weights, so that no target could collapse and no spread was "
+    "measured."
+)
 REPEATABLE = (
     "With the same versions, seed and machine, and one trial at a time, a search proposes the same settings and finds "
     "the same losses."
@@ -24,28 +33,21 @@ def title(run: RunData) -> str:
 
 
 def lead(run: RunData) -> list[str]:
-    """What was searched and what was found."""
-    return [*state_sentences(run), *run.asked, *found_sentences(run)]
-
-
-def state_sentences(run: RunData) -> list[str]:
-    """How far the search has come, where it is not at its end, and what needs attention."""
+    """How far the search has come, if it is not at its end, what needs attention, what was searched, what was found."""
     sentences = []
     if not run.is_finished:
         sentences.append(f"This search is not at its end: {run.state}. All below is as far as it has come.")
         if run.ahead:
             sentences.append(f"Go on with it: {run.ahead}")
-    return [*sentences, *(f"Warning: {warning}." for warning in run.warnings)]
+    return [*sentences, *(f"Warning: {warning}." for warning in run.warnings), *run.asked, *result_sentences(run)]
 
 
-def found_sentences(run: RunData) -> list[str]:
+def result_sentences(run: RunData) -> list[str]:
     """The result in words, whichever way it went, and what is not known."""
     sentences = _beside_anchors(run)
     if run.finalists is not None:
-        flattery = (
-            "The best finalist was chosen by the same seeds that its interval is from, which flatters it a little."
-        )
-        return [run.finalists.verdict, *([flattery] if run.finalists.count > 1 else []), *sentences]
+        chosen = "The best finalist was chosen by the same seeds that its interval is from, which flatters it a little."
+        return [run.finalists.verdict, *([chosen] if run.finalists.count > 1 else []), *sentences]
     if run.complete():
         asked = "are not trained yet" if run.finalists_asked else "were not asked for"
         sentences.append(
@@ -101,12 +103,11 @@ def _no_best(run: RunData) -> list[str]:
 
 def trials_sentence(run: RunData) -> str:
     """How many trials came how far."""
-    complete, pruned, failed = (
-        sum(trial.state == state for trial in run.trials) for state in (COMPLETE, PRUNED, FAILED)
-    )
-    others = len(run.trials) - complete - pruned - failed
+    states = Counter(trial.state for trial in run.trials)
+    others = len(run.trials) - len(run.ended())
     return (
-        f"Trials that were trained to the end: {complete}; stopped early: {pruned}; failed: {failed}; "
+        f"Trials that were trained to the end: {states[COMPLETE]}; stopped early: {states[PRUNED]}; "
+        f"failed: {states[FAILED]}; "
         + (f"not at their end: {others}; " if others else "")
         + f"anchors among all of them: {sum(trial.anchor is not None for trial in run.trials)}."
     )
@@ -132,22 +133,6 @@ def budget_sentence(run: RunData) -> str:
         f"{pruned} of {len(ended)} trials were stopped early: {steps:,} of {whole:,} steps were run, "
         f"{100 * (1 - steps / whole):.0f} % were saved{pace}."
     )
-
-
-def projections_sentences(run: RunData) -> list[str]:
-    """What is not known of the projections, and why."""
-    sentences = []
-    if not run.layers:
-        sentences.append(
-            "The explained variance of the teachers' hidden states is not known: the search has no cache of them that "
-            "is still there, or needed none."
-        )
-    if not any(trial.terms.get("target_std") is not None for trial in run.complete()):
-        sentences.append(
-            "No finished trial projected its targets by trained weights, so that no target could collapse and no "
-            "spread was measured."
-        )
-    return sentences
 
 
 def comparison_sentences(runs: Sequence[RunData]) -> list[str]:

@@ -7,13 +7,13 @@ import dataclasses
 import pytest
 
 from palenka_tune.report.data import RunData
-from palenka_tune.report.text import budget_sentence, comparison_sentences, found_sentences, lead
+from palenka_tune.report.text import budget_sentence, comparison_sentences, lead, result_sentences
 from tests.report import synthetic
 from tests.report.synthetic import run_to, trial
 
 
 def said(run) -> str:
-    return " ".join(found_sentences(run))
+    return " ".join(result_sentences(run))
 
 
 def small(*values, **more):
@@ -22,7 +22,7 @@ def small(*values, **more):
 
 
 def test_the_verdict_comes_first_and_that_it_flatters() -> None:
-    found = found_sentences(synthetic.run())
+    found = result_sentences(synthetic.run())
     assert found[0].startswith("Best of 2 finalists: deep supervision (trial-0007")
     assert "flatters it a little" in found[1]
 

@@ -28,13 +28,10 @@ def budget_figure(run: RunData) -> Figure | None:
         if any(each)
     ]
     by_rung = Bars([f"step {rung:,}" for rung in rungs], groups, Axis("trials"), stacked=True)
+    kinds = {COMPLETE: ("trained to the end", "blue"), PRUNED: ("stopped early", "grey"), FAILED: ("failed", "purple")}
     used = [
         (name, sum(trial.steps for trial in ended if trial.state == state), colour)
-        for name, state, colour in (
-            ("trained to the end", COMPLETE, "blue"),
-            ("stopped early", PRUNED, "grey"),
-            ("failed", FAILED, "purple"),
-        )
+        for state, (name, colour) in kinds.items()
     ]
     saved = run.total_steps * len(ended) - sum(steps for _, steps, _ in used)
     parts = [

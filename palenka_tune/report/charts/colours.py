@@ -10,8 +10,6 @@ from __future__ import annotations
 import math
 from functools import cache
 
-import numpy as np
-
 # name: (on light paper, on dark paper)
 PALETTE = {
     "blue": ("#1f6fb4", "#5aa9e6"),
@@ -48,9 +46,11 @@ def shade(name: str, value: float, low: float, high: float) -> str:
     """The colour of `value` on a scale from `low` to `high`."""
     if not math.isfinite(value):
         return NO_VALUE
-    place = 0.0 if high <= low else (value - low) / (high - low) * (STOPS - 1)
-    channels = np.transpose([_rgb(stop) for stop in scale(name)])
-    return "#" + "".join(f"{round(np.interp(place, range(STOPS), channel)):02x}" for channel in channels)
+    position = 0.0 if high <= low else min(1.0, max(0.0, (value - low) / (high - low))) * (STOPS - 1)
+    below = min(int(position), STOPS - 2)
+    first, second = (_rgb(stop) for stop in scale(name)[below : below + 2])
+    mixed = [a + (b - a) * (position - below) for a, b in zip(first, second, strict=True)]
+    return "#" + "".join(f"{round(part):02x}" for part in mixed)
 
 
 def text_on(colour: str) -> str:

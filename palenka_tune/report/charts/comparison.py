@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 
 from palenka_tune.report.charts.colours import PALETTE
 from palenka_tune.report.charts.figure import CE, Axis, Chart, Figure, Plot, Point, Series, rows_axis
-from palenka_tune.report.charts.outcome import against_zero, mean_series
+from palenka_tune.report.charts.outcome import intervals_plot
 from palenka_tune.report.data import ANCHOR_NAMES, VAL_CE, RunData
 from palenka_tune.report.words import display_name
 
@@ -18,13 +19,9 @@ def runs_by_steps_figure(runs: Sequence[RunData]) -> Figure | None:
     """The lowest val/ce of a finished trial, over the steps that all trials have run until then."""
     series = []
     for number, run in enumerate(runs):
-        spent, best = 0, math.inf
-        points = []
-        for trial in run.proposed():
-            spent += trial.steps
-            best = min(best, trial.ce) if trial.is_complete else best
-            if math.isfinite(best):
-                points.append(Point(spent, best))
+        spent = accumulate(trial.steps for trial in run.proposed())
+        pairs = zip(spent, run.best_so_far(), strict=True)
+        points = [Point(steps, best) for steps, best in pairs if math.isfinite(best)]
         if points:
             colour, shape = COLOURS[number % len(COLOURS)], SHAPES[number % len(SHAPES)]
             series.append(Series(points, run.name, colour, line=2.0, marker=5, shape=shape))
@@ -62,19 +59,14 @@ def runs_and_anchors_figure(runs: Sequence[RunData]) -> Figure | None:
 def runs_contrasts_figure(runs: Sequence[RunData]) -> Figure | None:
     """The finalists of all runs against their own vanilla KD, with intervals."""
     rows = [
-        (run.name, contrast)
+        (f"{run.name}: {display_name(each.config)}", f"{run.name}, {each.config}: {each.mean:+.4f}", each)
         for run in runs
-        if run.finalists is not None
-        for contrast in run.finalists.contrasts
-        if contrast.measure == VAL_CE
+        for each in (run.finalists.contrasts if run.finalists else ())
+        if each.measure == VAL_CE
     ]
     if not rows:
         return None
-    hover = [f"{run}, {contrast.config}: {contrast.mean:+.4f}" for run, contrast in rows]
-    names = [f"{run}: {display_name(contrast.config)}" for run, contrast in rows]
-    plot = against_zero(
-        "dev CE minus vanilla KD (nats per token)", names, [mean_series([contrast for _, contrast in rows], hover)]
-    )
+    plot = intervals_plot("dev CE minus vanilla KD (nats per token)", rows)
     chart = Chart("finalists of every run, minus its vanilla KD", plot, 150 + 44 * len(rows))
     caption = "Bars are 95 % intervals over paired seeds within a run; one that holds 0 tells nothing apart."
     return Figure("runs_finalists", [chart], caption)

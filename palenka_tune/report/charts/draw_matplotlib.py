@@ -10,7 +10,7 @@ import numpy as np
 
 from palenka_tune.config.files import atomic_path
 from palenka_tune.report.charts import colours
-from palenka_tune.report.charts.figure import Axis, Bars, Chart, Figure, HeatMap, Plot, Series
+from palenka_tune.report.charts.figure import Axis, Bars, Figure, HeatMap, Plot, Series
 
 SHAPES = {"circle": "o", "cross": "x", "diamond": "D", "square": "s"}
 WIDTH, PIXELS_PER_INCH = 5.2, 90.0
@@ -29,6 +29,7 @@ def write_pictures(folder: Path, figure: Figure, title: str) -> list[Path]:
     import matplotlib as mpl
     from matplotlib.figure import Figure as Canvas
 
+    draw: dict[type, Callable[[Any, Any], None]] = {Plot: _plot, Bars: _bars, HeatMap: _heat_map}
     charts = figure.charts
     columns = min(figure.columns, len(charts))
     heights = [
@@ -42,7 +43,8 @@ def write_pictures(folder: Path, figure: Figure, title: str) -> list[Path]:
         canvas = Canvas(figsize=(width * columns, sum(heights) + 0.4), layout="constrained", facecolor="white")
         places = canvas.subplots(len(heights), columns, squeeze=False, height_ratios=heights).flat
         for axes, chart in zip(places, charts, strict=False):
-            _draw(axes, chart)
+            draw[type(chart.body)](axes, chart.body)
+            axes.set_title(chart.title, loc="left", fontsize=10)
         for axes in places[len(charts) :]:
             axes.set_visible(False)
         canvas.suptitle(title, x=0.01, ha="left", fontsize=11)
@@ -53,12 +55,6 @@ def write_pictures(folder: Path, figure: Figure, title: str) -> list[Path]:
             canvas.set_layout_engine("none")  # all has its place now, and finding it takes most of the time
             paths.append(path)
     return paths
-
-
-def _draw(axes: Any, chart: Chart) -> None:
-    draw: dict[type, Callable[[Any, Any], None]] = {Plot: _plot, Bars: _bars, HeatMap: _heat_map}
-    draw[type(chart.body)](axes, chart.body)
-    axes.set_title(chart.title, loc="left", fontsize=10)
 
 
 def _plot(axes: Any, plot: Plot) -> None:
@@ -154,8 +150,8 @@ def _axis(axes: Any, side: str, axis: Axis) -> None:
 def _legend(axes: Any) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        place = {"loc": "upper left", "bbox_to_anchor": (-0.02, -0.16)}
-        axes.legend(handles, labels, frameon=False, fontsize=7.5, ncols=2, **place)
+        look: Any = {"frameon": False, "fontsize": 7.5, "ncols": 2}
+        axes.legend(handles, labels, loc="upper left", bbox_to_anchor=(-0.02, -0.16), **look)
 
 
 def _map(name: str) -> Any:

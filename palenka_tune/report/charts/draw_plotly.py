@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from palenka_tune.report.charts import colours
-from palenka_tune.report.charts.figure import Axis, Bars, Chart, HeatMap, Label, Plot, Rule, Series
+from palenka_tune.report.charts.figure import Axis, Bars, Chart, HeatMap, Plot, Rule, Series
 
 FIGURES = 6  # significant digits of numbers, more than a screen can show
 SHAPES = {"circle": "circle", "cross": "x-thin-open", "diamond": "diamond", "square": "square"}
@@ -30,6 +30,7 @@ LAYOUT = {
 AXIS = {"automargin": True, "gridcolor": "--line", "linecolor": "--soft", "zeroline": False, "fixedrange": False}
 LEGEND: dict[str, Any] = {"orientation": "h", "traceorder": "normal", "font": {"size": 11}}
 LEGEND |= {"yref": "container", "y": 0, "yanchor": "bottom", "x": 0}  # below the plot, where it takes no width
+LABEL = {"showarrow": False, "bgcolor": "--paper", "borderpad": 1, "font": {"color": "--ink", "size": 10}}
 HEAT_MAP = {"showscale": False, "xgap": 1, "ygap": 1, "hoverongaps": False, "hoverinfo": "skip"}
 
 Drawing = tuple[list[dict[str, Any]], dict[str, Any]]  # plotly's data and layout
@@ -53,7 +54,7 @@ def _plot(plot: Plot) -> Drawing:
         "xaxis": _axis(plot.x),
         "yaxis": _axis(plot.y),
         "shapes": [_rule(rule) for rule in plot.rules],
-        "annotations": [_label(label) for label in plot.labels],
+        "annotations": [{"x": x, "y": y, "text": _text(text), **LABEL} for x, y, text in plot.labels],
         **_legend([*plot.series, *plot.rules]),
     }
 
@@ -97,11 +98,6 @@ def _rule(rule: Rule) -> dict[str, Any]:
         **{f"{across}ref": "paper", f"{across}0": 0, f"{across}1": 1},
         **(_named(rule.name) if rule.name else {}),
     }
-
-
-def _label(label: Label) -> dict[str, Any]:
-    look = {"showarrow": False, "bgcolor": "--paper", "borderpad": 1, "font": {"color": "--ink", "size": 10}}
-    return {"x": label.x, "y": label.y, "text": _text(label.text), **look}
 
 
 def _bars(bars: Bars) -> Drawing:
@@ -185,19 +181,19 @@ def _wrapped(name: str) -> str:
 
 
 def _axis(axis: Axis) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    layout: dict[str, Any] = {
         **AXIS,
         "title": {"text": _text(axis.title), "standoff": 8, "font": {"size": 12}},
         "tickfont": {"size": 11},
     }
     if axis.log:
-        found["type"] = "log"
+        layout["type"] = "log"
     if axis.ticks is not None:
         places, texts = [place for place, _ in axis.ticks], _texts(text for _, text in axis.ticks)
-        found |= {"tickmode": "array", "tickvals": places, "ticktext": texts, "tickfont": {"size": 10}}
+        layout |= {"tickmode": "array", "tickvals": places, "ticktext": texts, "tickfont": {"size": 10}}
     if axis.ends is not None:
-        found["range"] = [math.log10(end) if axis.log else end for end in axis.ends]
-    return found
+        layout["range"] = [math.log10(end) if axis.log else end for end in axis.ends]
+    return layout
 
 
 def _stroke(colour: str, width: float, *, dashed: bool) -> dict[str, Any]:

@@ -105,7 +105,11 @@ def _study(settings: Sequence[Setting], trials: Sequence[Trial]) -> optuna.Study
     import optuna
     from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-    def distribution(setting: Setting, values: Sequence[Any]) -> BaseDistribution:
+    def value(trial: Trial, setting: Setting) -> Any:
+        return key(trial.values[setting.name]) if setting.kind == "choice" else trial.values[setting.name]
+
+    def distribution(setting: Setting) -> BaseDistribution:
+        values = [value(trial, setting) for trial in trials if setting.name in trial.values]
         if setting.kind == "choice":
             return CategoricalDistribution(list(dict.fromkeys((*map(key, setting.choices), *values))))
         low, high = min(setting.low, *values), max(setting.high, *values)
@@ -113,24 +117,15 @@ def _study(settings: Sequence[Setting], trials: Sequence[Trial]) -> optuna.Study
             return IntDistribution(int(low), int(high))
         return FloatDistribution(low, high, log=setting.kind == "log_uniform")
 
-    def value(trial: Trial, setting: Setting) -> Any:
-        return key(trial.values[setting.name]) if setting.kind == "choice" else trial.values[setting.name]
-
-    params = [
-        {setting.name: value(trial, setting) for setting in settings if setting.name in trial.values}
-        for trial in trials
-    ]
-    ranges = {
-        setting.name: distribution(setting, [each[setting.name] for each in params if setting.name in each])
-        for setting in settings
-    }
+    distributions = {setting.name: distribution(setting) for setting in settings}
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         study = optuna.create_study(direction="minimize")
     finally:
         optuna.logging.set_verbosity(verbosity)
-    for trial, each in zip(trials, params, strict=True):
-        held = {name: ranges[name] for name in each}
-        study.add_trial(optuna.trial.create_trial(params=each, distributions=held, value=trial.val_ce))
+    for trial in trials:
+        params = {each.name: value(trial, each) for each in settings if each.name in trial.values}
+        ranges = {name: distributions[name] for name in params}
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=ranges, value=trial.val_ce))
     return study

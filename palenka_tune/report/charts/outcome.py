@@ -30,30 +30,29 @@ def _contrasts(contrasts: Sequence[Contrast], measure: str) -> Chart:
     title, unit, factor, digits = "dev cross-entropy", "nats per token", 1.0, 4
     if measure != VAL_CE:
         title, unit, factor, digits = measure.replace("_", " "), "points", 100.0, 1
-    hover = []
+    rows = []
     for each in contrasts:
-        interval = ", no interval"
+        name, interval = display_name(each.config), ", no interval"
         if each.low is not None and each.high is not None:
             interval = f" ({factor * each.low:+.{digits}f} to {factor * each.high:+.{digits}f})"
-        hover.append(f"{display_name(each.config)}: {factor * each.mean:+.{digits}f} {unit}{interval}")
+        rows.append((name, f"{name}: {factor * each.mean:+.{digits}f} {unit}{interval}", each))
     seeds = [Point(factor * value, row + 0.22) for row, each in enumerate(contrasts) for value in each.seeds]
-    series = [Series(seeds, "", "grey", marker=5), mean_series(contrasts, hover, factor)]
-    plot = against_zero(f"minus vanilla KD ({unit})", [display_name(each.config) for each in contrasts], series)
+    plot = intervals_plot(f"minus vanilla KD ({unit})", rows, factor, seeds)
     return Chart(f"{title}, minus vanilla KD", plot, 150 + 46 * len(contrasts))
 
 
-def mean_series(contrasts: Sequence[Contrast], hover: Sequence[str], factor: float = 1.0) -> Series:
-    """A row for each contrast: its mean, on its interval if it has one."""
+def intervals_plot(
+    title: str, rows: Sequence[tuple[str, str, Contrast]], factor: float = 1.0, seeds: Sequence[Point] = ()
+) -> Plot:
+    """A row for each (name, hover, contrast): the mean, on its interval if it has one, over the line at 0."""
     points = []
-    for row, (each, text) in enumerate(zip(contrasts, hover, strict=True)):
+    for row, (_, hover, each) in enumerate(rows):
         low, high = (factor * (each.mean if end is None else end) for end in (each.low, each.high))
-        points.append(Point(factor * each.mean, row, text, low, high))
-    return Series(points, marker=10)
-
-
-def against_zero(title: str, names: Sequence[str], series: Sequence[Series]) -> Plot:
-    """A row for each name, over the line at 0."""
-    return Plot(Axis(title), rows_axis(names), series, [Rule(0.0, upright=True, dashed=False)])
+        points.append(Point(factor * each.mean, row, hover, low, high))
+    series = [Series(seeds, "", "grey", marker=5)] if seeds else []
+    series.append(Series(points, marker=10))
+    up = rows_axis([name for name, _, _ in rows])
+    return Plot(Axis(title), up, series, [Rule(0.0, upright=True, dashed=False)])
 
 
 def best_figure(run: RunData) -> Figure | None:

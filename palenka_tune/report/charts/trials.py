@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
 
 from palenka_tune.report.charts.figure import (
     ALPHA,
@@ -61,11 +63,9 @@ def curves(run: RunData) -> Plot:
     training = [trial for trial in proposed if trial.state not in (PRUNED, FAILED) and not trial.is_complete]
     series: list[Series] = []
 
-    def draw(
-        name: str, trials: Sequence[Trial], colour: str, line: float, *, faded: bool = False, dashed: bool = False
-    ) -> None:
+    def draw(name: str, trials: Sequence[Trial], colour: str, line: float, **look: Any) -> None:
         if any(trial.curve for trial in trials):
-            series.append(Series(_joined(trials), name, colour, line, marker=5, faded=faded, dashed=dashed))
+            series.append(Series(_joined(trials), name, colour, line, marker=5, **look))
 
     draw("stopped early", [trial for trial in proposed if trial.state == PRUNED], "grey", 1.0, faded=True)
     draw("failed", [trial for trial in proposed if trial.state == FAILED], "purple", 1.0, faded=True)
@@ -92,14 +92,12 @@ def history_figure(run: RunData) -> Figure | None:
     """Every trial in the order in which it was proposed, and the best so far."""
     if not run.complete():
         return None
-    trials = run.proposed()
+    trials, bests = run.proposed(), run.best_so_far()
     numbers = {trial.trial_id: number for number, trial in enumerate(trials, 1)}
-    stairs: list[Point] = []
-    best = math.inf
-    for trial in trials:
-        before, best = best, min(best, trial.ce if trial.is_complete else math.inf)
+    stairs = []
+    for number, (before, best) in enumerate(pairwise([math.inf, *bests]), 1):
         levels = (before, best) if best < before else (best,)
-        stairs += [Point(numbers[trial.trial_id], level) for level in levels if math.isfinite(level)]
+        stairs += [Point(number, level) for level in levels if math.isfinite(level)]
     series = _ends(trials, lambda trial: Point(numbers[trial.trial_id], trial.ce, _told(trial, run)), marker=7)
     series.append(Series(stairs, "best so far", "green", line=2.0))
     plot = Plot(Axis("trial, in the order of proposal"), Axis(CE), series, _anchors(run))
