@@ -8,5 +8,9 @@ from setuptools import find_packages, setup
 setup(
     packages=[*find_packages(include=["palenka_tune*"]), "palenka_tune.search_spaces"],
     package_dir={"palenka_tune.search_spaces": "search_spaces"},
-    package_data={"palenka_tune": ["py.typed"], "palenka_tune.search_spaces": ["*.yaml", "schema.json"]},
+    package_data={
+        "palenka_tune": ["py.typed"],
+        "palenka_tune.report": ["page.html", "page.css", "page.js"],
+        "palenka_tune.search_spaces": ["*.yaml", "schema.json"],
+    },
 )

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
-COMPLETE, PRUNED, FAILED, RUNNING = "COMPLETE", "PRUNED", "FAILED", "RUNNING"
+COMPLETE, PRUNED, FAILED = "COMPLETE", "PRUNED", "FAILED"
+VAL_CE = "val_ce"  # the measure of a contrast that is a cross-entropy; all others are accuracies
 ANCHOR_NAMES = {"no_distillation": "no distillation", "vanilla_kd": "vanilla KD"}
+RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # numbers of components of which a layer's share is shown
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,14 @@ class Trial:
     reason: str | None = None
 
     @property
+    def ce(self) -> float:
+        """`val_ce` as a number: NaN if there is none."""
+        return math.nan if self.val_ce is None else float(self.val_ce)
+
+    @property
     def is_complete(self) -> bool:
         """Whether it was trained to the end."""
-        return self.state == COMPLETE and self.val_ce is not None and math.isfinite(self.val_ce)
+        return self.state == COMPLETE and math.isfinite(self.ce)
 
 
 @dataclass(frozen=True)
@@ -161,29 +169,25 @@ class RunData:
 
     def complete(self) -> list[Trial]:
         """The proposed trials that were trained to the end, the lowest val/ce first."""
-        found = [trial for trial in self.proposed() if trial.is_complete]
-        return sorted(found, key=lambda trial: (trial.val_ce, trial.trial_id))
+        complete = [trial for trial in self.proposed() if trial.is_complete]
+        return sorted(complete, key=lambda trial: (trial.ce, trial.trial_id))
+
+    def best(self) -> Trial | None:
+        """The proposed trial with the lowest val/ce of those that were trained to the end."""
+        return next(iter(self.complete()), None)
+
+    def best_so_far(self) -> list[float]:
+        """For each proposed trial the lowest val/ce of those that were trained to the end until then, or infinity."""
+        values = (trial.ce if trial.is_complete else math.inf for trial in self.proposed())
+        return list(accumulate(values, min))
+
+    def ended(self) -> list[Trial]:
+        """All trials that run no more: complete, stopped early or failed."""
+        return [trial for trial in self.trials if trial.state in (COMPLETE, PRUNED, FAILED)]
 
     def anchors(self) -> dict[str, Trial]:
         """The anchors that were trained to the end, by name."""
         return {trial.anchor: trial for trial in self.trials if trial.anchor and trial.is_complete}
-
-
-def shown(value: Any, name: str = "") -> str:
-    """The value of the setting `name` as people read it."""
-    if value is None:
-        return "full" if name.endswith("rank") else "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    return json.dumps(value) if isinstance(value, dict | list) else str(value)
-
-
-def described(values: Mapping[str, Any], settings: Iterable[Setting]) -> str:
-    """A trial's settings on one line."""
-    names = {setting.name: setting.short for setting in settings}
-    return ", ".join(f"{names.get(name, name)} {shown(value, name)}" for name, value in values.items())
 
 
 def key(value: Any) -> str:

@@ -1,6 +1,6 @@
 """The poster's grid over α and β: which cell each objective picks, and the straight line that the total loss is in β.
 
-In: the rows of a search over alpha and beta with `val_ce` and `val_total` (nats per token). Out: a matrix for each
+The rows of a search over alpha and beta, with `val_ce` and `val_total` in nats per token, become a matrix for each
 metric, (alphas, betas), with NaN where a cell was not run or did not finish.
 
 The poster selected on the total loss, CE + α·KL + β·H. Where the student does not depend on β, that is a line whose
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -60,10 +60,6 @@ class Line:
     intercept: float | None
     r2: float | None
     points: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
 
 
 def grid_of(rows: Iterable[Mapping[str, Any]]) -> Grid:
@@ -120,17 +116,13 @@ def linear_in_beta(grid: Grid) -> dict[str, list[Line]]:
 
 def published_lines() -> list[Line]:
     """The line through the poster's published cells at every alpha that has at least two: 5.95 per unit of β at 0.1."""
-    alphas = sorted({alpha for alpha, _ in PUBLISHED})
-    found = []
-    for alpha in alphas:
-        betas = sorted(beta for other, beta in PUBLISHED if other == alpha)
-        found.append(_line(alpha, betas, np.array([PUBLISHED[alpha, beta] for beta in betas])))
-    return [line for line in found if line.slope is not None]
+    rows = [{"values": {"alpha": a, "beta": b}, "val_total": total} for (a, b), total in PUBLISHED.items()]
+    return [line for line in linear_in_beta(grid_of(rows))["val_total"] if line.slope is not None]
 
 
 def _line(alpha: float, betas: Iterable[float], values: np.ndarray) -> Line:
-    known = ~np.isnan(values)
-    x, y = np.asarray(list(betas))[known], values[known]
+    finite = ~np.isnan(values)
+    x, y = np.asarray(list(betas))[finite], values[finite]
     if len(x) < 2:
         return Line(alpha, None, None, None, len(x))
     offsets, heights = x - x.mean(), y - y.mean()

@@ -1,27 +1,30 @@
 """A page that can be sent as one file: headings, sentences, tables and charts, with nothing to load.
 
-In: a title and sections of plain text, tables as rows of text, figures as described in `charts`. Out: one HTML file
-that fetches nothing: plotly is inside, once, and only if there are charts. Colours follow the reader's light or dark
-setting, and what is wider than the screen scrolls in its own box. All text is escaped.
+It is one HTML file that fetches nothing: plotly is inside, once, and only if there are charts. Colours follow the
+reader's light or dark setting, and what is wider than the screen scrolls in its own box. All text is escaped. Its frame
+is `page.html`, its look `page.css`, and `page.js` hands the charts to plotly.
 """
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from html import escape
+from importlib import resources
 from pathlib import Path
+from string import Template
 from typing import Any
 
 from palenka_tune.config.files import write_text
 from palenka_tune.errors import PalenkaError
-from palenka_tune.report.charts import Figure
-from palenka_tune.report.interactive import figure as interactive
-from palenka_tune.report.page_style import SCRIPT, colour_names, style
+from palenka_tune.report.charts import draw_plotly
+from palenka_tune.report.charts.colours import PAGE, PALETTE
+from palenka_tune.report.charts.figure import Figure
 
 LONG = 4  # sections from which on a page has links to them
+COLOURS = {f"--{name}": pair for name, pair in {**PAGE, **PALETTE}.items()}  # CSS variables, for light and dark paper
 
 
 @dataclass(frozen=True)
@@ -41,15 +44,19 @@ class Fold:
     body: Table | str
 
 
-@dataclass(frozen=True)
 class Section:
-    """A part of the page: heading, paragraphs, tables, figures, and what is folded away."""
+    """A part of the page: a heading, and below it paragraphs, tables, figures and folds in their order.
 
-    heading: str
-    paragraphs: Sequence[str] = ()
-    tables: Sequence[Table] = ()
-    figures: Sequence[Figure] = ()
-    folds: Sequence[Fold] = ()
+    None stands for what there is not, and leaves no trace.
+    """
+
+    def __init__(self, heading: str, *content: str | Table | Figure | Fold | None) -> None:
+        self.heading, self.content = heading, [each for each in content if each is not None]
+
+    @property
+    def figures(self) -> list[Figure]:
+        """The figures of the section."""
+        return [each for each in self.content if isinstance(each, Figure)]
 
 
 def write_page(path: Path, title: str, lead: Sequence[str], sections: Sequence[Section]) -> Path:
@@ -58,42 +65,54 @@ def write_page(path: Path, title: str, lead: Sequence[str], sections: Sequence[S
     Raises:
         PalenkaError: if a table's row is not as long as its header.
     """
-    drawn: dict[str, Any] = {}
-    parts = [_section(f"part-{number}", section, drawn) for number, section in enumerate(sections)]
-    links = _links(sections) if len(sections) >= LONG else []
-    body = [f"<h1>{html.escape(title)}</h1>", *_paragraphs(lead), *links, *parts, *_scripts(drawn)]
+    drawn: dict[str, Any] = {}  # plotly's figures by the ids of their places
+    body = [_tag("h1", escape(title)), *(_content(text, drawn) for text in lead)]
+    if len(sections) >= LONG:
+        links = (_tag("a", escape(each.heading), href=f"#part-{number}") for number, each in enumerate(sections))
+        body.append(_tag("nav", _lines(links), aria_label="parts of this page"))
+    for number, section in enumerate(sections):
+        parts = [_content(each, drawn) for each in section.content]
+        body.append(_tag("section", _lines([_tag("h2", escape(section.heading)), *parts]), id=f"part-{number}"))
+    body += _scripts(drawn)
     # the browser itself is told to fetch nothing, whatever a script should want
-    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:" + (
-        "; script-src 'unsafe-inline'" if drawn else ""
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:"
+    light, dark = (" ".join(f"{name}: {pair[side]};" for name, pair in COLOURS.items()) for side in (0, 1))
+    page = Template(_file("page.html")).substitute(
+        title=escape(title),
+        policy=f"{policy}; script-src 'unsafe-inline'" if drawn else policy,
+        light=light,
+        dark=dark,
+        style=_file("page.css"),
+        body="\n".join(body),
     )
-    write_text(
-        path,
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>\n{style()}\n</style>\n</head>\n<body>\n"
-        + "\n".join(body)
-        + "\n</body>\n</html>\n",
-    )
+    write_text(path, f"{page}\n")
     return path
 
 
-def _links(sections: Sequence[Section]) -> list[str]:
-    items = [f'<a href="#part-{number}">{html.escape(each.heading)}</a>' for number, each in enumerate(sections)]
-    return ['<nav aria-label="parts of this page">\n' + "\n".join(items) + "\n</nav>"]
+def _file(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8").strip()
 
 
-def _section(name: str, section: Section, drawn: dict[str, Any]) -> str:
-    """The section in HTML; its charts are added to `drawn` under the ids of their places."""
-    parts = [f"<h2>{html.escape(section.heading)}</h2>", *_paragraphs(section.paragraphs)]
-    parts += [_table(table) for table in section.tables]
-    parts += [_figure(f"{name}-{number}", figure, drawn) for number, figure in enumerate(section.figures)]
-    parts += [_fold(fold) for fold in section.folds]
-    return f'<section id="{name}">\n' + "\n".join(parts) + "\n</section>"
+def _tag(name: str, content: str, **attributes: str) -> str:
+    """An element around HTML; an attribute that is empty is left out, and `_` in its name is a hyphen."""
+    pairs = [f' {key.strip("_").replace("_", "-")}="{escape(text)}"' for key, text in attributes.items() if text]
+    return f"<{name}{''.join(pairs)}>{content}</{name}>"
 
 
-def _paragraphs(texts: Iterable[str]) -> list[str]:
-    return [f"<p>{html.escape(text)}</p>" for text in texts]
+def _lines(parts: Iterable[str]) -> str:
+    return "\n".join(["", *parts, ""])
+
+
+def _content(content: str | Table | Figure | Fold, drawn: dict[str, Any]) -> str:
+    """A part of a section in HTML; its charts are added to `drawn`."""
+    if isinstance(content, Figure):
+        return _figure(content, drawn)
+    if isinstance(content, Table):
+        return _table(content)
+    if isinstance(content, str):
+        return _tag("p", escape(content))
+    pre = _tag("pre", escape(content.body), tabindex="0") if isinstance(content.body, str) else _table(content.body)
+    return _tag("details", _tag("summary", escape(content.summary)) + pre)
 
 
 def _table(table: Table) -> str:
@@ -101,23 +120,22 @@ def _table(table: Table) -> str:
     for row in rows:
         if len(row) != len(header):
             raise PalenkaError(f"a table of {len(header)} columns has a row of {len(row)}: {', '.join(row)}")
-    kinds = [' class="number"' if _numeric([row[column] for row in rows]) else "" for column in range(len(header))]
-    head = "".join(f'<th scope="col"{kind}>{html.escape(cell)}</th>' for kind, cell in zip(kinds, header, strict=True))
-    body = ""
-    for row in rows:
-        line = "".join(f"<td{kind}>{html.escape(cell)}</td>" for kind, cell in zip(kinds, row, strict=True))
-        body += f"<tr>{line}</tr>\n"
-    caption = f'<p class="caption">{html.escape(table.caption)}</p>\n' if table.caption else ""
-    facts = ' class="facts"' if len(header) == 2 else ""  # a name and what is to be said of it, which may be long
-    return caption + _wide(
-        table.caption or header[0],
-        f"<table{facts}>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>",
-    )
+    kinds = ["number" if _numeric([row[place] for row in rows]) else "" for place in range(len(header))]
+
+    def line(tag: str, cells: Sequence[str], scope: str = "") -> str:
+        pairs = zip(kinds, cells, strict=True)
+        return _tag("tr", "".join(_tag(tag, escape(cell), scope=scope, class_=kind) for kind, cell in pairs))
+
+    head = _tag("thead", line("th", header, "col"))
+    body = _tag("tbody", _lines(line("td", row) for row in rows))
+    facts = "facts" if len(header) == 2 else ""  # a name and what is to be said of it, which may be long
+    caption = _tag("p", escape(table.caption), class_="caption") + "\n" if table.caption else ""
+    return caption + _wide(table.caption or header[0], _tag("table", _lines([head, body]), class_=facts))
 
 
 def _wide(label: str, content: str) -> str:
     """A box that scrolls by itself; it can be reached by keyboard, so that no mouse is needed."""
-    return f'<div class="wide" tabindex="0" role="region" aria-label="{html.escape(label)}">{content}</div>'
+    return _tag("div", content, class_="wide", tabindex="0", role="region", aria_label=label)
 
 
 def _numeric(cells: Sequence[str]) -> bool:
@@ -125,27 +143,18 @@ def _numeric(cells: Sequence[str]) -> bool:
     return any(cells) and all(cell[0] in "0123456789+-−±" for cell in cells if cell)
 
 
-def _figure(name: str, figure: Figure, drawn: dict[str, Any]) -> str:
+def _figure(figure: Figure, drawn: dict[str, Any]) -> str:
     charts = []
-    for number, chart in enumerate(figure.charts):
-        place = f"{name}-{number}"
-        drawn[place] = interactive(chart)
+    for chart in figure.charts:
+        place = f"chart-{len(drawn)}"
+        drawn[place] = draw_plotly.figure(chart)
         style = f"height:{chart.height}px" + (f";min-width:{chart.min_width}px" if chart.min_width else "")
-        plot = f'<div id="{place}" role="img" aria-label="{html.escape(chart.title)}" style="{style}"></div>'
-        if chart.min_width:
-            plot = _wide(chart.title, plot)
-        charts.append(f'<div class="chart"><h3>{html.escape(chart.title)}</h3>{plot}</div>')
-    columns = min(figure.columns, len(figure.charts))
-    return (
-        f'<figure id="{html.escape(figure.name)}-{name}"><div class="charts" style="--columns:{columns}">'
-        + "\n".join(charts)
-        + f"</div><figcaption>{html.escape(figure.caption)}</figcaption></figure>"
-    )
-
-
-def _fold(fold: Fold) -> str:
-    body = _table(fold.body) if isinstance(fold.body, Table) else f'<pre tabindex="0">{html.escape(fold.body)}</pre>'
-    return f"<details><summary>{html.escape(fold.summary)}</summary>{body}</details>"
+        plot = _tag("div", "", id=place, role="img", aria_label=chart.title, style=style)
+        box = _wide(chart.title, plot) if chart.min_width else plot
+        charts.append(_tag("div", _tag("h3", escape(chart.title)) + box, class_="chart"))
+    columns = f"--columns:{min(figure.columns, len(charts))}"
+    grid = _tag("div", "\n".join(charts), class_="charts", style=columns)
+    return _tag("figure", grid + _tag("figcaption", escape(figure.caption)))
 
 
 def _scripts(drawn: dict[str, Any]) -> list[str]:
@@ -156,14 +165,14 @@ def _scripts(drawn: dict[str, Any]) -> list[str]:
 
     return [
         "<noscript><p>The charts need JavaScript; as pictures they are in the folder plots.</p></noscript>",
-        f'<script type="application/json" id="colours">{json.dumps(colour_names())}</script>',
+        f'<script type="application/json" id="colours">{json.dumps(list(COLOURS))}</script>',
         f'<script type="application/json" id="charts">{_json(drawn)}</script>',
         f"<script>{get_plotlyjs()}</script>",
-        f"<script>\n{SCRIPT}\n</script>",
+        f"<script>\n{_file('page.js')}\n</script>",
     ]
 
 
 def _json(value: Any) -> str:
     """JSON that may stand in a script: no `<` can end it or begin a comment."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return re.sub("[<>&\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", text)
+    return re.sub("[<>&\u2028\u2029]", lambda match: f"\\u{ord(match[0]):04x}", text)

@@ -6,12 +6,12 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from palenka_tune.report.charts import Figure
-from palenka_tune.report.comparison import comparison
+from palenka_tune.report.charts.draw_matplotlib import write_pictures
+from palenka_tune.report.charts.figure import Figure
 from palenka_tune.report.data import RunData
 from palenka_tune.report.page import Section, write_page
-from palenka_tune.report.picture import write_pictures
-from palenka_tune.report.sections import lead, sections, title
+from palenka_tune.report.sections import comparison, sections
+from palenka_tune.report.text import lead, title
 
 REPORT, PLOTS = "report.html", "plots"
 
@@ -35,7 +35,7 @@ def write_html(path: Path, runs: Sequence[RunData]) -> tuple[str, list[Figure]]:
         heading = f"Searches {', '.join(run.name for run in runs)}"
         opening, parts = [f"{len(runs)} searches beside each other, then each by itself."], [comparison(runs)]
         for run in runs:
-            parts.append(Section(title(run), lead(run)))
+            parts.append(Section(title(run), *lead(run)))
             parts += [_of(run, part) for part in sections(run)]
     write_page(path, heading, opening, parts)
     return heading, [figure for part in parts for figure in part.figures]
@@ -43,5 +43,8 @@ def write_html(path: Path, runs: Sequence[RunData]) -> tuple[str, list[Figure]]:
 
 def _of(run: RunData, part: Section) -> Section:
     """A part of one run among several: its heading and the names of its files say whose it is."""
-    figures = [dataclasses.replace(figure, name=f"{run.name}_{figure.name}") for figure in part.figures]
-    return dataclasses.replace(part, heading=f"{run.name}: {part.heading.lower()}", figures=figures)
+    content = [
+        dataclasses.replace(each, name=f"{run.name}_{each.name}") if isinstance(each, Figure) else each
+        for each in part.content
+    ]
+    return Section(f"{run.name}: {part.heading.lower()}", *content)

@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from palenka_tune.config.files import write_json
+from palenka_tune.report.charts.draw_matplotlib import write_pictures
+from palenka_tune.report.charts.grid import grid_lines, grid_maps
 from palenka_tune.report.grid import Grid, grid_of, linear_in_beta, picks, published_lines
-from palenka_tune.report.grid_charts import grid_lines, grid_maps
 from palenka_tune.report.page import Section, write_page
-from palenka_tune.report.picture import write_pictures
 from palenka_tune.reproduce.experiments import ReproduceConfig
 from palenka_tune.reproduce.rows import ROWS
 from palenka_tune.runs.options import SearchOptions
@@ -70,7 +70,7 @@ def run(
         "scale": config.scale,
         "seed": config.seed,
         "methods": {method: describe(grid) for method, grid in grids.items()},
-        "published": [line.to_dict() for line in published_lines()],
+        "published": [dataclasses.asdict(line) for line in published_lines()],
     }
     folder.mkdir(exist_ok=True)
     write_json(folder / RESULTS, results)
@@ -99,7 +99,9 @@ def describe(grid: Grid) -> dict[str, Any]:
         "betas": list(grid.betas),
         **{name: [[plain(value) for value in row] for row in grid.matrix(name)] for name in OBJECTIVES},
         "picks": {name: pick and dataclasses.asdict(pick) for name, pick in picks(grid).items()},
-        "linear_in_beta": {name: [line.to_dict() for line in lines] for name, lines in linear_in_beta(grid).items()},
+        "linear_in_beta": {
+            name: [dataclasses.asdict(line) for line in lines] for name, lines in linear_in_beta(grid).items()
+        },
     }
 
 
@@ -133,7 +135,7 @@ def _write_report(folder: Path, config: ReproduceConfig, grids: Mapping[str, Gri
         figures = [grid_maps(grid, "grid_heat"), grid_lines(grid, "grid_lines")]
         for figure in figures:
             write_pictures(folder / "plots" / method, figure, f"{words}, scale {config.scale}")
-        sections.append(Section(words.capitalize(), sentences(method, grid), figures=figures))
+        sections.append(Section(words.capitalize(), *sentences(method, grid), *figures))
     slope = published_lines()[0].slope
     lead = [
         "The poster chose the weights of its loss by the sum CE + alpha KL + beta hidden, in which those very weights "

@@ -95,9 +95,9 @@ def write_report(folder: Path, results: Mapping[str, Any], command: str) -> Path
     shared = [f"{kind}: {', '.join(names) or 'none'}" for kind, names in results["artifacts"].items()]
     recipes = page.Table(("row", "model", "teachers", "loss", "tokens"), [_recipe(row) for row in results["rows"]])
     sections = [
-        page.Section("Published beside measured", tables=[page.Table(*comparison(results))]),
-        page.Section("Made once, shared by the rows", shared),
-        page.Section("Rows", tables=[recipes]),
+        page.Section("Published beside measured", page.Table(*comparison(results))),
+        page.Section("Made once, shared by the rows", *shared),
+        page.Section("Rows", recipes),
     ]
     title = f"The poster's systems at scale {results['scale']}, {results['method'].replace('_', ' ')}"
     return page.write_page(folder / REPORT, title, lead, sections)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from palenka_tune.report.charts import Figure
+from palenka_tune.report.charts.figure import Figure
 from palenka_tune.report.write import write_html
 from tests.report import synthetic
 

@@ -158,3 +158,8 @@ def grid_run(size: int = 5, **more: Any) -> RunData:
             values = {"alpha": alpha, "beta": beta}
             trials.append(trial(len(trials), values, val_ce=ce, terms=more_terms))
     return run(name="grid", **{"settings": settings, "trials": tuple(trials), "layers": (), **more})
+
+
+def run_to(value: float, name: str, **more: Any) -> RunData:
+    """A run whose best trial came to `value`."""
+    return run(name=name, trials=(*anchors(), trial(2, {"beta": 1.0}, val_ce=value)), **more)

@@ -9,9 +9,20 @@ from html.parser import HTMLParser
 import pytest
 
 from palenka_tune.errors import PalenkaError
-from palenka_tune.report.charts import Axis, BarGroup, Bars, Chart, Figure, HeatMap, Plot, Rule, Series
-from palenka_tune.report.page import Fold, Section, Table, write_page
-from palenka_tune.report.page_style import colour_names
+from palenka_tune.report.charts.figure import (
+    NAN,
+    Axis,
+    Bars,
+    Cell,
+    Chart,
+    Figure,
+    HeatMap,
+    Plot,
+    Point,
+    Rule,
+    Series,
+)
+from palenka_tune.report.page import COLOURS, Fold, Section, Table, write_page
 
 NASTY = '<script>alert("&")</script>'
 
@@ -50,11 +61,11 @@ def figure(**more) -> Figure:
     plot = Plot(
         Axis(NASTY),
         Axis("y"),
-        [Series([1, 2], [3, float("nan")], NASTY, marker=5, hover=[NASTY, "b"])],
+        [Series([Point(1, 3, NASTY), Point(2, NAN, "b")], NASTY, marker=5)],
         [Rule(3, NASTY)],
     )
-    bars = Bars([NASTY], [BarGroup(NASTY, [1.0])])
-    heat = HeatMap([NASTY], [NASTY], [[0.5]], [[NASTY]], "share", 0.0, 1.0, hover=[[NASTY]])
+    bars = Bars([NASTY], [Series([Point(1.0, 0)], NASTY)])
+    heat = HeatMap([NASTY], [NASTY], [[Cell(0.5, NASTY, NASTY)]], "share")
     charts = [Chart(NASTY, plot), Chart("bars", bars, min_width=900), Chart("heat", heat)]
     return Figure("shapes", charts, f"caption {NASTY}", **more)
 
@@ -63,10 +74,8 @@ def figure(**more) -> Figure:
 def page(tmp_path_factory):
     table = Table(["name", NASTY, "dev CE"], [["vanilla KD", NASTY, "5.15 ± 0.02"], ["none", "", ""]], f"which {NASTY}")
     sections = [
-        Section(
-            f"Finalists {NASTY}", [f"A paragraph {NASTY}."], [table], [figure()], [Fold("all of it", f"a: {NASTY}")]
-        ),
-        Section("Folded", folds=[Fold("rows", table)]),
+        Section(f"Finalists {NASTY}", f"A paragraph {NASTY}.", table, None, figure(), Fold("all of it", f"a: {NASTY}")),
+        Section("Folded", Fold("rows", table)),
     ]
     path = tmp_path_factory.mktemp("page") / "page.html"
     return write_page(path, f"Title {NASTY}", ["Lead."], sections).read_text(encoding="utf-8")
@@ -134,7 +143,7 @@ def test_light_and_dark_and_narrow_screens(page) -> None:
     )
     assert tags[wide - 1] == ("div", "wide")
     assert ".wide { overflow-x: auto;" in page
-    for name in colour_names():
+    for name in COLOURS:
         assert page.count(f"{name}: #") == 2  # one for light, one for dark
 
 
@@ -142,7 +151,7 @@ def test_colours_of_charts_are_those_of_the_page(page) -> None:
     names = set(json.loads(Reader(page).scripts[0]))
     used = set(re.findall(r'"(--[a-z]+)"', Reader(page).scripts[1]))
     assert used <= names
-    assert names == set(colour_names())
+    assert names == set(COLOURS)
 
 
 def test_figures_are_aligned_to_the_right_and_words_to_the_left(page) -> None:
@@ -159,5 +168,5 @@ def test_a_long_page_has_links_to_its_parts(tmp_path) -> None:
 
 def test_a_crooked_table_is_refused(tmp_path) -> None:
     with pytest.raises(PalenkaError, match="2 columns has a row of 1: x"):
-        write_page(tmp_path / "page.html", "t", [], [Section("h", tables=[Table(["a", "b"], [["x"]])])])
+        write_page(tmp_path / "page.html", "t", [], [Section("h", Table(["a", "b"], [["x"]]))])
     assert not (tmp_path / "page.html").exists()

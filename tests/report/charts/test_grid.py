@@ -8,10 +8,10 @@ from xml.etree import ElementTree
 import matplotlib as mpl
 import pytest
 
-from palenka_tune.report.charts import HeatMap, Plot
+from palenka_tune.report.charts.draw_matplotlib import write_pictures
+from palenka_tune.report.charts.figure import HeatMap, Plot
+from palenka_tune.report.charts.grid import grid_lines, grid_maps, weights_figures
 from palenka_tune.report.grid import grid_of
-from palenka_tune.report.grid_charts import grid_lines, grid_maps, weights_figures
-from palenka_tune.report.picture import write_pictures
 from tests.report import synthetic
 
 
@@ -54,7 +54,7 @@ def test_alpha_goes_up_and_beta_to_the_right_and_the_picked_cells_are_framed() -
     ce, total = (chart.body for chart in grid_maps(grid_of(rows())).charts)
     assert isinstance(ce, HeatMap)
     assert (ce.rows[0], ce.rows[-1], ce.columns[0]) == ("0.9", "0.1", "0.1")
-    assert ce.values[0][0] == pytest.approx(5.2 - 0.044)  # alpha 0.9, beta 0.1
+    assert ce.cells[0][0].value == pytest.approx(5.2 - 0.044)  # alpha 0.9, beta 0.1
     assert list(ce.framed) == [(0, 4)]
     assert list(total.framed) == [(4, 0)]
     assert (ce.x[0], ce.y[0]) == ("β", "α")

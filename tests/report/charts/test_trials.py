@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from palenka_tune.report.data import Setting
-from palenka_tune.report.trial_charts import (
+from palenka_tune.report.charts.figure import GAP
+from palenka_tune.report.charts.trials import (
     curves,
     history_figure,
     main_setting,
@@ -17,6 +17,7 @@ from palenka_tune.report.trial_charts import (
     slice_of,
     slices_figure,
 )
+from palenka_tune.report.data import Setting
 from tests.report import synthetic
 from tests.report.synthetic import trial
 
@@ -43,16 +44,16 @@ def test_curves_are_joined_with_gaps_and_pruned_ones_are_faded() -> None:
     pruned, whole = series_named(plot, "stopped early"), series_named(plot, "trained to the end")
     assert pruned.faded
     assert not whole.faded
-    assert [x for x in pruned.x if not math.isnan(x)] == [100, 100]
-    assert sum(map(math.isnan, pruned.y)) == 2
-    assert [x for x in whole.x if not math.isnan(x)] == [100, 300, 900]
-    assert [y for y in series_named(plot, "best, trial-0006").y if not math.isnan(y)][-1] == 4.8
+    assert [point.x for point in pruned.points if point != GAP] == [100, 100]
+    assert [point for point in pruned.points if math.isnan(point.y)] == [GAP, GAP]
+    assert [point.x for point in whole.points if point != GAP] == [100, 300, 900]
+    assert [point.y for point in series_named(plot, "best, trial-0006").points if point != GAP][-1] == 4.8
     assert series_named(plot, "vanilla KD").dashed
 
 
 def test_a_trial_that_still_trains_has_its_curve() -> None:
     plot = curves(small(trial(2, {"beta": 3.0}, "RUNNING", 4.0)))
-    assert [x for x in series_named(plot, "still training").x if not math.isnan(x)] == [100]
+    assert [point.x for point in series_named(plot, "still training").points if point != GAP] == [100]
 
 
 def test_the_best_so_far_goes_down_in_stairs_over_the_order_of_proposal() -> None:
@@ -60,7 +61,7 @@ def test_the_best_so_far_goes_down_in_stairs_over_the_order_of_proposal() -> Non
     run = small(*(trial(number + 2, {"beta": 1.0 + number}, val_ce=value) for number, value in enumerate(values)))
     plot = history_figure(run).charts[0].body
     best = series_named(plot, "best so far")
-    assert list(zip(best.x, best.y, strict=True)) == [(1, 5.0), (2, 5.0), (3, 5.0), (3, 4.7), (4, 4.7)]
+    assert [(point.x, point.y) for point in best.points] == [(1, 5.0), (2, 5.0), (3, 5.0), (3, 4.7), (4, 4.7)]
     assert {rule.name for rule in plot.rules} == {"no distillation: 5.200", "vanilla KD: 5.000"}
 
 
@@ -68,9 +69,9 @@ def test_a_slice_has_every_trial_that_ended_at_its_value() -> None:
     run = synthetic.run(60)
     plot = slice_of(run, synthetic.SETTINGS[1])
     ended = [each for each in run.proposed() if each.val_ce is not None]
-    assert sum(len(series.x) for series in plot.series) == len(ended)
+    assert sum(len(series.points) for series in plot.series) == len(ended)
     assert plot.x.log
-    by_x = {x: y for series in plot.series for x, y in zip(series.x, series.y, strict=True)}
+    by_x = {point.x: point.y for series in plot.series for point in series.points}
     assert all(by_x[each.values["beta"]] == each.val_ce for each in ended)
 
 
@@ -94,8 +95,9 @@ def test_a_conditional_setting_breaks_the_line_of_a_trial_that_lacks_it() -> Non
     width = len(run.settings) + 2  # settings, val/ce, a gap
     found = []
     for series in figure.charts[0].body.series:
-        for start in range(0, len(series.y), width):
-            found.append((series.hover[start].partition(":")[0], math.isnan(series.y[start + place])))
+        for start in range(0, len(series.points), width):
+            points = series.points[start : start + width]
+            found.append((points[0].hover.partition(":")[0], math.isnan(points[place].y)))
     lacking = {each.trial_id: "projection.center" not in each.values for each in run.complete()}
     assert dict(found) == lacking
     assert len(found) == len(lacking)
@@ -104,14 +106,14 @@ def test_a_conditional_setting_breaks_the_line_of_a_trial_that_lacks_it() -> Non
 def test_the_best_tenth_is_set_apart() -> None:
     run = synthetic.run(100)
     best = series_named(parallel_figure(run).charts[0].body, "best tenth")
-    ids = {text.partition(":")[0] for text in best.hover if text}
+    ids = {point.hover.partition(":")[0] for point in best.points if point.hover}
     whole = run.complete()
     assert ids == {each.trial_id for each in whole[: math.ceil(len(whole) / 10)]}
 
 
 def test_heights_are_from_low_to_high_on_every_axis() -> None:
     for series in parallel_figure(synthetic.run(60)).charts[0].body.series:
-        known = [y for y in series.y if not math.isnan(y)]
+        known = [point.y for point in series.points if not math.isnan(point.y)]
         assert 0 <= min(known) <= max(known) <= 1
 
 

@@ -8,7 +8,6 @@ same on both papers, so its scales are fixed, and text on a cell is black or whi
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import cache
 
 # name: (on light paper, on dark paper)
@@ -47,17 +46,16 @@ def shade(name: str, value: float, low: float, high: float) -> str:
     """The colour of `value` on a scale from `low` to `high`."""
     if not math.isfinite(value):
         return NO_VALUE
-    place = 0.0 if high <= low else min(1.0, max(0.0, (value - low) / (high - low)))
-    stops, position = scale(name), place * (STOPS - 1)
+    position = 0.0 if high <= low else min(1.0, max(0.0, (value - low) / (high - low))) * (STOPS - 1)
     below = min(int(position), STOPS - 2)
-    first, second = (_rgb(stops[below + step]) for step in (0, 1))
+    first, second = (_rgb(stop) for stop in scale(name)[below : below + 2])
     mixed = [a + (b - a) * (position - below) for a, b in zip(first, second, strict=True)]
     return "#" + "".join(f"{round(part):02x}" for part in mixed)
 
 
 def text_on(colour: str) -> str:
     """Black or white, whichever stands out more from `colour`; at least 4.5 : 1 either way."""
-    return "#000000" if contrast(colour, "#000000") >= contrast(colour, "#ffffff") else "#ffffff"
+    return max("#000000", "#ffffff", key=lambda text: contrast(colour, text))
 
 
 def contrast(first: str, second: str) -> float:
@@ -72,5 +70,5 @@ def _luminance(colour: str) -> float:
     return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
-def _rgb(colour: str) -> Sequence[int]:
+def _rgb(colour: str) -> list[int]:
     return [int(colour[place : place + 2], 16) for place in (1, 3, 5)]

@@ -1,0 +1,72 @@
+"""Several runs beside each other, as charts: how fast each came down, its best, and its finalists."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import accumulate
+
+from palenka_tune.report.charts.colours import PALETTE
+from palenka_tune.report.charts.figure import CE, Axis, Chart, Figure, Plot, Point, Series, rows_axis
+from palenka_tune.report.charts.outcome import intervals_plot
+from palenka_tune.report.data import ANCHOR_NAMES, VAL_CE, RunData
+from palenka_tune.report.words import display_name
+
+COLOURS, SHAPES = tuple(PALETTE), ("circle", "square", "diamond")
+
+
+def runs_by_steps_figure(runs: Sequence[RunData]) -> Figure | None:
+    """The lowest val/ce of a finished trial, over the steps that all trials have run until then."""
+    series = []
+    for number, run in enumerate(runs):
+        spent = accumulate(trial.steps for trial in run.proposed())
+        pairs = zip(spent, run.best_so_far(), strict=True)
+        points = [Point(steps, best) for steps, best in pairs if math.isfinite(best)]
+        if points:
+            colour, shape = COLOURS[number % len(COLOURS)], SHAPES[number % len(SHAPES)]
+            series.append(Series(points, run.name, colour, line=2.0, marker=5, shape=shape))
+    if not series:
+        return None
+    plot = Plot(Axis("optimiser steps of all trials so far"), Axis("best val/ce so far (nats per token)"), series)
+    caption = "What each run had found after how much training, its trials in the order of proposal."
+    return Figure("runs_by_steps", [Chart("best so far, by training", plot, 400)], caption)
+
+
+def runs_and_anchors_figure(runs: Sequence[RunData]) -> Figure | None:
+    """The best of each run and its anchors, a row for each run."""
+    rows = [run for run in runs if run.complete() or run.anchors()]
+    if not rows:
+        return None
+    series = []
+    for label, colour, shape, trials in (
+        ("best proposed trial", "blue", "circle", [run.best() for run in rows]),
+        (ANCHOR_NAMES["vanilla_kd"], "gold", "square", [run.anchors().get("vanilla_kd") for run in rows]),
+        (ANCHOR_NAMES["no_distillation"], "red", "diamond", [run.anchors().get("no_distillation") for run in rows]),
+    ):
+        points = [
+            Point(trial.ce, row, f"{rows[row].name}, {label}: {trial.ce:.4f}")
+            for row, trial in enumerate(trials)
+            if trial is not None
+        ]
+        if points:
+            series.append(Series(points, label, colour, marker=11, shape=shape))
+    plot = Plot(Axis(CE), rows_axis([run.name for run in rows]), series)
+    chart = Chart("the best of each run beside its anchors", plot, 170 + 44 * len(rows))
+    caption = "One seed each. Runs on other data or windows have other levels; look at the distances within a row."
+    return Figure("runs_and_anchors", [chart], caption)
+
+
+def runs_contrasts_figure(runs: Sequence[RunData]) -> Figure | None:
+    """The finalists of all runs against their own vanilla KD, with intervals."""
+    rows = [
+        (f"{run.name}: {display_name(each.config)}", f"{run.name}, {each.config}: {each.mean:+.4f}", each)
+        for run in runs
+        for each in (run.finalists.contrasts if run.finalists else ())
+        if each.measure == VAL_CE
+    ]
+    if not rows:
+        return None
+    plot = intervals_plot("dev CE minus vanilla KD (nats per token)", rows)
+    chart = Chart("finalists of every run, minus its vanilla KD", plot, 150 + 44 * len(rows))
+    caption = "Bars are 95 % intervals over paired seeds within a run; one that holds 0 tells nothing apart."
+    return Figure("runs_finalists", [chart], caption)

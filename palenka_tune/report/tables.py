@@ -1,0 +1,110 @@
+"""The tables of a report: models, trials, settings, what it took (time, tokens, tokens a second), runs compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from palenka_tune.report.data import ANCHOR_NAMES, COMPLETE, FAILED, PRUNED, RunData, Setting, suites_of
+from palenka_tune.report.page import Table
+from palenka_tune.report.words import display_name, duration, percent, shown
+
+
+def finalists_table(run: RunData) -> Table | None:
+    """Finalists and anchors over paired seeds."""
+    if run.finalists is None:
+        return None
+    caption = "Finalists and anchors, trained on all windows over paired seeds; differences with 95 % intervals."
+    return Table(run.finalists.header, run.finalists.rows, caption)
+
+
+def models_table(run: RunData) -> Table | None:
+    """The models of one seed with their dev cross-entropy and their accuracies."""
+    models = [model for model in run.models if model.seeds == 1]
+    if not models:
+        return None
+    suites = suites_of(models)
+    rows = []
+    for model in models:
+        scores = [model.suites.get(suite) for suite in suites]
+        rows.append(
+            [
+                display_name(model.name),
+                model.role,
+                "" if model.parameters is None else f"{model.parameters:,}",
+                "" if model.val_ce is None else f"{model.val_ce:.4f}",
+                *("" if score is None else percent(score.accuracy, score.stderr) for score in scores),
+            ]
+        )
+    header = ["model", "role", "parameters", "dev CE (nats per token)", *(f"{suite} (%)" for suite in suites)]
+    return Table(header, rows, "The search's best student, its anchors and its teachers, one seed each.")
+
+
+def trials_table(run: RunData) -> Table:
+    """Every trial, the best first."""
+    order = {COMPLETE: 0, PRUNED: 1, FAILED: 3}
+    trials = sorted(run.trials, key=lambda each: (order.get(each.state, 2), each.val_ce is None, each.val_ce or 0.0))
+    header = ["trial", "state", "val/ce", "steps", "seconds", *(setting.short for setting in run.settings), "reason"]
+    rows = [
+        [
+            f"{trial.trial_id} ({ANCHOR_NAMES[trial.anchor]})" if trial.anchor else trial.trial_id,
+            trial.state.lower(),
+            "" if trial.val_ce is None else f"{trial.val_ce:.4f}",
+            f"{trial.steps:,}",
+            f"{trial.seconds:.1f}",
+            *(
+                shown(trial.values[setting.name], setting.name) if setting.name in trial.values else ""
+                for setting in run.settings
+            ),
+            trial.reason or "",
+        ]
+        for trial in trials
+    ]
+    return Table(header, rows)
+
+
+def settings_table(run: RunData) -> Table | None:
+    """Each setting and what was searched of it."""
+    return Table(("setting", "searched over"), [_range(setting) for setting in run.settings]) if run.settings else None
+
+
+def _range(setting: Setting) -> tuple[str, str]:
+    if setting.kind == "choice":
+        values = ", ".join(shown(choice, setting.name) for choice in setting.choices)
+    else:
+        scale = {"log_uniform": ", evenly on a logarithmic scale", "int": ", whole numbers"}.get(setting.kind, "")
+        values = f"{setting.low:g} to {setting.high:g}{scale}"
+    return setting.name, values + (", in some trials only" if setting.conditional else "")
+
+
+def cost_table(run: RunData) -> Table:
+    """Time and tokens, and the teacher cache."""
+    rows = []
+    if run.seconds is not None:
+        rows.append(("wall time of the trials and their scoring", duration(run.seconds)))
+    seconds, tokens = sum(trial.seconds for trial in run.trials), sum(trial.tokens for trial in run.trials)
+    if seconds:
+        rows.append(("training time, summed over trials", duration(seconds)))
+        rows.append(("tokens that trials trained on", f"{tokens:,}"))
+        rows.append(("tokens a second in a trial, on average", f"{tokens / seconds:,.0f}"))
+    return Table(("what", "how much"), [*rows, *run.cache], "What it took.")
+
+
+def provenance_table(run: RunData) -> Table | None:
+    """Versions, commit and fingerprints."""
+    return Table(("what", "which"), run.facts, "Where it ran and what it was made of.") if run.facts else None
+
+
+def comparison_table(runs: Sequence[RunData]) -> Table:
+    """A row for each run: how far it came, its best, and that minus its own anchors."""
+    rows = []
+    for run in runs:
+        best, anchors = run.best(), run.anchors()
+        row = [run.name, run.state, str(len(run.proposed()))]
+        row.append(f"{sum(trial.steps for trial in run.trials if trial.state in (COMPLETE, PRUNED)):,}")
+        row.append("" if run.seconds is None else duration(run.seconds))
+        row.append("" if best is None else f"{best.ce:.4f}")
+        for name in ("vanilla_kd", "no_distillation"):
+            row.append("" if best is None or name not in anchors else f"{best.ce - anchors[name].ce:+.4f}")
+        rows.append(row)
+    header = ("run", "state", "trials", "steps run", "time", "best val/ce", "minus vanilla KD", "minus no distillation")
+    return Table(header, rows, "One seed each: the best proposed trial of a run against its own anchors.")
