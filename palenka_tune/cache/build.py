@@ -1,8 +1,8 @@
-"""Getting a cache: one that is there already, or one that is built now.
+"""Getting a cache: one that exists, or one that is built now.
 
 `obtain` is given what the losses need and returns an open cache. It looks for one that holds at least that much of the
 same teachers on the same windows; otherwise it says how large the new one will be, refuses if it does not fit, and
-builds it shard by shard. A build that was stopped, whatever stopped it, goes on from the shards that are complete.
+builds it shard by shard. A build that was stopped continues from the shards that are complete.
 """
 
 from __future__ import annotations
@@ -30,10 +30,8 @@ from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.storage.mirror import forget_folder, shown
 from palenka_tune.teachers.spec import Teacher
 
-# of what is free: the rest is left to checkpoints and to others
-
 logger = logging.getLogger(__name__)
-FREE_SHARE = 0.8
+FREE_SHARE = 0.8  # of what is free: the rest is left to checkpoints and to other programs
 
 
 class _NotLinearError(Exception):
@@ -51,7 +49,7 @@ def obtain(
     *,
     seed: int = 0,
 ) -> TeacherCache:
-    """The cache for `need` over `windows`; `resources` opens the Ray session in which it is built, if it must be.
+    """The cache for `need` over `windows`; `resources` opens the Ray session in which a missing one is built.
 
     Raises:
         UserError: if it does not fit into the budget or the free space, or if the form cannot serve the need.
@@ -63,7 +61,7 @@ def obtain(
     linear = True
     while True:
         plans = candidates(need, settings, shapes, store.vocabulary_size, seed, linear=linear)
-        # a loss cannot do with fewer components than it asks for: a search gives up ranks before it trains
+        # a loss needs all the components that it asks for; a search has given up ranks before
         plans = [plan for plan in plans if plan.need == need]
         plan = choose(plans, tokens, lambda plan: room(plan, settings, storage, base))
         existing = find(storage, base, plan)
@@ -95,15 +93,15 @@ def find(storage: str | Path, base: Mapping[str, Any], plan: Plan) -> Path | Non
 def room(plan: Plan, settings: CacheSettings, storage: str | Path, base: Mapping[str, Any] | None) -> float:
     """Bytes that the cache of `plan` may take: the budget, and no more than a share of what is free.
 
-    What an interrupted build of the same cache left is counted as free, and a cache that is there needs no room: the
-    same command finds the same plan again. `base` None: the teachers do not exist yet, and so no cache of them.
+    What an interrupted build of the same cache left is counted as free, and a cache that exists needs no room: the same
+    command finds the same plan again. `base` None: the teachers do not exist yet, and so no cache of them.
     """
-    here = 0
+    left = 0
     if base is not None:
         if find(storage, base, plan) is not None:
             return math.inf
-        here = sum(path.stat().st_size for path in partial_folder(folder_of(storage, base, plan)).glob("*"))
-    free = FREE_SHARE * shutil.disk_usage(storage).free + here
+        left = sum(path.stat().st_size for path in partial_folder(folder_of(storage, base, plan)).glob("*"))
+    free = FREE_SHARE * shutil.disk_usage(storage).free + left
     return free if settings.budget_gb is None else min(free, settings.budget_gb * 1e9)
 
 
@@ -171,14 +169,14 @@ def _build(
 
 
 def _measure(job: CacheJob) -> None:
-    """Statistics and heads, if an earlier build has not left them."""
-    names, published = (STATISTICS, HEADS), job.published()
-    if all(job.bring(name).exists() for name in names):
-        for name in names:
-            if published is not None and name not in published:  # the process died in between
-                job.publish(Path(job.work) / name)
+    """Write statistics and heads, unless an earlier build left them."""
+    paths, published = [job.bring(name) for name in (STATISTICS, HEADS)], job.published()
+    if all(path.exists() for path in paths):
+        for path in paths:
+            if published is not None and path.name not in published:  # the process died in between
+                job.publish(path)
         return
-    # on a CPU this process has loaded what it takes; a GPU may be another node's
+    # on a CPU this process measures, which has the libraries loaded; a GPU may be another node's
     linear = ray_writer.measure(job) if job.device == "cuda" else writer.measure(job)
     if not linear and job.plan.form == "final_hidden":
         forget_folder(Path(job.work))
@@ -187,23 +185,23 @@ def _measure(job: CacheJob) -> None:
 
 
 def _write(job: CacheJob, resources: Resources) -> None:
-    """All shards that are not there, with progress on the way."""
+    """Write all shards that do not exist, and log the progress."""
     total = job.windows.count
     written = job.written()
     missing = [shard for shard in job.shards() if shard not in written]
     done = total - sum(job.size(*shard) for shard in missing)
     if done:
-        logger.info(f"going on: {done:,} of {total:,} windows are there")
+        logger.info(f"continues: {done:,} of {total:,} windows are complete")
     if not missing:
         return
-    started, said, first = time.monotonic(), time.monotonic(), done
+    started, logged, first = time.monotonic(), time.monotonic(), done
     for rows, reason in ray_writer.write_shards(job, missing, resources):
         if reason is not None:
             raise _stopped(job, reason)
         done += rows
-        if time.monotonic() - said > 5 or done == total:
-            said = time.monotonic()
-            speed = (done - first) / max(1e-9, said - started)
+        if time.monotonic() - logged > 5 or done == total:
+            logged = time.monotonic()
+            speed = (done - first) / max(1e-9, logged - started)
             logger.info(
                 f"cache {100 * done / total:3.0f} %  {done:,}/{total:,} windows  "
                 f"about {(total - done) / speed:.0f} s left"
@@ -213,5 +211,5 @@ def _write(job: CacheJob, resources: Resources) -> None:
 def _stopped(job: CacheJob, reason: str) -> PalenkaError:
     return PalenkaError(
         f"the teacher cache could not be completed ({reason}); {len(job.written())} of {len(job.shards())} shards are "
-        f"kept in {shown(job.work)}: free space or mend the cause, and run the same command again to go on"
+        f"kept in {shown(job.work)}: free space or fix the cause, and run the same command again to continue"
     )

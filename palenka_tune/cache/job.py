@@ -27,7 +27,7 @@ NOTES = "notes"  # of files in a remote storage that has no manifest yet
 
 
 def base_of(store: TokenStore, teachers: Sequence[Teacher], windows: Windows) -> dict[str, Any]:
-    """What is run on what: caches with the same base differ in what they keep only."""
+    """Which teachers are run on which windows: caches with the same base differ only in what they keep."""
     return {
         "version": CACHE_VERSION,
         "store": store.fingerprint,
@@ -50,8 +50,8 @@ def caches_folder(storage: str | Path) -> Path:
 @dataclass(frozen=True, eq=False)
 class CacheJob:
     """Everything that a process needs to write shards. `store`, `teachers` and `work` are folders that all nodes see,
-    or mirrors of a remote storage; there what is written goes to the cache's own place, `folder`, at once. The windows
-    are written in their order."""
+    or mirrors of a remote storage: then every file that is written is uploaded at once to where the cache, `folder`,
+    belongs. The windows are written in their order."""
 
     store: str
     teachers: tuple[str, ...]
@@ -84,11 +84,11 @@ class CacheJob:
         return Path(self.work) / shard_name(split, number)
 
     def written(self) -> set[tuple[str, int]]:
-        """The shards that are complete, on whichever node they were written."""
-        kept = self.published()
-        if kept is None:
+        """The shards that are complete, written by any node."""
+        published = self.published()
+        if published is None:
             return {shard for shard in self.shards() if self.path(*shard).exists()}
-        return {shard for shard in self.shards() if shard_name(*shard) in kept}
+        return {shard for shard in self.shards() if shard_name(*shard) in published}
 
     def publish(self, path: Path) -> None:
         """Upload a file of the work folder to the cache's place in a remote storage, then a note of what it holds,
@@ -109,7 +109,7 @@ class CacheJob:
         return {note.rpartition("/")[2].removesuffix(".json"): remote.read_json(note) for note in notes}
 
     def bring(self, name: str) -> Path:
-        """The file `name` of the work folder, from wherever it was written."""
+        """The file `name` of the work folder, fetched if another node wrote it."""
         path = Path(self.work) / name
         found = remote_of(self.folder)
         if found is not None and not path.exists():

@@ -36,7 +36,7 @@ class _Worker:
             try:
                 rows.append(self.writer.write(str(split), int(number)))
                 errors.append("")
-            except Exception as error:  # a fault comes back as a row: Ray Data would wrap it in pages of its own
+            except Exception as error:  # returned as a row, because Ray Data would wrap it in pages of its own
                 rows.append(0)
                 errors.append(_sentence(error))
         return {"split": batch["split"], "number": batch["number"], "rows": rows, "error": errors}
@@ -70,7 +70,7 @@ def write_shards(
 
     gpus = 1 if job.device == "cuda" else 0
     actors = max(1, min(len(shards), resources.gpus if gpus else resources.cpus))
-    # within a task, so that what Ray Data has to say goes to Ray's logs and not into the progress
+    # in a task, so that Ray Data's output goes to Ray's logs and not into the progress
     try:
         for row in ray.remote(num_cpus=0)(_stream).remote(job, list(shards), actors, gpus):
             rows, error = ray.get(row)
@@ -95,5 +95,5 @@ def _stream(job: CacheJob, shards: list[tuple[str, int]], actors: int, gpus: int
     )
     for row in dataset.iter_rows():
         yield int(row["rows"]), row["error"] or None
-        if row["error"]:  # the others, which nobody waits for, would be written behind the back of who reads this
+        if row["error"]:  # the caller gives up: no shard may be written after that
             return

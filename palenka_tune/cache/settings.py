@@ -1,4 +1,4 @@
-"""How teachers' signals are kept, as a YAML file or `--set cache.form=sampled` says it (standard library only)."""
+"""How teachers' signals are kept, as set in a YAML file or by `--set cache.form=sampled` (standard library only)."""
 
 from __future__ import annotations
 

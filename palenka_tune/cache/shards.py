@@ -2,7 +2,7 @@
 
 A shard is an Arrow IPC file with a single record batch. Its rows are windows; each column is one stored quantity, a
 FixedSizeList<dtype>[T·W] whose field metadata holds its shape, (T,W) or (T,). One batch means one buffer per column,
-so a mapped column is a plain (n,T,W) array, and a column that nobody touches is never read from disk. `ShardedColumn`
+so a mapped column is a plain (n,T,W) array, and a column that is not used is never read from disk. `ShardedColumn`
 joins the same column of all shards into one logical (N,T,W) array from which batches are gathered.
 
 Shapes: N windows of the cache, n windows of a shard, B windows of a batch, T tokens, W numbers per token.
@@ -24,18 +24,7 @@ from palenka_tune.config.files import atomic_path
 from palenka_tune.errors import PalenkaError, first_line, nearest
 
 SHAPE = b"shape"
-ARROW_TYPES = {
-    np.dtype(np.float16): pa.float16(),
-    np.dtype(np.float32): pa.float32(),
-    np.dtype(np.int8): pa.int8(),
-    np.dtype(np.uint16): pa.uint16(),
-}
-TORCH_TYPES = {
-    np.dtype(np.float16): torch.float16,
-    np.dtype(np.float32): torch.float32,
-    np.dtype(np.int8): torch.int8,
-    np.dtype(np.uint16): torch.uint16,
-}
+DTYPES = tuple(np.dtype(name) for name in ("float16", "float32", "int8", "uint16"))
 
 
 def write_shard(path: str | Path, columns: Mapping[str, np.ndarray]) -> None:
@@ -48,12 +37,10 @@ def write_shard(path: str | Path, columns: Mapping[str, np.ndarray]) -> None:
         raise ValueError(f"columns of one shard need equal lengths, got { {k: a.shape for k, a in columns.items()} }")
     arrays, fields = [], []
     for name, array in columns.items():
-        if array.dtype not in ARROW_TYPES or array.ndim not in (2, 3):
-            raise ValueError(
-                f"column {name} is {array.dtype} {array.shape}; need {list(ARROW_TYPES)}, (n,T) or (n,T,W)"
-            )
+        if array.dtype not in DTYPES or array.ndim not in (2, 3):
+            raise ValueError(f"column {name} is {array.dtype} {array.shape}; need {list(DTYPES)}, (n,T) or (n,T,W)")
         buffer = pa.py_buffer(np.ascontiguousarray(array).reshape(-1))
-        values = pa.Array.from_buffers(ARROW_TYPES[array.dtype], array.size, [None, buffer])
+        values = pa.Array.from_buffers(pa.from_numpy_dtype(array.dtype), array.size, [None, buffer])
         arrays.append(pa.FixedSizeListArray.from_arrays(values, math.prod(array.shape[1:])))
         fields.append(
             pa.field(name, arrays[-1].type, nullable=False, metadata={SHAPE: json.dumps(array.shape[1:]).encode()})
@@ -75,7 +62,7 @@ def map_shard(path: str | Path) -> dict[str, np.ndarray]:
     """
     path = Path(path)
     try:
-        # closing the file keeps what is mapped: thousands of shards would run out of descriptors otherwise
+        # closed at once, which keeps the mapping: thousands of shards would run out of descriptors otherwise
         with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as reader:
             if reader.num_record_batches != 1:
                 raise ValueError(f"{reader.num_record_batches} record batches instead of one")
@@ -89,7 +76,8 @@ def map_shard(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def _as_array(column: pa.Array, field: pa.Field) -> np.ndarray:
-    if not pa.types.is_fixed_size_list(field.type) or field.type.value_type not in ARROW_TYPES.values():
+    kinds = [pa.from_numpy_dtype(dtype) for dtype in DTYPES]
+    if not pa.types.is_fixed_size_list(field.type) or field.type.value_type not in kinds:
         raise ValueError(f"column {field.name} is {field.type}")
     shape = json.loads(field.metadata[SHAPE])
     return column.flatten().to_numpy(zero_copy_only=True).reshape(len(column), *shape)
@@ -102,11 +90,19 @@ def _damaged(path: Path, what: str) -> PalenkaError:
     )
 
 
+class MisfitError(ValueError):
+    """A shard, the one of that `number`, is not of the others' type, shape and length."""
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message)
+        self.number = number
+
+
 class ShardedColumn:
     """One column of all shards as a logical (N,T,W) or (N,T) array, mapped and never held in memory as a whole.
 
     `shards` are its mapped parts in order; all have `rows_per_shard` windows except the last, which may have fewer.
-    Unequal shards raise `ValueError`. Reading is safe from several threads. Pickling it would copy the data: a process
+    Unequal shards raise `MisfitError`. Reading is safe from several threads. Pickling it would copy the data: a process
     maps the files anew.
     """
 
@@ -116,29 +112,26 @@ class ShardedColumn:
         if not self.shards:
             raise ValueError("a column needs at least one shard")
         first, last = self.shards[0], self.shards[-1]
-        self.dtype = TORCH_TYPES[first.dtype]
+        expected = (rows_per_shard, *first.shape[1:])
+        for number, shard in enumerate(self.shards):
+            short = number == len(self.shards) - 1 and len(shard) < rows_per_shard
+            if shard.dtype != first.dtype or shard.shape[1:] != expected[1:] or not (short or shard.shape == expected):
+                message = f"shard {number} holds {shard.dtype} {shard.shape} instead of {first.dtype} {expected}"
+                raise MisfitError(number, message)
+        self.dtype = torch.from_numpy(np.empty(0, first.dtype)).dtype
         self.shape = ((len(self.shards) - 1) * rows_per_shard + len(last), *first.shape[1:])
-        odd = _misfit(self.shards, rows_per_shard)
-        if odd is not None:
-            raise ValueError(_difference(self.shards, odd, rows_per_shard))
 
     def __len__(self) -> int:
         return self.shape[0]
 
-    def gather(self, index: np.ndarray | Tensor, out: Tensor | None = None) -> Tensor:
+    def gather(self, index: np.ndarray | Tensor) -> Tensor:
         """Rows `index` (B,), in that order, repeats allowed: a (B,T,W) or (B,T) CPU tensor of the column's own type.
 
-        Every row is copied once, from the mapped file into `out` (pinned memory, say, of that shape and type) or a new
-        tensor, with the GIL released. An `out` used again saves the page faults of new memory, which cost far more
-        than the copy. Indices in one shard, or sorted ones, need one call per shard. Raises `IndexError` for an index
-        outside 0 … N−1 and `ValueError` for an `out` that does not fit.
+        Every row is copied once, with the GIL released. Indices in one shard, or sorted ones, need one call per shard.
+        Raises `IndexError` for an index outside 0 … N−1.
         """
         rows = index.cpu().numpy() if isinstance(index, Tensor) else np.asarray(index)
-        shape = (len(rows), *self.shape[1:])
-        if out is None:
-            out = torch.empty(shape, dtype=self.dtype)
-        elif tuple(out.shape) != shape or out.dtype != self.dtype:
-            raise ValueError(f"out is {out.dtype} {tuple(out.shape)}, the rows are {self.dtype} {shape}")
+        out = torch.empty((len(rows), *self.shape[1:]), dtype=self.dtype)
         if not len(rows):
             return out
         if rows.min() < 0 or rows.max() >= len(self):
@@ -158,32 +151,14 @@ def map_columns(paths: Sequence[str | Path], names: Iterable[str], rows_per_shar
 
     Raises `PalenkaError` that names the file if a shard is damaged, lacks a column or is not of its neighbours' shape.
     """
-    names = list(names)
     parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for path in paths:
         arrays = map_shard(path)
-        for name in names:
+        for name, shards in parts.items():
             if name not in arrays:
                 raise PalenkaError(f"{path} holds no column '{name}'{nearest(name, arrays)}; build the cache again")
-            parts[name].append(arrays[name])
-    for shards in parts.values():
-        odd = _misfit(shards, rows_per_shard)
-        if odd is not None:
-            raise _damaged(Path(paths[odd]), f"does not belong here ({_difference(shards, odd, rows_per_shard)})")
-    return {name: ShardedColumn(shards, rows_per_shard) for name, shards in parts.items()}
-
-
-def _misfit(shards: Sequence[np.ndarray], rows_per_shard: int) -> int | None:
-    """Number of the first shard that is not of the others' type, shape and length (the last may be shorter)."""
-    first, last = shards[0], len(shards) - 1
-    for number, shard in enumerate(shards):
-        full = len(shard) == rows_per_shard or (number == last and len(shard) < rows_per_shard)
-        if not full or shard.shape[1:] != first.shape[1:] or shard.dtype != first.dtype:
-            return number
-    return None
-
-
-def _difference(shards: Sequence[np.ndarray], number: int, rows_per_shard: int) -> str:
-    first, odd = shards[0], shards[number]
-    expected = (rows_per_shard, *first.shape[1:])
-    return f"shard {number} holds {odd.dtype} {odd.shape} instead of {first.dtype} {expected}"
+            shards.append(arrays[name])
+    try:
+        return {name: ShardedColumn(shards, rows_per_shard) for name, shards in parts.items()}
+    except MisfitError as error:
+        raise _damaged(Path(paths[error.number]), f"does not belong here ({error})") from None

@@ -122,7 +122,7 @@ class CachedSource:
         return self._gather(batch.split, batch.index, names)
 
     def _gather(self, split: str, index: Tensor, names: frozenset[str]) -> Gathered:
-        columns = self.cache.columns(split)
+        columns = self.cache.columns[split]
         gathered = {name: columns[name].gather(index) for name in names}
         if self.device.type == "cuda":
             gathered = {name: value.pin_memory() for name, value in gathered.items()}

@@ -1,8 +1,8 @@
-"""A complete cache on disk: opened with every doubt checked, mapped without a copy.
+"""A complete cache on disk: checked when it is opened, mapped without a copy.
 
 Opening compares each file's size with the manifest, and its contents too (SHA-256) if the file was touched since they
-were last compared: `.checked.json` beside the files keeps their modification times. `verify=True` compares contents
-whatever the times say. `check` compares a cache with the teachers and the tokenizer it is about to be used with.
+were last compared: `.checked.json` beside the files keeps their modification times. `verify=True` always compares
+contents. `check` compares a cache with the teachers and the tokenizer that it is about to be used with.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from palenka_tune.cache.job import CACHE_VERSION, shard_name
-from palenka_tune.cache.plan import gigabytes
+from palenka_tune.cache.job import CACHE_VERSION, Windows, shard_name
+from palenka_tune.cache.plan import gigabytes, hidden_name
 from palenka_tune.cache.shards import ShardedColumn, map_columns
 from palenka_tune.cache.writer import FIELDS, HEADS, STATISTICS
 from palenka_tune.config.artifacts import MANIFEST, is_complete, open_artifact
@@ -49,7 +49,7 @@ class TeacherCache:
         version."""
         folder = Path(folder).absolute()
         if not is_complete(folder):
-            what = "is not there" if not folder.exists() else f"has no {MANIFEST}, so it was never completed"
+            what = "does not exist" if not folder.exists() else f"has no {MANIFEST}, so it was never completed"
             raise PalenkaError(f"the teacher cache {folder} {what}; {REBUILD}")
         try:
             manifest = open_artifact(folder)
@@ -65,8 +65,7 @@ class TeacherCache:
             )
         _compare_contents(folder, manifest, everything=verify)
         cache = cls(folder, manifest)
-        for split in manifest["windows"]:
-            cache.columns(split)
+        _ = cache.columns  # maps every shard, and so checks it
         return cache
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -81,12 +80,9 @@ class TeacherCache:
         """Size of all files."""
         return sum(entry["bytes"] for entry in self.manifest["files"].values())
 
-    def columns(self, split: str) -> dict[str, ShardedColumn]:
-        """Every stored column of a split as one logical array; nothing is read before it is asked for."""
-        return self._columns[split]
-
     @cached_property
-    def _columns(self) -> dict[str, dict[str, ShardedColumn]]:
+    def columns(self) -> dict[str, dict[str, ShardedColumn]]:
+        """{split: {name: column}}: every stored column as one logical array; nothing is read before it is asked for."""
         rows = self.manifest["rows_per_shard"]
         mapped = {}
         for split, count in self.manifest["windows"].items():
@@ -96,9 +92,8 @@ class TeacherCache:
 
     def statistics(self, teacher: int, layer: int) -> LayerStatistics:
         """Mean and principal components of a hidden state over train."""
-        name = f"teacher{teacher}_state{layer}"
         tensors = self._tensors(STATISTICS)
-        fields = {field: tensors.get(f"{name}.{field}") for field in FIELDS}
+        fields = {field: tensors.get(f"{hidden_name(teacher, layer)}.{field}") for field in FIELDS}
         if any(value is None for value in fields.values()):
             raise PalenkaError(f"the teacher cache {self.folder} has no state {layer} of teacher {teacher}; {REBUILD}")
         return LayerStatistics(**fields)  # type: ignore[arg-type]
@@ -106,7 +101,7 @@ class TeacherCache:
     def variances(self, teacher: int, layer: int) -> Tensor:
         """Variance of each principal component of a hidden state over train (E,), the largest first; nothing else of
         the statistics is read."""
-        name = f"teacher{teacher}_state{layer}.variances"
+        name = f"{hidden_name(teacher, layer)}.variances"
         try:
             with safe_open(self.folder / STATISTICS, framework="pt") as file:
                 return file.get_tensor(name)
@@ -128,31 +123,24 @@ class TeacherCache:
         """Raise `UserError` unless this cache was made by these teachers with this tokenizer from this text."""
         base = self.manifest["base"]
         if base["tokenizer"] != store.manifest["shaped_by"]["tokenizer"]:
-            raise UserError(
-                f"the teacher cache {self.folder} was made with another tokenizer ({base['tokenizer'][:12]}) than the "
-                f"data's ({store.manifest['shaped_by']['tokenizer'][:12]}); build one for this data: "
-                "python -m palenka_tune.cache build"
-            )
+            theirs, ours = base["tokenizer"][:12], store.manifest["shaped_by"]["tokenizer"][:12]
+            raise UserError(self._unfit(f"was made with another tokenizer ({theirs}) than the data's ({ours})"))
         if base["store"] != store.fingerprint:
-            raise UserError(
-                f"the teacher cache {self.folder} was made from other text ({base['store']}) than this data "
-                f"({store.fingerprint}); build one for this data: python -m palenka_tune.cache build"
-            )
+            differs = f"was made from other text ({base['store']}) than this data ({store.fingerprint})"
+            raise UserError(self._unfit(differs))
         for shape, theirs, teacher in zip(self.teachers, base["teachers"], teachers, strict=True):
             ours = weights_digest(teacher.folder)
             if ours != theirs:
-                raise UserError(
-                    f"the teacher cache {self.folder} was made by another teacher ({shape.name}, weights {theirs}) "
-                    f"than {teacher.folder} (weights {ours}); build one: python -m palenka_tune.cache build"
-                )
+                made_by = f"was made by another teacher ({shape.name}, weights {theirs})"
+                raise UserError(self._unfit(f"{made_by} than {teacher.folder} (weights {ours})"))
 
     def check_windows(self, windows: Windows) -> None:
         """Raise `PalenkaError` unless these are the windows that were cached, in this order."""
         if self.manifest["base"]["windows"] != windows.digest():
-            raise PalenkaError(
-                f"the teacher cache {self.folder} holds other windows than the student's; build one for these: "
-                "python -m palenka_tune.cache build"
-            )
+            raise PalenkaError(self._unfit("holds other windows than the student's"))
+
+    def _unfit(self, how: str) -> str:
+        return f"the teacher cache {self.folder} {how}; build one: python -m palenka_tune.cache build"
 
     def metrics(self) -> dict[str, float]:
         """Size in bytes, and the share of the variance that the kept components of each hidden state explain."""

@@ -2,8 +2,8 @@
 shard.
 
 `measure` writes `statistics.safetensors` (mean, principal components and variances of every hidden state that is kept)
-and `heads.safetensors` (the teachers' output heads). `ShardWriter` loads the teachers and writes one shard at a time,
-each of which is complete or not there.
+and `heads.safetensors` (the teachers' output heads). `ShardWriter` loads the teachers and writes one shard at a time;
+a shard is complete or does not exist.
 
 Shapes: n windows of a shard, B windows of a batch, T tokens, E a teacher's width, R components, V vocabulary.
 """
@@ -16,7 +16,6 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -94,28 +93,24 @@ class ShardWriter:
     def __init__(self, job: CacheJob) -> None:
         self.job, self.plan = job, job.plan
         store, self.source = open_source(job)
-        # those that were kept, not fitted again: all shards have the same axes, whichever machine wrote them
-        kept = load_file(job.bring(STATISTICS))
+        # read, not fitted again: the shards of all machines have the same axes
+        fitted = load_file(job.bring(STATISTICS))
         self.statistics = {
-            (number, layer): LayerStatistics(*(kept[f"{hidden_name(number, layer)}.{field}"] for field in FIELDS))
+            (number, layer): LayerStatistics(*(fitted[f"{hidden_name(number, layer)}.{field}"] for field in FIELDS))
             for number, layers in enumerate(self.plan.need.layers)
             for layer in layers
         }
         self.windows = {split: window_tensor(job.windows.array(store, split)) for split in job.windows.rows}
-        layers = [set(held) for held in self.plan.need.layers]
+        layers = [frozenset(layers) for layers in self.plan.need.layers]
         if self.plan.form == "final_hidden":
-            for number, teacher in enumerate(self.source.teachers):
-                layers[number].add(teacher.depth)
-        wants_logits = self.plan.form in ("sampled", "dense")
+            layers = [held | {teacher.depth} for held, teacher in zip(layers, self.source.teachers, strict=True)]
         count = len(self.source.teachers)
-        self.request = SignalRequest(
-            LogitRequest((1.0 / count,) * count, 1.0) if wants_logits else None,
-            tuple(frozenset(held) for held in layers),
-        )
+        logits = LogitRequest((1.0 / count,) * count, 1.0) if self.plan.form in ("sampled", "dense") else None
+        self.request = SignalRequest(logits, tuple(layers))
 
     @torch.no_grad()
     def write(self, split: str, number: int) -> int:
-        """Write a shard unless it is there; returns its windows."""
+        """Write a shard unless it exists; returns how many windows it has."""
         windows = self.windows[split][self.job.span(split, number)]
         path = self.job.path(split, number)
         if path.exists():
@@ -130,13 +125,13 @@ class ShardWriter:
                 signal = self.source.signal(WindowBatch(split, torch.arange(len(tokens)), tokens), self.request)
             for name, value in self._columns(signal, tokens.shape, generator).items():
                 columns.setdefault(name, []).append(value.cpu())
-        write_shard(path, {name: _array(parts) for name, parts in columns.items()})
+        write_shard(path, {name: torch.cat(parts).contiguous().numpy() for name, parts in columns.items()})
         self.job.publish(path)
         return len(windows)
 
     def _columns(self, signal: TeacherSignal, shape: torch.Size, generator: torch.Generator) -> dict[str, Tensor]:
         """The stored quantities of a batch: (B,T,W) or (B,T)."""
-        found: dict[str, Tensor] = {}
+        columns: dict[str, Tensor] = {}
         for teacher, layers in enumerate(self.plan.need.layers):
             for layer, components in layers.items():
                 state = signal.hidden[teacher][layer].float()
@@ -144,19 +139,18 @@ class ShardWriter:
                     state = leading(state, self.statistics[teacher, layer], components)
                 name = f"state {layer} of teacher {self.source.teachers[teacher].name}"
                 if self.plan.encoding == "int8":
-                    codes, scale = quantise(state, name)
-                    found[hidden_name(teacher, layer)], found[scale_name(teacher, layer)] = codes, scale
+                    columns[hidden_name(teacher, layer)], columns[scale_name(teacher, layer)] = quantise(state, name)
                 else:
-                    found[hidden_name(teacher, layer)] = to_float16(state, name)
+                    columns[hidden_name(teacher, layer)] = to_float16(state, name)
         if self.plan.form == "final_hidden":
             for teacher, spec in enumerate(self.source.teachers):
                 last = signal.hidden[teacher][spec.depth].float()
-                found[self.plan.logits_column(teacher)] = to_float16(last, f"the last state of teacher {spec.name}")
+                columns[self.plan.logits_column(teacher)] = to_float16(last, f"the last state of teacher {spec.name}")
         elif self.plan.form is not None:
             assert isinstance(signal.targets, ExactTargets)
             for name, value in self._distributions(signal.targets, shape.numel(), generator).items():
-                found[name] = value.unflatten(0, shape)
-        return found
+                columns[name] = value.unflatten(0, shape)
+        return columns
 
     def _distributions(self, targets: ExactTargets, total: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Of N = `total` positions: `sampled`, ids and entropy of each distribution; `dense`, each teacher's
@@ -184,7 +178,3 @@ def leading(state_BTE: Tensor, statistics: LayerStatistics, components: int) -> 
     """The leading principal components (B,T,R) of centred states."""
     mean, directions = statistics.mean.to(state_BTE.device), statistics.components.to(state_BTE.device)
     return (state_BTE - mean) @ directions[:, :components]
-
-
-def _array(parts: list[Tensor]) -> np.ndarray:
-    return torch.cat(parts).contiguous().numpy()

@@ -87,8 +87,8 @@ def ray_session(address: str | None = None, *, cpus: int | None = None) -> Itera
     try:
         yield resources_now()
     finally:
-        # what still refers to Ray from within a cycle goes now: collected later, by whatever thread, it would end the
-        # process without a word
+        # cycles that refer to Ray are collected now: collected later, in any thread, they would end the process
+        # without a word
         gc.collect()
         ray.shutdown()
 

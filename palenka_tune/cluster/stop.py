@@ -1,7 +1,7 @@
 """How a person or a scheduler stops a command: Ctrl-C, SIGTERM, SLURM's SIGUSR1.
 
-Anywhere, a signal ends the command at once with an `Interrupted`, and what is on disk stays whole. While a search runs
-its trials it is patient instead: the first signal asks the trials to keep what they have, a second ends it at once.
+A signal ends the command at once with an `Interrupted`, and what is on disk stays whole. Only a search that runs its
+trials is patient: the first signal asks the trials to save what they have, a second ends it at once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal ended the command; `exit_code` is 130 for Ctrl-C and 143 for the others, `hint` says how to go on."""
+    """A signal ended the command; `exit_code` is 130 for Ctrl-C and 143 for the others, `hint` says how to resume."""
 
     hint = ""
 
@@ -55,7 +55,7 @@ def interrupt(number: int, frame: FrameType | None = None) -> None:
 
 
 class Fault(BaseException):
-    """Carries an error from another thread into the main one, past whatever catches ordinary exceptions there."""
+    """Carries an error from another thread into the main one, past handlers of ordinary exceptions there."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))

@@ -81,7 +81,7 @@ def _only_builder(folder: Path) -> Iterator[None]:
 
 
 def _publish(temporary: Path, folder: Path, manifest: dict[str, Any], names: Iterable[str]) -> None:
-    """Upload the files `names` to a remote storage, the manifest last, and bring here what other nodes made."""
+    """Upload the files `names` to a remote storage, the manifest last, and copy here what other nodes made."""
     found = mirror.remote_of(folder)
     if found is None:
         return
@@ -92,12 +92,12 @@ def _publish(temporary: Path, folder: Path, manifest: dict[str, Any], names: Ite
 
 
 def partial_folder(folder: str | Path) -> Path:
-    """Where an interrupted build of the artifact `folder` keeps what it has (`build_once(keep_partial=True)`)."""
+    """Where an interrupted build of the artifact `folder` leaves its files (`build_once(keep_partial=True)`)."""
     return Path(folder).parent / f".{Path(folder).name}.partial"
 
 
 def is_complete(folder: str | Path) -> bool:
-    """Whether the artifact is there, or in the remote storage, from where it is then copied to this node."""
+    """Whether the artifact exists here, or in the remote storage, from where it is then copied to this node."""
     folder = Path(folder)
     found = mirror.remote_of(folder)
     if found is None or (folder / MANIFEST).is_file():

@@ -1,8 +1,7 @@
-"""The folder of one search and its study: made for a new search, opened again to go on with one.
+"""The folder of one search: made for a new search, found and locked to resume or to look at one.
 
-The study is the ledger. By default it is `optuna.journal` in the folder; `--study-storage` keeps it in PostgreSQL or
-MySQL instead. What the search was asked for stands in the study too, so that a resumed search is the same search, and a
-damaged `search.yaml` is put back. Only one process at a time works in a folder; the lock goes with its process.
+By default the study is `optuna.journal` in the folder. Only one process at a time works in a folder; the lock ends with
+its process.
 """
 
 from __future__ import annotations
@@ -75,7 +74,7 @@ def check_new(folder: Path) -> None:
     """Refuse a name that is in use, and say how to resume the search that has it."""
     if folder.exists() or begun(folder):
         raise UserError(
-            f"--name {folder.name} is in use ({mirror.shown(folder)} exists); add --resume to go on with that search, "
+            f"--name {folder.name} is in use ({mirror.shown(folder)} exists); add --resume to continue that search, "
             "give another name or delete the folder"
         )
 

@@ -43,7 +43,7 @@ def study_url(given: str | None) -> str | None:
 
 
 def _holds_a_password(url: str) -> bool:
-    """Whether there is a password before the host or in the query, whatever its driver calls it."""
+    """Whether there is a password before the host or in the query, where drivers name it in several ways."""
     user, at, _ = url.partition("://")[2].rpartition("@")
     return bool(at and ":" in user) or "pass" in url.partition("?")[2].lower()
 
@@ -203,7 +203,7 @@ def reading(url: str | None) -> Iterator[None]:
     except Exception as error:
         if url is None:
             raise
-        # Optuna wraps what a database says in words of its own
+        # Optuna wraps a database's error in words of its own
         raise PalenkaError(
             f"the study storage {redact(url)} cannot be used: {brief(error.__cause__ or error)}"
         ) from None

@@ -90,7 +90,7 @@ def publish(path: Path) -> None:
 
 
 def fetch(path: Path) -> bool:
-    """Bring the remote file, if there is one, into the mirror; returns whether `path` is there now."""
+    """Copy the remote file, if there is one, into the mirror; returns whether `path` exists now."""
     found = remote_of(path)
     if found is not None:
         found[0].download(found[1], path)
@@ -98,7 +98,7 @@ def fetch(path: Path) -> bool:
 
 
 def fetch_folder(path: Path, *, but: tuple[str, ...] = ()) -> None:
-    """Bring all remote files of a folder, except those below its entries `but`."""
+    """Copy all remote files of a folder into the mirror, except those below its entries `but`."""
     found = remote_of(path)
     if found is None:
         return

@@ -167,7 +167,7 @@ class Remote:
         return self._patiently(lambda: list(self.filesystem.get_file_info(selector)))
 
     def delete(self, key: str, *, patience: float = PATIENCE) -> None:
-        """Delete `key`, if it is there."""
+        """Delete `key`, if it exists."""
 
         def remove() -> None:
             with contextlib.suppress(FileNotFoundError):
@@ -185,7 +185,7 @@ class Remote:
         self._patiently(remove)
 
     def check(self) -> None:
-        """Write, read and delete a small file; raises `UserError` that says what the store answered."""
+        """Write, read and delete a small file; raises `UserError` with the store's answer."""
         key, data = f".check-{uuid.uuid4().hex[:8]}", b"palenka_tune"
         try:
             self.write(key, data, patience=0.0)
@@ -232,7 +232,7 @@ def _open(url: str) -> tuple[fs.FileSystem, str]:
 
 
 def _s3(path: str) -> tuple[fs.FileSystem, str]:
-    """S3 or whatever speaks its protocol at `AWS_ENDPOINT_URL`; a small file is one request instead of three."""
+    """S3, or a service with its protocol at `AWS_ENDPOINT_URL`; a small file is one request instead of three."""
     from pyarrow import fs
 
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")

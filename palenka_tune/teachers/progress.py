@@ -1,4 +1,4 @@
-"""What a teacher's training says while it runs: its progress file in, lines for a person and metrics for MLflow out."""
+"""The progress of a teacher's training, read from its file while it runs: lines for a person, metrics for MLflow."""
 
 from __future__ import annotations
 

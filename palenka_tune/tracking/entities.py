@@ -1,8 +1,7 @@
 """From events of the spool to MLflow's entities, cut to what MLflow accepts.
 
-Goes in: events of one run (`metrics`, `params`, `tags`, the params and tags of a `start_run`, the metrics of a
-`model`), or datasets. Comes out: a list of `Metric`, `Param` and `RunTag` in batches that one `log_batch` call takes,
-or inputs.
+Events of one run (`metrics`, `params`, `tags`, the params and tags of a `start_run`, the metrics of a `model`) become
+`Metric`, `Param` and `RunTag` in batches that one `log_batch` call takes; datasets become inputs.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # MLflow's limits for one log_batch call (1,000 entities in all) and for one key or value.
 _BATCH, _PARAMS, _TAGS = 1000, 100, 100
 _NAME, _PARAM_VALUE, _TAG_VALUE = 250, 6000, 8000
-CONTEXT_TAG = "mlflow.data.context"  # as the UI shows it beside a dataset
+CONTEXT_TAG = "mlflow.data.context"  # shown by the UI beside a dataset
 
 
 def clean_name(name: str) -> str:
@@ -61,25 +61,25 @@ def batches(items: list[Metric | Param | RunTag]) -> Iterator[list[Metric | Para
     """Cut into lists that respect MLflow's limits of a call; the order within a kind stays."""
     from mlflow.entities import Param, RunTag
 
+    limits = {Param: _PARAMS, RunTag: _TAGS}
     batch: list[Any] = []
-    counts = {Param: 0, RunTag: 0}
+    counts: Counter[type] = Counter()
     for item in items:
-        if len(batch) == _BATCH or counts.get(type(item), 0) == {Param: _PARAMS, RunTag: _TAGS}.get(type(item)):
+        if len(batch) == _BATCH or counts[type(item)] == limits.get(type(item), _BATCH):
             yield batch
-            batch, counts = [], {Param: 0, RunTag: 0}
+            batch, counts = [], Counter()
         batch.append(item)
-        if type(item) in counts:
-            counts[type(item)] += 1
+        counts[type(item)] += 1
     if batch:
         yield batch
 
 
 @dataclass(frozen=True)
 class DatasetRecord:
-    """A dataset that a run read: what it is called, the `digest` of its contents, where it is from, and its size.
+    """A dataset that a run read: its name, the `digest` of its contents, where it is from, and its size (`profile`).
 
     `source_type` and `source` are those of an MLflow dataset source (`local`: {"uri": folder}), `context` is what it
-    was used for (training, validation), `tags` say more of this use.
+    was used for (training, validation), `tags` say more about this use.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""How far MLflow is with a run, by the files in the run's folder alone: no server is asked and nothing is written."""
+"""How much of a run MLflow has, read from the files in the run's folder alone: no server is asked, nothing written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from palenka_tune.tracking.spool import SPOOL, Shipped, load_runs, read_events
 class Tracking:
     """`behind` events are not in MLflow yet, the oldest for `waits` seconds; `tracking_uri` is without a password.
 
-    `status` is how the run that was looked after ended (FINISHED, FAILED, KILLED); None: it is open, or never began.
+    `status` is how the run asked about ended (FINISHED, FAILED, KILLED); None: it is open, or never began.
     """
 
     tracking_uri: str
@@ -25,7 +25,7 @@ class Tracking:
 
 
 class SpoolGlance:
-    """Looks at the spool of `run_dir`, again and again while it grows; `key` is the run whose end is asked for."""
+    """Looks at the spool of `run_dir`, which may grow between two looks; `key` is the run asked about."""
 
     def __init__(self, run_dir: Path, key: str) -> None:
         self.run_dir, self.key = run_dir, key
@@ -33,7 +33,7 @@ class SpoolGlance:
         self._status: str | None = None
 
     def look(self) -> Tracking | None:
-        """What there is to know now; None if nothing was tracked."""
+        """The state now; None if nothing was tracked."""
         try:
             shipped = Shipped.load(self.run_dir)  # before the spool, which is only ever ahead of it
             self._read()

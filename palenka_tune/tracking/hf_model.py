@@ -1,9 +1,9 @@
 """A Hugging Face model folder as an MLflow model, without loading it and without the network.
 
-Goes in: a folder with `config.json`, weights and tokenizer files. Comes out: a folder in MLflow's model format that
+A folder with `config.json`, weights and tokenizer files becomes one in MLflow's model format, which
 `mlflow.transformers.load_model` and `mlflow.pyfunc.load_model` load. `mlflow.transformers.save_model` is not used: with
 transformers 5 it cannot start from a folder, and from a loaded model it asks the Hugging Face hub for a model card and
-a licence, which takes most of a minute where there is no internet.
+a licence, which takes most of a minute without internet.
 """
 
 from __future__ import annotations

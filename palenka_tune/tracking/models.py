@@ -1,8 +1,8 @@
 """The best student in MLflow: as a model of its run, and as a version in the registry with an alias.
 
-Goes in: a Hugging Face folder, what was measured of it, the name to register it under. Comes out: a logged model
-(MLflow 3) with metrics, settings and signature; a version of the registered model, which is the `champion` if it is the
-first of its name or better than the champion on the same data, else a `challenger`. Doing it twice changes nothing.
+A Hugging Face folder becomes a logged model (MLflow 3) with metrics, settings and signature, and then a version of the
+registered model: the `champion` if it is the first of its name or better than the champion on the same data, else a
+`challenger`. Doing it twice changes nothing.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def check_model_name(name: str) -> str:
 def log_model(client: MlflowClient, experiment_id: str, run_id: str, folder: Path, event: Event) -> None:
     """Log the model in `folder` under `event`'s name; one that an earlier attempt finished is left alone.
 
-    If `folder` holds other weights by now, which happens when a server was away for long, nothing is logged: these
-    weights have an event of their own.
+    If `folder` holds other weights by now, because a server was away for long, nothing is logged: those weights have an
+    event of their own.
     """
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
 
@@ -107,7 +107,7 @@ def register(client: MlflowClient, experiment_id: str, run_id: str, event: Event
 
 
 def _alias(client: MlflowClient, name: str, version: ModelVersion, event: Event) -> tuple[str, str]:
-    """The alias of a new version and a sentence that says why; no sentence if an attempt before got as far as that."""
+    """The alias of a new version and a sentence that says why; no sentence if an earlier attempt has set the alias."""
     number = client.get_registered_model(name).aliases.get(CHAMPION)
     if number is None:
         return CHAMPION, "Champion: the first of this name."

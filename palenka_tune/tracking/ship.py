@@ -1,8 +1,7 @@
-"""Shipping a spool to MLflow: its events in order, each at least once, going on where the last attempt stopped.
+"""Shipping a spool to MLflow: its events in order, each at least once, from where the last attempt stopped.
 
-Goes in: the spool of a run folder and the store's URI. Comes out: the store holds the events, and the folder says how
-far. Neighbouring metrics, params and tags share a call for each run. A store that is away raises `OutageError` and
-loses nothing; an event that it refuses for good is skipped with a warning.
+The run folder records how far that is. Neighbouring metrics, params and tags share a call for each run. A store that is
+away raises `OutageError` and loses nothing; an event that it refuses for good is skipped with a warning.
 """
 
 from __future__ import annotations
@@ -13,12 +12,21 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
 from palenka_tune.errors import PalenkaError
-from palenka_tune.tracking.spool import SPOOL, Event, Shipped, Spool, load_runs, read_events, spool_name, spool_path
+from palenka_tune.tracking.spool import (
+    SPOOL,
+    Event,
+    Line,
+    Shipped,
+    Spool,
+    load_runs,
+    read_events,
+    spool_name,
+    spool_path,
+)
 from palenka_tune.tracking.store import brief, code, connect, redact, refused
 from palenka_tune.tracking.writer import Writer
 
@@ -26,11 +34,11 @@ logger = logging.getLogger(__name__)
 
 _BATCHED = {"metrics", "params", "tags"}
 _EXPERIMENT_TAGS = {
-    "mlflow.experimentKind": "custom_model_development",  # the UI opens the runs, and asks nobody what this is
+    "mlflow.experimentKind": "custom_model_development",  # so that the UI opens the runs and does not ask what this is
     "mlflow.note.content": "Searches of palenka_tune. Each is a run with its trials and teachers nested under it; its "
     "description says what came out.",
 }
-_WINDOW = 1000  # events dealt with between two writes of how far we are
+_WINDOW = 1000  # events shipped between two records of how far that is
 _ATTEMPTS = 5  # of an event that fails although the store answers
 
 
@@ -69,11 +77,12 @@ class Shipper:
                     if self.stop.is_set():
                         break
                     self._writer = self._writer or self._open(shipped)
-                    self._ship_window(window.events, self._writer)
-                    count += window.seq - shipped.seq
-                    shipped.seq, shipped.offset = window.seq, window.offset
+                    self._ship_window(window, self._writer)
+                    seq, offset, _ = window[-1]
+                    count += seq - shipped.seq
+                    shipped.seq, shipped.offset = seq, offset
                     shipped.save(self.run_dir)
-                    self.seq = window.seq
+                    self.seq = seq
         except Timeout:
             raise OutageError(f"another process ships {spool} at the moment") from None
         return count
@@ -91,21 +100,14 @@ class Shipper:
                 experiment_id = experiment.experiment_id
                 if experiment.lifecycle_stage == "deleted":
                     client.restore_experiment(experiment_id)
-        except Exception as error:  # whatever a store or its driver raises: nothing has been shipped, so try again
+        except Exception as error:  # any error of a store or its driver: nothing has been shipped, so try again
             raise OutageError(brief(error)) from error
         self.experiment_id = experiment_id
-        return Writer(
-            client,
-            experiment_id,
-            run_dir=self.run_dir,
-            spool_name=spool_name(self.run_dir / SPOOL),
-            runs=self.runs,
-            warn=self._warn,
-        )
+        return Writer(client, experiment_id, self.run_dir, spool_name(self.run_dir / SPOOL), self.runs, self._warn)
 
-    def _ship_window(self, events: list[tuple[int, Event | None]], writer: Writer) -> None:
+    def _ship_window(self, window: list[Line], writer: Writer) -> None:
         groups: dict[str, list[Event]] = {}
-        for seq, event in events:
+        for seq, _, event in window:
             if event is None:
                 self._warn("damaged", f"line {seq + 1} of {self.run_dir / SPOOL} is damaged")
             elif event["op"] in _BATCHED:
@@ -117,7 +119,7 @@ class Shipper:
         self._attempts.clear()
 
     def _try(self, event: Event, action: Callable[[], None], writer: Writer) -> None:
-        """Run `action`; what is refused for good, or fails again and again before a live store, is skipped."""
+        """Run `action`; skip what is refused for good, or fails several times although the store answers."""
         seq = event["seq"]
         if self._attempts.get(seq, 0) >= _ATTEMPTS:
             return
@@ -140,17 +142,17 @@ class Shipper:
 
 
 def end_open_runs(run_dir: Path) -> int:
-    """Note in the spool of a search that has died that its open runs end as KILLED; returns how many those are.
+    """End the open runs of a search that has died as KILLED, in its spool; returns how many those are.
 
     Raises `PalenkaError` if there is no spool. The caller makes sure that no search writes to it.
     """
     spool_path(run_dir)
     spool = Spool(run_dir)
-    left = [*reversed(spool.open_runs)]
-    for key in left:
+    still_open = [*reversed(spool.open_runs)]
+    for key in still_open:
         spool.append({"op": "end_run", "key": key, "status": "KILLED"})
     spool.close()
-    return len(left)
+    return len(still_open)
 
 
 def replay(run_dir: Path) -> int:
@@ -171,26 +173,18 @@ def replay(run_dir: Path) -> int:
         ) from outage
 
 
-class _Window(NamedTuple):
-    """Neighbouring events that can share calls, or one event of another kind; ends at `seq`, byte `offset`."""
-
-    events: list[tuple[int, Event | None]]
-    seq: int
-    offset: int
-
-
-def _windows(lines: Iterable[tuple[int, int, Event | None]]) -> Iterator[_Window]:
-    events: list[tuple[int, Event | None]] = []
-    last = end = 0
-    for seq, offset, event in lines:
+def _windows(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    """Cut into lists of neighbouring events that can share calls; an event of another kind has a list to itself."""
+    window: list[Line] = []
+    for line in lines:
+        event = line[2]
         alone = event is not None and event["op"] not in _BATCHED
-        if events and (alone or len(events) == _WINDOW):
-            yield _Window(events, last, end)
-            events = []
-        events.append((seq, event))
-        last, end = seq, offset
+        if window and (alone or len(window) == _WINDOW):
+            yield window
+            window = []
+        window.append(line)
         if alone:
-            yield _Window(events, last, end)
-            events = []
-    if events:
-        yield _Window(events, last, end)
+            yield window
+            window = []
+    if window:
+        yield window

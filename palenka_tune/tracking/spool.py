@@ -1,9 +1,9 @@
 """The spool of a run: what was logged for MLflow, on disk, before any server has seen it.
 
-Goes in: events (small dicts) from the driver of a search. Comes out: the same events in order, each with the sequence
-number and the wall-clock time it was logged at. The file is JSON lines, `<run_dir>/mlflow.spool.jsonl`, and only ever
-grows; line n holds event n, and line 0 names the run for the store. How far it has been shipped, and where to, stands
-beside it in `mlflow.shipped.json`, and the MLflow run of each of our keys in `mlflow.runs.json`.
+The driver of a search appends events (small dicts); each is kept in order with its sequence number and the wall-clock
+time at which it was logged. The file is JSON lines, `<run_dir>/mlflow.spool.jsonl`, and only ever grows; line n holds
+event n, and line 0 names the run for the store. Beside it, `mlflow.shipped.json` holds how far it has been shipped and
+where to, and `mlflow.runs.json` the MLflow run of each of our keys.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ SHIPPED = "mlflow.shipped.json"
 RUNS = "mlflow.runs.json"
 
 Event = dict[str, Any]
+Line = tuple[int, int, Event | None]
+"""An event's sequence number, the offset of its line's end in bytes, and the event; None if the line is damaged."""
 logger = logging.getLogger(__name__)
 
 
@@ -68,7 +70,7 @@ class Spool:
         return len(self._waiting)
 
     def _note(self, event: Event) -> None:
-        """Keep the last step of each metric of each run, which runs there are, and which of them are open."""
+        """Record the last step of each metric of each run, the runs, and which of them are open."""
         if event["op"] == "metrics":
             self.last_steps.update({(event["key"], name): event["step"] for name in event["metrics"]})
         elif event["op"] == "start_run":
@@ -123,11 +125,11 @@ def _parse(line: bytes) -> Event | None:
     return unseal(line.rstrip(b"\n"))
 
 
-def read_events(path: Path, seq: int = -1, offset: int = 0) -> Iterator[tuple[int, int, Event | None]]:
-    """Yield `(seq, end offset, event)` of every whole line after event `seq`, which ends at byte `offset`.
+def read_events(path: Path, seq: int = -1, offset: int = 0) -> Iterator[Line]:
+    """Every whole line after event `seq`, which ends at byte `offset`.
 
-    A damaged line comes as None. If the file is not what `offset` remembers (shortened by a power cut), the events are
-    found by counting lines from the start. A last line without its end is still being written and is left alone.
+    If the file no longer has a line's end at `offset` (a power cut shortened it), lines are counted from the start. A
+    last line without its end is still being written and is left alone.
     """
     with path.open("rb") as file:
         number = seq
@@ -169,10 +171,6 @@ class Shipped:
     experiment_id: str | None = None
     seq: int = -1
     offset: int = 0
-
-    def same_target(self, other: Shipped) -> bool:
-        """Whether both go to the same experiment of the same store."""
-        return (self.tracking_uri, self.experiment) == (other.tracking_uri, other.experiment)
 
     def save(self, run_dir: Path) -> None:
         """Write atomically."""

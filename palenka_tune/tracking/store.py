@@ -1,7 +1,7 @@
-"""The MLflow store behind a search: which one, its first opening, and how a person looks at it.
+"""The MLflow store behind a search: which one, its first opening, and the command that shows the runs.
 
-Goes in: the tracking URI that the user gave, if any, and the storage folder. Comes out: an absolute tracking URI, the
-place of the artifacts, a quiet `MlflowClient`, and the command that shows the runs. Passwords never leave this module.
+A user gives its tracking URI, or none; from it and the storage folder come an absolute URI, the place of the artifacts
+and a quiet `MlflowClient`. Passwords never leave this module.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _DEFAULTS = {
     "MLFLOW_LOGGING_LEVEL": "ERROR",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    # A search talks to its tracking server and to nobody else.
+    # A search talks to its tracking server only.
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 _REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"}
@@ -76,7 +76,7 @@ def redact(text: str) -> str:
 class Store:
     """Where runs go: the absolute tracking URI and the place of the artifacts (None where a server chooses it).
 
-    `opening` is the first opening of a database, on its way; whoever writes waits for it.
+    `opening` is the thread that opens a database for the first time; wait for it before writing.
     """
 
     uri: str

@@ -1,7 +1,7 @@
 """The tracker of a search: logging calls that only append to a spool, and a thread that ships it to MLflow.
 
-Goes in: runs, params, metrics, tags, inputs, artifacts and models under keys of our own ("search", "trial-0003").
-Comes out: the same in MLflow, now or when its server is back. No call waits for MLflow or raises because of it.
+Runs, params, metrics, tags, inputs, artifacts and models have keys of our own ("search", "trial-0003"). They reach
+MLflow now, or when its server is back; no call waits for MLflow or raises because of it.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class Tracker:
         tags: Mapping[str, Any] | None = None,
         params: Mapping[str, Any] | None = None,
     ) -> None:
-        """Start the run of `key`, nested under that of `parent`; one that exists (a resumed search) is reopened, and
-        keeps its params: MLflow takes no others."""
+        """Start the run of `key`, nested under that of `parent`. One that exists (a resumed search) is reopened and
+        keeps its params, since MLflow takes no others."""
         if key in self._spool.known_runs:
             params = None
         self._put("start_run", key, name=name, parent=parent, tags=_texts(tags), params=_texts(params))
@@ -81,8 +81,8 @@ class Tracker:
     def log_metrics(self, key: str, metrics: Mapping[str, float | None], step: int) -> None:
         """Log metrics at `step` (trained tokens); None is left out, an infinity becomes a tag.
 
-        A metric has one value at a step, and its steps go up: what this process or one before it has logged already is
-        left out, so that a trial that goes on after a crash may report again.
+        A metric has one value at a step, and its steps go up: what this process or an earlier one has logged is left
+        out, so that a trial that is resumed after a crash may report again.
         """
         try:
             last = self._spool.last_steps
@@ -244,7 +244,7 @@ class Tracker:
             try:
                 self._shipper.ship()
                 pause, away = _LINGER, False
-            except Exception as error:  # of whatever kind: the thread lives on and tries again
+            except Exception as error:  # of any kind: the thread lives on and tries again
                 reason = str(error) if isinstance(error, OutageError) else brief(error)
                 if not away:
                     logger.warning("MLflow at %s: %s; what is logged is kept and sent later", self._shown_uri, reason)
@@ -254,9 +254,10 @@ class Tracker:
 
 
 def _aim(run_dir: Path, target: Shipped) -> None:
-    """Note where the spool goes; a store or experiment that is new to it starts from the first event."""
+    """Record where the spool goes; a store or experiment that is new to it gets everything from the first event."""
     try:
-        if Shipped.load(run_dir).same_target(target):
+        shipped = Shipped.load(run_dir)
+        if (shipped.tracking_uri, shipped.experiment) == (target.tracking_uri, target.experiment):
             return
     except PalenkaError:
         pass  # a first run, or a damaged file: shipping again from the start changes nothing in the store
@@ -270,7 +271,7 @@ def link_to(run: str) -> str:
 
 
 def _digest(folder: str | Path) -> str | None:
-    """None for what is no model folder, which the store will be told."""
+    """The digest of a model folder; None if it is none, which is reported when it is shipped."""
     try:
         return weights_digest(folder)
     except OSError:

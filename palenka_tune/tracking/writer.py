@@ -1,14 +1,14 @@
 """What each event of a spool means in MLflow, written so that doing it twice is the same as doing it once.
 
-Goes in: events, a connected client and the experiment. Comes out: runs, params, metrics, tags, inputs, artifacts and
-models in the store. Metrics keep the time at which they were logged, params and tags are values, and a run is found
-again by its tags `palenka.run` (the spool) and `palenka.key` (our name of the run).
+Metrics keep the time at which they were logged, params and tags are values, and an existing run is recognised by its
+tags `palenka.run` (the spool) and `palenka.key` (our name of the run).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ TEACHER_TAG = "palenka.teacher"
 _LINK = re.compile(r"\{(?:(experiment)|(run|teacher):([\w.-]+))\}")
 
 
+@dataclass
 class Writer:
     """Writes the events of the spool named `spool_name` to an experiment.
 
@@ -34,23 +35,13 @@ class Writer:
     All methods raise what MLflow raises; `refused` tells whether trying again can help.
     """
 
-    def __init__(
-        self,
-        client: MlflowClient,
-        experiment_id: str,
-        *,
-        run_dir: Path,
-        spool_name: str,
-        runs: dict[str, str],
-        warn: Callable[[str, str], None],
-    ) -> None:
-        self.client = client
-        self.experiment_id = experiment_id
-        self.run_dir = run_dir
-        self.spool_name = spool_name
-        self.runs = runs
-        self.warn = warn
-        self.looked_up = False
+    client: MlflowClient
+    experiment_id: str
+    run_dir: Path
+    spool_name: str
+    runs: dict[str, str]
+    warn: Callable[[str, str], None]
+    looked_up: bool = False
 
     def alive(self) -> bool:
         """Whether the store answers at all."""
@@ -75,10 +66,10 @@ class Writer:
             case "inputs":
                 self.client.log_inputs(run_id, dataset_inputs(event["datasets"]))
             case "artifact":
-                self.client.log_artifact(run_id, str(_there(event)), event["artifact_path"])
+                self.client.log_artifact(run_id, str(_existing(event)), event["artifact_path"])
             case "model":
-                self.write_batch([event])  # the run has its metrics, whatever becomes of the model
-                models.log_model(self.client, self.experiment_id, run_id, _there(event), event)
+                self.write_batch([event])  # first: the run has its metrics even if the model is refused
+                models.log_model(self.client, self.experiment_id, run_id, _existing(event), event)
             case "register":
                 models.register(self.client, self.experiment_id, run_id, event)
             case unknown:
@@ -139,7 +130,7 @@ class Writer:
         return True
 
     def _look_up(self) -> None:
-        """Learn the runs of this spool that were created just before a crash, or by a call that seemed to fail."""
+        """Add the runs of this spool that were created just before a crash, or by a call that seemed to fail."""
         if self.looked_up:
             return
         query, token = f"tags.`{RUN_TAG}` = '{self.spool_name}'", None
@@ -170,7 +161,7 @@ class Writer:
             self._log_batch(run_id, batch[len(batch) // 2 :])
 
 
-def _there(event: Event) -> Path:
+def _existing(event: Event) -> Path:
     """The file or folder of an event; raises `PalenkaError` if it is gone."""
     path = Path(event["path"])
     if not path.exists():

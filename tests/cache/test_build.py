@@ -55,7 +55,7 @@ def test_each_row_is_of_its_own_window(place, kept):
     """Against the teacher itself, window by window, across the border of two shards."""
     from palenka_tune.models.export import load_model
 
-    column = kept().columns("train")["teacher1_state4"]
+    column = kept().columns["train"]["teacher1_state4"]
     train = place.bench().train.long()
     model, _ = load_model(place.teachers[1].folder)
     for row in (0, 31, 32, 95):
@@ -67,9 +67,9 @@ def test_each_row_is_of_its_own_window(place, kept):
 def test_components_are_those_of_the_kept_statistics(place, kept):
     whole, reduced = kept(), kept("final_hidden", "float16", 16)
     statistics = reduced.statistics(0, 4)
-    states = whole.columns("train")["teacher0_state4"].gather(np.arange(96)).float()
+    states = whole.columns["train"]["teacher0_state4"].gather(np.arange(96)).float()
     expected = (states - statistics.mean) @ statistics.components[:, :16]
-    found = reduced.columns("train")["teacher0_state4"].gather(np.arange(96)).float()
+    found = reduced.columns["train"]["teacher0_state4"].gather(np.arange(96)).float()
     torch.testing.assert_close(found, expected, rtol=2e-2, atol=2e-2)
     share = reduced.metrics()["cache/explained/GPT2-tiny_state4"]
     assert share == pytest.approx(float(states.sub(statistics.mean).matmul(statistics.components[:, :16]).var(0).sum()
@@ -95,7 +95,7 @@ class TwicePlace(Place):
 
 def test_each_shard_draws_its_own_samples(place, tmp_path):
     twice = TwicePlace(place.folder, place.teachers, place.store).cache(tmp_path, loss(beta=0), form="sampled")
-    columns = twice.columns("train")
+    columns = twice.columns["train"]
     first, second = np.arange(32), np.arange(32, 64)
     assert torch.equal(columns["entropy0"].gather(first), columns["entropy0"].gather(second))
     assert not torch.equal(columns["ids0"].gather(first), columns["ids0"].gather(second))
@@ -205,7 +205,7 @@ def test_a_full_disk_ends_the_build_with_what_to_do_and_it_goes_on(place, tmp_pa
     work = partial(tmp_path)
     assert str(stopped.value) == (
         f"the teacher cache could not be completed (No space left on device ({work / 'train-00002.arrow'})); 2 of 4 "
-        f"shards are kept in {work}: free space or mend the cause, and run the same command again to go on"
+        f"shards are kept in {work}: free space or fix the cause, and run the same command again to continue"
     )
     monkeypatch.undo()
     before = shard_times(work)

@@ -191,19 +191,6 @@ def test_one_shard_and_uint16_beyond_int16(tmp_path: Path) -> None:
     assert gathered.long().tolist() == ids[[1, 0, 0]].tolist()
 
 
-def test_gather_into_a_buffer(shards: tuple[list[Path], dict[str, np.ndarray]]) -> None:
-    paths, whole = shards
-    column = map_columns(paths, ["int8"], 4)["int8"]
-    index = np.array([18, 0, 7, 7])
-    buffer = torch.zeros(2, 4, T, W, dtype=torch.int8)
-    assert column.gather(index, out=buffer[1]).data_ptr() == buffer[1].data_ptr()
-    assert np.array_equal(buffer[1].numpy(), whole["int8"][index])
-    assert not buffer[0].any()
-    for bad in (torch.zeros(3, T, W, dtype=torch.int8), torch.zeros(4, T, W)):
-        with pytest.raises(ValueError, match="out is"):
-            column.gather(index, out=bad)
-
-
 def test_gathered_rows_outlive_and_do_not_touch_the_shards(shards: tuple[list[Path], dict[str, np.ndarray]]) -> None:
     paths, whole = shards
     column = map_columns(paths, ["float32"], 4)["float32"]

@@ -148,7 +148,7 @@ def read(monkeypatch):
     monkeypatch.setattr(ShardedColumn, "gather", gather)
 
     def names(cache) -> set[str]:
-        known = {id(column): name for split in ("train", "dev") for name, column in cache.columns(split).items()}
+        known = {id(column): name for split in ("train", "dev") for name, column in cache.columns[split].items()}
         found = {known[id(column)] for column in gathered}
         gathered.clear()
         return found

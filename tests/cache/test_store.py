@@ -55,8 +55,8 @@ def test_an_open_cache_says_what_it_holds(place, kept):
     cache = kept("final_hidden", "float16", 16)
     assert cache.teachers == place.shapes
     assert cache.manifest["windows"] == {"train": 96, "dev": 32}
-    assert set(cache.columns("train")) == set(cache.manifest["columns"])
-    assert all(len(column) == 96 for column in cache.columns("train").values())
+    assert set(cache.columns["train"]) == set(cache.manifest["columns"])
+    assert all(len(column) == 96 for column in cache.columns["train"].values())
     assert cache.describe().startswith(f"96 train, 32 dev windows, {gigabytes(cache.bytes)}, ")
     assert "logits final_hidden" in cache.describe()
     assert "16 components" in cache.describe()
@@ -89,7 +89,7 @@ def test_it_pickles_as_its_folder(kept):
     data = pickle.dumps(cache)
     assert len(data) < 1000
     again = pickle.loads(data)
-    column, theirs = (each.columns("dev")["teacher0_state4"] for each in (cache, again))
+    column, theirs = (each.columns["dev"]["teacher0_state4"] for each in (cache, again))
     assert torch.equal(column.gather(np.arange(32)), theirs.gather(np.arange(32)))
 
 
@@ -159,7 +159,7 @@ def test_a_missing_manifest_is_found(folder, tmp_path):
     (folder / MANIFEST).unlink()
     refused(folder, re.escape(f"the teacher cache {folder} has no {MANIFEST}, so it was never completed{REBUILD}"))
     absent = tmp_path / "absent"
-    refused(absent, re.escape(f"the teacher cache {absent} is not there{REBUILD}"))
+    refused(absent, re.escape(f"the teacher cache {absent} does not exist{REBUILD}"))
 
 
 def test_a_shard_of_another_cache_is_found(folder, kept):
@@ -213,7 +213,7 @@ def test_a_teacher_with_other_weights_is_found(place, kept, tmp_path):
 def test_another_tokenizer_or_text_is_found(place, folder, change, sentence):
     manifest = json.loads((folder / MANIFEST).read_text())
     write_json(folder / MANIFEST, manifest | {"base": manifest["base"] | change})
-    with pytest.raises(UserError, match=rf"{sentence}; build one for this data: python -m palenka_tune\.cache build"):
+    with pytest.raises(UserError, match=rf"{sentence}; build one: python -m palenka_tune\.cache build"):
         TeacherCache.open(folder).check(place.teachers, place.store)
 
 

@@ -132,7 +132,7 @@ def test_without_a_cache_both_say_how_to_get_one(tmp_path, capsys):
         assert "there is no teacher cache in" in (error := capsys.readouterr().err)
         assert "build one: python -m palenka_tune.cache build" in error
     assert run("verify", tmp_path, str(tmp_path / "absent")) == 1
-    assert "is not there; delete that folder" in capsys.readouterr().out
+    assert "does not exist; delete that folder" in capsys.readouterr().out
 
 
 def verified(place: Place, capsys, code: int) -> str:
@@ -253,7 +253,7 @@ def test_a_full_disk_ends_the_build_and_the_same_command_goes_on(place, small_di
         (folder,) = job.caches_folder(small_disk).glob(".*.partial")
         assert error.startswith("error: the teacher cache could not be completed (")
         assert "No space left on device" in error
-        assert f"1 of 4 shards are kept in {folder}: free space or mend the cause, and run the same command" in error
+        assert f"1 of 4 shards are kept in {folder}: free space or fix the cause, and run the same command" in error
         assert error.count("\n") == 1
         # what a worker was writing when the build ended goes within moments
         wait_for(lambda: not list(folder.glob(".*")), 60, "the end of what is half written")
@@ -264,7 +264,7 @@ def test_a_full_disk_ends_the_build_and_the_same_command_goes_on(place, small_di
         assert build(place, small_disk) == 0
     out = capsys.readouterr().out
     # a shard that was begun on the full disk may have been written since
-    assert re.search("going on: (32|64) of 128 windows are there", out)
+    assert re.search("continues: (32|64) of 128 windows are complete", out)
     cache = TeacherCache.open(out.splitlines()[-1], verify=True)
     assert partial_folder(cache.folder) == folder
     assert before.items() <= shard_times(cache.folder).items()

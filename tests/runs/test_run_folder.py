@@ -130,7 +130,7 @@ def test_another_search_is_refused(begun):
         (["--resume"], "there is no search in"),
         (["--resume", "--name", "none"], "there is no search none in"),
         (["--resume", "--name", "../up"], "cannot be a run's name"),
-        (["smoke", "--name", "used"], "add --resume to go on with that search"),
+        (["smoke", "--name", "used"], "add --resume to continue that search"),
         (["--resume", "--name", "used", "--dry-run"], "do not go together"),
         (["--resume", "--name", "used"], "nothing was begun in"),
         (["--resume-or-start"], "needs the --name of the search"),

@@ -134,15 +134,17 @@ def shard_times(folder: Path) -> dict[str, int]:
 
 def interrupt_at(patch: pytest.MonkeyPatch, number: int, fault: Any) -> None:
     """Call `fault` when the shard after `number` others has been written but has not got its name."""
-    original, calls = shards.file_sha256, []
+    original, calls = shards.atomic_path, []
 
-    def at_checksum(path: Path) -> str:
-        calls.append(path)
-        if len(calls) > number:
-            fault()
-        return original(path)
+    @contextlib.contextmanager
+    def interrupted(path: Path) -> Iterator[Path]:
+        with original(path) as temporary:
+            yield temporary
+            calls.append(path)
+            if len(calls) > number:
+                fault()
 
-    patch.setattr(shards, "file_sha256", at_checksum)
+    patch.setattr(shards, "atomic_path", interrupted)
 
 
 if __name__ == "__main__":
