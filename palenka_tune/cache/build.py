@@ -1,8 +1,8 @@
-"""Getting a cache: one that is there already, or one that is built now.
+"""Obtain a cache: open one that exists, or build it.
 
 `obtain` is given what the losses need and returns an open cache. It looks for one that holds at least that much of the
 same teachers on the same windows; otherwise it says how large the new one will be, refuses if it does not fit, and
-builds it shard by shard. A build that was stopped, whatever stopped it, goes on from the shards that are complete.
+builds it shard by shard. A build that was stopped resumes from the shards that are complete.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The folder of one search and its study: made for a new search, opened again to go on with one.
+"""The folder of one search and its study: made for a new search, opened again to resume one.
 
 The study is the ledger. By default it is `optuna.journal` in the folder; `--study-storage` keeps it in PostgreSQL or
 MySQL instead. What the search was asked for stands in the study too, so that a resumed search is the same search, and a

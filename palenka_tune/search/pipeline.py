@@ -182,7 +182,7 @@ def _cache(
 
 
 def _trials(job: Job, ledger: Ledger, options: SearchOptions, context: Context, tags: dict[str, str]) -> None:
-    """Run the trials that are left; whatever ends them, `trials.parquet` and `summary.json` tell how far they came."""
+    """Run the trials that are left; however they end, `trials.parquet` and `summary.json` tell how far they came."""
     config, url = job.config, study_url(options.study_storage)
     observer = MlflowObserver(
         context.tracker, lambda proposal: config.settings_of(proposal.values).flat(), tags, job.rungs

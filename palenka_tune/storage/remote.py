@@ -232,7 +232,7 @@ def _open(url: str) -> tuple[fs.FileSystem, str]:
 
 
 def _s3(path: str) -> tuple[fs.FileSystem, str]:
-    """S3 or whatever speaks its protocol at `AWS_ENDPOINT_URL`; a small file is one request instead of three."""
+    """S3, or a store that speaks its protocol at `AWS_ENDPOINT_URL`; a small file is one request instead of three."""
     from pyarrow import fs
 
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")

@@ -1,4 +1,4 @@
-"""Shipping a spool to MLflow: its events in order, each at least once, going on where the last attempt stopped.
+"""Ship a spool to MLflow: its events in order, each at least once, from where the last attempt stopped.
 
 Goes in: the spool of a run folder and the store's URI. Comes out: the store holds the events, and the folder says how
 far. Neighbouring metrics, params and tags share a call for each run. A store that is away raises `OutageError` and

@@ -82,7 +82,7 @@ class Tracker:
         """Log metrics at `step` (trained tokens); None is left out, an infinity becomes a tag.
 
         A metric has one value at a step, and its steps go up: what this process or one before it has logged already is
-        left out, so that a trial that goes on after a crash may report again.
+        left out, so that a trial that resumes after a crash may report again.
         """
         try:
             last = self._spool.last_steps

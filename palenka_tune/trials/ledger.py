@@ -43,8 +43,8 @@ class Proposal:
 class Ledger:
     """Ask and tell over a study of `samples` proposed trials and the anchors.
 
-    `anchors` maps each anchor's name to its settings; they are proposed first. A study that has trials already is gone
-    on with: those that are RUNNING were interrupted, and are proposed again before anything new.
+    `anchors` maps each anchor's name to its settings; they are proposed first. A study that has trials is
+    continued: those that are RUNNING were interrupted, and are proposed again before anything new.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class Ledger:
         self.study.set_user_attr("seconds", self.seconds)
 
     def leave(self, trial_id: str) -> None:
-        """Let go of a trial that was interrupted: it stays RUNNING, and a resumed search goes on with it."""
+        """Let go of a trial that was interrupted: it stays RUNNING, and a resumed search continues it."""
         del self._running[trial_id]
 
     def again(self, trial_id: str) -> None:
