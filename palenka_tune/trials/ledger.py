@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from palenka_tune.spaces.samplers import sampler_for
 from palenka_tune.spaces.space import Space, effective, label
 from palenka_tune.trials.arms import ANCHOR
+from palenka_tune.trials.names import trial_id
 from palenka_tune.trials.rows import COMPLETE, FAILED, STATES, TrialRow, best_first, own_trials, rows_of
 
 # attribute of the study: optimiser steps of a whole training
@@ -194,7 +195,7 @@ class Ledger:
 
 def _attributes(number: int, values: Mapping[str, Any]) -> dict[str, Any]:
     # as a study gives them back: the keys of an explicit layer map are text
-    return {"trial_id": f"trial-{number:04d}", "values": json.loads(json.dumps(values))}
+    return {"trial_id": trial_id(number), "values": json.loads(json.dumps(values))}
 
 
 def _new_trial(number: int, values: Mapping[str, Any], attributes: Mapping[str, Any]) -> FrozenTrial:
