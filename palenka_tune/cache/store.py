@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from palenka_tune.cache.job import CACHE_VERSION, Windows, shard_name
+from palenka_tune.cache.job import CACHE_VERSION, shard_name
 from palenka_tune.cache.plan import gigabytes, hidden_name
 from palenka_tune.cache.shards import ShardedColumn, map_columns
 from palenka_tune.cache.writer import FIELDS, HEADS, STATISTICS

@@ -153,8 +153,7 @@ def _watch(reader: StatusReader, options: StatusOptions, console: Console) -> St
     """Show the status until the search ends or Ctrl-C: live, or as a line for each change and the whole at the end."""
     from rich.live import Live
 
-    from palenka_tune.status.live import shows_live
-    from palenka_tune.status.view import line, view
+    from palenka_tune.status.view import line, shows_live, view
 
     live = Live(console=console, auto_refresh=False) if shows_live(console, options.plain) else None
     shown = ""

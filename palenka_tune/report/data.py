@@ -1,4 +1,4 @@
-"""What a report is made from: a run as plain data, whatever made it.
+"""What a report is made from: a run as plain data.
 
 Cross-entropies are in nats per token, accuracies and shares from 0 to 1, times in seconds. What is not known is None or
 empty, and the report says so.

@@ -62,7 +62,7 @@ class Wanted:
             study.set_user_attr("search", value)
 
     def check_data(self, prepared: PreparedData) -> None:
-        """Refuse to go on with other data."""
+        """Refuse to resume with other data."""
         if prepared.fingerprint != self.data:
             raise PalenkaError(
                 f"{prepared.name} is not what it was when the search began (its fingerprint is {prepared.fingerprint}, "
@@ -73,7 +73,7 @@ class Wanted:
 def resumed(
     wanted: Wanted, folder: Path, given: SearchConfig | None, again: Mapping[str, Any]
 ) -> tuple[SearchConfig, Wanted]:
-    """The search to go on with: as it was, with the settings of `given` that shape no trial, and what `again` asks for.
+    """The search to resume: as it was, with the settings of `given` that shape no trial, and what `again` asks for.
 
     A damaged `search.yaml` is put back first. Raises `UserError` if `given` is another search.
     """
@@ -94,7 +94,7 @@ def resumed(
 
 
 def pin_form(config: SearchConfig, study: optuna.Study) -> SearchConfig:
-    """The search with the form of cache that its first process chose, whatever would fit by now."""
+    """The search with the form of cache that its first process chose, even if another would fit now."""
     kept = study.user_attrs.get("teachers")
     if kept is None or kept["form"] is None or config.experiment.cache.form != "auto":
         return config

@@ -230,7 +230,7 @@ def _folder(config: SearchConfig | None, options: SearchOptions, storage: Path) 
 
 
 def _tracked(config: SearchConfig, options: SearchOptions, context: Context, study: optuna.Study) -> dict[str, Any]:
-    """The search, with its run in MLflow ended in the right state whatever happens."""
+    """The search; however it ends, its run in MLflow ends in the right state."""
     patience = 60.0
     try:
         with storage_errors():

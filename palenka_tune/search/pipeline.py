@@ -42,8 +42,8 @@ from palenka_tune.search.tune import placement as placing
 from palenka_tune.search.tune.run import Job, run_trials
 from palenka_tune.spaces.serialise import tree
 from palenka_tune.spaces.settings import SearchConfig, samples
-from palenka_tune.status.live import Display
 from palenka_tune.status.reader import StatusReader
+from palenka_tune.status.view import Display
 from palenka_tune.students.bench import Bench, BenchSpec
 from palenka_tune.students.teacher_cache import obtain_cache, search_need
 from palenka_tune.students.teachers import obtain_teachers
@@ -182,7 +182,7 @@ def _cache(
 
 
 def _trials(job: Job, ledger: Ledger, options: SearchOptions, context: Context, tags: dict[str, str]) -> None:
-    """Run the trials that are left; whatever ends them, `trials.parquet` and `summary.json` tell how far they came."""
+    """Run the trials that are left; however they end, `trials.parquet` and `summary.json` tell how far they came."""
     config, url = job.config, study_url(options.study_storage)
     observer = MlflowObserver(
         context.tracker, lambda proposal: config.settings_of(proposal.values).flat(), tags, job.rungs

@@ -81,7 +81,7 @@ def trial_results(
 ) -> dict[str, Any]:
     """Write `best/`, `evaluation.json` and `summary.json`, log them, print the table; returns the summary.
 
-    The student and the summary come first: whatever fails in scoring, the search's result exists. `more`: finalists are
+    The student and the summary come first, so that the result exists even if scoring fails. `more`: finalists are
     trained next.
     """
     rows, folder, tracker = job.rows(ledger), context.folder, context.tracker
@@ -245,13 +245,13 @@ def forget_scratch(job: Job) -> None:
 
 
 def publish_report(context: Context, study: optuna.Study) -> None:
-    """Write the report of the search and log it; whatever goes wrong, the search's results stand."""
+    """Write the report of the search and log it; if that fails, the search's results stand."""
     folder = context.folder
     try:
         write_report(folder / REPORT, [run_data(StatusReader(folder, context.storage, study=study))])
         context.tracker.log_artifact(PARENT, folder / REPORT)
         context.tracker.log_artifact(PARENT, folder / PLOTS)
-    except Exception as error:  # of whatever kind: all that it would show is on disk
+    except Exception as error:  # of any kind: all that it would show is on disk
         logger.info(
             f"the report could not be written ({type(error).__name__}: {error}); the results are on disk, try again "
             f"with: python -m palenka_tune.report {folder}"

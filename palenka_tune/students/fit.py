@@ -1,7 +1,7 @@
 """A student trained from its first step to its last, with checkpoints on the way. No Ray in here.
 
 `train_to_end` is the loop of everything that trains a student outside the trials of a search: the command `distill`,
-finalists, the rows of the poster. A run that was stopped goes on from its last checkpoint with the same numbers.
+finalists, the rows of the poster. A run that was stopped resumes from its last checkpoint with the same numbers.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def train_to_end(
     `tell` gets lines of progress.
 
     Returns what was measured at the end: `val_ce` (nats per token) and the other dev terms, `steps`, `tokens`,
-    `seconds` of training in all processes, and the `curve` of the validations. The checkpoint stays: whoever has kept
-    the result removes it. `identity` names everything that shapes the student.
+    `seconds` of training in all processes, and the `curve` of the validations. The checkpoint stays: the caller
+    removes it once the result is kept. `identity` names everything that shapes the student.
 
     Raises `UserError` for a checkpoint of another identity, `PalenkaError` for a damaged one, `DivergedError`.
     """

@@ -1,4 +1,4 @@
-"""The teachers of an experiment: which must be trained, which are there already, which were given as folders."""
+"""The teachers of an experiment: which must be trained, which exist, which were given as folders."""
 
 from __future__ import annotations
 

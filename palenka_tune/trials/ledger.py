@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from palenka_tune.spaces.samplers import sampler_for
 from palenka_tune.spaces.space import Space, effective, label
 from palenka_tune.trials.arms import ANCHOR
+from palenka_tune.trials.names import trial_id
 from palenka_tune.trials.rows import COMPLETE, FAILED, STATES, TrialRow, best_first, own_trials, rows_of
 
 # attribute of the study: optimiser steps of a whole training
@@ -43,8 +44,8 @@ class Proposal:
 class Ledger:
     """Ask and tell over a study of `samples` proposed trials and the anchors.
 
-    `anchors` maps each anchor's name to its settings; they are proposed first. A study that has trials already is gone
-    on with: those that are RUNNING were interrupted, and are proposed again before anything new.
+    `anchors` maps each anchor's name to its settings; they are proposed first. A study that has trials is
+    continued: those that are RUNNING were interrupted, and are proposed again before anything new.
     """
 
     def __init__(
@@ -148,7 +149,7 @@ class Ledger:
         self.study.set_user_attr("seconds", self.seconds)
 
     def leave(self, trial_id: str) -> None:
-        """Let go of a trial that was interrupted: it stays RUNNING, and a resumed search goes on with it."""
+        """Let go of a trial that was interrupted: it stays RUNNING, and a resumed search continues it."""
         del self._running[trial_id]
 
     def again(self, trial_id: str) -> None:
@@ -194,7 +195,7 @@ class Ledger:
 
 def _attributes(number: int, values: Mapping[str, Any]) -> dict[str, Any]:
     # as a study gives them back: the keys of an explicit layer map are text
-    return {"trial_id": f"trial-{number:04d}", "values": json.loads(json.dumps(values))}
+    return {"trial_id": trial_id(number), "values": json.loads(json.dumps(values))}
 
 
 def _new_trial(number: int, values: Mapping[str, Any], attributes: Mapping[str, Any]) -> FrozenTrial:

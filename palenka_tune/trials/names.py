@@ -28,6 +28,11 @@ FIRST = ("alpha", "beta", "temperature")
 LONGEST = 40
 
 
+def trial_id(number: int) -> str:
+    """The id of a trial, which its checkpoint, its folder and its tag in MLflow have too: `trial-0004`."""
+    return f"trial-{number:04d}"
+
+
 def settings_name(anchor: str | None, values: Mapping[str, Any]) -> str:
     """The name of a trial's run: an anchor's own, or its settings."""
     return anchor_name(anchor) if anchor else short_name(values)

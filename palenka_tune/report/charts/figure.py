@@ -1,4 +1,4 @@
-"""What a chart shows, whoever draws it: axes, series, bars and heat maps as plain data.
+"""What a chart shows, as plain data that either library draws: axes, series, bars and heat maps.
 
 `draw_plotly` turns a `Chart` into a plotly figure for a page, `draw_matplotlib` into PNG and SVG. Each chart is
 described once. Missing values are NaN; they break lines and leave cells empty. Colours are names of `colours.PALETTE`.

@@ -35,7 +35,7 @@ class TeacherRuns:
         self.tracker.start_run(key, name=f"teacher {teacher}", parent=PARENT, tags=self.tags, params=params)
 
     def end(self, teachers: Sequence[Teacher] = ()) -> None:
-        """End all runs; a teacher that was there already has a run too, with what is known of it."""
+        """End all runs; a teacher that was not trained here gets a run too, with what is known of it."""
         for teacher in teachers:
             key = run_key(teacher.folder.name)
             trained_here = key in self.started

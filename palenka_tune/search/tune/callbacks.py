@@ -8,7 +8,7 @@ from palenka_tune.trials.ledger import Proposal
 
 
 class Observer(Protocol):
-    """Called on the driver; whatever an observer raises is logged and stops nothing."""
+    """Called on the driver; what an observer raises is logged and stops nothing."""
 
     def started(self, proposal: Proposal) -> None: ...
     def reported(self, trial_id: str, result: dict[str, Any]) -> None: ...

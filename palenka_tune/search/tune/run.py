@@ -90,7 +90,7 @@ def run_trials(
     observers: Sequence[Observer],
     when_room: Callable[[Callable[[], None]], None],
 ) -> None:
-    """Run what remains of the trials; one that fails is told as FAILED and the search goes on. `when_room` runs an
+    """Run what remains of the trials; one that fails is told as FAILED and the search continues. `when_room` runs an
     action once the disk has room for it.
 
     Raises `Interrupted` after a signal, once the running trials have kept what they have, and `PalenkaError` if the
@@ -114,7 +114,7 @@ def run_trials(
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
     # the searcher says how many trials there may be; Tune would start their processes one after another
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1000"
-    # nobody reads the snapshots of Tune, and one that finds no room would end the search
+    # Tune's snapshots are never read, and one that finds no room would end the search
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = str(10**9)
     os.environ["TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S"] = "0"
     # Tune hands AWS keys to its actors in a runtime environment, which Ray writes into its logs; students need none
@@ -173,7 +173,7 @@ def run_trials(
     )
     with contextlib.ExitStack() as stack:
         folder = job.folder / "tune"
-        if job.placement.local:  # what Tune writes, nobody reads: beside the storage, it cannot fill its disk
+        if job.placement.local:  # Tune's files are never read; keep them off the storage's disk
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="palenka_tune-")))
         taking.append(stack.enter_context(handled(patience)))
         stack.enter_context(watch)

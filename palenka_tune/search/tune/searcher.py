@@ -36,7 +36,7 @@ class LedgerSearcher(Searcher):
     because Ray is not `is_up` any more has not failed: it was interrupted. `when_room` runs an action once the disk has
     room for it.
 
-    A trial that ended with an error is proposed again `max_failures` times, and goes on from its checkpoint. Where its
+    A trial that ended with an error is proposed again `max_failures` times, and resumes from its checkpoint. Where its
     `node_is_gone` (a spot machine that was reclaimed), or its process never began, as on a node of which Ray does not
     know yet that it is gone, the trial is proposed again too, up to `NODES_LOST` times, and that is no failure of its
     own. `room()` is how many trials may run at a time: on a cluster it changes as nodes come and go.
@@ -153,11 +153,11 @@ class LedgerSearcher(Searcher):
         for observer in self.observers:
             try:
                 getattr(observer, event)(*details)
-            except Exception:  # whatever fails in a display or a tracker must not end a search
+            except Exception:  # a failing display or tracker must not end a search
                 logger.warning("%s.%s failed", type(observer).__name__, event, exc_info=True)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Tune pickles what it is given into its folder; nobody reads that back, and a ledger is not for pickling."""
+        """Tune pickles its searcher into its folder and never reads it back; a ledger cannot be pickled."""
         return (str, ("the ledger is in the study",))
 
     def save(self, checkpoint_path: str) -> None:

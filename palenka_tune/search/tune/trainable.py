@@ -2,7 +2,7 @@
 
 The actor keeps windows and teachers between trials (the `Bench`) and rebuilds model, optimiser and random state. Each
 step of the trainable trains to the next rung and validates. At rungs, and every few minutes between them, it leaves a
-checkpoint in the run's folder, from which a restarted actor or a resumed search goes on.
+checkpoint in the run's folder, from which a restarted actor or a resumed search continues.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class StudentTrial(tune.Trainable):
             return
         self._loop.load_state_dict(state["loop"])
         self._seconds, self._history = state["seconds"], state["history"]
-        # the process may have died between this checkpoint and its report: report it again, nobody counts it twice
+        # the process may have died between this checkpoint and its report: report it again, it is not counted twice
         self._undelivered = state["measured"]
 
     @property

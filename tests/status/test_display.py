@@ -11,9 +11,8 @@ from rich.console import Console
 
 from palenka_tune.errors import PalenkaError
 from palenka_tune.runs.run_folder import locked
-from palenka_tune.status.live import Display
 from palenka_tune.status.reader import StatusReader
-from palenka_tune.status.view import Descent, best_so_far, finished_line, sparkline, view
+from palenka_tune.status.view import Descent, Display, best_so_far, finished_line, sparkline, view
 from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED
 from palenka_tune.words import clock
 from tests.status.test_reader import beat, ledger, look, run_trial  # noqa: F401 - `ledger` is a fixture
