@@ -15,7 +15,7 @@ from xdist.scheduler import LoadFileScheduling
 
 from tests.support.finished_search import FinishedSearch
 
-WORKERS, WITH_RAY = 3, 2
+WORKERS, WITH_RAY = 2, 1
 RAY = re.compile(r"mark\.(ray|cluster|faults)\b")
 READERS = re.compile(r"\b(finished|shown)_search\b")  # made once by the worker that all its readers go to
 

@@ -54,7 +54,7 @@ def test_core_distils_without_ray_or_transformers() -> None:
     assert report["moved"] > 1e-3
     assert report["terms"]["kl"] > 0
     assert report["terms"]["hidden"] > 0
-    assert 0 < report["val/ce"] < 10
+    assert 0 < report["val_ce"] < 10
 
 
 def test_what_is_absent_cannot_be_imported() -> None:

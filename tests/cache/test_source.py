@@ -107,9 +107,9 @@ def test_a_short_training_ends_at_the_same_dev_loss(place, kept, online, form, h
     ends = []
     for bench in (online, place.bench(kept(form, hidden, rank))):
         loop = bench.loop(settings, RECIPE, seed=1)
-        start = loop.validate(teachers=False)["val/ce"]
+        start = loop.validate(teachers=False)["val_ce"]
         loop.run_until(10)
-        ends.append(loop.validate()["val/ce"])
+        ends.append(loop.validate()["val_ce"])
     assert ends[0] < start - 0.1
     assert ends[1] == pytest.approx(ends[0], abs=2e-2 if form == "sampled" else 1e-3)
 

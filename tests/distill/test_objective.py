@@ -135,8 +135,8 @@ def test_with_learning_rate_zero_no_setting_changes_val_ce_but_each_changes_val_
         loop = make_loop(DistillSettings(alpha=alpha, beta=beta, temperature=tau), lr=0.0)
         loop.run_until(4)
         measured.append(loop.validate())
-    assert len({values["val/ce"] for values in measured}) == 1
-    assert len({round(values["val/total"], 6) for values in measured}) > 6
+    assert len({values["val_ce"] for values in measured}) == 1
+    assert len({round(values["val_total"], 6) for values in measured}) > 6
 
 
 def test_beta_changes_the_student_and_leaves_the_teachers_alone(make_loop, source):
@@ -159,7 +159,7 @@ def test_without_a_hidden_gradient_beta_changes_no_bit_of_the_student_and_the_to
         loop.run_until(12)
         weights[beta] = torch.cat([p.detach().flatten() for p in loop.model.parameters()])
         measured = loop.validate()
-        totals[beta], spent[beta] = measured["val/total"], measured["val/hidden"]
+        totals[beta], spent[beta] = measured["val_total"], measured["val_hidden"]
         projections = list(loop.objective.parameters())
         assert projections
         owned = {id(p) for group in loop.optimizer.param_groups for p in group["params"]}
@@ -177,8 +177,8 @@ def test_half_of_each_term_is_half_of_the_loss_of_equal_weights(make_loop):
     half, whole = (
         make_loop(DistillSettings(alpha=weight, beta=0, ce_weight=weight)).validate() for weight in (0.5, 1.0)
     )
-    assert half["val/ce"] == whole["val/ce"]
-    assert half["val/total"] == pytest.approx(0.5 * whole["val/total"], rel=1e-6)
+    assert half["val_ce"] == whole["val_ce"]
+    assert half["val_total"] == pytest.approx(0.5 * whole["val_total"], rel=1e-6)
 
 
 def test_a_loss_that_teaches_nothing_is_refused():

@@ -22,7 +22,7 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serving(argv: Sequence[str], url: str, log: Path, seconds: float = 120.0) -> Iterator[str]:
+def serving(argv: Sequence[str], url: str, log: Path, seconds: float = 300.0) -> Iterator[str]:
     """Run `argv` until the block ends, in a session of its own; yields `url` once it answers.
 
     Raises `AssertionError` with what the server said if it ends before, or does not answer in time.
