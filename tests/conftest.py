@@ -1,4 +1,4 @@
-"""How the tests share the machine: three files at a time, of which two may have a Ray cluster or hosts of their own.
+"""How the tests share the machine: two files at a time, of which one may have a Ray cluster or hosts of its own.
 And the finished search that several files read."""
 
 from __future__ import annotations
