@@ -71,7 +71,7 @@ def test_a_search_that_an_older_version_began_may_be_asked_for_again(begun):
     del asked["distill"]["ensemble"]
     wanted = dataclasses.replace(wanted, asked=asked, yaml=wanted.yaml.replace("val_ce", "val/ce"))
     (folder / "search.yaml").write_text(wanted.yaml)
-    again, _ = resumed(wanted, folder, config, {}, print)
+    again, _ = resumed(wanted, folder, config, {})
     assert again.search.objective == "val_ce"
 
 

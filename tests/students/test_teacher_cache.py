@@ -174,7 +174,7 @@ def obtained(place: Place, configuration, storage):
     with in_this_process():
         return obtain_cache(
             configuration.experiment, search_need(configuration, place.shapes), place.teachers, place.store,
-            storage, lambda: Resources(((1, 0),)), lambda line: None,
+            storage, lambda: Resources(((1, 0),)),
         )  # fmt: skip
 
 
