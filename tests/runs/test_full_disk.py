@@ -38,7 +38,7 @@ def test_it_is_waited_for_and_said_once(full, tmp_path):
     disk.when_room(action)
     assert len(tries) == 6
     assert naps == [full_disk.POLL] * 5
-    assert said == [f"the disk of {tmp_path} is full: the search waits; free space and it goes on"]
+    assert said == [f"the disk of {tmp_path} is full: the search waits; free space and it continues"]
 
 
 def test_that_it_is_full_again_later_is_said_again(full):
