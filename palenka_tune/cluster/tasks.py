@@ -15,7 +15,7 @@ from palenka_tune.errors import PalenkaError, first_line
 from palenka_tune.storage import mirror
 
 logger = logging.getLogger(__name__)
-PROGRESS = "progress.txt"  # in a job's folder: what it last said of itself
+PROGRESS, RESULT = "progress.txt", "result.json"  # in a job's folder: what it last said of itself, what it made
 RETRIES = 2  # of a process that died
 SAY_SECONDS = 20.0
 

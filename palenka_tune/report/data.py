@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
-COMPLETE, PRUNED, FAILED = "COMPLETE", "PRUNED", "FAILED"
-VAL_CE = "val_ce"  # the measure of a contrast that is a cross-entropy; all others are accuracies
-ANCHOR_NAMES = {"no_distillation": "no distillation", "vanilla_kd": "vanilla KD"}
+from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED
+
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # numbers of components of which a layer's share is shown
 
 

@@ -26,6 +26,7 @@ from palenka_tune.trials import verdict
 from palenka_tune.trials.ledger import TOTAL_STEPS
 from palenka_tune.trials.metrics import VAL_CE
 from palenka_tune.trials.rows import FinalistRow
+from palenka_tune.trials.stopping import stopping_text
 
 SPREAD = "train/target_std"
 
@@ -35,15 +36,13 @@ def asked(tree: Mapping[str, Any]) -> Iterator[str]:
     if not tree:
         return
     search, student, data = tree["search"], tree["student"], tree["data"]
+    # searches of versions without `stopping` had ASHA
+    stopping = stopping_text(search.get("stopping", "asha"), search["rungs"], search["reduction"])
     names = ", ".join(tree.get("parameters", {}))
     yield (
         f"It searched {names or 'nothing'} ({tree['description'] or 'no description'}): {search['samples']} trials by "
         f"{search['sampler']} besides two anchors, no distillation and vanilla KD, with seed {tree['seed']}; "
-        + (
-            f"ASHA compared them at {search['rungs']} rungs and let the best 1/{search['reduction']} go on."
-            if search["rungs"]
-            else "no trial was stopped early."
-        )
+        + (f"early stopping was by {stopping}." if stopping else "no trial was stopped early.")
     )
     teachers = " and ".join(Path(str(teacher["preset"])).name for teacher in tree["teachers"])
     yield (

@@ -14,7 +14,9 @@ import yaml
 
 from palenka_tune.report import facts
 from palenka_tune.report.data import RunData, Setting, Trial
+from palenka_tune.runs.run_folder import SEARCH_YAML
 from palenka_tune.runs.study import reading
+from palenka_tune.runs.summary import EVALUATION, SUMMARY
 from palenka_tune.spaces.settings import objective_name
 from palenka_tune.spaces.space import parse_space
 from palenka_tune.status.reader import StatusReader
@@ -37,7 +39,7 @@ def run_data(reader: StatusReader) -> RunData:
     settings = _settings(tree)
     spreads = facts.target_spreads(folder)
     layers, cache = facts.cache_of(attrs, reader.storage)
-    summary = reader.files.json("summary.json") or {}
+    summary = reader.files.json(SUMMARY) or {}
     return RunData(
         name=status.run,
         state=headline(status),
@@ -50,7 +52,7 @@ def run_data(reader: StatusReader) -> RunData:
         facts=tuple(facts.facts(status.folder, attrs, tree, summary)),
         warnings=tuple(status.warnings),
         ahead=status.resume,
-        models=tuple(facts.models(reader.files.json("evaluation.json") or {})),
+        models=tuple(facts.models(reader.files.json(EVALUATION) or {})),
         finalists=facts.finalists(folder, summary),
         finalists_asked=int(tree.get("search", {}).get("finalists", 0)),
         layers=tuple(layers),
@@ -62,7 +64,7 @@ def run_data(reader: StatusReader) -> RunData:
 
 
 def _settings(tree: Mapping[str, Any]) -> tuple[Setting, ...]:
-    space = parse_space(tree.get("parameters", {}), "search.yaml")
+    space = parse_space(tree.get("parameters", {}), SEARCH_YAML)
     return tuple(
         Setting(each.name, each.kind, each.choices, each.low, each.high, bool(each.when)) for each in space.parameters
     )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from palenka_tune.report.data import ANCHOR_NAMES, COMPLETE, FAILED, PRUNED, RunData, Setting, suites_of
+from palenka_tune.report.data import RunData, Setting, suites_of
 from palenka_tune.report.page import Table
 from palenka_tune.report.words import display_name, duration, percent, shown
+from palenka_tune.trials.arms import ANCHORS
+from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED
 
 
 def finalists_table(run: RunData) -> Table | None:
@@ -46,7 +48,7 @@ def trials_table(run: RunData) -> Table:
     header = ["trial", "state", "val/ce", "steps", "seconds", *(setting.short for setting in run.settings), "reason"]
     rows = [
         [
-            f"{trial.trial_id} ({ANCHOR_NAMES[trial.anchor]})" if trial.anchor else trial.trial_id,
+            f"{trial.trial_id} ({ANCHORS[trial.anchor]})" if trial.anchor else trial.trial_id,
             trial.state.lower(),
             "" if trial.val_ce is None else f"{trial.val_ce:.4f}",
             f"{trial.steps:,}",

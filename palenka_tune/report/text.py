@@ -5,12 +5,14 @@ What is not there is said in a sentence, and a result against us like any other.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 
-from palenka_tune.report.data import ANCHOR_NAMES, COMPLETE, FAILED, PRUNED, RunData
+from palenka_tune.report.data import RunData
 from palenka_tune.report.words import described, duration
+from palenka_tune.trials.arms import ANCHORS
+from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED
+from palenka_tune.words import perplexity
 
 NOT_SCORED = "No model of this search has been scored on minimal pairs"
 NO_LAYERS = (
@@ -62,7 +64,7 @@ def _beside_anchors(run: RunData) -> list[str]:
     if best is None:
         return _no_best(run)
     parts = []
-    for name, text in ANCHOR_NAMES.items():
+    for name, text in ANCHORS.items():
         if name not in anchors:
             parts.append(f"the anchor {text} has no end to compare it with")
             continue
@@ -71,7 +73,7 @@ def _beside_anchors(run: RunData) -> list[str]:
         parts.append(f"{word} {text} ({anchors[name].ce:.4f})")
     sentences = [
         f"Of {len(run.complete())} proposed trials that were trained to the end, {best.trial_id} has the lowest "
-        f"val/ce, {best.ce:.4f} nats per token (perplexity {math.exp(min(best.ce, 700)):.1f}), with one seed: "
+        f"val/ce, {best.ce:.4f} nats per token (perplexity {perplexity(best.ce):.1f}), with one seed: "
         f"{'; '.join(parts)}. Its settings: {described(best.values, run.settings)}."
     ]
     beaten = [best.ce < anchor.ce for anchor in anchors.values()]

@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from palenka_tune.report.data import ANCHOR_NAMES, Setting
+from palenka_tune.report.data import Setting
+from palenka_tune.trials.arms import ANCHORS
 
 
 def display_name(name: str) -> str:
     """A model or a configuration by name; anchors in words."""
-    return ANCHOR_NAMES.get(name, name)
+    return ANCHORS.get(name, name)
 
 
 def shown(value: Any, name: str = "") -> str:

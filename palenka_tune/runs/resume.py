@@ -18,17 +18,16 @@ from palenka_tune.config.build import flat
 from palenka_tune.config.files import write_text
 from palenka_tune.data.prepare import PreparedData
 from palenka_tune.errors import PalenkaError, UserError
+from palenka_tune.runs.options import CHANGED_BY_RESUME
+from palenka_tune.runs.run_folder import SEARCH_YAML
 from palenka_tune.spaces.resolve import resolve
 from palenka_tune.spaces.serialise import search_yaml, tree
 from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.teachers.spec import Teacher
 
-# settings that shape no trial: a resumed search may have others
-
 logger = logging.getLogger(__name__)
+# settings that shape no trial: a resumed search may have others
 FREE = ("max_failures", "checkpoint_minutes", "stall_minutes", "abort_after")
-# settings that only a command's own options change
-ASKED = ("samples", "finalists", "seeds")
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def resumed(
 
     A damaged `search.yaml` is put back first. Raises `UserError` if `given` is another search.
     """
-    path = folder / "search.yaml"
+    path = folder / SEARCH_YAML
     if not path.exists() or path.read_bytes() != wanted.yaml.encode():
         logger.info(f"{path} is not what the search was started with, and is put back")
         write_text(path, wanted.yaml)
@@ -140,7 +139,7 @@ def _plain(configuration: dict[str, Any]) -> dict[str, Any]:
 def _check_same(asked: dict[str, Any], given: dict[str, Any], folder: Path) -> None:
     # resolved again, so that a setting which did not exist when the search began has its default
     before, now = flat(_plain(tree(resolve(asked)))), flat(_plain(given))
-    free = {f"search.{name}" for name in (*FREE, *ASKED)} | {"description"}
+    free = {f"search.{name}" for name in (*FREE, *CHANGED_BY_RESUME)} | {"description"}
     for key in sorted({*before, *now} - free):
         if before.get(key) != now.get(key):
             raise UserError(

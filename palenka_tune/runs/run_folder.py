@@ -25,8 +25,8 @@ from palenka_tune.storage.follow import Follower
 JOURNAL, SEARCH_YAML = "optuna.journal", "search.yaml"
 LOCK, OWNER, IDENTITY = ".lock", ".owner", ".identity"
 REPRODUCE = "reproduce.json"  # marks a folder of `reproduce`, which is no search
-CHECKPOINTS, FINALISTS = "checkpoints", "finalists"  # folders in the run's
-FETCHED_LATER = (CHECKPOINTS, "tune", FINALISTS)
+CHECKPOINTS, TUNE, FINALISTS, BEST = "checkpoints", "tune", "finalists", "best"  # folders in the run's
+FETCHED_LATER = (CHECKPOINTS, TUNE, FINALISTS)
 NOT_FOLLOWED = (*FETCHED_LATER, JOURNAL, f"{JOURNAL}.lines")  # uploaded by what writes them
 
 

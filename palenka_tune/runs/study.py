@@ -6,7 +6,7 @@ import contextlib
 import os
 import uuid
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,15 @@ from palenka_tune.config.files import file_sha256
 from palenka_tune.config.sealed import Slate
 from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.runs.journal import SealedJournal
-from palenka_tune.runs.run_folder import IDENTITY, JOURNAL, REPRODUCE, SEARCH_YAML
+from palenka_tune.runs.run_folder import BEST, IDENTITY, JOURNAL, REPRODUCE, SEARCH_YAML
+from palenka_tune.runs.summary import EVALUATION, SUMMARY
+from palenka_tune.runs.tables import FINALISTS, TRIALS
 from palenka_tune.storage import mirror
 from palenka_tune.tracking.store import brief, redact
 
 STUDY_STORAGE = "PALENKA_STUDY_STORAGE"
-OUTPUTS = ("trials.parquet", "summary.json", "evaluation.json", "finalists.parquet", "best")
+OUTPUTS = (TRIALS, SUMMARY, EVALUATION, FINALISTS, BEST)
+FINALISTS_DONE = "finalists"  # attribute of the study: the finalists and seeds that it has had
 
 
 def study_url(given: str | None) -> str | None:
@@ -191,6 +194,16 @@ def is_finished(study: optuna.Study, folder: Path) -> bool:
                 "again under another --name"
             )
     return digests is not None
+
+
+def mark_finalists(study: optuna.Study, asked: Mapping[str, int]) -> None:
+    """Note that the `asked` numbers of finalists and seeds are trained."""
+    study.set_user_attr(FINALISTS_DONE, dict(asked))
+
+
+def finalists_missing(attrs: Mapping[str, Any], asked: Mapping[str, int]) -> bool:
+    """Whether finalists are `asked` for that the study with these attributes has not had yet."""
+    return bool(asked["finalists"]) and attrs.get(FINALISTS_DONE) != asked
 
 
 @contextlib.contextmanager

@@ -31,7 +31,7 @@ from palenka_tune.runs.context import Context
 from palenka_tune.runs.full_disk import FullDisk
 from palenka_tune.runs.options import PLACE, SearchOptions, resume_command
 from palenka_tune.runs.resume import Wanted, resumed
-from palenka_tune.runs.run_folder import check_name
+from palenka_tune.runs.run_folder import SEARCH_YAML, check_name
 from palenka_tune.runs.study import is_finished, new_study, open_study, storage_errors, study_url
 from palenka_tune.runs.summary import SUMMARY
 from palenka_tune.search.mlflow.results import register
@@ -108,7 +108,7 @@ def _launch(config: SearchConfig | None, options: SearchOptions, console: Consol
                 shutil.rmtree(folder)
             raise
         wanted.keep(study)
-        write_text(folder / "search.yaml", wanted.yaml)
+        write_text(folder / SEARCH_YAML, wanted.yaml)
         pairs = options.minimal_pairs or wanted.minimal_pairs
         suites = choices_in(pairs) if pairs else own_pairs(prepared)
         tracker = _tracker(folder, store)

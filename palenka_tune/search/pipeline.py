@@ -28,7 +28,8 @@ from palenka_tune.runs.context import Context
 from palenka_tune.runs.full_disk import FullDisk
 from palenka_tune.runs.options import SearchOptions
 from palenka_tune.runs.resume import check_teachers, check_teachers_are, pin_form
-from palenka_tune.runs.study import is_finished, mark_finished, study_url
+from palenka_tune.runs.run_folder import BEST, SEARCH_YAML
+from palenka_tune.runs.study import finalists_missing, is_finished, mark_finalists, mark_finished, study_url
 from palenka_tune.runs.summary import EVALUATION, SUMMARY
 from palenka_tune.runs.tables import FINALISTS, TRIALS, write_rows
 from palenka_tune.search import results
@@ -54,7 +55,6 @@ from palenka_tune.trials.ledger import TOTAL_STEPS, Ledger
 
 logger = logging.getLogger(__name__)
 TEACHER_RUNS = "palenka.teacher_runs"
-DONE = "finalists"  # attribute of the study: the finalists that it has had
 
 
 def run_stages(config: SearchConfig, options: SearchOptions, context: Context, study: optuna.Study) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def _open_mlflow_run(config: SearchConfig, context: Context) -> dict[str, str]:
     tags = {"palenka.run": folder.name, "palenka.git_commit": provenance.git_commit() or "unknown"}
     tags["palenka.data"] = context.prepared.fingerprint
     tracker.start_run(PARENT, name=folder.name, tags=tags, params=flat(tree(config)))
-    tracker.log_artifact(PARENT, folder / "search.yaml")
+    tracker.log_artifact(PARENT, folder / SEARCH_YAML)
     return tags
 
 
@@ -212,7 +212,7 @@ def _trials(job: Job, ledger: Ledger, options: SearchOptions, context: Context, 
 
 def finalists_wanted(config: SearchConfig, study: optuna.Study) -> bool:
     """Whether finalists are asked for that are not trained yet."""
-    return bool(config.search.finalists) and study.user_attrs.get(DONE) != asked_finalists(config)
+    return finalists_missing(study.user_attrs, asked_finalists(config))
 
 
 def _train_finalists(
@@ -236,10 +236,10 @@ def _train_finalists(
     cache = cache_for(config, chosen, teachers, context, resources)
     placement = placing.place(config if cache else placing.with_teachers(config), options, resources)
     rows = train_finalists(config, chosen, teachers, cache, context, placement)
-    mark_finished(study, context.folder, but=(SUMMARY, EVALUATION, FINALISTS, results.BEST))
+    mark_finished(study, context.folder, but=(SUMMARY, EVALUATION, FINALISTS, BEST))
     about = notes.about(context, teachers, options)
     summary = results.finalist_results(config, chosen, rows, teachers, placement, context, about)
     mark_finished(study, context.folder)
-    study.set_user_attr(DONE, asked_finalists(config))
+    mark_finalists(study, asked_finalists(config))
     results.publish_report(context, study)
     return summary

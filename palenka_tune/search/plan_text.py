@@ -6,6 +6,7 @@ from palenka_tune.models.presets import get_preset
 from palenka_tune.models.scales import parameter_count
 from palenka_tune.spaces.poster_method import units
 from palenka_tune.spaces.settings import SearchConfig, samples
+from palenka_tune.trials.stopping import stopping_text
 
 
 def plan(config: SearchConfig) -> str:
@@ -29,9 +30,7 @@ def plan(config: SearchConfig) -> str:
     kept = "run on every batch" if experiment.cache.form == "online" else f"run once, cache {experiment.cache.form}"
     lines.append(f"  teachers  {kept}")
     search = config.search
-    stopping = (
-        f"ASHA with {search.rungs} rungs, best 1/{search.reduction} go on" if search.rungs else "no early stopping"
-    )
+    stopping = stopping_text(search.stopping, search.rungs, search.reduction) or "no early stopping"
     lines.append(
         f"  search    {samples(config)} trials by {search.sampler} besides 2 anchors; {stopping}; "
         f"seed {experiment.seed}"

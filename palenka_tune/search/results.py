@@ -26,6 +26,7 @@ from palenka_tune.report.load import run_data
 from palenka_tune.report.write import PLOTS, REPORT, write_report
 from palenka_tune.runs import checkpoints
 from palenka_tune.runs.context import Context
+from palenka_tune.runs.run_folder import BEST, TUNE
 from palenka_tune.runs.summary import EVALUATION, SUMMARY, write_summary
 from palenka_tune.runs.tables import FINALISTS, write_rows
 from palenka_tune.search.finalists import train
@@ -53,7 +54,6 @@ from palenka_tune.words import counted, describe_values, saved
 
 logger = logging.getLogger(__name__)
 CANDIDATES = "candidates"  # folder of what is scored beside `best/`
-BEST = "best"
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,8 @@ def trial_results(
     dev = DevWindows(job.bench.store, job.bench.student)
     scores = _score(candidates, context, job.placement, dev)
     models = [_model(candidate, score) for candidate, score in zip(candidates, scores, strict=True)]
-    write_json(folder / EVALUATION, {"suites": list(models[0]["suites"]), "models": models})
+    evaluation = {"suites": list(models[0]["suites"]), "models": models}
+    write_json(folder / EVALUATION, evaluation)
     write_text(folder / BEST / "README.md", _trial_card(context, student, best, taught_by, models[0]["suites"]))
     tracker.flush(60.0)  # the run's id goes into the summary
     summary = write_trial_summary(job, ledger, context, state="finished")
@@ -111,7 +112,7 @@ def trial_results(
     tracker.set_tags(best.trial_id, {"palenka.best": "true", RUN_NAME: name})
     settings = {"trial": best.trial_id, **best.settings}
     results.log_best(tracker, folder, context.prepared, settings, _values(models[0], best.val_ce), best.tokens)
-    note = notes.finished(summary, read_json(folder / EVALUATION), about, more=more)
+    note = notes.finished(summary, evaluation, about, more=more)
     tracker.set_linked_tags(PARENT, {NOTE: note})
     tracker.end_run(PARENT, "FINISHED")
     context.console.print(models_table(models))
@@ -240,7 +241,7 @@ def load_student(job: Job, bench: Bench, row: TrialRow, context: Context) -> Pre
 
 def forget_scratch(job: Job) -> None:
     """Delete what only a search that is resumed needs."""
-    for scratch in (job.checkpoints, job.folder / "tune", job.folder / CANDIDATES):
+    for scratch in (job.checkpoints, job.folder / TUNE, job.folder / CANDIDATES):
         mirror.forget_folder(scratch)
 
 

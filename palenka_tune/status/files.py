@@ -21,12 +21,15 @@ from typing import Any
 
 import psutil
 
+from palenka_tune.cluster.tasks import PROGRESS, RESULT
 from palenka_tune.config.artifacts import MANIFEST
 from palenka_tune.config.files import read_json
 from palenka_tune.config.sealed import Slate
 from palenka_tune.errors import PalenkaError
 from palenka_tune.runs.heartbeat import TrialPulse
 from palenka_tune.runs.run_folder import CHECKPOINTS, FINALISTS, JOURNAL, LOCK, OWNER
+from palenka_tune.runs.summary import EVALUATION, SUMMARY
+from palenka_tune.runs.tables import TRIALS
 from palenka_tune.storage import mirror
 from palenka_tune.storage.snapshot import Snapshot
 from palenka_tune.tracking.spool import SPOOL
@@ -95,7 +98,7 @@ class RunFiles:
 
     def moved(self) -> float | None:
         """Seconds since any file of the run was last written."""
-        names = (JOURNAL, SPOOL, OWNER, "summary.json", "trials.parquet", "evaluation.json")
+        names = (JOURNAL, SPOOL, OWNER, SUMMARY, TRIALS, EVALUATION)
         patterns = (f"{CHECKPOINTS}/*", f"{FINALISTS}/*/*")
         paths = [self.folder / name for name in names]
         paths += [path for pattern in patterns for path in self.folder.glob(pattern)]
@@ -134,10 +137,10 @@ class RunFiles:
         """How many finalists are trained, and those that are not yet."""
         done, others = 0, []
         for folder in sorted((self.folder / FINALISTS).glob("*-seed*")):
-            if (folder / "result.json").exists():
+            if (folder / RESULT).exists():
                 done += 1
             elif (newest := _newest(folder.glob("*"))) is not None:
-                others.append(Work(folder.name, _text(folder / "progress.txt"), _age(newest)))
+                others.append(Work(folder.name, _text(folder / PROGRESS), _age(newest)))
         return done, others
 
     def preparing(self) -> list[Work]:

@@ -18,7 +18,8 @@ import yaml
 from optuna.trial import FrozenTrial, TrialState
 
 from palenka_tune.runs.options import PLACE, resume_command
-from palenka_tune.runs.study import damage_of, open_study, reading
+from palenka_tune.runs.study import damage_of, finalists_missing, open_study, reading
+from palenka_tune.runs.summary import SUMMARY
 from palenka_tune.spaces.settings import objective_name
 from palenka_tune.status.files import Pulse, RunFiles, Work, Writer
 from palenka_tune.status.trials import Ended, Running, Speed, best_of, ended_of, running_of, trial_counts
@@ -50,8 +51,8 @@ class Status:
     how that is known. Times are in seconds; val/ce in nats per token.
 
     `trials` counts: planned, complete, pruned, failed, running, waiting (interrupted), to_come. `ended` are the trials
-    that ended, in the order of their ends; `rungs` the steps at which ASHA decides, and the last one. `resume` is the
-    command that continues the search, if it neither runs nor is finished.
+    that ended, in the order of their ends; `rungs` the steps at which trials may be stopped, and the last one. `resume`
+    is the command that continues the search, if it neither runs nor is finished.
     """
 
     run: str
@@ -122,7 +123,7 @@ class StatusReader:
         files, tracking, now = self.files, self._spool.look(), time.time()
         asked: dict[str, Any] = yaml.safe_load(attrs["search"]["yaml"])["search"] if "search" in attrs else {}
         rows, writer, age = rows_of(trials), files.writer(), files.moved()
-        summary = files.json("summary.json") or {}
+        summary = files.json(SUMMARY) or {}
         planned = asked["samples"] + len(ANCHORS) if asked else None
         stage = _stage(attrs, asked, rows, trials, planned, summary)
         stall = 60 * asked.get("stall_minutes", STALL_MINUTES)
@@ -230,7 +231,7 @@ def _stage(
     if "finished" in attrs:
         wanted = {name: asked.get(name, 0) for name in ("finalists", "seeds")}
         trained = any(row.state == COMPLETE and not row.anchor for row in rows)
-        return "finalists" if wanted["finalists"] and trained and attrs.get("finalists") != wanted else "finished"
+        return "finalists" if trained and finalists_missing(attrs, wanted) else "finished"
     if not trials:
         return "preparing"
     # a space may hold fewer trials than were planned

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from palenka_tune.teachers.spec import Teacher
 
+METRICS, STUDENT = "metrics.json", "student"
 logger = logging.getLogger(__name__)
 
 
@@ -65,7 +66,7 @@ class DistillResult:
     @property
     def student(self) -> Path:
         """The folder of the student, which `AutoModelForCausalLM.from_pretrained` loads."""
-        return self.folder / "student"
+        return self.folder / STUDENT
 
     def load_student(self, device: str = "cpu") -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
         """The student, in evaluation mode, and its tokenizer."""
@@ -113,7 +114,7 @@ def main(experiment: Experiment, options: DistillOptions) -> DistillResult:
     data.check(experiment.data)
     storage = check_writable(options.storage)
     out = check_writable(options.out)
-    if (out / "metrics.json").exists():
+    if (out / METRICS).exists():
         raise UserError(f"--out {options.out} holds a finished student; give another folder or delete that one")
     prepared = data.prepare(experiment.data, storage)
     logger.info(prepared.describe())
@@ -153,8 +154,8 @@ def main(experiment: Experiment, options: DistillOptions) -> DistillResult:
         val_ce=metrics["val_ce"],
         teachers=[teacher.name for teacher in teachers],
     )
-    export_student(loop.model, prepared.tokenizer_dir, out / "student", card=card)
-    write_json(out / "metrics.json", metrics)
+    export_student(loop.model, prepared.tokenizer_dir, out / STUDENT, card=card)
+    write_json(out / METRICS, metrics)
     (out / CHECKPOINT).unlink()
     return DistillResult(out, metrics)
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from palenka_tune.cluster.tasks import PROGRESS, Share, result_at, run_jobs
+from palenka_tune.cluster.tasks import PROGRESS, RESULT, Share, result_at, run_jobs
 from palenka_tune.config.artifacts import MANIFEST
 from palenka_tune.config.files import fingerprint, read_json, write_json, write_text
 from palenka_tune.config.recipe import Recipe
@@ -22,7 +22,7 @@ from palenka_tune.storage import mirror
 from palenka_tune.students.bench import Bench, BenchSpec
 
 logger = logging.getLogger(__name__)
-RESULT, STUDENT = "result.json", "student"
+STUDENT = "student"
 BETWEEN = 256  # dev windows of a validation before the end
 
 

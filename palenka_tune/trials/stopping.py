@@ -6,14 +6,17 @@ is resumed, so all that it decides by must come from what trials report.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Protocol
 
 import numpy as np
 
 
 class StoppingRule(Protocol):
     """Judges trials at the rungs by val_ce, in nats per token; lower is better."""
+
+    name: ClassVar[str]
+    """As people call it; empty for a rule that stops no trial."""
 
     def continues(self, trial_id: str, step: int, value: float) -> bool:
         """Record what a trial reports at `step` and say whether it continues."""
@@ -31,6 +34,8 @@ class SuccessiveHalving:
     (`AsyncHyperBandScheduler`), which keeps its rungs in private state that a restored search does not get back; this
     one decides as Ray's does.
     """
+
+    name: ClassVar[str] = "ASHA"
 
     def __init__(self, steps: Sequence[int], reduction: int) -> None:
         self.reduction = reduction
@@ -59,6 +64,8 @@ class SuccessiveHalving:
 class NoStopping:
     """Every trial is trained to its end; at rungs it only reports."""
 
+    name: ClassVar[str] = ""
+
     def __init__(self, steps: Sequence[int], reduction: int) -> None:
         pass
 
@@ -70,7 +77,16 @@ class NoStopping:
 
 
 # of the rungs' steps and the reduction; `search.stopping` names one
-STOPPING_RULES: dict[str, Callable[[Sequence[int], int], StoppingRule]] = {
+STOPPING_RULES: dict[str, type[SuccessiveHalving] | type[NoStopping]] = {
     "asha": SuccessiveHalving,
     "none": NoStopping,
 }
+
+
+def stopping_text(stopping: str, rungs: int, reduction: int) -> str:
+    """What a search does with trials that fall behind, such as `ASHA with 3 rungs, the best 1/3 continue`; empty if it
+    trains all to their ends."""
+    name = STOPPING_RULES[stopping].name
+    return (
+        f"{name} with {rungs} rung{'s' if rungs > 1 else ''}, the best 1/{reduction} continue" if name and rungs else ""
+    )

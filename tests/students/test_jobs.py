@@ -78,9 +78,9 @@ def test_what_is_there_is_not_trained_again_and_another_identity_is(place, tmp_p
     assert train_student(other)["weights_sha256"] != first["weights_sha256"]
 
 
-def test_a_stopped_student_goes_on_to_the_same_weights(place, tmp_path, monkeypatch):
-    whole = train_student(make_job(place, tmp_path, "whole"))
-    job, step, calls = make_job(place, tmp_path, "parts"), TrainingLoop._train_step, []
+def train_until_step_six(job, monkeypatch):
+    """Train a student that is interrupted in its sixth step."""
+    step, calls = TrainingLoop._train_step, []
 
     def dies(self):
         calls.append(1)
@@ -92,6 +92,12 @@ def test_a_stopped_student_goes_on_to_the_same_weights(place, tmp_path, monkeypa
     with pytest.raises(KeyboardInterrupt):
         train_student(job)
     monkeypatch.undo()
+
+
+def test_a_stopped_student_goes_on_to_the_same_weights(place, tmp_path, monkeypatch):
+    whole = train_student(make_job(place, tmp_path, "whole"))
+    job = make_job(place, tmp_path, "parts")
+    train_until_step_six(job, monkeypatch)
     assert (tmp_path / "parts" / "checkpoint.pt").exists()
     assert train_student(job)["weights_sha256"] == whole["weights_sha256"]
 
@@ -99,19 +105,8 @@ def test_a_stopped_student_goes_on_to_the_same_weights(place, tmp_path, monkeypa
 @pytest.mark.parametrize("damage", ["other identity", "torn"])
 def test_a_checkpoint_that_cannot_serve_is_dropped(place, tmp_path, monkeypatch, damage):
     whole = train_student(make_job(place, tmp_path, "whole"))
-    job, step, calls = make_job(place, tmp_path, "parts", seed=7 if damage == "other identity" else 0), None, []
-    step = TrainingLoop._train_step
-
-    def dies(self):
-        calls.append(1)
-        if len(calls) == 6:
-            raise KeyboardInterrupt
-        return step(self)
-
-    monkeypatch.setattr(TrainingLoop, "_train_step", dies)
-    with pytest.raises(KeyboardInterrupt):
-        train_student(job)
-    monkeypatch.undo()
+    job = make_job(place, tmp_path, "parts", seed=7 if damage == "other identity" else 0)
+    train_until_step_six(job, monkeypatch)
     path = tmp_path / "parts" / "checkpoint.pt"
     if damage == "torn":
         path.write_bytes(path.read_bytes()[:-1000])

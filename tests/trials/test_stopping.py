@@ -7,6 +7,10 @@ from typing import get_args, get_type_hints
 
 import pytest
 
+from palenka_tune.report.facts import asked
+from palenka_tune.search.plan_text import plan
+from palenka_tune.spaces.resolve import resolve
+from palenka_tune.spaces.serialise import tree
 from palenka_tune.spaces.settings import SearchSettings
 from palenka_tune.trials.stopping import STOPPING_RULES
 
@@ -55,3 +59,18 @@ def test_only_without_a_rule_all_continue():
         kept[name] = sum(judge.continues(f"t{n}", 10, generator.gauss(3, 1)) for n in range(60))
     assert kept["none"] == 60
     assert 10 < kept["asha"] < 40
+
+
+def test_a_plan_and_a_report_name_the_rule_that_stops_trials_if_one_does():
+    for settings, text in (
+        ((), "ASHA with 2 rungs, the best 1/3 continue"),
+        ((("search.stopping", "none"),), "no early stopping"),
+        ((("search.rungs", 0),), "no early stopping"),
+    ):
+        config = resolve("dskd", assignments=settings)
+        assert f"besides 2 anchors; {text};" in plan(config)
+        said = next(asked(tree(config)))
+        assert said.endswith("no trial was stopped early." if text == "no early stopping" else f"by {text}.")
+    old = tree(resolve("dskd"))
+    del old["search"]["stopping"]  # as a search of an earlier version has it
+    assert next(asked(old)).endswith("by ASHA with 2 rungs, the best 1/3 continue.")

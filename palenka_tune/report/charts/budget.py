@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from palenka_tune.report.charts.figure import Axis, Bars, Chart, Figure, Point, Series
-from palenka_tune.report.data import COMPLETE, FAILED, PRUNED, RunData
+from palenka_tune.report.data import RunData
+from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED
 
 
 def budget_figure(run: RunData) -> Figure | None:

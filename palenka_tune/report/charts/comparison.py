@@ -9,8 +9,10 @@ from itertools import accumulate
 from palenka_tune.report.charts.colours import PALETTE
 from palenka_tune.report.charts.figure import CE, Axis, Chart, Figure, Plot, Point, Series, rows_axis
 from palenka_tune.report.charts.outcome import intervals_plot
-from palenka_tune.report.data import ANCHOR_NAMES, VAL_CE, RunData
+from palenka_tune.report.data import RunData
 from palenka_tune.report.words import display_name
+from palenka_tune.trials.arms import ANCHORS
+from palenka_tune.trials.metrics import VAL_CE
 
 COLOURS, SHAPES = tuple(PALETTE), ("circle", "square", "diamond")
 
@@ -40,8 +42,8 @@ def runs_and_anchors_figure(runs: Sequence[RunData]) -> Figure | None:
     series = []
     for label, colour, shape, trials in (
         ("best proposed trial", "blue", "circle", [run.best() for run in rows]),
-        (ANCHOR_NAMES["vanilla_kd"], "gold", "square", [run.anchors().get("vanilla_kd") for run in rows]),
-        (ANCHOR_NAMES["no_distillation"], "red", "diamond", [run.anchors().get("no_distillation") for run in rows]),
+        (ANCHORS["vanilla_kd"], "gold", "square", [run.anchors().get("vanilla_kd") for run in rows]),
+        (ANCHORS["no_distillation"], "red", "diamond", [run.anchors().get("no_distillation") for run in rows]),
     ):
         points = [
             Point(trial.ce, row, f"{rows[row].name}, {label}: {trial.ce:.4f}")

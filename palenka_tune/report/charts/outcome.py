@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from palenka_tune.report.charts.figure import CE, Axis, Chart, Figure, Plot, Point, Rule, Series, rows_axis
-from palenka_tune.report.data import ANCHOR_NAMES, VAL_CE, Contrast, RunData
+from palenka_tune.report.data import Contrast, RunData
 from palenka_tune.report.words import display_name
+from palenka_tune.trials.arms import ANCHORS
+from palenka_tune.trials.metrics import VAL_CE
 
 
 def contrasts_figure(run: RunData) -> Figure | None:
@@ -60,7 +62,7 @@ def best_figure(run: RunData) -> Figure | None:
     dots = [(display_name(each.name), each.val_ce, each.role) for each in run.models if each.seeds == 1]
     if not dots:
         dots = [(f"best, {trial.trial_id}", trial.val_ce, "student") for trial in run.complete()[:1]]
-        dots += [(ANCHOR_NAMES[name], trial.val_ce, "anchor") for name, trial in run.anchors().items()]
+        dots += [(ANCHORS[name], trial.val_ce, "anchor") for name, trial in run.anchors().items()]
     rows = [(name, value, role) for name, value, role in dots if value is not None]
     if not rows:
         return None

@@ -23,8 +23,10 @@ from palenka_tune.report.charts.figure import (
     Rule,
     Series,
 )
-from palenka_tune.report.data import ANCHOR_NAMES, FAILED, PRUNED, RunData, Setting, Trial, key
+from palenka_tune.report.data import RunData, Setting, Trial, key
 from palenka_tune.report.words import described, shown
+from palenka_tune.trials.arms import ANCHORS
+from palenka_tune.trials.rows import FAILED, PRUNED
 
 ANCHOR_COLOURS = {"no_distillation": "red", "vanilla_kd": "gold"}
 # of the trials that were trained to the end, by rank, in the chart of all settings
@@ -38,7 +40,7 @@ def search_figure(run: RunData) -> Figure | None:
         return None
     charts = [Chart("val/ce while trials train", curves(run), 420)]
     caption = (
-        "A curve has a point at each of ASHA's rungs, where fewer dev windows may be used than at the end; those of "
+        "A curve has a point at each rung, where fewer dev windows may be used than at the end; those of "
         "trials that were stopped early are faded, the anchors' are dashed."
     )
     setting = main_setting(run)
@@ -72,7 +74,7 @@ def curves(run: RunData) -> Plot:
     draw("still training", training, "green", 1.4)
     draw("trained to the end", complete[1:], "blue", 1.2)
     for anchor, trial in run.anchors().items():
-        draw(ANCHOR_NAMES[anchor], [trial], ANCHOR_COLOURS[anchor], 2.4, dashed=True)
+        draw(ANCHORS[anchor], [trial], ANCHOR_COLOURS[anchor], 2.4, dashed=True)
     for trial in complete[:1]:
         draw(f"best, {trial.trial_id}", [trial], "green", 3.2)
     return Plot(Axis("optimiser step"), Axis(CE), series)
@@ -231,7 +233,7 @@ def places_of(setting: Setting, trials: Sequence[Trial]) -> dict[str, tuple[floa
 
 def _anchors(run: RunData, *, legend: bool = True) -> list[Rule]:
     return [
-        Rule(trial.ce, f"{ANCHOR_NAMES[name]}: {trial.ce:.3f}" if legend else "", ANCHOR_COLOURS[name])
+        Rule(trial.ce, f"{ANCHORS[name]}: {trial.ce:.3f}" if legend else "", ANCHOR_COLOURS[name])
         for name, trial in run.anchors().items()
     ]
 

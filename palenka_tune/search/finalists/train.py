@@ -15,6 +15,7 @@ from palenka_tune.cache.plan import need_of
 from palenka_tune.cluster.session import Resources
 from palenka_tune.errors import PalenkaError
 from palenka_tune.runs.context import Context
+from palenka_tune.runs.run_folder import FINALISTS
 from palenka_tune.search.finalists.choose import Configuration, run_key
 from palenka_tune.search.mlflow.names import metric_names
 from palenka_tune.search.tune.placement import Placement
@@ -30,7 +31,6 @@ from palenka_tune.trials.metrics import METRICS
 from palenka_tune.trials.rows import FinalistRow
 
 logger = logging.getLogger(__name__)
-FOLDER = "finalists"
 
 
 def all_windows(student: StudentSettings) -> StudentSettings:
@@ -83,7 +83,7 @@ def train_finalists(
             name = f"{each.name}-seed{seed}"
             job = StudentJob(
                 name=name,
-                folder=str(context.folder / FOLDER / name),
+                folder=str(context.folder / FINALISTS / name),
                 bench=bench,
                 distill=distill,
                 recipe=recipe,
@@ -142,6 +142,6 @@ def _log_run(context: Context, job: StudentJob, each: Configuration, result: Map
 def forget_others(folder: Path, rows: Sequence[FinalistRow]) -> None:
     """Delete students of an earlier choice of finalists."""
     folders = {row.folder for row in rows}
-    for path in (folder / FOLDER).iterdir():
+    for path in (folder / FINALISTS).iterdir():
         if path.relative_to(folder).as_posix() not in folders:
             mirror.forget_folder(path)

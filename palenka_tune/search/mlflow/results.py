@@ -9,6 +9,7 @@ from typing import Any
 
 from palenka_tune.data import hub
 from palenka_tune.data.prepare import PreparedData
+from palenka_tune.runs.run_folder import BEST
 from palenka_tune.runs.summary import EVALUATION, SUMMARY
 from palenka_tune.runs.tables import FINALISTS, TRIALS
 from palenka_tune.search.mlflow.names import metric_names
@@ -85,7 +86,7 @@ def log_best(
             tracker.log_artifact(PARENT, folder / name)
     tracker.log_model(
         PARENT,
-        folder / "best",
+        folder / BEST,
         BEST_STUDENT,
         settings=settings,
         metrics=metric_names(scores),
@@ -106,7 +107,7 @@ def register(tracker: Tracker, folder: Path, summary: Mapping[str, Any], name: s
         data = summary["measured_on"]
     tracker.register_model(
         PARENT,
-        folder / "best",
+        folder / BEST,
         BEST_STUDENT,
         registered=name,
         val_ce=best["val_ce"],

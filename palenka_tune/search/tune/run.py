@@ -19,6 +19,7 @@ from palenka_tune.cluster.session import node_is_gone, own_node_is_up, resources
 from palenka_tune.cluster.stop import Fault, Patience, handled
 from palenka_tune.errors import PalenkaError
 from palenka_tune.runs.heartbeat import SearchPulse
+from palenka_tune.runs.run_folder import CHECKPOINTS, TUNE
 from palenka_tune.search.tune.callbacks import Observer
 from palenka_tune.search.tune.placement import Placement
 from palenka_tune.search.tune.watchdog import Watch
@@ -46,7 +47,7 @@ class Job:
 
     @property
     def checkpoints(self) -> Path:
-        return self.folder / "checkpoints"
+        return self.folder / CHECKPOINTS
 
     @property
     def rungs(self) -> list[int]:
@@ -172,7 +173,7 @@ def run_trials(
         ),
     )
     with contextlib.ExitStack() as stack:
-        folder = job.folder / "tune"
+        folder = job.folder / TUNE
         if job.placement.local:  # Tune's files are never read; keep them off the storage's disk
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="palenka_tune-")))
         taking.append(stack.enter_context(handled(patience)))

@@ -19,7 +19,7 @@ class RungScheduler(FIFOScheduler):
 
     def __init__(self, rule: StoppingRule) -> None:
         super().__init__()
-        self._rule = rule
+        self.rule = rule
         self.pruned: set[str] = set()
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
@@ -28,7 +28,7 @@ class RungScheduler(FIFOScheduler):
         if VAL_CE not in result:
             return str(TrialScheduler.CONTINUE)
         trial_id = trial.config["trial_id"]
-        continues = self._rule.continues(trial_id, int(result["steps"]), float(result[VAL_CE]))
+        continues = self.rule.continues(trial_id, int(result["steps"]), float(result[VAL_CE]))
         if continues or trial.config.get("anchor"):
             return str(TrialScheduler.CONTINUE)
         self.pruned.add(trial_id)

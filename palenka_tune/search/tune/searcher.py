@@ -101,7 +101,7 @@ class LedgerSearcher(Searcher):
         elif result.get("failed"):
             state, reason = FAILED, str(result["failed"])
         elif own in self.scheduler.pruned:
-            state, reason = PRUNED, f"ASHA stopped it at step {result['steps']}"
+            state, reason = PRUNED, f"{self.scheduler.rule.name} stopped it at step {result['steps']}"
         self.ledger.finish(own, state, reason)
         TrialPulse(self.folder, own).forget()
         checkpoints.prune(self.folder, [*self.ledger.running, *self.ledger.waiting, *self.ledger.keepers()])
