@@ -32,11 +32,6 @@ def shape_of(preset: ModelPreset) -> ModelShape:
     return ModelShape(preset.name, preset.family, preset.width, preset.layers)
 
 
-def check_seed(seed: int) -> None:
-    """Refuse a seed that no generator takes."""
-    SEED.check("seed", seed)
-
-
 @dataclass(frozen=True)
 class StudentSettings(Strict):
     """The student's architecture and which windows it sees.
