@@ -14,7 +14,7 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 from palenka_tune.errors import UserError, nearest
 
@@ -65,6 +65,12 @@ class Limits:
     # were `annotated_types`, pydantic would refuse a value in its own words before `check_fields` could do so in ours
     def __get_pydantic_json_schema__(self, schema: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
         return handler(schema) | self.as_schema()
+
+
+class Strict:
+    """Base of a dataclass of settings: `config.build` refuses a key that is none of its fields."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
 
 def check_fields(settings: Any, prefix: str = "") -> None:

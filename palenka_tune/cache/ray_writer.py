@@ -56,10 +56,9 @@ def measure(job: CacheJob) -> bool:
 
     task = ray.remote(num_cpus=1, num_gpus=1 if job.device == "cuda" else 0)(run)
     try:
-        linear: bool = ray.get(task.remote(job))
+        return bool(ray.get(task.remote(job)))
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
-    return linear
 
 
 def write_shards(

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
-from palenka_tune.limits import Limits, check_fields
+from palenka_tune.limits import Limits, Strict, check_fields
 
 Form = Literal["auto", "final_hidden", "sampled", "dense", "online"]
 Encoding = Literal["float16", "int8"]
 
 
 @dataclass(frozen=True)
-class CacheSettings:
+class CacheSettings(Strict):
     """What the cache holds of the teachers' logits and hidden states.
 
     `form`: `final_hidden` keeps each teacher's last hidden state and its output head (exact logits at any temperature),
@@ -22,8 +22,6 @@ class CacheSettings:
     `hidden` is the type of hidden states, float16 or int8 with a scale per vector. `budget_gb` bounds the size on disk
     in GB of 10^9 bytes (None: four fifths of what is free); `auto` then keeps less: fewer components, then samples.
     """
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     form: Form = "auto"
     hidden: Encoding = "float16"

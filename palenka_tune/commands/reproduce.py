@@ -20,7 +20,7 @@ from palenka_tune.evaluation.suites import choices_in
 from palenka_tune.reproduce.experiments import ReproduceConfig
 from palenka_tune.reproduce.rows import ROWS, chosen_rows
 from palenka_tune.reproduce.scales import SCALES, get_scale
-from palenka_tune.spaces.experiment import check_seed
+from palenka_tune.spaces.experiment import SEED
 from palenka_tune.spaces.poster_method import CORRECTED, METHODS
 from palenka_tune.storage.mirror import DEFAULT_STORAGE
 
@@ -108,7 +108,7 @@ def cli(argv: Sequence[str]) -> int:
             address=args.address,
             concurrent=args.concurrent,
         )
-        check_seed(config.seed)
+        SEED.check("seed", config.seed)
         config.run_name  # noqa: B018 - a bad name is refused before anything is imported
         protect(args.address)
         results = (_grid if args.what == "grid" else _poster)(args, config, console)

@@ -32,7 +32,7 @@ from palenka_tune.data import prepare as data
 from palenka_tune.errors import UserError
 from palenka_tune.models.presets import PRESETS, get_preset
 from palenka_tune.models.scales import SCALES, get_scale, parameter_count
-from palenka_tune.spaces.experiment import check_seed, recipe_for, resolve_overrides
+from palenka_tune.spaces.experiment import SEED, recipe_for, resolve_overrides
 from palenka_tune.spaces.options import ExperimentOptions, RayOptions
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         get_preset(self.preset)
-        check_seed(self.seed)
+        SEED.check("seed", self.seed)
         if self.dev_windows is not None and self.dev_windows < 1:
             raise UserError(f"dev_windows is {self.dev_windows}; it must be 1 or more, or null for all")
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from palenka_tune.errors import UserError
-from palenka_tune.limits import Limits, check_fields
+from palenka_tune.limits import Limits, Strict, check_fields
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Strict):
     """AdamW with linear warm-up and cosine decay to zero.
 
     `lr` is the highest learning rate, reached after `warmup_steps`; `weight_decay`, `beta1` and `beta2` are AdamW's.
@@ -20,8 +20,6 @@ class Recipe:
     optimiser step over all workers; `accumulate` splits it into micro-batches. `precision` `auto` is bfloat16 autocast
     on a GPU that has it and float32 elsewhere.
     """
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     lr: Annotated[float, Limits(ge=0)] = 1e-3
     batch_size: Annotated[int, Limits(ge=1)] = 32

@@ -61,8 +61,7 @@ class SourceFile:
         """The non-empty cleaned lines of the file, lazily."""
         clean = cleaner(self.source)
         for raw, _ in self.raw_lines():
-            line = clean(raw)
-            if line:
+            if line := clean(raw):
                 yield line
 
 

@@ -15,11 +15,11 @@ from typing import Any
 
 from palenka_tune.config.artifacts import build_once
 from palenka_tune.config.files import fingerprint
+from palenka_tune.data.corpus import NAMES
 from palenka_tune.errors import PalenkaError, UserError
 
 logger = logging.getLogger(__name__)
 HUB_VERSION = 1
-SPLIT_NAMES = {"train": ("train",), "dev": ("dev", "validation", "valid"), "test": ("test",)}
 STRING_TYPES = ("string", "large_string")
 
 
@@ -97,15 +97,13 @@ def _write_documents(path: Path, documents: Iterable[str | None]) -> None:
 def _splits(source: str, loaded: Mapping[str, Any]) -> dict[str, Any]:
     """The train, dev and test splits under our names; train and dev must be there."""
     found = {}
-    for split, names in SPLIT_NAMES.items():
-        for name in names:
-            if name in loaded:
-                found[split] = loaded[name]
-                break
-    for split in ("train", "dev"):
-        if split not in found:
+    for split, names in NAMES.items():
+        name = next((name for name in names if name in loaded), None)
+        if name is not None:
+            found[split] = loaded[name]
+        elif split != "test":
             raise UserError(
-                f"the Hugging Face dataset '{source}' has no {' or '.join(SPLIT_NAMES[split])} split (it has "
+                f"the Hugging Face dataset '{source}' has no {' or '.join(names)} split (it has "
                 f"{', '.join(loaded)}); download it, hold out a part and give the folder"
             )
     return found

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from palenka_tune.config.artifacts import build_once, open_artifact
 from palenka_tune.config.files import check_writable, file_sha256, fingerprint
@@ -21,16 +21,9 @@ from palenka_tune.data import hub
 from palenka_tune.data.cleaning import CLEANING_VERSION, cleaner
 from palenka_tune.data.corpus import Corpus, open_corpus
 from palenka_tune.data.store import STORE_VERSION, TokenStore, write_split
-from palenka_tune.data.tokenizer import (
-    MAX_VOCABULARY,
-    MIN_VOCABULARY,
-    TOKENIZER_VERSION,
-    load_tokenizer,
-    save_tokenizer,
-    train_tokenizer,
-)
+from palenka_tune.data.tokenizer import TOKENIZER_VERSION, VOCABULARY, load_tokenizer, save_tokenizer, train_tokenizer
 from palenka_tune.errors import UserError
-from palenka_tune.limits import Limits, check_fields
+from palenka_tune.limits import Limits, Strict, check_fields
 
 logger = logging.getLogger(__name__)
 BABYTALK = "babytalk"
@@ -38,19 +31,14 @@ LOG_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class DataSettings:
+class DataSettings(Strict):
     """What to train on: `source` is `babytalk`, a corpus folder or a Hugging Face dataset id (`owner/name`).
 
     `vocabulary` is the tokenizer's upper limit in entries, `window` the length of a training window in tokens.
     """
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
     source: str = BABYTALK
-    vocabulary: Annotated[
-        int,
-        Limits(ge=MIN_VOCABULARY, le=MAX_VOCABULARY, hint=", for example 2048 for a small corpus or 16000 for BabyLM"),
-    ] = 2048
+    vocabulary: Annotated[int, VOCABULARY] = 2048
     window: Annotated[int, Limits(ge=2, le=8192, hint=" tokens, for example 128")] = 64
 
     def __post_init__(self) -> None:

@@ -25,24 +25,17 @@ from pathlib import Path
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from palenka_tune.config.files import write_json
-from palenka_tune.errors import PalenkaError, UserError
+from palenka_tune.errors import PalenkaError
+from palenka_tune.limits import Limits
 
 TOKENIZER_VERSION = 1
 PAD, BOS, EOS = "<pad>", "<s>", "</s>"
 SPECIAL_TOKENS = (PAD, BOS, EOS)
 PAD_ID, BOS_ID, EOS_ID = range(3)
-MIN_VOCABULARY = 256 + len(SPECIAL_TOKENS)
-MAX_VOCABULARY = 2**16
-"""Ids are stored as uint16."""
-
-
-def check_vocabulary(size: int) -> None:
-    """Raise `UserError` unless `size` holds the 256 bytes with the special tokens and its ids fit in 16 bits."""
-    if not MIN_VOCABULARY <= size <= MAX_VOCABULARY:
-        raise UserError(
-            f"vocabulary is {size}; it must be between {MIN_VOCABULARY} (256 bytes and {len(SPECIAL_TOKENS)} special "
-            f"tokens) and {MAX_VOCABULARY}, for example 2048 for a small corpus or 16000 for BabyLM"
-        )
+VOCABULARY = Limits(
+    ge=256 + len(SPECIAL_TOKENS), le=2**16, hint=", for example 2048 for a small corpus or 16000 for BabyLM"
+)
+"""Entries: the 256 bytes and the special tokens at least; ids are stored as uint16."""
 
 
 def train_tokenizer(lines: Iterable[str], vocabulary: int) -> Tokenizer:
@@ -51,7 +44,7 @@ def train_tokenizer(lines: Iterable[str], vocabulary: int) -> Tokenizer:
     A small corpus runs out of pairs that occur twice before the vocabulary is full, so ask `get_vocab_size()` for the
     real size. Raises `UserError` for a vocabulary outside the limits.
     """
-    check_vocabulary(vocabulary)
+    VOCABULARY.check("vocabulary", vocabulary)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)

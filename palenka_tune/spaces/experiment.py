@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from palenka_tune.cache.settings import CacheSettings
 from palenka_tune.config.build import build, full_path, set_path
@@ -20,7 +20,7 @@ from palenka_tune.data.prepare import DataSettings
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.distill.shapes import ModelShape, resolved_maps
 from palenka_tune.errors import UserError
-from palenka_tune.limits import Limits, check_fields
+from palenka_tune.limits import Limits, Strict, check_fields
 from palenka_tune.models.presets import ModelPreset, get_preset
 from palenka_tune.models.scales import Scale, get_scale
 
@@ -32,13 +32,8 @@ def shape_of(preset: ModelPreset) -> ModelShape:
     return ModelShape(preset.name, preset.family, preset.width, preset.layers)
 
 
-def check_seed(seed: int) -> None:
-    """Refuse a seed that no generator takes."""
-    SEED.check("seed", seed)
-
-
 @dataclass(frozen=True)
-class StudentSettings:
+class StudentSettings(Strict):
     """The student's architecture and which windows it sees.
 
     `preset` is an architecture by name. `train_fraction` keeps that share of the train windows (a fixed, nested
@@ -46,8 +41,6 @@ class StudentSettings:
     measured. With `offsets` E above 1 each epoch cuts the text into windows a further T/E tokens later, E times before
     the first cut returns.
     """
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     preset: str
     train_fraction: Annotated[float, Limits(gt=0, le=1)] = 1.0
@@ -61,14 +54,12 @@ class StudentSettings:
 
 
 @dataclass(frozen=True)
-class TeacherSettings:
+class TeacherSettings(Strict):
     """A teacher to train (a preset's name and a recipe), or a trained one (the folder of a Hugging Face model).
 
     `preset` is the name or the folder. `recipe` changes settings of the recipe that the scale has for it. Its `seed` is
     its own: students of several seeds learn from the same teachers.
     """
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     preset: str
     recipe: Recipe = field(default_factory=Recipe)
@@ -85,10 +76,8 @@ class TeacherSettings:
 
 
 @dataclass(frozen=True)
-class Experiment:
+class Experiment(Strict):
     """Everything that shapes a student's training but where it is stored and on what machine it runs."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     scale: str
     seed: Annotated[int, SEED]

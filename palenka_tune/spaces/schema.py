@@ -63,49 +63,53 @@ def space_schema() -> Node:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A search space of palenka_tune",
-        "description": "What is trained, what is fixed and what is searched. A key that is not given is the scale's.",
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {
-            "description": {"description": "One line on what the space is for.", "type": ["string", "null"]},
-            "scale": {
-                "description": "The size of the experiment, which gives the defaults of all that follows.",
-                "enum": [*SCALES, None],
-                "default": "tiny",
-            },
-            "seed": {"description": "Seed of everything random.", "type": "integer", **SEED.as_schema(), "default": 0},
-            "data": _optional("DataSettings"),
-            "student": _optional("StudentSettings"),
-            "recipe": _optional("Recipe"),
-            "teachers": {
-                "description": "The teachers, each by a preset's name, a model folder, or with a recipe of its own.",
-                "type": "array",
-                "minItems": 1,
-                "items": {
-                    "anyOf": [
-                        {"$ref": "#/$defs/TeacherSettings/properties/preset"},
-                        {"$ref": "#/$defs/TeacherSettings"},
-                    ]
-                },
-            },
-            # a search also trains a student that has nothing else to learn from
-            "distill": _optional("DistillSettings") | {"properties": {"ce_weight": _ABOVE_0}},
-            "cache": _optional("CacheSettings"),
-            "search": _optional("SearchSettings"),
-            "parameters": {
-                "description": "What is searched: each setting by its name, with a kind and its values or its range.",
-                "type": ["object", "null"],
-                "additionalProperties": False,
-                "properties": {name: {"$ref": f"#/$defs/{names[path]}"} for name, path in parameter_names().items()},
-                "allOf": [
-                    {"not": {"type": "object", "required": [name, path]}}
-                    for name, path in parameter_names().items()
-                    if name != path
-                ],
-            },
-        },
+        **_closed(
+            "What is trained, what is fixed and what is searched. A key that is not given is the scale's.",
+            _top_level(names),
+        ),
         "allOf": [_grid_needs_choices(), _poster_objective()],
         "$defs": definitions,
+    }
+
+
+def _top_level(names: dict[str, str]) -> dict[str, Node]:
+    """The keys of a file; `names` has the definition of each searchable setting."""
+    spellings = parameter_names()
+    searched = _closed(
+        "What is searched: each setting by its name, with a kind and its values or its range.",
+        {name: {"$ref": f"#/$defs/{names[path]}"} for name, path in spellings.items()},
+    )
+    once = [{"not": {"type": "object", "required": [name, path]}} for name, path in spellings.items() if name != path]
+    teacher = {"anyOf": [{"$ref": "#/$defs/TeacherSettings/properties/preset"}, {"$ref": "#/$defs/TeacherSettings"}]}
+    sections = {name: _optional(group.__name__) for name, group in SECTIONS.items()}
+    # a search also trains a student that has nothing else to learn from
+    sections["distill"]["properties"] = {"ce_weight": _ABOVE_0}
+    return {
+        "description": {"description": "One line on what the space is for.", "type": ["string", "null"]},
+        "scale": {
+            "description": "The size of the experiment, which gives the defaults of all that follows.",
+            "enum": [*SCALES, None],
+            "default": "tiny",
+        },
+        "seed": {"description": "Seed of everything random.", "type": "integer", **SEED.as_schema(), "default": 0},
+        "teachers": {
+            "description": "The teachers, each by a preset's name, a model folder, or with a recipe of its own.",
+            "type": "array",
+            "minItems": 1,
+            "items": teacher,
+        },
+        **sections,
+        "parameters": searched | {"type": ["object", "null"], "allOf": once},
+    }
+
+
+def _closed(description: str, properties: dict[str, Node]) -> Node:
+    """A mapping with these keys and no others."""
+    return {
+        "description": description,
+        "type": "object",
+        "additionalProperties": False,
+        "properties": properties,
     }
 
 
@@ -120,12 +124,7 @@ def _group(cls: type) -> Node:
         if "$ref" in node:  # what a group of settings leaves out has its default
             node = {"anyOf": [node, {"type": "null"}]}
         properties[name] = _describe(cls, name, node)
-    return {
-        "description": _text(cls.__doc__ or ""),
-        "type": "object",
-        "additionalProperties": False,
-        "properties": properties,
-    }
+    return _closed(_text(cls.__doc__ or ""), properties)
 
 
 def _describe(cls: type, name: str, node: Node) -> Node:
@@ -203,13 +202,8 @@ def _parameter(path: str, groups: dict[str, Node]) -> Node:
             )
         if branch.get("type") in ("number", "integer"):
             kinds["int"] = _range("integer", limits, "Whole numbers")
-    return {
-        "description": setting.get("description", ""),
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {**kinds, "when": {"$ref": "#/$defs/conditions"}},
-        "oneOf": [{"required": [kind]} for kind in kinds],
-    }
+    keys = {**kinds, "when": {"$ref": "#/$defs/conditions"}}
+    return _closed(setting.get("description", ""), keys) | {"oneOf": [{"required": [kind]} for kind in kinds]}
 
 
 def _range(kind: str, limits: Node, how: str) -> Node:
@@ -227,21 +221,16 @@ def _conditions(groups: dict[str, Node]) -> Node:
     for name, path in parameter_names().items():
         value = {"$ref": _setting(path, groups)[0]}
         values[name] = {"anyOf": [value, {"type": "array", "items": value}]}
-    return {
-        "description": "Other searched settings, each with the value or the values at which this one is searched too.",
-        "type": "object",
-        "additionalProperties": False,
-        "properties": values,
-    }
+    return _closed(
+        "Other searched settings, each with the value or the values at which this one is searched too.", values
+    )
 
 
 def _grid_needs_choices() -> Node:
     plain = {"required": ["choice"], "properties": {"when": {"maxProperties": 0}}}
+    grid = {"required": ["sampler"], "properties": {"sampler": {"const": "grid"}}}
     return {
-        "if": {
-            "required": ["search"],
-            "properties": {"search": {"required": ["sampler"], "properties": {"sampler": {"const": "grid"}}}},
-        },
+        "if": {"required": ["search"], "properties": {"search": grid}},
         "then": {"properties": {"parameters": {"additionalProperties": plain}}},
     }
 

@@ -7,13 +7,13 @@ import functools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
 
 from palenka_tune.config.build import build, flat, set_path
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.errors import UserError
-from palenka_tune.limits import Limits, check_fields
+from palenka_tune.limits import Limits, Strict, check_fields
 from palenka_tune.spaces.experiment import Experiment
 from palenka_tune.spaces.samplers import check_sampler
 from palenka_tune.spaces.space import Space
@@ -27,7 +27,7 @@ def objective_name(spelling: str) -> str:
 
 
 @dataclass(frozen=True)
-class SearchSettings:
+class SearchSettings(Strict):
     """How a space is searched.
 
     `samples` trials are proposed by `sampler` besides the two anchors. At `rungs` points before the end, each
@@ -47,8 +47,6 @@ class SearchSettings:
     `objective` `val_total` chooses the winner of a grid as the poster did, by a sum that contains the searched weights;
     it is there to show what that does. Everything else goes by `val_ce`.
     """
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     samples: Annotated[int, Limits(ge=1, le=10**6)] = 12
     sampler: str = "tpe"

@@ -96,11 +96,9 @@ def allowed(node: Node) -> str:
         return ", or ".join(dict.fromkeys(allowed(branch) for branch in branches))
     if "enum" in node:
         names = [_flow(name) for name in node["enum"] if name is not None]
-        return (
-            " | ".join(names)
-            if len(names) < 10
-            else f"{names[0]}, {names[1]}, ... (python -m palenka_tune.train --list)"
-        )
+        if len(names) < 10:
+            return " | ".join(names)
+        return f"{names[0]}, {names[1]}, ... (python -m palenka_tune.train --list)"
     kind = node.get("type")
     if kind == "string" and node.get("pattern", "").startswith("^every"):
         return "every:N"

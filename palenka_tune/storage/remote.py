@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Callable
@@ -79,8 +80,7 @@ class Remote:
 
         def copy(out: Any) -> None:
             with path.open("rb") as file:
-                while chunk := file.read(CHUNK):
-                    out.write(chunk)
+                shutil.copyfileobj(file, out, CHUNK)
 
         self._patiently(lambda: self._put(key, copy))
 
@@ -134,8 +134,7 @@ class Remote:
             temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
             try:
                 with self.filesystem.open_input_stream(self.path(key)) as file, temporary.open("wb") as out:
-                    while chunk := file.read(CHUNK):
-                        out.write(chunk)
+                    shutil.copyfileobj(file, out, CHUNK)
                 temporary.replace(path)
                 return True
             except FileNotFoundError:
@@ -168,21 +167,20 @@ class Remote:
 
     def delete(self, key: str, *, patience: float = PATIENCE) -> None:
         """Delete `key`, if it exists."""
-
-        def remove() -> None:
-            with contextlib.suppress(FileNotFoundError):
-                self.filesystem.delete_file(self.path(key))
-
-        self._patiently(remove, patience)
+        self._remove(lambda: self.filesystem.delete_file(self.path(key)), patience)
 
     def delete_folder(self, prefix: str) -> None:
         """Delete everything below `prefix`."""
+        self._remove(lambda: self.filesystem.delete_dir(self.path(prefix)))
+
+    def _remove(self, delete: Callable[[], None], patience: float = PATIENCE) -> None:
+        """Run `delete`; what is gone already is no fault."""
 
         def remove() -> None:
             with contextlib.suppress(FileNotFoundError):
-                self.filesystem.delete_dir(self.path(prefix))
+                delete()
 
-        self._patiently(remove)
+        self._patiently(remove, patience)
 
     def check(self) -> None:
         """Write, read and delete a small file; raises `UserError` with the store's answer."""

@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import groupby, islice
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -175,16 +176,6 @@ def replay(run_dir: Path) -> int:
 
 def _windows(lines: Iterable[Line]) -> Iterator[list[Line]]:
     """Cut into lists of neighbouring events that can share calls; an event of another kind has a list to itself."""
-    window: list[Line] = []
-    for line in lines:
-        event = line[2]
-        alone = event is not None and event["op"] not in _BATCHED
-        if window and (alone or len(window) == _WINDOW):
+    for alone, neighbours in groupby(lines, key=lambda line: line[2] is not None and line[2]["op"] not in _BATCHED):
+        while window := list(islice(neighbours, 1 if alone else _WINDOW)):
             yield window
-            window = []
-        window.append(line)
-        if alone:
-            yield window
-            window = []
-    if window:
-        yield window
