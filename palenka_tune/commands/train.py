@@ -18,7 +18,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from palenka_tune.cluster.session import available_cpus, ray_session
 from palenka_tune.commands.options import Parser
@@ -30,6 +30,7 @@ from palenka_tune.config.options import flag, option
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.data import prepare as data
 from palenka_tune.errors import UserError
+from palenka_tune.limits import Strict
 from palenka_tune.models.presets import PRESETS, get_preset
 from palenka_tune.models.scales import SCALES, get_scale, parameter_count
 from palenka_tune.spaces.experiment import SEED, recipe_for, resolve_overrides
@@ -42,10 +43,8 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class TrainSettings:
+class TrainSettings(Strict):
     """Everything that shapes the weights; what `--set` addresses."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     preset: str
     seed: int = 0

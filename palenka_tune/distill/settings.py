@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from palenka_tune.errors import UserError
-from palenka_tune.limits import Limits, check_fields
+from palenka_tune.limits import Limits, Strict, check_fields
 
 Schedule = Literal["constant", "linear_decay", "cosine_decay", "warmup"]
 Reduction = Literal["token", "sequence"]
@@ -30,7 +30,7 @@ LayerMap = str | dict[int, int] | list[dict[int, int]]
 
 
 @dataclass(frozen=True)
-class ProjectionSettings:
+class ProjectionSettings(Strict):
     """How hidden states of teacher and student are compared.
 
     `direction` says whose states are projected to the other's width, `kind` by what; `identity` needs equal widths.
@@ -40,8 +40,6 @@ class ProjectionSettings:
     teacher. `sharing` gives each pair of layers its own projection, or each teacher one. `lr_multiplier` times the
     recipe's learning rate is the projections'.
     """
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     direction: Direction = "student_to_teacher"
     kind: Kind = "linear"
@@ -58,7 +56,7 @@ class ProjectionSettings:
 
 
 @dataclass(frozen=True)
-class DistillSettings:
+class DistillSettings(Strict):
     """The loss. `alpha` weighs the KL to the teachers' average, `beta` the hidden states, per token unless
     `kl_reduction` is `sequence` (the poster's units: the KL is summed over a window's positions). `ce_weight` weighs
     the student's own cross-entropy where there are teachers. `temperature` divides the logits of teachers and student
@@ -75,8 +73,6 @@ class DistillSettings:
 
     `teacher_weights` (None: equal) are normalised to sum to 1.
     """
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     alpha: Annotated[float, Limits(ge=0)] = 1.0
     beta: Annotated[float, Limits(ge=0)] = 3.0

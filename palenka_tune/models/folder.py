@@ -15,6 +15,7 @@ from palenka_tune.errors import PalenkaError, UserError
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
+STUDENT = "student"  # the model folder in that of a student's training
 NOTE = "palenka_tune"
 """Our key in `config.json`: the training `window` in tokens, and `tokenizer_sha256`."""
 

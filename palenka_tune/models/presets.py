@@ -12,16 +12,17 @@ Standard library only, so that a search space can be checked without loading tor
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Literal
 
 from palenka_tune.errors import UserError, nearest
+from palenka_tune.limits import Strict
 
 Family = Literal["gpt2", "llama"]
 FAMILIES: dict[str, str] = {"gpt2": "GPT-2", "llama": "Llama"}
 
 
 @dataclass(frozen=True)
-class ModelPreset:
+class ModelPreset(Strict):
     """One decoder-only architecture, without its vocabulary.
 
     `width` is the size D of the hidden states, `ffn` the inner size of Llama's gated MLP (GPT-2's is always 4 * width),
@@ -31,8 +32,6 @@ class ModelPreset:
     Raises:
         UserError: if the sizes do not fit together.
     """
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     name: str
     family: Family

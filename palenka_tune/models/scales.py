@@ -7,15 +7,15 @@ configuration may override every field of a scale.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.errors import UserError, nearest
+from palenka_tune.limits import Strict
 from palenka_tune.models.presets import ModelPreset, get_preset
 
 
 @dataclass(frozen=True)
-class Scale:
+class Scale(Strict):
     """A student, its teachers and the data they see.
 
     `vocabulary` is the tokenizer's size to train, `window` the tokens T of a window. `dev_windows` fixes how many dev
@@ -25,8 +25,6 @@ class Scale:
     Raises:
         UserError: if a preset is unknown or a size is not positive.
     """
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     name: str
     vocabulary: int

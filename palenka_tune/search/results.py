@@ -22,6 +22,7 @@ from palenka_tune.distill.loop import DamagedError, load_checkpoint
 from palenka_tune.errors import PalenkaError
 from palenka_tune.models.card import model_card
 from palenka_tune.models.export import copy_export, export_student, load_model
+from palenka_tune.models.folder import STUDENT
 from palenka_tune.report.load import run_data
 from palenka_tune.report.write import PLOTS, REPORT, write_report
 from palenka_tune.runs import checkpoints
@@ -39,7 +40,6 @@ from palenka_tune.status.reader import StatusReader
 from palenka_tune.storage import mirror
 from palenka_tune.students.bench import Bench
 from palenka_tune.students.fit import weights_sha256
-from palenka_tune.students.jobs import STUDENT
 from palenka_tune.students.scoring import DevWindows, ScoreJob, score_models
 from palenka_tune.teachers.spec import Teacher
 from palenka_tune.tracking.tags import NOTE, PARENT, RUN_NAME

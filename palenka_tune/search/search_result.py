@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from palenka_tune.config.files import read_json
 from palenka_tune.errors import UserError
+from palenka_tune.runs.run_folder import BEST
 from palenka_tune.runs.summary import SUMMARY
 from palenka_tune.runs.tables import FINALISTS, TRIALS, read_rows
 from palenka_tune.trials.rows import FinalistRow, TrialRow
@@ -85,7 +86,7 @@ class SearchResult:
         """
         from palenka_tune.models.export import load_model
 
-        return load_model(self.folder / "best", device=device)
+        return load_model(self.folder / BEST, device=device)
 
 
 def load_result(folder: Path) -> SearchResult:

@@ -73,7 +73,7 @@ def space_schema() -> Node:
 
 
 def _top_level(names: dict[str, str]) -> dict[str, Node]:
-    """The keys of a file; `names` has the definition of each searchable setting."""
+    """The keys of a file, in the order of the reference page; `names` has the definition of each searchable setting."""
     spellings = parameter_names()
     searched = _closed(
         "What is searched: each setting by its name, with a kind and its values or its range.",
@@ -81,9 +81,6 @@ def _top_level(names: dict[str, str]) -> dict[str, Node]:
     )
     once = [{"not": {"type": "object", "required": [name, path]}} for name, path in spellings.items() if name != path]
     teacher = {"anyOf": [{"$ref": "#/$defs/TeacherSettings/properties/preset"}, {"$ref": "#/$defs/TeacherSettings"}]}
-    sections = {name: _optional(group.__name__) for name, group in SECTIONS.items()}
-    # a search also trains a student that has nothing else to learn from
-    sections["distill"]["properties"] = {"ce_weight": _ABOVE_0}
     return {
         "description": {"description": "One line on what the space is for.", "type": ["string", "null"]},
         "scale": {
@@ -92,13 +89,19 @@ def _top_level(names: dict[str, str]) -> dict[str, Node]:
             "default": "tiny",
         },
         "seed": {"description": "Seed of everything random.", "type": "integer", **SEED.as_schema(), "default": 0},
+        "data": _optional("DataSettings"),
+        "student": _optional("StudentSettings"),
+        "recipe": _optional("Recipe"),
         "teachers": {
             "description": "The teachers, each by a preset's name, a model folder, or with a recipe of its own.",
             "type": "array",
             "minItems": 1,
             "items": teacher,
         },
-        **sections,
+        # a search also trains a student that has nothing else to learn from
+        "distill": _optional("DistillSettings") | {"properties": {"ce_weight": _ABOVE_0}},
+        "cache": _optional("CacheSettings"),
+        "search": _optional("SearchSettings"),
         "parameters": searched | {"type": ["object", "null"], "allOf": once},
     }
 

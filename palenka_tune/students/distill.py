@@ -20,6 +20,7 @@ from palenka_tune.config.files import check_writable, fingerprint, write_json
 from palenka_tune.config.options import changed_options, flag, option, settings_of, split_options, takes_options
 from palenka_tune.data import prepare as data
 from palenka_tune.errors import UserError
+from palenka_tune.models.folder import STUDENT
 from palenka_tune.spaces.experiment import Experiment, experiment_from, resolve_overrides, resolve_tree
 from palenka_tune.spaces.options import ExperimentOptions, StorageOptions
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from palenka_tune.teachers.spec import Teacher
 
-METRICS, STUDENT = "metrics.json", "student"
+METRICS_JSON = "metrics.json"
 logger = logging.getLogger(__name__)
 
 
@@ -114,7 +115,7 @@ def main(experiment: Experiment, options: DistillOptions) -> DistillResult:
     data.check(experiment.data)
     storage = check_writable(options.storage)
     out = check_writable(options.out)
-    if (out / METRICS).exists():
+    if (out / METRICS_JSON).exists():
         raise UserError(f"--out {options.out} holds a finished student; give another folder or delete that one")
     prepared = data.prepare(experiment.data, storage)
     logger.info(prepared.describe())
@@ -155,7 +156,7 @@ def main(experiment: Experiment, options: DistillOptions) -> DistillResult:
         teachers=[teacher.name for teacher in teachers],
     )
     export_student(loop.model, prepared.tokenizer_dir, out / STUDENT, card=card)
-    write_json(out / METRICS, metrics)
+    write_json(out / METRICS_JSON, metrics)
     (out / CHECKPOINT).unlink()
     return DistillResult(out, metrics)
 

@@ -18,11 +18,11 @@ from palenka_tune.config.artifacts import MANIFEST
 from palenka_tune.config.files import fingerprint, read_json, write_json, write_text
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.distill.settings import DistillSettings
+from palenka_tune.models.folder import STUDENT
 from palenka_tune.storage import mirror
 from palenka_tune.students.bench import Bench, BenchSpec
 
 logger = logging.getLogger(__name__)
-STUDENT = "student"
 BETWEEN = 256  # dev windows of a validation before the end
 
 

@@ -18,6 +18,8 @@ class StoppingRule(Protocol):
     name: ClassVar[str]
     """As people call it; empty for a rule that stops no trial."""
 
+    def __init__(self, steps: Sequence[int], reduction: int) -> None: ...
+
     def continues(self, trial_id: str, step: int, value: float) -> bool:
         """Record what a trial reports at `step` and say whether it continues."""
         ...
@@ -77,7 +79,7 @@ class NoStopping:
 
 
 # of the rungs' steps and the reduction; `search.stopping` names one
-STOPPING_RULES: dict[str, type[SuccessiveHalving] | type[NoStopping]] = {
+STOPPING_RULES: dict[str, type[StoppingRule]] = {
     "asha": SuccessiveHalving,
     "none": NoStopping,
 }
@@ -87,6 +89,6 @@ def stopping_text(stopping: str, rungs: int, reduction: int) -> str:
     """What a search does with trials that fall behind, such as `ASHA with 3 rungs, the best 1/3 continue`; empty if it
     trains all to their ends."""
     name = STOPPING_RULES[stopping].name
-    return (
-        f"{name} with {rungs} rung{'s' if rungs > 1 else ''}, the best 1/{reduction} continue" if name and rungs else ""
-    )
+    if not name or not rungs:
+        return ""
+    return f"{name} with {rungs} rung{'s' if rungs > 1 else ''}, the best 1/{reduction} continue"
