@@ -24,9 +24,11 @@ from palenka_tune.report.page import Section, write_page
 from palenka_tune.reproduce.experiments import ReproduceConfig
 from palenka_tune.reproduce.rows import ROWS
 from palenka_tune.runs.options import SearchOptions
+from palenka_tune.runs.tables import TRIALS
 from palenka_tune.spaces.poster_method import AS_PUBLISHED, method_settings
 from palenka_tune.spaces.resolve import resolve
 from palenka_tune.spaces.settings import SearchConfig
+from palenka_tune.trials.rows import COMPLETE
 
 SYSTEM = "PalenkaLlama1-58M-L0.1-H0.1"  # whose student and teachers the poster's grid was run on
 RESULTS, REPORT = "results.json", "report.html"
@@ -43,9 +45,7 @@ def configure(config: ReproduceConfig, method: str) -> SearchConfig:
     return resolve("poster_grid", options=options, assignments=[("student.train_windows", None)])
 
 
-def run(
-    config: ReproduceConfig, methods: Sequence[str], console: Console, *, command: str, quiet: bool = False
-) -> dict[str, Any]:
+def run(config: ReproduceConfig, methods: Sequence[str], console: Console, *, command: str) -> dict[str, Any]:
     """Run the searches that are not finished and write the page; returns what `results.json` holds."""
     from palenka_tune.search.launch import main as search  # ray and mlflow: only once the input is known to be good
 
@@ -61,11 +61,11 @@ def run(
             storage=config.storage,
             concurrent=config.concurrent,
             address=config.address,
-            quiet=quiet,
+            quiet=config.quiet,
             resume=(storage / name).exists(),
         )
         search(each, options, console)
-        grids[method] = read_grid(storage / name / "trials.parquet")
+        grids[method] = read_grid(storage / name / TRIALS)
     results = {
         "scale": config.scale,
         "seed": config.seed,
@@ -84,7 +84,7 @@ def run(
 
 def read_grid(path: Path) -> Grid:
     """The grid of a finished search."""
-    rows = [row for row in pq.read_table(path).to_pylist() if row["anchor"] is None and row["state"] == "COMPLETE"]
+    rows = [row for row in pq.read_table(path).to_pylist() if row["anchor"] is None and row["state"] == COMPLETE]
     return grid_of({**row, "values": {"alpha": row["alpha"], "beta": row["beta"]}} for row in rows)
 
 
