@@ -26,6 +26,7 @@ from palenka_tune.evaluation.encoding import check_vocabulary, encode
 from palenka_tune.evaluation.results import TextResult
 from palenka_tune.evaluation.scoring import evaluating
 from palenka_tune.models.folder import NOTE
+from palenka_tune.words import perplexity
 
 DEFAULT_WINDOW = 128
 _LINES_PER_BATCH = 4096
@@ -113,7 +114,7 @@ def evaluate_text(model: PreTrainedModel, text: TokenisedText, window: int) -> T
     return TextResult(
         nats_per_token=per_token,
         bits_per_byte=per_token * len(text.ids) / (math.log(2) * text.bytes),
-        perplexity=math.exp(min(per_token, 700.0)),
+        perplexity=perplexity(per_token),
         tokens=len(text.ids),
         predicted=predicted,
         bytes=text.bytes,

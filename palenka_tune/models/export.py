@@ -59,7 +59,7 @@ def copy_export(source: str | Path, folder: str | Path) -> Path:
 
 
 def load_model(
-    path: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    path: str | Path, *, device: str | torch.device = "cpu"
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """The causal language model (in evaluation mode) and the tokenizer of a local folder.
 
@@ -74,7 +74,7 @@ def load_model(
     try:
         with _no_progress_bars():
             model, report = AutoModelForCausalLM.from_pretrained(
-                path, dtype=dtype, use_safetensors=True, output_loading_info=True, **local
+                path, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **local
             )
             tokenizer = AutoTokenizer.from_pretrained(path, **local)
     except Exception as error:  # transformers raises what its parts raise; all of it means a folder that cannot load

@@ -21,6 +21,7 @@ from palenka_tune.report.charts.draw_matplotlib import write_pictures
 from palenka_tune.report.charts.grid import grid_lines, grid_maps
 from palenka_tune.report.grid import Grid, grid_of, linear_in_beta, picks, published_lines
 from palenka_tune.report.page import Section, write_page
+from palenka_tune.report.write import REPORT
 from palenka_tune.reproduce.experiments import ReproduceConfig
 from palenka_tune.reproduce.rows import ROWS
 from palenka_tune.runs.options import SearchOptions
@@ -31,7 +32,7 @@ from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.trials.rows import COMPLETE
 
 SYSTEM = "PalenkaLlama1-58M-L0.1-H0.1"  # whose student and teachers the poster's grid was run on
-RESULTS, REPORT = "results.json", "report.html"
+RESULTS = "results.json"
 OBJECTIVES = {"val_total": "the total loss", "val_ce": "the student's own cross-entropy"}
 
 

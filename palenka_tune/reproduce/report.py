@@ -13,10 +13,10 @@ from typing import Any
 from rich.table import Column, Table
 
 from palenka_tune.report import page
+from palenka_tune.report.write import REPORT
 from palenka_tune.spaces.poster_method import AS_PUBLISHED
 from palenka_tune.words import percent
 
-REPORT = "report.html"
 NOT_PUBLISHED = "not published"
 
 
