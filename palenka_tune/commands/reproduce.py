@@ -21,7 +21,6 @@ from palenka_tune.reproduce.experiments import ReproduceConfig
 from palenka_tune.reproduce.rows import ROWS, chosen_rows
 from palenka_tune.reproduce.scales import get_scale
 from palenka_tune.spaces.experiment import check_seed
-from palenka_tune.spaces.poster_method import METHODS
 
 DESCRIPTION = f"""\
 Run the systems of the PalenkaLM poster and compare what was published with what is measured.
@@ -117,5 +116,4 @@ def _poster(config: ReproduceConfig, command: str, console: Console) -> dict[str
 def _grid(config: ReproduceConfig, command: str, console: Console) -> dict[str, Any]:
     from palenka_tune.reproduce import grid
 
-    methods = [config.method] if config.method else list(METHODS)
-    return grid.run(config, methods, console, command=command)
+    return grid.run(config, command, console)

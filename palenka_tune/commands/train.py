@@ -33,7 +33,7 @@ from palenka_tune.errors import UserError
 from palenka_tune.limits import Limits, check_fields
 from palenka_tune.models.presets import PRESETS, get_preset
 from palenka_tune.models.scales import SCALES, get_scale, parameter_count
-from palenka_tune.spaces.experiment import check_seed, recipe_for, resolve_overrides
+from palenka_tune.spaces.experiment import SEED, recipe_for, resolve_overrides
 from palenka_tune.spaces.options import ExperimentOptions, RayOptions
 
 if TYPE_CHECKING:
@@ -49,14 +49,13 @@ class TrainSettings:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     preset: str
-    seed: int = 0
+    seed: Annotated[int, SEED] = 0
     data: data.DataSettings = field(default_factory=data.DataSettings)
     recipe: Recipe = field(default_factory=Recipe)
     dev_windows: Annotated[int, Limits(ge=1, hint=", or null for all")] | None = None
 
     def __post_init__(self) -> None:
         get_preset(self.preset)
-        check_seed(self.seed)
         check_fields(self)
 
 

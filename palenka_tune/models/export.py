@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, 
 from transformers.utils import logging as transformers_logging
 
 from palenka_tune.config.files import read_json, write_json, write_text
-from palenka_tune.errors import PalenkaError, UserError
+from palenka_tune.errors import PalenkaError, UserError, first_line
 from palenka_tune.models.folder import NOTE, TOKENIZER_FILES, check_model_folder, tokenizer_digest
 
 
@@ -78,7 +78,7 @@ def load_model(
             )
             tokenizer = AutoTokenizer.from_pretrained(path, **local)
     except Exception as error:  # transformers raises what its parts raise; all of it means a folder that cannot load
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise UserError(f"{path} does not load as a causal language model ({reason}); export it again") from error
     if report["missing_keys"]:  # transformers would only warn and leave these at random values
         names = sorted(report["missing_keys"])
