@@ -77,7 +77,7 @@ def cli(argv: Sequence[str]) -> int:
     if options.dry_run:
         results = _dry_run(options, console)
     else:
-        if options.what == "grid" and options.name is None:
+        if options.what == "grid" and not options.name:
             options = dataclasses.replace(options, name=f"grid-{options.scale}")
         check_seed(options.seed)
         options.run_name, options.suites  # noqa: B018 - what is bad is refused before anything is imported
