@@ -173,7 +173,7 @@ def models(folders: Sequence[str], scratch: Path) -> dict[str, Callable[[], tupl
 
 def measure(folders: Sequence[str], source: str, names: Sequence[str], limit: int | None) -> list[dict[str, Any]]:
     """A record for each model and suite; EWoK gives two."""
-    from palenka_tune.evaluation.minimal_pairs import evaluate, tokenise
+    from palenka_tune.evaluation.minimal_pairs import evaluate, tokenise_suite
 
     found = []
     with tempfile.TemporaryDirectory() as folder:
@@ -190,7 +190,7 @@ def measure(folders: Sequence[str], source: str, names: Sequence[str], limit: in
         theirs = {name: Theirs(name, sets, scratch, swapped=swapped) for name, sets, swapped in readings}
         for label, load in models(folders, scratch).items():
             model, tokenizer = load()
-            results = evaluate(model, tokenise(tokenizer, suites))
+            results = evaluate(model, [tokenise_suite(tokenizer, suite) for suite in suites])
             ours = dict(results)
             ours |= {f"{n}_swapped_contexts": r.swapped_contexts for n, r in results.items() if r.swapped_contexts}
             for name, side in theirs.items():

@@ -29,9 +29,8 @@ from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.runs.options import SearchOptions
 from palenka_tune.spaces.resolve import DEFAULT_SPACE, check_space, resolve
 
-# options of a search that a cache has too
-
 logger = logging.getLogger(__name__)
+# options of a search that a cache has too
 OPTIONS = ("data", "scale", "seed", "settings", "cache_budget", "storage", "quiet", "address")
 
 

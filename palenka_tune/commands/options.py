@@ -13,7 +13,6 @@ from palenka_tune.config.build import parse_assignment
 from palenka_tune.config.environment import calm_libraries
 from palenka_tune.config.options import add_options
 from palenka_tune.errors import PalenkaError, UserError, closest, nearest
-from palenka_tune.spaces.options import ExperimentOptions, StorageOptions
 
 
 class Parser(argparse.ArgumentParser):
@@ -86,12 +85,6 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         """Only what is required or positional; the list of options follows."""
         shown = [action for action in actions if action.required or not action.option_strings]
         super().add_usage(usage, shown, [], prefix)
-
-
-def add_experiment_options(parser: argparse.ArgumentParser) -> None:
-    """--data, --scale, --storage, --seed, --set, --quiet."""
-    add_options(parser, ExperimentOptions)
-    add_options(parser, StorageOptions)
 
 
 def run(cli: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> int:

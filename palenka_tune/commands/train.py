@@ -18,7 +18,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from palenka_tune.cluster.session import available_cpus, ray_session
 from palenka_tune.commands.options import Parser
@@ -30,7 +30,7 @@ from palenka_tune.config.options import flag, option
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.data import prepare as data
 from palenka_tune.errors import UserError
-from palenka_tune.limits import Strict
+from palenka_tune.limits import Limits, Strict, check_fields
 from palenka_tune.models.presets import PRESETS, get_preset
 from palenka_tune.models.scales import SCALES, get_scale, parameter_count
 from palenka_tune.spaces.experiment import SEED, recipe_for, resolve_overrides
@@ -47,16 +47,14 @@ class TrainSettings(Strict):
     """Everything that shapes the weights; what `--set` addresses."""
 
     preset: str
-    seed: int = 0
+    seed: Annotated[int, SEED] = 0
     data: data.DataSettings = field(default_factory=data.DataSettings)
     recipe: Recipe = field(default_factory=Recipe)
-    dev_windows: int | None = None
+    dev_windows: Annotated[int, Limits(ge=1, hint=", or null for all")] | None = None
 
     def __post_init__(self) -> None:
         get_preset(self.preset)
-        SEED.check("seed", self.seed)
-        if self.dev_windows is not None and self.dev_windows < 1:
-            raise UserError(f"dev_windows is {self.dev_windows}; it must be 1 or more, or null for all")
+        check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True)

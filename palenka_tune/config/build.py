@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_type_hints
@@ -134,7 +135,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     if not equals or not key.strip():
         raise UserError(f"--set {text}: write it as name=value, such as --set beta=3")
     try:
-        return key.strip(), _numbers(yaml.safe_load(raw))
+        return key.strip(), yaml.load(raw, Loader=_UniqueKeys)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"--set {text[:80]}: the value is not YAML ({_yaml_problem(error)})") from None
 
@@ -150,7 +151,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); give a YAML file") from None
     try:
-        value = _numbers(yaml.load(text, Loader=_UniqueKeys))
+        value = yaml.load(text, Loader=_UniqueKeys)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid YAML ({_yaml_problem(error)}); mend the file") from None
     if not isinstance(value, dict):
@@ -177,23 +178,15 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+# YAML 1.1 reads `1e-3` as text; people mean the number
+_UniqueKeys.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
 def _yaml_problem(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deeply, or within itself"
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or (str(error).splitlines() or [type(error).__name__])[0][:200]
     return f"line {mark.line + 1}: {problem}" if mark else problem
-
-
-def _numbers(value: Any) -> Any:
-    """YAML 1.1 reads `1e-3` as text; people mean the number."""
-    if isinstance(value, dict):
-        return {key: _numbers(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_numbers(entry) for entry in value]
-    if isinstance(value, str) and value[:1] in "+-.0123456789":
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value

@@ -44,7 +44,7 @@ def progress_on(console: Console, *, quiet: bool = False) -> Iterator[None]:
         OURS.setLevel(level)
 
 
-def make_console() -> Console:
-    """Standard output; a file or pipe is as wide as the tables need."""
+def make_console(width: int = 120) -> Console:
+    """Standard output; a file or pipe is `width` characters wide, as the tables need."""
     console = Console(highlight=False, soft_wrap=True)
-    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=120)
+    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=width)

@@ -25,13 +25,12 @@ class OutputHead:
 
     def at(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
         """Weight and bias in `dtype`; a head that does not train (a teacher's) is converted once."""
-        if self.weight.dtype is dtype:
-            return self.weight, self.bias
-        if self.weight.requires_grad:
-            return self.weight.to(dtype), None if self.bias is None else self.bias.to(dtype)
-        if dtype not in self._cast:
-            self._cast[dtype] = (self.weight.to(dtype), None if self.bias is None else self.bias.to(dtype))
-        return self._cast[dtype]
+        if dtype in self._cast:
+            return self._cast[dtype]
+        cast = self.weight.to(dtype), None if self.bias is None else self.bias.to(dtype)
+        if not self.weight.requires_grad:
+            self._cast[dtype] = cast
+        return cast
 
 
 def unwrap(model: nn.Module) -> nn.Module:

@@ -16,12 +16,7 @@ from torch import Tensor, nn
 
 from palenka_tune.distill import losses
 from palenka_tune.distill.heads import head_of, states_of
-from palenka_tune.distill.projections import (
-    PairProjection,
-    TargetTransform,
-    make_projection,
-    target_spread,
-)
+from palenka_tune.distill.projections import PairProjection, TargetTransform, make_projection, target_spread
 from palenka_tune.distill.schedules import weight_at
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.distill.shapes import ModelShape, direction_for, projection_widths, resolved_maps

@@ -106,9 +106,9 @@ class ExactTargets:
             prepared.append(teacher.scaled(rows, (weight if averages else 1.0) / temperature, dtype, onto_CV))
         return prepared
 
-    def log_probs(self, rows: slice, dtype: torch.dtype = torch.float32) -> Tensor:
+    def log_probs(self, rows: slice) -> Tensor:
         """log q (C,V) of the positions `rows` in float32."""
-        prepared = self.prepare(rows, dtype)
+        prepared = self.prepare(rows, torch.float32)
         return F.log_softmax(prepared[0], dim=-1) if self.request.ensemble == "logits" else self._mixture(prepared)
 
     def _mixture(self, prepared: list[Tensor]) -> Tensor:

@@ -5,7 +5,7 @@ alone; a pair is right if the acceptable text scores at least as high. Equal sco
 lm-evaluation-harness, which takes the first of equals; they are counted, and BLiMP has seven pairs whose two sentences
 are the same.
 
-Several models with one tokenizer share the tokenising: `tokenise` once, `evaluate` for each.
+Several models with one tokenizer share the tokenising: `tokenise_suite` once, `evaluate` for each.
 """
 
 from __future__ import annotations
@@ -55,13 +55,8 @@ class TokenisedSuite:
         return build_tree(self.requests.ids, self.requests.starts, self.requests.skips, row_tokens)
 
 
-def tokenise(tokenizer: PreTrainedTokenizerFast, suites: Sequence[Suite]) -> list[TokenisedSuite]:
-    """The suites under one tokenizer; raises `UserError` if it has no start token."""
-    return [tokenise_suite(tokenizer, suite) for suite in suites]
-
-
 def tokenise_suite(tokenizer: PreTrainedTokenizerFast, suite: Suite) -> TokenisedSuite:
-    """One suite as of `tokenise`."""
+    """A suite under one tokenizer; raises `UserError` if it has no start token."""
     places: dict[tuple[str, str], int] = {}
 
     def place(context: str, text: str) -> int:
@@ -126,11 +121,10 @@ def evaluate_suite(
     _check_fit(model, suite)
     written = np.zeros(len(suite.requests.ids), dtype=bool) if greedy else None
     scores = score_tree(model, suite.tree_for(model), batch_tokens=batch_tokens, progress=progress, greedy=written)
+    other = suite.suite.swapped_contexts
+    swapped = _results(other, suite.swapped_contexts, scores, written) if other else None
     results = _results(suite.suite.paradigms, suite.pairs, scores, written)
-    if suite.suite.swapped_contexts:
-        swapped = _results(suite.suite.swapped_contexts, suite.swapped_contexts, scores, written)
-        results = replace(results, swapped_contexts=swapped)
-    return replace(results, seconds=time.perf_counter() - started)
+    return replace(results, swapped_contexts=swapped, seconds=time.perf_counter() - started)
 
 
 def _results(

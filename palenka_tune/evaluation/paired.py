@@ -15,8 +15,7 @@ Where the differences of few seeds are strongly skewed, ours too is a few points
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -45,10 +44,6 @@ class Difference:
     def holds_zero(self) -> bool | None:
         """Whether 0 lies in the interval, so that a and b cannot be told apart; None without an interval."""
         return None if self.low is None or self.high is None else self.low <= 0 <= self.high
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
 
 
 def paired_difference(a: Sequence[float], b: Sequence[float], *, level: float = 0.95) -> Difference:

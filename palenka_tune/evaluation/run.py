@@ -105,7 +105,7 @@ def _score(
     Yields scores and when their scoring began (seconds since 1970).
     """
     # torch and transformers: only now, when the input is known to be good
-    from palenka_tune.evaluation.minimal_pairs import TokenisedSuite, evaluate, tokenise
+    from palenka_tune.evaluation.minimal_pairs import TokenisedSuite, evaluate, tokenise_suite
     from palenka_tune.evaluation.perplexity import TokenisedText, evaluate_text, tokenise_text, training_window
     from palenka_tune.models.export import load_model
 
@@ -118,7 +118,7 @@ def _score(
         if key not in tokenised:
             lines = {split: corpus.lines(split) for split in SPLITS if split in corpus.splits} if corpus else {}
             texts = {split: tokenise_text(tokenizer, each) for split, each in lines.items()}
-            tokenised[key] = tokenise(tokenizer, suites), texts
+            tokenised[key] = [tokenise_suite(tokenizer, suite) for suite in suites], texts
         ready, texts = tokenised[key]
         with Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
             show = functools.partial(_show, bar, bar.add_task(f"scoring {name}", total=None))

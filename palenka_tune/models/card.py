@@ -6,12 +6,12 @@ for every model of this size.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 from transformers import PreTrainedModel
 
 from palenka_tune.models.build import count_parameters
+from palenka_tune.words import markdown_table, percent, perplexity
 
 _USE = """```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -48,14 +48,13 @@ def model_card(
     if teachers:
         names = teachers[0] if len(teachers) == 1 else f"{', '.join(teachers[:-1])} and {teachers[-1]}"
         origin = f"distilled with palenka_tune from {names}"
-    perplexity = "above 10^21" if val_ce > 50 else f"{math.exp(val_ce):,.1f}"
+    shown = "above 10^21" if val_ce > 50 else f"{perplexity(val_ce):,.1f}"
     scores = [
         ("dev cross-entropy", f"{val_ce:.4f} nats per token"),
-        ("dev perplexity", f"{perplexity} per token"),
+        ("dev perplexity", f"{shown} per token"),
     ]
     for suite, (accuracy, stderr) in (minimal_pairs or {}).items():
-        error = "" if stderr is None else f" ± {100 * stderr:.1f}"
-        scores.append((f"{suite}, accuracy (chance 50 %)", f"{100 * accuracy:.1f}{error} %"))
+        scores.append((f"{suite}, accuracy (chance 50 %)", f"{percent(accuracy, stderr)} %"))
     comparisons = [text.strip() for text in (verdict, comparison) if text and text.strip()]
     all_limits = [
         *limits,
@@ -75,18 +74,11 @@ def model_card(
         "## Use",
         _USE,
         "## Results",
-        _table(("measure", "value"), scores),
+        markdown_table(("measure", "value"), scores, left=2),
         *(["## Comparison", *comparisons] if comparisons else []),
         "## Training settings",
-        _table(("setting", "value"), [(name, str(value)) for name, value in settings.items()]),
+        markdown_table(("setting", "value"), [(name, str(value)) for name, value in settings.items()], left=2),
         "## Limits",
         "\n".join(f"- {limit}" for limit in all_limits),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _table(header: tuple[str, str], rows: Sequence[tuple[str, str]]) -> str:
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
-
-    return "\n".join([line(header), "| --- | --- |", *(line(row) for row in rows)])

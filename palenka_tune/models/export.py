@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, 
 from transformers.utils import logging as transformers_logging
 
 from palenka_tune.config.files import read_json, write_json, write_text
-from palenka_tune.errors import PalenkaError, UserError
+from palenka_tune.errors import PalenkaError, UserError, first_line
 from palenka_tune.models.folder import NOTE, TOKENIZER_FILES, check_model_folder, tokenizer_digest
 
 
@@ -59,7 +59,7 @@ def copy_export(source: str | Path, folder: str | Path) -> Path:
 
 
 def load_model(
-    path: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    path: str | Path, *, device: str | torch.device = "cpu"
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """The causal language model (in evaluation mode) and the tokenizer of a local folder.
 
@@ -74,11 +74,11 @@ def load_model(
     try:
         with _no_progress_bars():
             model, report = AutoModelForCausalLM.from_pretrained(
-                path, dtype=dtype, use_safetensors=True, output_loading_info=True, **local
+                path, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **local
             )
             tokenizer = AutoTokenizer.from_pretrained(path, **local)
     except Exception as error:  # transformers raises what its parts raise; all of it means a folder that cannot load
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise UserError(f"{path} does not load as a causal language model ({reason}); export it again") from error
     if report["missing_keys"]:  # transformers would only warn and leave these at random values
         names = sorted(report["missing_keys"])

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from palenka_tune.errors import PalenkaError, UserError
+from palenka_tune.errors import PalenkaError, UserError, first_line
 from palenka_tune.models.folder import TOKENIZER_FILES, WEIGHT_FILES
 
 NEEDED = ("config.json", WEIGHT_FILES[0], *TOKENIZER_FILES, "README.md")
@@ -119,5 +119,4 @@ def _whoami(token: str) -> dict[str, Any]:
 
 def _reason(error: Exception, token: str) -> str:
     """The error's first line, with the token struck out wherever it might have come into it."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].strip().replace(token, "***")[:300]
+    return first_line(error).replace(token, "***")[:300]

@@ -12,10 +12,10 @@ Standard library only, so that a search space can be checked without loading tor
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 from palenka_tune.errors import UserError, nearest
-from palenka_tune.limits import Strict
+from palenka_tune.limits import Limits, Strict, check_fields
 
 Family = Literal["gpt2", "llama"]
 FAMILIES: dict[str, str] = {"gpt2": "GPT-2", "llama": "Llama"}
@@ -35,20 +35,18 @@ class ModelPreset(Strict):
 
     name: str
     family: Family
-    width: int
-    layers: int
-    heads: int
+    width: Annotated[int, Limits(ge=1)]
+    layers: Annotated[int, Limits(ge=1)]
+    heads: Annotated[int, Limits(ge=1)]
     ffn: int | None = None
     tied: bool = True
-    positions: int = 256
+    positions: Annotated[int, Limits(ge=1)] = 256
 
     def __post_init__(self) -> None:
         where = f"model preset {self.name!r}"
         if self.family not in FAMILIES:
             raise UserError(f"{where}: family is {self.family!r}; it must be 'gpt2' or 'llama'")
-        for size in ("width", "layers", "heads", "positions"):
-            if getattr(self, size) < 1:
-                raise UserError(f"{where}: {size} is {getattr(self, size)}; it must be 1 or more")
+        check_fields(self, f"{where}: ")
         if self.width % self.heads:
             raise UserError(f"{where}: width {self.width} must be divisible by heads {self.heads}")
         if self.family == "gpt2" and self.ffn is not None:

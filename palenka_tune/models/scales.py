@@ -7,10 +7,11 @@ configuration may override every field of a scale.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.errors import UserError, nearest
-from palenka_tune.limits import Strict
+from palenka_tune.limits import Limits, Strict, check_fields
 from palenka_tune.models.presets import ModelPreset, get_preset
 
 
@@ -27,19 +28,16 @@ class Scale(Strict):
     """
 
     name: str
-    vocabulary: int
-    window: int
+    vocabulary: Annotated[int, Limits(ge=1)]
+    window: Annotated[int, Limits(ge=1)]
     student: str
     student_recipe: Recipe
     teachers: tuple[tuple[str, Recipe], ...]
-    dev_windows: int | None = None
-    train_windows: int | None = None
+    dev_windows: Annotated[int, Limits(ge=1)] | None = None
+    train_windows: Annotated[int, Limits(ge=1)] | None = None
 
     def __post_init__(self) -> None:
-        for size in ("vocabulary", "window", "dev_windows", "train_windows"):
-            value = getattr(self, size)
-            if value is not None and value < 1:
-                raise UserError(f"scale {self.name!r}: {size} is {value}; it must be 1 or more")
+        check_fields(self, f"scale {self.name!r}: ")
         for preset in (self.student, *(teacher for teacher, _ in self.teachers)):
             get_preset(preset)
 

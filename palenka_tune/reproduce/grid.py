@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +21,18 @@ from palenka_tune.report.charts.draw_matplotlib import write_pictures
 from palenka_tune.report.charts.grid import grid_lines, grid_maps
 from palenka_tune.report.grid import Grid, grid_of, linear_in_beta, picks, published_lines
 from palenka_tune.report.page import Section, write_page
+from palenka_tune.report.write import REPORT
 from palenka_tune.reproduce.experiments import ReproduceConfig
 from palenka_tune.reproduce.rows import ROWS
 from palenka_tune.runs.options import SearchOptions
 from palenka_tune.runs.tables import TRIALS
-from palenka_tune.spaces.poster_method import AS_PUBLISHED, method_settings
+from palenka_tune.spaces.poster_method import AS_PUBLISHED, METHODS, method_settings
 from palenka_tune.spaces.resolve import resolve
 from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.trials.rows import COMPLETE
 
 SYSTEM = "PalenkaLlama1-58M-L0.1-H0.1"  # whose student and teachers the poster's grid was run on
-RESULTS, REPORT = "results.json", "report.html"
+RESULTS = "results.json"
 OBJECTIVES = {"val_total": "the total loss", "val_ce": "the student's own cross-entropy"}
 
 
@@ -45,12 +46,12 @@ def configure(config: ReproduceConfig, method: str) -> SearchConfig:
     return resolve("poster_grid", options=options, assignments=[("student.train_windows", None)])
 
 
-def run(
-    config: ReproduceConfig, methods: Sequence[str], console: Console, *, command: str, quiet: bool = False
-) -> dict[str, Any]:
-    """Run the searches that are not finished and write the page; returns what `results.json` holds."""
+def run(config: ReproduceConfig, command: str, console: Console) -> dict[str, Any]:
+    """Run the searches that are not finished, of `config.method` or of both, and write the page, which says `command`;
+    returns what `results.json` holds."""
     from palenka_tune.search.launch import main as search  # ray and mlflow: only once the input is known to be good
 
+    methods = [config.method] if config.method else METHODS
     searches = {method: configure(config, method) for method in methods}
     storage = Path(config.storage).expanduser().absolute()
     folder = storage / config.run_name
@@ -63,7 +64,7 @@ def run(
             storage=config.storage,
             concurrent=config.concurrent,
             address=config.address,
-            quiet=quiet,
+            quiet=config.quiet,
             resume=(storage / name).exists(),
         )
         search(each, options, console)

@@ -92,7 +92,7 @@ class _Run:
         specs = config.all_plain_trainings(rows)
         distilled = [row for row in rows if row.kind != "baseline"]
         for row in distilled:
-            reduction = str(method_settings(config.method)["distill.kl_reduction"])
+            reduction = str(method_settings(config.chosen_method)["distill.kl_reduction"])
             logger.info(f"{row.name}: {units(row.alpha, reduction, config.at.window)}")
         use_gpu = self.resources.gpus > 0
         train_teachers(specs, self.prepared, self.storage, use_gpu=use_gpu, dev_windows=self.dev_windows)
@@ -106,7 +106,7 @@ class _Run:
         scores = self._score(rows, models)
         return {
             "scale": config.scale,
-            "method": config.method,
+            "method": config.chosen_method,
             "seed": config.seed,
             "data": self.prepared.describe(),
             "suites": [asdict(suite) for suite in self.suites],
@@ -204,8 +204,8 @@ def run(config: ReproduceConfig) -> dict[str, Any]:
     Raises `UserError` for input that cannot work, before Ray starts, and `PalenkaError` if a row cannot be trained.
     """
     rows = chosen_rows(config.rows)
-    method_settings(config.method)
-    data.check(config.data)
+    method_settings(config.chosen_method)
+    data.check(config.data_settings)
     for choice in config.suites:
         choice.read()
     storage = check_writable(config.storage)
@@ -215,7 +215,7 @@ def run(config: ReproduceConfig) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     started = time.monotonic()
     with run_folder.locked(folder):
-        prepared = data.prepare(config.data, storage)
+        prepared = data.prepare(config.data_settings, storage)
         logger.info(prepared.describe())
         identity = _check_identity(folder, config, prepared)
         with ray_session(config.address) as resources:
@@ -238,7 +238,7 @@ def _check_identity(folder: Path, config: ReproduceConfig, prepared: PreparedDat
     path = folder / IDENTITY
     identity = {
         "scale": config.scale,
-        "method": config.method,
+        "method": config.chosen_method,
         "seed": config.seed,
         "data": prepared.fingerprint,
         "source": prepared.name,

@@ -6,7 +6,6 @@ models, which is said.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,10 @@ from typing import Any
 from rich.table import Column, Table
 
 from palenka_tune.report import page
+from palenka_tune.report.write import REPORT
 from palenka_tune.spaces.poster_method import AS_PUBLISHED
+from palenka_tune.words import percent
 
-REPORT = "report.html"
 NOT_PUBLISHED = "not published"
 
 
@@ -37,15 +37,10 @@ def comparison(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
             line += [f"{row['text'][split]['nats_per_token']:.4f}" for split in splits]
             for suite in suites:
                 measured, published = row["suites"][suite], row["published"].get(suite)
-                line.append(_percent(measured["accuracy"], measured["stderr"]))
-                line.append(NOT_PUBLISHED if published is None else _percent(*published))
+                line.append(percent(measured["accuracy"], measured["stderr"]))
+                line.append(NOT_PUBLISHED if published is None else percent(*published))
         lines.append(line + [""] * (len(header) - len(line)))
     return header, lines
-
-
-def _percent(accuracy: float, stderr: float | None) -> str:
-    error = "" if stderr is None or math.isnan(stderr) else f" ± {100 * stderr:.1f}"
-    return f"{100 * accuracy:.1f}{error}"
 
 
 def table(results: Mapping[str, Any]) -> Table:

@@ -18,7 +18,7 @@ from palenka_tune.config.files import fingerprint, write_json
 from palenka_tune.data.corpus import open_corpus
 from palenka_tune.data.prepare import PreparedData
 from palenka_tune.data.store import TokenStore
-from palenka_tune.evaluation.minimal_pairs import TokenisedSuite, evaluate, tokenise
+from palenka_tune.evaluation.minimal_pairs import TokenisedSuite, evaluate, tokenise_suite
 from palenka_tune.evaluation.perplexity import TokenisedText, evaluate_text, tokenise_text, training_window
 from palenka_tune.evaluation.suites import SuiteChoice
 from palenka_tune.models.folder import tokenizer_digest
@@ -99,7 +99,7 @@ def _read(tokenizer_folder: str, suites: tuple[SuiteChoice, ...], corpus: str | 
         texts = {
             split: tokenise_text(tokenizer, opened.lines(split)) for split in ("dev", "test") if split in opened.splits
         }
-    return tokenise(tokenizer, [choice.read() for choice in suites]), texts
+    return [tokenise_suite(tokenizer, choice.read()) for choice in suites], texts
 
 
 def score_model(job: ScoreJob, threads: int = 1) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from palenka_tune import __main__ as program
 from palenka_tune.commands import COMMANDS, module_of, options
 from palenka_tune.commands.init import InitOptions
 from palenka_tune.commands.report import ReportOptions
+from palenka_tune.commands.reproduce import ReproduceOptions
 from palenka_tune.commands.status import StatusOptions
 from palenka_tune.commands.train import TrainOptions
 from palenka_tune.errors import UserError
@@ -83,6 +84,7 @@ def test_values_that_look_like_options_are_values():
         DistillOptions(out="x"),
         InitOptions(folder="x"),
         ReportOptions(),
+        ReproduceOptions(what="grid"),
         StatusOptions(),
         TrainOptions(),
     ],

@@ -69,6 +69,7 @@ def test_set_path_makes_the_parents_it_needs():
     ("text", "expected"),
     [
         ("lr=1e-3", ("lr", 1e-3)),
+        ("lr=[-1E5, .5e+1, 2.e0, 1e]", ("lr", [-1e5, 5.0, 2.0, "1e"])),
         ("rank=null", ("rank", None)),
         ("beta={log_uniform: [1e-1, 30]}", ("beta", {"log_uniform": [0.1, 30]})),
         ("layer_map={0: 0, 4: 4}", ("layer_map", {0: 0, 4: 4})),
@@ -79,7 +80,9 @@ def test_assignments_are_yaml(text, expected):
     assert parse_assignment(text) == expected
 
 
-@pytest.mark.parametrize("text", ["beta", "=3", "beta=[1", "beta={a: !!python/object:os.system x}"])
+@pytest.mark.parametrize(
+    "text", ["beta", "=3", "beta=[1", "beta={a: 1, a: 2}", "beta={a: !!python/object:os.system x}"]
+)
 def test_assignments_that_are_not_are_refused(text):
     with pytest.raises(UserError, match="--set"):
         parse_assignment(text)

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from benchmarks.ewok_items import items, write_items
 from palenka_tune.errors import UserError
 from palenka_tune.evaluation.ewok import FIELDS, read_ewok
-from palenka_tune.evaluation.minimal_pairs import evaluate, tokenise
+from palenka_tune.evaluation.minimal_pairs import evaluate, tokenise_suite
 
 ITEM = {
     "Context1": "The bag is full of stones.",
@@ -103,7 +103,7 @@ def test_both_scores_equal_a_slow_reference(
 ) -> None:
     assert write_items(tmp_path) >= 56
     suite = read_ewok(tmp_path)
-    found = evaluate(model, tokenise(tokenizer, [suite]))["ewok"]
+    found = evaluate(model, [tokenise_suite(tokenizer, suite)])["ewok"]
     reference = model.double().eval()
     babylm: dict[str, list[bool]] = {}
     own: dict[str, list[bool]] = {}

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from benchmarks import lm_harness
 from benchmarks.ewok_items import write_items
 from palenka_tune.evaluation.harness import task_name, write_harness
-from palenka_tune.evaluation.minimal_pairs import evaluate, tokenise
+from palenka_tune.evaluation.minimal_pairs import evaluate, tokenise_suite
 from palenka_tune.evaluation.results import SuiteResults
 from palenka_tune.evaluation.suites import read_suites
 
@@ -31,7 +31,9 @@ def score(
         lines = [json.dumps({"sentence_good": good, "sentence_bad": bad, "UID": uid}) for good, bad in pairs]
         (folder / name / f"{uid}.jsonl").write_text("\n".join(lines) + "\n")
     write_items(folder / "ewok")
-    return evaluate(model, tokenise(tokenizer, read_suites([name, "ewok"], folder)), greedy=True)
+    return evaluate(
+        model, [tokenise_suite(tokenizer, suite) for suite in read_suites([name, "ewok"], folder)], greedy=True
+    )
 
 
 def test_names_of_tasks() -> None:

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from benchmarks.ewok_items import items, write_items
 from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.evaluation import hub_suites
-from palenka_tune.evaluation.minimal_pairs import evaluate, tokenise
+from palenka_tune.evaluation.minimal_pairs import evaluate, tokenise_suite
 from palenka_tune.evaluation.suites import (
     SUITES,
     SuiteChoice,
@@ -59,7 +59,7 @@ def test_every_suite_is_read_tokenised_and_evaluated(
     (suite,) = read_suites([name], source)
     assert suite.name == name
     calls: list[tuple[int, int]] = []
-    results = evaluate(model, tokenise(tokenizer, [suite]), progress=lambda *call: calls.append(call))
+    results = evaluate(model, [tokenise_suite(tokenizer, suite)], progress=lambda *call: calls.append(call))
     found = results[name]
     assert calls[-1][0] == calls[-1][1] > 0
     assert found.pairs == suite.pairs == len(found.correct)
@@ -96,7 +96,7 @@ def test_the_filter_keeps_counts_and_names_what_is_left_out(
     assert (suite.pairs, suite.filtered_out, suite.left_out) == (3, 2, ())
     suite = filter_suite(read_suite("blimp", source), Vocabulary(words.words - {"same"}, "a list"))
     assert (suite.pairs, suite.filtered_out, suite.left_out) == (2, 3, ("islands",))
-    values = evaluate(model, tokenise(tokenizer, [suite])).to_dict()["blimp_filtered"]
+    values = evaluate(model, [tokenise_suite(tokenizer, suite)]).to_dict()["blimp_filtered"]
     assert (values["read"], values["kept"], values["filtered_out"], values["left_out"]) == (5, 2, 3, ["islands"])
     assert filter_suite(read_suite("blimp_filtered", source), words).name == "blimp_filtered"
     with pytest.raises(UserError, match="'blimp': none of its 5 pairs has all its words in nothing"):

@@ -17,7 +17,7 @@ DISTILLED = [row for row in ROWS.values() if row.kind != "baseline"]
 @pytest.mark.parametrize("method", [AS_PUBLISHED, CORRECTED])
 @pytest.mark.parametrize("row", DISTILLED, ids=[row.name for row in DISTILLED])
 def test_every_distilled_row_is_a_loss_that_its_models_can_have(row, method, scale):
-    experiment = ReproduceConfig(scale.name, method, seed=3).experiment(row)
+    experiment = ReproduceConfig(scale=scale.name, method=method, seed=3).experiment(row)
     experiment.check_distillation(experiment.distill)
     assert experiment.student.train_windows is None
     assert experiment.student.train_fraction == 1
@@ -37,7 +37,7 @@ def test_the_methods_differ_in_gradient_and_units_alone():
 
 
 def test_shared_teachers_are_trained_once_and_the_longest_training_comes_first():
-    specs = ReproduceConfig("tiny").all_plain_trainings(chosen_rows())
+    specs = ReproduceConfig(scale="tiny").all_plain_trainings(chosen_rows())
     # five baselines; of the same architectures four teachers with fewer epochs
     assert len(specs) == 9
     assert specs[0].preset.name == "GPT2-705M@tiny"
@@ -45,12 +45,12 @@ def test_shared_teachers_are_trained_once_and_the_longest_training_comes_first()
     assert {name for name in names if names.count(name) == 2} == {
         f"{name}@tiny" for name in ("GPT2-44M", "Llama-60M", "GPT2-705M", "Llama-360M")
     }
-    three = ReproduceConfig("tiny").all_plain_trainings(DISTILLED[2:])
+    three = ReproduceConfig(scale="tiny").all_plain_trainings(DISTILLED[2:])
     assert [spec.preset.name for spec in three] == ["GPT2-705M@tiny", "Llama-360M@tiny"]
 
 
 def test_a_baseline_is_trained_itself_and_a_distilled_row_has_its_teachers_trained():
-    config = ReproduceConfig("tiny", seed=7)
+    config = ReproduceConfig(scale="tiny", seed=7)
     (own,) = config.plain_trainings(ROWS["Llama-60M"])
     assert (own.preset.name, own.recipe.epochs, own.seed) == ("Llama-60M@tiny", 1, 7)
     teachers = config.plain_trainings(ROWS["DistilledGPT-44M"])
