@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
-from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED
+from palenka_tune.trials.rows import STATES, TrialRow
 
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # numbers of components of which a layer's share is shown
 
@@ -34,34 +34,6 @@ class Setting:
     def short(self) -> str:
         """The name as charts have room for it."""
         return self.name.removeprefix("projection.")
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A trial. `curve` is {step: val/ce} as it was validated, `val_ce` the last of it; `terms` are what else was
-    measured at its end (`val_total`, `val_kl`, `val_hidden`) or last seen of it in training (`target_std`)."""
-
-    trial_id: str
-    state: str
-    values: Mapping[str, Any]
-    anchor: str | None = None
-    curve: Mapping[int, float] = field(default_factory=dict)
-    val_ce: float | None = None
-    terms: Mapping[str, float | None] = field(default_factory=dict)
-    steps: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    reason: str | None = None
-
-    @property
-    def ce(self) -> float:
-        """`val_ce` as a number: NaN if there is none."""
-        return math.nan if self.val_ce is None else float(self.val_ce)
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether it was trained to the end."""
-        return self.state == COMPLETE and math.isfinite(self.ce)
 
 
 @dataclass(frozen=True)
@@ -133,15 +105,17 @@ class RunData:
     """A search as far as it has come.
 
     `state` is in words (`finished`, `killed while searching`); `asked` are sentences on what was searched, `facts`
-    (name, value) on how it ran and what it was made of, `warnings` what needs attention, `ahead` the command that goes
-    on with it. `comparable` are the things that two runs must share for their `val/ce` to be compared.
+    (name, value) on how it ran and what it was made of, `warnings` what needs attention, `ahead` the command that
+    resumes it. `spreads` is {trial: the last spread of its projected targets}. `comparable` are the things that two
+    runs must share for their `val/ce` to be compared.
     """
 
     name: str
     state: str
     objective: str = "val_ce"
     settings: tuple[Setting, ...] = ()
-    trials: tuple[Trial, ...] = ()
+    trials: tuple[TrialRow, ...] = ()
+    spreads: Mapping[str, float] = field(default_factory=dict)
     total_steps: int | None = None
     seconds: float | None = None
     asked: tuple[str, ...] = ()
@@ -162,16 +136,16 @@ class RunData:
         """Whether it came to its end."""
         return self.state == "finished"
 
-    def proposed(self) -> list[Trial]:
+    def proposed(self) -> list[TrialRow]:
         """All trials but the anchors."""
         return [trial for trial in self.trials if trial.anchor is None]
 
-    def complete(self) -> list[Trial]:
+    def complete(self) -> list[TrialRow]:
         """The proposed trials that were trained to the end, the lowest val/ce first."""
         complete = [trial for trial in self.proposed() if trial.is_complete]
         return sorted(complete, key=lambda trial: (trial.ce, trial.trial_id))
 
-    def best(self) -> Trial | None:
+    def best(self) -> TrialRow | None:
         """The proposed trial with the lowest val/ce of those that were trained to the end."""
         return next(iter(self.complete()), None)
 
@@ -180,11 +154,11 @@ class RunData:
         values = (trial.ce if trial.is_complete else math.inf for trial in self.proposed())
         return list(accumulate(values, min))
 
-    def ended(self) -> list[Trial]:
+    def ended(self) -> list[TrialRow]:
         """All trials that run no more: complete, stopped early or failed."""
-        return [trial for trial in self.trials if trial.state in (COMPLETE, PRUNED, FAILED)]
+        return [trial for trial in self.trials if trial.state in STATES]
 
-    def anchors(self) -> dict[str, Trial]:
+    def anchors(self) -> dict[str, TrialRow]:
         """The anchors that were trained to the end, by name."""
         return {trial.anchor: trial for trial in self.trials if trial.anchor and trial.is_complete}
 

@@ -6,14 +6,13 @@ In: a run's folder, finished or not, by way of a `StatusReader`. Out: a `RunData
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
 from palenka_tune.report import facts
-from palenka_tune.report.data import RunData, Setting, Trial
+from palenka_tune.report.data import RunData, Setting
 from palenka_tune.runs.run_folder import SEARCH_YAML
 from palenka_tune.runs.study import reading
 from palenka_tune.runs.summary import EVALUATION, SUMMARY
@@ -22,7 +21,6 @@ from palenka_tune.spaces.space import parse_space
 from palenka_tune.status.reader import StatusReader
 from palenka_tune.status.view import headline
 from palenka_tune.trials.ledger import TOTAL_STEPS
-from palenka_tune.trials.metrics import TERMS
 from palenka_tune.trials.rows import TrialRow, own_trials
 
 
@@ -37,7 +35,6 @@ def run_data(reader: StatusReader) -> RunData:
     wanted = attrs.get("search")
     tree: dict[str, Any] = yaml.safe_load(wanted["yaml"]) if wanted else {}
     settings = _settings(tree)
-    spreads = facts.target_spreads(folder)
     layers, cache = facts.cache_of(attrs, reader.storage)
     summary = reader.files.json(SUMMARY) or {}
     return RunData(
@@ -45,7 +42,8 @@ def run_data(reader: StatusReader) -> RunData:
         state=headline(status),
         objective=objective_name(tree.get("search", {}).get("objective", "val_ce")),
         settings=settings,
-        trials=tuple(_trial(TrialRow.of(trial), spreads) for trial in trials),
+        trials=tuple(TrialRow.of(trial) for trial in trials),
+        spreads=facts.target_spreads(folder),
         total_steps=attrs.get(TOTAL_STEPS),
         seconds=status.elapsed,
         asked=tuple(facts.asked(tree)),
@@ -68,9 +66,3 @@ def _settings(tree: Mapping[str, Any]) -> tuple[Setting, ...]:
     return tuple(
         Setting(each.name, each.kind, each.choices, each.low, each.high, bool(each.when)) for each in space.parameters
     )
-
-
-def _trial(row: TrialRow, spreads: Mapping[str, float]) -> Trial:
-    fields = {field.name for field in dataclasses.fields(Trial)} - {"terms", "values"}
-    terms = {name: getattr(row, name, None) for name in TERMS} | {"target_std": spreads.get(row.trial_id)}
-    return Trial(values=row.settings, terms=terms, **{name: getattr(row, name) for name in fields})

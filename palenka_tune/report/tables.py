@@ -54,7 +54,7 @@ def trials_table(run: RunData) -> Table:
             f"{trial.steps:,}",
             f"{trial.seconds:.1f}",
             *(
-                shown(trial.values[setting.name], setting.name) if setting.name in trial.values else ""
+                shown(trial.settings[setting.name], setting.name) if setting.name in trial.settings else ""
                 for setting in run.settings
             ),
             trial.reason or "",

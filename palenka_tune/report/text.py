@@ -74,7 +74,7 @@ def _beside_anchors(run: RunData) -> list[str]:
     sentences = [
         f"Of {len(run.complete())} proposed trials that were trained to the end, {best.trial_id} has the lowest "
         f"val/ce, {best.ce:.4f} nats per token (perplexity {perplexity(best.ce):.1f}), with one seed: "
-        f"{'; '.join(parts)}. Its settings: {described(best.values, run.settings)}."
+        f"{'; '.join(parts)}. Its settings: {described(best.settings, run.settings)}."
     ]
     beaten = [best.ce < anchor.ce for anchor in anchors.values()]
     if anchors and not any(beaten):

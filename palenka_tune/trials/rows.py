@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -55,6 +56,16 @@ class TrialRow:
     seconds: float = 0.0
     reason: str | None = None
     curve: dict[int, float] = field(default_factory=dict, repr=False)
+
+    @property
+    def ce(self) -> float:
+        """`val_ce` as a number: NaN if there is none."""
+        return math.nan if self.val_ce is None else float(self.val_ce)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it was trained to its end, without diverging."""
+        return self.state == COMPLETE and math.isfinite(self.ce)
 
     @classmethod
     def of(cls, trial: FrozenTrial) -> TrialRow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
 from typing import Any
@@ -15,8 +16,8 @@ from palenka_tune.report.data import (
     RunData,
     Setting,
     SuiteScore,
-    Trial,
 )
+from palenka_tune.trials.rows import TrialRow
 
 TOTAL_STEPS = 900
 RUNGS = (100, 300, 900)
@@ -32,20 +33,21 @@ SETTINGS = (
 )
 
 
-def trial(number: int, values: dict[str, Any], state: str = "COMPLETE", val_ce: float = 5.0, **more: Any) -> Trial:
+def trial(number: int, settings: dict[str, Any], state: str = "COMPLETE", val_ce: float = 5.0, **more: Any) -> TrialRow:
     """A trial that ended as it is said, at the rung that belongs to it."""
     reached = {"COMPLETE": 3, "PRUNED": 1 + number % 2, "FAILED": 0, "RUNNING": 1}[state]
     curve = {step: val_ce + 0.4 * (3 - place) for place, step in enumerate(RUNGS[:reached], 1)}
     steps = RUNGS[reached - 1] if reached else 20
     ended = curve[steps] if reached else None
-    terms = {"val_total": None if ended is None else ended + values.get("alpha", 0) + 0.5 * values.get("beta", 0)}
-    return Trial(
+    weights = settings.get("alpha", 0) + 0.5 * settings.get("beta", 0)
+    return TrialRow(
         f"trial-{number:04d}",
         state,
-        values,
+        more.pop("anchor", None),
+        settings,
         curve=curve,
         val_ce=ended,
-        terms={**terms, **more.pop("terms", {})},
+        val_total=None if ended is None else ended + weights,
         steps=steps,
         tokens=64 * steps,
         seconds=0.02 * steps,
@@ -54,7 +56,7 @@ def trial(number: int, values: dict[str, Any], state: str = "COMPLETE", val_ce: 
     )
 
 
-def draw(number: int, rng: random.Random) -> Trial:
+def draw(number: int, rng: random.Random) -> TrialRow:
     """A proposed trial whose val/ce depends on beta most, then on the normalisation."""
     values: dict[str, Any] = {
         setting.name: math.exp(rng.uniform(math.log(setting.low), math.log(setting.high)))
@@ -68,10 +70,10 @@ def draw(number: int, rng: random.Random) -> Trial:
     values = {setting.name: values[setting.name] for setting in SETTINGS if setting.name in values}
     ce = 4.6 + 0.1 * (math.log(values["beta"] / 8)) ** 2 + 0.2 * (values["projection.normalize"] == "none")
     state = rng.choices(("COMPLETE", "PRUNED", "FAILED"), (5, 4, 0.3))[0]
-    return trial(number, values, state, ce + rng.gauss(0, 0.02), terms={"target_std": rng.uniform(0.2, 1.0)})
+    return trial(number, values, state, ce + rng.gauss(0, 0.02))
 
 
-def anchors() -> list[Trial]:
+def anchors() -> list[TrialRow]:
     """Both of them, trained to the end."""
     return [
         trial(0, {"alpha": 0.0, "beta": 0.0}, val_ce=5.2, anchor="no_distillation"),
@@ -119,11 +121,13 @@ def finalists() -> Finalists:
 def run(count: int = 40, name: str = "first", seed: int = 0, **more: Any) -> RunData:
     """A finished search of `count` proposed trials; `more` replaces what `RunData` holds."""
     rng = random.Random(seed)
+    drawn = [draw(number, rng) for number in range(2, count + 2)]
     given: dict[str, Any] = {
         "name": name,
         "state": "finished",
         "settings": SETTINGS,
-        "trials": (*anchors(), *(draw(number, rng) for number in range(2, count + 2))),
+        "trials": (*anchors(), *drawn),
+        "spreads": {each.trial_id: rng.uniform(0.2, 1.0) for each in drawn},
         "total_steps": TOTAL_STEPS,
         "seconds": 380.0,
         "asked": ("It searched alpha, beta and how hidden states are projected.",),
@@ -154,9 +158,8 @@ def grid_run(size: int = 5, **more: Any) -> RunData:
     for alpha in weights:
         for beta in weights:
             ce = 5.2 - 0.01 * alpha - 0.05 * beta
-            more_terms = {"val_total": ce + 0.3 * alpha + 5.95 * beta}
-            values = {"alpha": alpha, "beta": beta}
-            trials.append(trial(len(trials), values, val_ce=ce, terms=more_terms))
+            row = trial(len(trials), {"alpha": alpha, "beta": beta}, val_ce=ce)
+            trials.append(dataclasses.replace(row, val_total=ce + 0.3 * alpha + 5.95 * beta))
     return run(name="grid", **{"settings": settings, "trials": tuple(trials), "layers": (), **more})
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from palenka_tune.errors import PalenkaError
 from palenka_tune.report.charts.colours import PALETTE
 from palenka_tune.report.charts.figure import ALPHA, BETA, Axis, Cell, Chart, Figure, HeatMap, Plot, Point, Series
-from palenka_tune.report.data import RunData, Trial
+from palenka_tune.report.data import RunData
 from palenka_tune.report.grid import Grid, Line, Pick, grid_of, linear_in_beta, picks
 from palenka_tune.report.words import described
 
@@ -45,26 +45,23 @@ def _grid(run: RunData) -> Grid | None:
         return None
     try:
         return grid_of(
-            {"values": trial.values, **{metric: _value(trial, metric) for metric in NAMES}} for trial in run.complete()
+            {"values": trial.settings, **{metric: getattr(trial, metric) for metric in NAMES}}
+            for trial in run.complete()
         )
     except PalenkaError:  # too few cells for a map
         return None
 
 
-def _value(trial: Trial, metric: str) -> float | None:
-    return trial.val_ce if metric == "val_ce" else trial.terms.get(metric)
-
-
 def _points(run: RunData, metric: str) -> Plot | None:
     """A point for each trial with a value, the best one larger."""
-    valued = [(trial, value) for trial in run.complete() if (value := _value(trial, metric)) is not None]
+    valued = [(trial, value) for trial in run.complete() if (value := getattr(trial, metric)) is not None]
     if not valued:
         return None
     points = [
         Point(
-            float(trial.values["beta"]),
-            float(trial.values["alpha"]),
-            f"{trial.trial_id}: {NAMES[metric]} {value:.4f}\n{described(trial.values, run.settings)}",
+            float(trial.settings["beta"]),
+            float(trial.settings["alpha"]),
+            f"{trial.trial_id}: {NAMES[metric]} {value:.4f}\n{described(trial.settings, run.settings)}",
             shade=value,
         )
         for trial, value in valued

@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from palenka_tune.report.charts.figure import NAN, Axis, Bars, Chart, Figure, Point, Series
-from palenka_tune.report.data import RunData, Setting, Trial, key
+from palenka_tune.report.data import RunData, Setting, key
+from palenka_tune.trials.rows import TrialRow
 
 if TYPE_CHECKING:
     import optuna
@@ -42,7 +43,7 @@ def importances(run: RunData) -> dict[str, dict[str, float]]:
     from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
 
     trials, settings = run.complete(), _varying(run)
-    everywhere = [setting.name for setting in settings if all(setting.name in trial.values for trial in trials)]
+    everywhere = [setting.name for setting in settings if all(setting.name in trial.settings for trial in trials)]
     quantile = min(0.5, max(0.1, BEST / len(trials)))
     methods: dict[str, dict[str, float]] = {}
     with warnings.catch_warnings():
@@ -96,20 +97,20 @@ def _varying(run: RunData) -> list[Setting]:
     return [
         setting
         for setting in run.settings
-        if len({key(trial.values[setting.name]) for trial in trials if setting.name in trial.values}) > 1
+        if len({key(trial.settings[setting.name]) for trial in trials if setting.name in trial.settings}) > 1
     ]
 
 
-def _study(settings: Sequence[Setting], trials: Sequence[Trial]) -> optuna.Study:
+def _study(settings: Sequence[Setting], trials: Sequence[TrialRow]) -> optuna.Study:
     """A study in memory that holds the trials and nothing else."""
     import optuna
     from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-    def value(trial: Trial, setting: Setting) -> Any:
-        return key(trial.values[setting.name]) if setting.kind == "choice" else trial.values[setting.name]
+    def value(trial: TrialRow, setting: Setting) -> Any:
+        return key(trial.settings[setting.name]) if setting.kind == "choice" else trial.settings[setting.name]
 
     def distribution(setting: Setting) -> BaseDistribution:
-        values = [value(trial, setting) for trial in trials if setting.name in trial.values]
+        values = [value(trial, setting) for trial in trials if setting.name in trial.settings]
         if setting.kind == "choice":
             return CategoricalDistribution(list(dict.fromkeys((*map(key, setting.choices), *values))))
         low, high = min(setting.low, *values), max(setting.high, *values)
@@ -125,7 +126,7 @@ def _study(settings: Sequence[Setting], trials: Sequence[Trial]) -> optuna.Study
     finally:
         optuna.logging.set_verbosity(verbosity)
     for trial in trials:
-        params = {each.name: value(trial, each) for each in settings if each.name in trial.values}
+        params = {each.name: value(trial, each) for each in settings if each.name in trial.settings}
         ranges = {name: distributions[name] for name in params}
         study.add_trial(optuna.trial.create_trial(params=params, distributions=ranges, value=trial.val_ce))
     return study

@@ -37,7 +37,7 @@ def spread_figure(run: RunData) -> Figure | None:
     points = [
         Point(spread, trial.ce, f"{trial.trial_id}: spread {spread:.3g}, val/ce {trial.ce:.4f}")
         for trial in run.complete()
-        if (spread := trial.terms.get("target_std")) is not None
+        if (spread := run.spreads.get(trial.trial_id)) is not None
     ]
     if not points:
         return None

@@ -23,10 +23,10 @@ from palenka_tune.report.charts.figure import (
     Rule,
     Series,
 )
-from palenka_tune.report.data import RunData, Setting, Trial, key
+from palenka_tune.report.data import RunData, Setting, key
 from palenka_tune.report.words import described, shown
 from palenka_tune.trials.arms import ANCHORS
-from palenka_tune.trials.rows import FAILED, PRUNED
+from palenka_tune.trials.rows import FAILED, PRUNED, TrialRow
 
 ANCHOR_COLOURS = {"no_distillation": "red", "vanilla_kd": "gold"}
 # of the trials that were trained to the end, by rank, in the chart of all settings
@@ -65,7 +65,7 @@ def curves(run: RunData) -> Plot:
     training = [trial for trial in proposed if trial.state not in (PRUNED, FAILED) and not trial.is_complete]
     series: list[Series] = []
 
-    def draw(name: str, trials: Sequence[Trial], colour: str, line: float, **look: Any) -> None:
+    def draw(name: str, trials: Sequence[TrialRow], colour: str, line: float, **look: Any) -> None:
         if any(trial.curve for trial in trials):
             series.append(Series(_joined(trials), name, colour, line, marker=5, **look))
 
@@ -80,7 +80,7 @@ def curves(run: RunData) -> Plot:
     return Plot(Axis("optimiser step"), Axis(CE), series)
 
 
-def _joined(trials: Sequence[Trial]) -> list[Point]:
+def _joined(trials: Sequence[TrialRow]) -> list[Point]:
     """The curves of several trials as one line with gaps."""
     points = []
     for trial in trials:
@@ -108,7 +108,12 @@ def history_figure(run: RunData) -> Figure | None:
 
 
 def _ends(
-    trials: Sequence[Trial], point: Callable[[Trial], Point], marker: float, *, faded: bool = False, legend: bool = True
+    trials: Sequence[TrialRow],
+    point: Callable[[TrialRow], Point],
+    marker: float,
+    *,
+    faded: bool = False,
+    legend: bool = True,
 ) -> list[Series]:
     """Where trials ended: crosses for those that were stopped early (perhaps `faded`), circles for complete ones."""
     series = []
@@ -131,7 +136,7 @@ def slices_figure(run: RunData) -> Figure | None:
     charts = [
         Chart(setting.name, slice_of(run, setting, legend=False), 300)
         for setting in run.settings
-        if any(setting.name in trial.values for trial in ended)
+        if any(setting.name in trial.settings for trial in ended)
     ]
     caption = (
         "val/ce over one setting at a time, whatever the others were: circles are trials that were trained to the end, "
@@ -145,13 +150,13 @@ def slice_of(run: RunData, setting: Setting, *, legend: bool = True) -> Plot:
     places = places_of(setting, run.proposed())
     jitter = random.Random(0)
 
-    def point(trial: Trial) -> Point:
-        value = trial.values[setting.name]
+    def point(trial: TrialRow) -> Point:
+        value = trial.settings[setting.name]
         x = float(value) if places is None else places[key(value)][0] + jitter.uniform(-0.18, 0.18)
         hover = f"{trial.trial_id}: {trial.ce:.4f}\n{setting.short} {shown(value, setting.name)}"
         return Point(x, trial.ce, hover)
 
-    trials = [trial for trial in run.proposed() if setting.name in trial.values]
+    trials = [trial for trial in run.proposed() if setting.name in trial.settings]
     series = _ends(trials, point, marker=8, faded=True, legend=legend)
     title = {"alpha": ALPHA, "beta": BETA}.get(setting.name, setting.short)
     if places is None:
@@ -164,7 +169,7 @@ def slice_of(run: RunData, setting: Setting, *, legend: bool = True) -> Plot:
 def parallel_figure(run: RunData) -> Figure | None:
     """Every trial that was trained to the end as a line over all settings, the best ones in other colours."""
     trials = run.complete()
-    settings = [setting for setting in run.settings if any(setting.name in trial.values for trial in trials)]
+    settings = [setting for setting in run.settings if any(setting.name in trial.settings for trial in trials)]
     if len(trials) < FEWEST or len(settings) < 2:
         return None
     low, high = trials[0].ce, trials[-1].ce
@@ -200,10 +205,10 @@ def parallel_figure(run: RunData) -> Figure | None:
 
 
 def _heights(
-    run: RunData, setting: Setting, trials: Sequence[Trial]
+    run: RunData, setting: Setting, trials: Sequence[TrialRow]
 ) -> tuple[dict[str, float], list[tuple[float, str]]]:
     """Where trials cross a setting's axis, from 0 to 1, and the marks on it."""
-    values = {trial.trial_id: trial.values[setting.name] for trial in trials if setting.name in trial.values}
+    values = {trial.trial_id: trial.settings[setting.name] for trial in trials if setting.name in trial.settings}
     places = places_of(setting, run.proposed())
     if places is not None:
         top = len(places) - 1
@@ -218,14 +223,14 @@ def _heights(
     return heights, [(0.0, f"{setting.low:.3g}"), (0.5, f"{middle:.3g}"), (1.0, f"{setting.high:.3g}")]
 
 
-def places_of(setting: Setting, trials: Sequence[Trial]) -> dict[str, tuple[float, str]] | None:
+def places_of(setting: Setting, trials: Sequence[TrialRow]) -> dict[str, tuple[float, str]] | None:
     """{choice: (place on an axis, text)} of a choice, numbers in order; None for a range, which is its own axis.
 
     A space may have been cut down later, so that trials have values that are no choices any more.
     """
     if setting.kind != "choice":
         return None
-    tried = [trial.values[setting.name] for trial in trials if setting.name in trial.values]
+    tried = [trial.settings[setting.name] for trial in trials if setting.name in trial.settings]
     values = {key(value): value for value in (*setting.choices, *tried)}.values()
     ordered = sorted(values, key=lambda value: value if _is_number(value) else math.inf)
     return {key(value): (float(place), shown(value, setting.name)) for place, value in enumerate(ordered)}
@@ -238,12 +243,12 @@ def _anchors(run: RunData, *, legend: bool = True) -> list[Rule]:
     ]
 
 
-def _told(trial: Trial, run: RunData) -> str:
+def _told(trial: TrialRow, run: RunData) -> str:
     """A trial on two lines."""
-    return f"{trial.trial_id}: val/ce {trial.ce:.4f}\n{described(trial.values, run.settings)}"
+    return f"{trial.trial_id}: val/ce {trial.ce:.4f}\n{described(trial.settings, run.settings)}"
 
 
-def _ended(trial: Trial) -> bool:
+def _ended(trial: TrialRow) -> bool:
     """Whether it has a val/ce to show: it came to its end or was stopped."""
     return math.isfinite(trial.ce) and (trial.is_complete or trial.state == PRUNED)
 

@@ -46,7 +46,7 @@ def test_few_trials_and_equal_trials_are_a_sentence() -> None:
     assert "cannot be said from 9 trials" in too_little(dataclasses.replace(run, trials=few))
     alike = tuple(dataclasses.replace(each, val_ce=4.0) for each in run.complete())
     assert "are alike" in too_little(dataclasses.replace(run, trials=alike))
-    fixed = tuple(dataclasses.replace(each, values=run.complete()[0].values) for each in run.complete())
+    fixed = tuple(dataclasses.replace(each, settings=run.complete()[0].settings) for each in run.complete())
     assert "are alike" in too_little(dataclasses.replace(run, trials=fixed))
 
 

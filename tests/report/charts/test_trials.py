@@ -72,7 +72,7 @@ def test_a_slice_has_every_trial_that_ended_at_its_value() -> None:
     assert sum(len(series.points) for series in plot.series) == len(ended)
     assert plot.x.log
     by_x = {point.x: point.y for series in plot.series for point in series.points}
-    assert all(by_x[each.values["beta"]] == each.val_ce for each in ended)
+    assert all(by_x[each.settings["beta"]] == each.val_ce for each in ended)
 
 
 def test_choices_stand_in_order_with_what_is_no_number_last() -> None:
@@ -98,7 +98,7 @@ def test_a_conditional_setting_breaks_the_line_of_a_trial_that_lacks_it() -> Non
         for start in range(0, len(series.points), width):
             points = series.points[start : start + width]
             found.append((points[0].hover.partition(":")[0], math.isnan(points[place].y)))
-    lacking = {each.trial_id: "projection.center" not in each.values for each in run.complete()}
+    lacking = {each.trial_id: "projection.center" not in each.settings for each in run.complete()}
     assert dict(found) == lacking
     assert len(found) == len(lacking)
 
