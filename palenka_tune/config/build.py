@@ -125,7 +125,7 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         elif isinstance(value, list) and any(isinstance(entry, dict) for entry in value):
             items |= flat({str(number): entry for number, entry in enumerate(value)}, f"{prefix}{key}.")
         else:
-            items[prefix + key] = value
+            items[f"{prefix}{key}"] = value
     return items
 
 

@@ -11,6 +11,7 @@ import contextlib
 import math
 import time
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from palenka_tune.config.recipe import Recipe
+from palenka_tune.distill.average import WeightAverage
 from palenka_tune.distill.heads import unwrap
 from palenka_tune.distill.matmul import quick_linears
 from palenka_tune.distill.objective import DistillationObjective, LossTerms, PlainObjective
@@ -77,8 +79,8 @@ class TrainingLoop:
 
     `model` may be wrapped in DistributedDataParallel; `world` then says which slice of each global batch this process
     takes. `total_steps` defaults to the recipe's epochs over `train`. `train` may hold several `copies` of the text,
-    each cut into windows at other places; every epoch takes the next copy. `on_record` receives a `TrainRecord` every
-    20 steps.
+    each cut into windows at other places; every epoch takes the next copy. With `averaging` an average of the weights is
+    kept beside them, by which `validate` can measure. `on_record` receives a `TrainRecord` every 20 steps.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class TrainingLoop:
         seed: int,
         total_steps: int | None = None,
         copies: int = 1,
+        averaging: bool = False,
         world: World | None = None,
         on_record: Callable[[TrainRecord], None] | None = None,
     ) -> None:
@@ -108,6 +111,7 @@ class TrainingLoop:
         self.dtype = resolve_precision(recipe.precision, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype is torch.float16)
         self.model_parameters = [p for p in model.parameters() if p.requires_grad]
+        self.average = WeightAverage(self.model_parameters) if averaging else None
         groups = decay_groups(model, recipe.weight_decay, recipe.lr)
         groups += [{"weight_decay": 0.0, **group} for group in objective.parameter_groups(recipe.lr)]
         self.base_lrs = [group["lr"] for group in groups]
@@ -149,14 +153,16 @@ class TrainingLoop:
         self.model.train()
         records: list[TrainRecord] = []
         sums: dict[str, Tensor] = {}
+        counts: Counter[str] = Counter()  # a term may be off in some of the steps
         started, first_tokens, since = time.perf_counter(), self.tokens, self.step
         end = min(step, self.total_steps)
         while self.step < end:
             for name, value in self._train_step().items():
                 sums[name] = sums.get(name, torch.zeros((), device=self.device)) + value
+                counts[name] += 1
             if self.step % LOG_EVERY and self.step < end:
                 continue
-            terms = {name: float(value) / (self.step - since) for name, value in sums.items()}
+            terms = {name: float(value) / counts[name] for name, value in sums.items()}
             if not math.isfinite(terms["total"]):
                 raise DivergedError(
                     f"the training loss became {terms['total']} within steps {since + 1} to {self.step}"
@@ -166,6 +172,7 @@ class TrainingLoop:
             if self.on_record:
                 self.on_record(records[-1])
             sums, started, first_tokens, since = {}, time.perf_counter(), self.tokens, self.step
+            counts.clear()
         return records
 
     def _train_step(self) -> dict[str, Tensor]:
@@ -198,6 +205,8 @@ class TrainingLoop:
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
+        if self.average is not None:
+            self.average.update(self.step)
         self.tokens += whole.numel()
         return means
 
@@ -215,14 +224,23 @@ class TrainingLoop:
 
     @torch.no_grad()
     def validate(
-        self, batch_size: int | None = None, *, teachers: bool = True, most: int | None = None
+        self,
+        batch_size: int | None = None,
+        *,
+        teachers: bool = True,
+        most: int | None = None,
+        averaged: bool = False,
     ) -> dict[str, float]:
         """`val_ce`, `val_ppl` and, where the loss has them, `val_kl`, `val_hidden`, `val_total` on the dev windows:
         all, or a fixed choice of at `most` so many, spread over dev.
 
         Without `teachers` only the first two are measured, from the student alone. With several workers each measures
         its slice, and the sums are added over the workers. `batch_size` defaults to the windows of a micro-batch.
+        `averaged` measures the average of the weights, which a loop with `averaging` has, in their place.
         """
+        if averaged and self.average is not None:
+            with self.average.swapped():
+                return self.validate(batch_size, teachers=teachers, most=most)
         self.model.eval()
         objective = self.objective if teachers else PlainObjective(self.pad_id)
         step = min(self.step, self.total_steps - 1)  # at the end a decaying weight has its last value, not 0
@@ -260,6 +278,7 @@ class TrainingLoop:
             "step": self.step,
             "tokens": self.tokens,
             "total_steps": self.total_steps,
+            **({"average": self.average.state_dict()} if self.average is not None else {}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -273,6 +292,8 @@ class TrainingLoop:
         self.objective.load_state_dict(state["objective"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         self.step, self.tokens = int(state["step"]), int(state["tokens"])
 
 

@@ -115,7 +115,7 @@ class DistillationObjective(nn.Module):
         s = self.settings
         return (
             weight_at(s.alpha, s.alpha_schedule, step, self.total_steps),
-            weight_at(s.beta, s.beta_schedule, step, self.total_steps),
+            weight_at(s.beta, s.beta_schedule, step, self.total_steps, s.beta_until),
         )
 
     def request(self, alpha: float, beta: float) -> SignalRequest:

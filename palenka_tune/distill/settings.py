@@ -17,6 +17,7 @@ from palenka_tune.errors import UserError
 from palenka_tune.limits import Limits, Strict, check_fields
 
 Schedule = Literal["constant", "linear_decay", "cosine_decay", "warmup"]
+HiddenSchedule = Literal["constant", "linear_decay", "cosine_decay", "warmup", "hint"]
 Reduction = Literal["token", "sequence"]
 Ensemble = Literal["logits", "probabilities"]
 Divergence = Literal["forward_kl", "reverse_kl", "jensen_shannon"]
@@ -60,7 +61,8 @@ class DistillSettings(Strict):
     """The loss. `alpha` weighs the KL to the teachers' average, `beta` the hidden states, per token unless
     `kl_reduction` is `sequence` (the poster's units: the KL is summed over a window's positions). `ce_weight` weighs
     the student's own cross-entropy where there are teachers. `temperature` divides the logits of teachers and student
-    before they are compared. `alpha_schedule` and `beta_schedule` say how the weights change over the training.
+    before they are compared. `alpha_schedule` and `beta_schedule` say how the weights change over the training;
+    `hint` has the hidden states for its first part only, the share `beta_until` of the steps.
     `ensemble` averages the teachers' logits or their probabilities.
 
     `divergence` is what the KL term measures: `forward_kl`, KL(teachers || student), `reverse_kl`, KL(student ||
@@ -78,7 +80,8 @@ class DistillSettings(Strict):
     beta: Annotated[float, Limits(ge=0)] = 3.0
     temperature: Annotated[float, Limits(gt=0, hint=" (1 leaves the logits as they are)")] = 2.0
     alpha_schedule: Schedule = "constant"
-    beta_schedule: Schedule = "constant"
+    beta_schedule: HiddenSchedule = "constant"
+    beta_until: Annotated[float, Limits(gt=0, le=1)] = 0.2
     ce_weight: Annotated[float, Limits(ge=0)] = 1.0
     hidden_gradient: bool = True
     kl_reduction: Reduction = "token"

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from palenka_tune.config.build import flat
 from palenka_tune.report import facts
 from palenka_tune.report.data import RunData, Setting
 from palenka_tune.runs.run_folder import SEARCH_YAML
@@ -62,7 +63,8 @@ def run_data(reader: StatusReader) -> RunData:
 
 
 def _settings(tree: Mapping[str, Any]) -> tuple[Setting, ...]:
-    space = parse_space(tree.get("parameters", {}), SEARCH_YAML)
+    fixed = flat({**tree.get("distill", {}), "recipe": tree.get("recipe", {})})
+    space = parse_space(tree.get("parameters", {}), SEARCH_YAML).around(fixed, SEARCH_YAML)
     return tuple(
         Setting(each.name, each.kind, each.choices, each.low, each.high, bool(each.when)) for each in space.parameters
     )

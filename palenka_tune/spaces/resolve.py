@@ -17,7 +17,7 @@ from palenka_tune.config.files import is_path
 from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.errors import UserError, nearest
 from palenka_tune.spaces.experiment import Experiment, experiment_from, resolve_tree
-from palenka_tune.spaces.settings import SECTIONS, SearchConfig, SearchSettings, objective_name
+from palenka_tune.spaces.settings import SECTIONS, SearchConfig, SearchSettings, TrialSettings, objective_name
 from palenka_tune.spaces.space import KINDS, Space, parse_parameter, parse_space, searchable_paths, settled, space_of
 
 DEFAULT_SPACE = "dskd"
@@ -81,7 +81,9 @@ def resolve(
     if "objective" in search_tree:
         search_tree["objective"] = objective_name(str(search_tree["objective"]))
     search = build(SearchSettings, search_tree, where)
-    config = SearchConfig(name, description, experiment_from(tree, where), search, searched)
+    experiment = experiment_from(tree, where)
+    fixed = TrialSettings(experiment.distill, experiment.recipe).flat()
+    config = SearchConfig(name, description, experiment, search, searched.around(fixed, where))
     check_space(config, where)
     return config
 

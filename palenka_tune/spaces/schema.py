@@ -205,6 +205,7 @@ def _parameter(path: str, groups: dict[str, Node]) -> Node:
             )
         if branch.get("type") in ("number", "integer"):
             kinds["int"] = _range("integer", limits, "Whole numbers")
+            kinds["times"] = _range("number", {"maximum": 1e300, **_ABOVE_0}, "Multiples of the fixed value, evenly")
     keys = {**kinds, "when": {"$ref": "#/$defs/conditions"}}
     return _closed(setting.get("description", ""), keys) | {"oneOf": [{"required": [kind]} for kind in kinds]}
 

@@ -4,9 +4,11 @@
       beta: {log_uniform: [0.3, 100]}
       projection.rank: {choice: [16, 64, null]}
       projection.center: {choice: [true, false], when: {projection.rank: null}}
+      recipe.lr: {times: [0.33, 3]}
 
 A parameter is addressed by the path of the setting (`alpha`, `projection.kind`, `recipe.lr`) or its last part. `when`
-names other parameters and the values under which this one exists. Values that are maps or lists (an explicit layer map)
+names other parameters and the values under which this one exists. `times` is a range of multiples of the fixed value,
+by the logarithm: the same space then fits every scale. Values that are maps or lists (an explicit layer map)
 are kept as JSON text in the study, since Optuna's categories are plain values.
 """
 
@@ -28,7 +30,7 @@ from palenka_tune.config.recipe import Recipe
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.errors import UserError, nearest
 
-KINDS = ("choice", "uniform", "log_uniform", "int")
+KINDS = ("choice", "uniform", "log_uniform", "int", "times")
 # trials are compared at the same step of the same batches
 BUDGET = ("batch_size", "epochs", "accumulate", "precision")
 # settings that mean nothing when a weight is 0
@@ -42,7 +44,7 @@ IDLE = {
         "divergence_weight",
         "teacher_weights",
     ),
-    "beta": ("beta_schedule", "hidden_gradient", "projection."),
+    "beta": ("beta_schedule", "beta_until", "hidden_gradient", "projection."),
 }
 
 
@@ -61,7 +63,11 @@ def whole_numbers() -> list[str]:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One searched setting: `choices`, or a range from `low` to `high` (both inclusive)."""
+    """One searched setting: `choices`, or a range from `low` to `high` (both inclusive).
+
+    Of the kind `times` they are multiples of a fixed value, until `Space.around` makes it a range by the logarithm;
+    `multiples` then keeps them.
+    """
 
     name: str
     kind: str
@@ -69,6 +75,7 @@ class Parameter:
     low: float = 0.0
     high: float = 0.0
     when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    multiples: tuple[float, float] | None = None
 
     @property
     def labels(self) -> list[Any]:
@@ -80,7 +87,7 @@ class Parameter:
             chosen = trial.suggest_categorical(self.name, self.labels)
             return self.choices[self.labels.index(chosen)]
         if self.kind == "int":
-            return trial.suggest_int(self.name, self.low, self.high)
+            return trial.suggest_int(self.name, self.low, self.high, log=self.multiples is not None)
         return trial.suggest_float(self.name, self.low, self.high, log=self.kind == "log_uniform")
 
     def extremes(self) -> tuple[Any, ...]:
@@ -93,7 +100,23 @@ class Parameter:
         for name, allowed in self.when.items():
             alone = len(allowed) == 1 and not isinstance(allowed[0], list)
             when[name] = allowed[0] if alone else list(allowed)
-        return {self.kind: list(self.extremes()), **({"when": when} if when else {})}
+        body = {"times": list(self.multiples)} if self.multiples else {self.kind: list(self.extremes())}
+        return {**body, **({"when": when} if when else {})}
+
+    def around(self, value: Any, where: str) -> Parameter:
+        """The range that multiples of `value` make; raises `UserError` if it has no logarithm."""
+        if self.kind != "times":
+            return self
+        if not isinstance(value, int | float) or value <= 0:
+            raise UserError(
+                f"{where}: {self.name}.times is a range of multiples of {self.name}, which is {value}; "
+                "set it above 0, or write {log_uniform: [low, high]}"
+            )
+        low, high = self.low * value, self.high * value
+        if self.name in whole_numbers():
+            low, high = max(1, round(low)), max(1, round(high))
+        kind = "int" if self.name in whole_numbers() else "log_uniform"
+        return dataclasses.replace(self, kind=kind, low=low, high=high, multiples=(self.low, self.high))
 
 
 def label(value: Any) -> Any:
@@ -111,6 +134,11 @@ class Space:
     def to_dict(self) -> dict[str, Any]:
         """The `parameters` of a YAML file, of which `parse_space` makes this space again."""
         return {parameter.name: parameter.to_dict() for parameter in self.written}
+
+    def around(self, fixed: Mapping[str, Any], where: str) -> Space:
+        """The space with ranges in place of multiples, of the `fixed` values by path."""
+        parameters = [each.around(fixed.get(each.name), where) for each in self.written]
+        return space_of(parameters, where)
 
     def suggest(self, trial: Trial) -> dict[str, Any]:
         """Values of one trial: {setting: value} of the parameters whose conditions hold."""
@@ -201,7 +229,7 @@ def parse_parameter(name: str, entry: Any, where: str) -> Parameter:
         if len(set(labels)) != len(labels):
             raise UserError(f"{where}: {name}.choice has a value twice: {body}; list each once")
         return Parameter(name, kind, choices=tuple(body), when=when)
-    if kind != "int" and name in whole_numbers():
+    if kind not in ("int", "times") and name in whole_numbers():
         raise UserError(f"{where}: {name}.{kind} is {body}, but {name} is a whole number; write {{int: [low, high]}}")
     return _range(name, kind, body, when, where)
 
@@ -225,8 +253,8 @@ def _range(name: str, kind: str, body: list[Any], when: Mapping[str, tuple[Any, 
     low, high = map(int, body) if kind == "int" else body
     if low > high:
         raise UserError(f"{where}: {name}.{kind} is [{low}, {high}], which is turned around; write [{high}, {low}]")
-    if kind == "log_uniform" and low <= 0:
-        raise UserError(f"{where}: {name}.log_uniform starts at {low}; a logarithmic range starts above 0")
+    if kind in ("log_uniform", "times") and low <= 0:
+        raise UserError(f"{where}: {name}.{kind} starts at {low}; a logarithmic range starts above 0")
     return Parameter(name, kind, low=low, high=high, when=when)
 
 

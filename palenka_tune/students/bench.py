@@ -70,9 +70,9 @@ class Bench:
         """Optimiser steps of a full training."""
         return steps_for(recipe, len(self.train) // self.spec.student.offsets)
 
-    def loop(self, distill: DistillSettings, recipe: Recipe, *, seed: int) -> TrainingLoop:
+    def loop(self, distill: DistillSettings, recipe: Recipe, *, seed: int, averaging: bool = False) -> TrainingLoop:
         """The training loop of a fresh student under `distill`; alpha = beta = 0 is plain training and opens no
-        teacher."""
+        teacher. `averaging` keeps an average of its weights beside them."""
         shape = shape_of(get_preset(self.spec.student.preset))
         objective: PlainObjective | DistillationObjective = PlainObjective(self.store.pad_id)
         if distill.alpha or distill.beta:
@@ -93,6 +93,7 @@ class Bench:
             pad_id=self.store.pad_id,
             seed=seed,
             copies=self.spec.student.offsets,
+            averaging=averaging,
         )
 
 

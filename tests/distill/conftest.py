@@ -22,7 +22,9 @@ def source() -> OnlineSource:
 def make_loop(source):
     """A loop over 96 windows; `distill` None trains plainly."""
 
-    def make(distill: DistillSettings | None = None, *, seed: int = 0, steps: int = 12, **recipe) -> TrainingLoop:
+    def make(
+        distill: DistillSettings | None = None, *, seed: int = 0, steps: int = 12, averaging: bool = False, **recipe
+    ) -> TrainingLoop:
         settings = {"lr": 1e-2, "batch_size": 8, "warmup_steps": 2, **recipe}
         objective = PlainObjective(PAD)
         if distill is not None:
@@ -36,6 +38,7 @@ def make_loop(source):
             pad_id=PAD,
             seed=seed,
             total_steps=steps,
+            averaging=averaging,
         )
 
     return make

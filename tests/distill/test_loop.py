@@ -69,6 +69,20 @@ def test_stop_and_resume_gives_the_same_losses_as_no_stop(make_loop, settings, t
     assert second.validate() == whole.validate()
 
 
+def test_an_average_of_the_weights_is_measured_and_kept_without_changing_the_training(make_loop, tmp_path):
+    whole, plain = make_loop(averaging=True, steps=40), make_loop(steps=40)
+    whole.run_until(30)
+    plain.run_until(30)
+    assert whole.validate(averaged=True) != whole.validate() == plain.validate()
+    save_checkpoint(whole.state_dict(), tmp_path / "checkpoint.pt")
+    resumed = make_loop(averaging=True, steps=40)
+    resumed.load_state_dict(load_checkpoint(tmp_path / "checkpoint.pt"))
+    for loop in (whole, plain, resumed):
+        loop.run_until(40)
+    assert torch.equal(weights(whole.model), weights(plain.model))
+    assert resumed.validate(averaged=True) == whole.validate(averaged=True)
+
+
 def test_a_checkpoint_of_another_length_is_refused(make_loop):
     with pytest.raises(PalenkaError, match="12 steps"):
         make_loop(steps=10).load_state_dict(make_loop(steps=12).state_dict())

@@ -20,6 +20,10 @@ def test_weights_at_start_middle_and_end(schedule, values):
     assert [weight_at(2.0, schedule, step, 100) for step in (0, 50, 100)] == pytest.approx(values, abs=1e-9)
 
 
+def test_a_hint_is_on_for_the_first_part_of_the_steps():
+    assert [weight_at(2.0, "hint", step, 100, until=0.3) for step in (0, 29, 30, 99)] == [2.0, 2.0, 0.0, 0.0]
+
+
 @pytest.mark.parametrize("schedule", WEIGHT_SCHEDULES)
 def test_no_schedule_leaves_zero_to_its_base(schedule):
     assert all(0 <= weight_at(3.0, schedule, step, 40) <= 3.0 for step in range(41))

@@ -210,8 +210,8 @@ def test_every_searchable_setting_has_its_kinds():
     types = {**leaf_types(DistillSettings), **leaf_types(Recipe, "recipe.")}
     assert set(kinds) == set(schema.parameter_names())
     for name, path in schema.parameter_names().items():
-        more = {float: {"uniform", "log_uniform", "int"}, int: {"int"}, int | None: {"int"}}.get(types[path], set())
-        assert kinds[name] == {"choice"} | more
+        more = {float: {"uniform", "log_uniform"}, int: set(), int | None: set()}.get(types[path])
+        assert kinds[name] == {"choice"} | (set() if more is None else {"int", "times"} | more)
 
 
 def test_infinity_is_refused_as_an_end_of_a_range_alone():

@@ -49,6 +49,24 @@ def test_a_space_as_a_dict_is_read_as_the_same_space():
         assert parse_space(each.to_dict(), "x") == each
 
 
+def test_multiples_are_a_range_around_the_fixed_value():
+    written = {"recipe.lr": {"times": [0.5, 2]}, "warmup_steps": {"times": [0.1, 2]}, "beta": {"log_uniform": [1, 2]}}
+    space = parse_space(written, "x").around({"recipe.lr": 4e-3, "recipe.warmup_steps": 20}, "x")
+    for values, _ in propose(space, 60):
+        assert 2e-3 <= values["recipe.lr"] <= 8e-3
+        assert values["recipe.warmup_steps"] in range(2, 41)
+    assert parse_space(space.to_dict(), "x") == parse_space(written, "x")
+    other = space.around({"recipe.lr": 1.0}, "x")
+    assert other == space  # a range is around one value for good
+
+
+@pytest.mark.parametrize("fixed", [{}, {"recipe.weight_decay": 0.0}])
+def test_nothing_has_no_multiples(fixed):
+    space = parse_space({"weight_decay": {"times": [0.5, 2]}}, "x")
+    with pytest.raises(UserError, match="range of multiples of recipe.weight_decay, which is"):
+        space.around(fixed, "x")
+
+
 def test_corners_are_every_choice_and_both_ends_without_repetition():
     corners = list(parse_space({k: CONDITIONAL[k] for k in ("center", "rank", "beta")}, "x").corners())
     assert len(corners) == 2 * 3  # two ends; rank 16, or null with and without centring
@@ -59,6 +77,7 @@ BAD_SPACES: list = [
     ({"bta": {"choice": [1]}}, "unknown setting 'bta' (did you mean 'beta'?)"),
     ({"beta": {"log_uniform": [10, 1]}}, "beta.log_uniform is [10, 1], which is turned around; write [1, 10]"),
     ({"beta": {"log_uniform": [0, 1]}}, "a logarithmic range starts above 0"),
+    ({"beta": {"times": [0, 1]}}, "a logarithmic range starts above 0"),
     ({"beta": {"uniform": [0, float("inf")]}}, "give two numbers"),
     ({"beta": {"uniform": [1]}}, "give two numbers"),
     ({"projection.rank": {"int": [1.5, 3]}}, "give two whole numbers"),
