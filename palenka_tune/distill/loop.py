@@ -79,8 +79,8 @@ class TrainingLoop:
 
     `model` may be wrapped in DistributedDataParallel; `world` then says which slice of each global batch this process
     takes. `total_steps` defaults to the recipe's epochs over `train`. `train` may hold several `copies` of the text,
-    each cut into windows at other places; every epoch takes the next copy. With `averaging` an average of the weights is
-    kept beside them, by which `validate` can measure. `on_record` receives a `TrainRecord` every 20 steps.
+    each cut into windows at other places; every epoch takes the next copy. With `averaging` an average of the weights
+    is kept beside them, by which `validate` can measure. `on_record` receives a `TrainRecord` every 20 steps.
     """
 
     def __init__(

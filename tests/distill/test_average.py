@@ -38,7 +38,14 @@ def test_the_weights_come_back_even_after_an_error():
     weights = torch.ones(2)
     average = WeightAverage([weights])
     average.values[0].fill_(7.0)
-    with pytest.raises(RuntimeError, match="boom"), average.swapped():
-        assert weights.tolist() == [7.0, 7.0]
-        raise RuntimeError("boom")
+    seen = []
+
+    def measure() -> None:
+        with average.swapped():
+            seen.extend(weights.tolist())
+            raise RuntimeError("boom")
+
+    with pytest.raises(RuntimeError, match="boom"):
+        measure()
+    assert seen == [7.0, 7.0]
     assert weights.tolist() == [1.0, 1.0]

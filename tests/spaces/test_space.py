@@ -63,7 +63,7 @@ def test_multiples_are_a_range_around_the_fixed_value():
 @pytest.mark.parametrize("fixed", [{}, {"recipe.weight_decay": 0.0}])
 def test_nothing_has_no_multiples(fixed):
     space = parse_space({"weight_decay": {"times": [0.5, 2]}}, "x")
-    with pytest.raises(UserError, match="range of multiples of recipe.weight_decay, which is"):
+    with pytest.raises(UserError, match=r"range of multiples of recipe\.weight_decay, which is"):
         space.around(fixed, "x")
 
 
