@@ -11,7 +11,7 @@ from palenka_tune.config.options import flag, option
 from palenka_tune.spaces.options import RayOptions, SpaceOptions
 
 PLACE = "place"  # attribute of the study: `SearchOptions.place` of its last process
-CHANGED_BY_RESUME = ("samples", "finalists", "seeds")
+CHANGED_BY_RESUME = ("samples", "seeds")
 NEEDED_BY_RESUME = (
     "address",
     "study_storage",
@@ -26,7 +26,7 @@ NEEDED_BY_RESUME = (
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions(RayOptions, SpaceOptions):
     """Every option of a search: `SpaceOptions` say what it trains, the others where and how. Of the former, `resume`
-    takes more `samples`, and other `finalists` and `seeds`."""
+    takes more `samples`, and other `seeds`."""
 
     resume: bool = flag("resume the search --name (default: the one that ran last): finished work is not run again")
     resume_or_start: bool = flag(

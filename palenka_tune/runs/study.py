@@ -25,7 +25,7 @@ from palenka_tune.tracking.store import brief, redact
 
 STUDY_STORAGE = "PALENKA_STUDY_STORAGE"
 OUTPUTS = (TRIALS, SUMMARY, EVALUATION, FINALISTS, BEST)
-FINALISTS_DONE = "finalists"  # attribute of the study: the finalists and seeds that it has had
+FINALISTS_DONE = "finalists"  # attribute of the study: the fresh seeds that its finalists have had
 
 
 def study_url(given: str | None) -> str | None:
@@ -196,14 +196,14 @@ def is_finished(study: optuna.Study, folder: Path) -> bool:
     return digests is not None
 
 
-def mark_finalists(study: optuna.Study, asked: Mapping[str, int]) -> None:
-    """Note that the `asked` numbers of finalists and seeds are trained."""
-    study.set_user_attr(FINALISTS_DONE, dict(asked))
+def mark_finalists(study: optuna.Study, seeds: int) -> None:
+    """Note that the finalists are trained with that many fresh seeds."""
+    study.set_user_attr(FINALISTS_DONE, {"seeds": seeds})
 
 
-def finalists_missing(attrs: Mapping[str, Any], asked: Mapping[str, int]) -> bool:
-    """Whether finalists are `asked` for that the study with these attributes has not had yet."""
-    return bool(asked["finalists"]) and attrs.get(FINALISTS_DONE) != asked
+def finalists_missing(attrs: Mapping[str, Any], seeds: int) -> bool:
+    """Whether `seeds` fresh seeds are asked for that the study with these attributes has not had yet."""
+    return bool(seeds) and attrs.get(FINALISTS_DONE, {}).get("seeds") != seeds
 
 
 @contextlib.contextmanager

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from palenka_tune.config.files import write_json
-from palenka_tune.trials.arms import ANCHORS
-from palenka_tune.trials.rows import TrialRow, anchor_row, best_first, budget_of, counts_of
+from palenka_tune.trials.arms import ARMS, STARTUP
+from palenka_tune.trials.evidence import early_looks, expected_best, twins
+from palenka_tune.trials.rows import TrialRow, best_first, best_of_arms, budget_of, counts_of
 
 SUMMARY, EVALUATION = "summary.json", "evaluation.json"
 
@@ -25,12 +26,12 @@ def write_summary(
 ) -> dict[str, Any]:
     """Write and return `summary.json`; `best` is None as long as no trial was trained to the end."""
     best = next(iter(best_first(rows, objective)), None)
-    anchors = {name: anchor_row(rows, name) for name in ANCHORS}
     summary = {
         "objective": {"metric": objective, "mode": "min", "unit": "nats per token"},
-        "best": best
-        and {"trial_id": best.trial_id, "anchor": best.anchor, "params": best.settings, "val_ce": best.val_ce},
-        "baselines": {name: {"val_ce": row.val_ce if row else None} for name, row in anchors.items()},
+        "best": best and _trial(best, objective),
+        "arms": _arms(rows, objective),
+        "fidelity": {"rungs": [each.to_dict() for each in early_looks(rows, total_steps)]},
+        "twins": [twins(rows, a, b).to_dict() for a, b in (("hidden", "logits"), ("logits", "plain"))],
         "counts": counts_of(rows),
         "budget": budget_of(rows, total_steps),
         "wall_seconds": round(wall_seconds, 1),
@@ -39,3 +40,25 @@ def write_summary(
     }
     write_json(path, summary)
     return summary
+
+
+def _trial(row: TrialRow, objective: str) -> dict[str, Any]:
+    """A trial as `summary.json` names it."""
+    known = {"trial_id": row.trial_id, "arm": row.arm, "origin": row.origin, "params": row.settings}
+    return {**known, "val_ce": row.val_ce, objective: getattr(row, objective)}
+
+
+def _arms(rows: Sequence[TrialRow], objective: str) -> dict[str, Any]:
+    """Each arm of the search: its trials, the best of them, and the expected best of n random ones."""
+    best = best_of_arms(rows, objective)
+    found = {}
+    for arm in ARMS:
+        own = [row for row in rows if row.arm == arm]
+        if own:
+            random = [row.ce for row in own if row.origin == STARTUP and row.is_complete]
+            found[arm] = {
+                "trials": len(own),
+                "best": _trial(best[arm], objective) if arm in best else None,
+                "expected_best": [round(value, 5) for value in expected_best(random, len(random))],
+            }
+    return found

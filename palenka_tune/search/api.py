@@ -68,7 +68,7 @@ def run(
 
     Args:
         space: A name such as `dskd`, the path of a YAML file, what such a file would hold, or what `configure` gave,
-            beside which no option may be given that `configure` takes, except `samples`, `finalists` and `seeds`.
+            beside which no option may be given that `configure` takes, except `samples` and `seeds`.
         quiet: Show nothing; False shows the progress and the tables of the command.
         console: Where to show tables, and the progress unless `quiet`; None is standard output, or nowhere if `quiet`.
         {options}

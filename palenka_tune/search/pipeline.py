@@ -2,9 +2,9 @@
 
     teachers   trained by Ray Train, or found
     cache      what the teachers say of every window, kept once by Ray Data
-    trials     proposed by Optuna, run by Ray Tune, those that fall behind stopped early
-    results    the best trial, the anchors and the teachers scored; `best/`, `summary.json`, the report
-    finalists  the best configurations trained again on all windows over several seeds, scored, and a verdict
+    trials     proposed by Optuna in three arms, run by Ray Tune, those that fall behind paused
+    results    the best trial of each arm and the teachers scored; `best/`, `summary.json`, the report
+    finalists  the best of each arm trained again on all windows with fresh seeds, scored, and a verdict
 
 Every stage leaves what it made in the storage or the run folder, so that a search that was stopped resumes where it
 was. All stages share one Ray session.
@@ -33,7 +33,7 @@ from palenka_tune.runs.study import finalists_missing, is_finished, mark_finalis
 from palenka_tune.runs.summary import EVALUATION, SUMMARY
 from palenka_tune.runs.tables import FINALISTS, TRIALS, write_rows
 from palenka_tune.search import results
-from palenka_tune.search.finalists.choose import asked_finalists, configurations
+from palenka_tune.search.finalists.choose import configurations
 from palenka_tune.search.finalists.train import cache_for, train_finalists
 from palenka_tune.search.mlflow import notes
 from palenka_tune.search.mlflow.results import datasets
@@ -42,7 +42,7 @@ from palenka_tune.search.mlflow.trials import MlflowObserver
 from palenka_tune.search.tune import placement as placing
 from palenka_tune.search.tune.run import Job, run_trials
 from palenka_tune.spaces.serialise import tree
-from palenka_tune.spaces.settings import SearchConfig, samples
+from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.status.reader import StatusReader
 from palenka_tune.status.view import Display
 from palenka_tune.students.bench import Bench, BenchSpec
@@ -50,7 +50,7 @@ from palenka_tune.students.teacher_cache import obtain_cache, search_need
 from palenka_tune.students.teachers import obtain_teachers
 from palenka_tune.teachers.spec import Teacher
 from palenka_tune.tracking.tags import NOTE, PARENT
-from palenka_tune.trials.arms import ANCHORS, anchor_values
+from palenka_tune.trials.arms import arms_of, trials_of
 from palenka_tune.trials.ledger import TOTAL_STEPS, Ledger
 
 logger = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ def _search(
     linked = {TEACHER_RUNS: notes.teacher_runs(teachers), NOTE: notes.begun(config, about)}
     context.tracker.set_linked_tags(PARENT, linked)
     _trials(job, ledger, options, context, tags)
-    more = finalists_wanted(asked, study) and bool(configurations(asked, ledger.rows()))
+    more = finalists_wanted(asked, study) and bool(configurations(job.rows(ledger)))
     summary = results.trial_results(job, bench, ledger, teachers, context, about, more)
     mark_finished(study, context.folder)
     results.forget_scratch(job)
@@ -136,9 +136,8 @@ def open_ledger(config: SearchConfig, context: Context, study: optuna.Study) -> 
         study,
         space=config.space,
         sampler=config.search.sampler,
-        samples=samples(config),
+        arms=arms_of(config),
         seed=config.experiment.seed,
-        anchors=anchor_values(config.experiment.distill.alpha),
         objective=config.search.objective,
         started=context.started,
     )
@@ -193,8 +192,7 @@ def _trials(job: Job, ledger: Ledger, options: SearchOptions, context: Context, 
     done, half = len(ledger.rows()), len(ledger.waiting)
     resumed = f"; {done} are done already and {half} resume from a checkpoint" if done or half else ""
     logger.info(
-        f"{samples(config)} trials and {len(ANCHORS)} anchors of {job.total_steps} steps, "
-        f"{job.placement.describe()}{resumed}"
+        f"{trials_of(ledger.arms.values())} trials of {job.total_steps} steps, {job.placement.describe()}{resumed}"
     )
     try:
         if ledger.remaining:
@@ -212,7 +210,7 @@ def _trials(job: Job, ledger: Ledger, options: SearchOptions, context: Context, 
 
 def finalists_wanted(config: SearchConfig, study: optuna.Study) -> bool:
     """Whether finalists are asked for that are not trained yet."""
-    return finalists_missing(study.user_attrs, asked_finalists(config))
+    return finalists_missing(study.user_attrs, config.search.seeds)
 
 
 def _train_finalists(
@@ -226,9 +224,9 @@ def _train_finalists(
     summary: dict[str, Any],
 ) -> dict[str, Any]:
     """The finalists and the verdict; needs nothing of the trials but the ledger."""
-    chosen = configurations(config, ledger.rows())
+    chosen = configurations(ledger.rows())
     if not chosen:
-        logger.info("no finalists: no proposed trial was trained to its end")
+        logger.info("no verdict: no trial was trained to its end")
         context.tracker.end_run(PARENT, "FINISHED")
         return summary
     context.tracker.start_run(PARENT, name=context.folder.name)  # resumes the search's
@@ -240,6 +238,6 @@ def _train_finalists(
     about = notes.about(context, teachers, options)
     summary = results.finalist_results(config, chosen, rows, teachers, placement, context, about)
     mark_finished(study, context.folder)
-    mark_finalists(study, asked_finalists(config))
+    mark_finalists(study, config.search.seeds)
     results.publish_report(context, study)
     return summary

@@ -5,7 +5,8 @@ from __future__ import annotations
 from palenka_tune.models.presets import get_preset
 from palenka_tune.models.scales import parameter_count
 from palenka_tune.spaces.poster_method import units
-from palenka_tune.spaces.settings import SearchConfig, samples
+from palenka_tune.spaces.settings import SearchConfig
+from palenka_tune.trials.arms import arms_of
 from palenka_tune.trials.stopping import stopping_text
 
 
@@ -31,15 +32,16 @@ def plan(config: SearchConfig) -> str:
     lines.append(f"  teachers  {kept}")
     search = config.search
     stopping = stopping_text(search.stopping, search.rungs, search.reduction) or "no early stopping"
-    lines.append(
-        f"  search    {samples(config)} trials by {search.sampler} besides 2 anchors; {stopping}; "
-        f"seed {experiment.seed}"
-    )
-    if search.finalists:
+    counts = ", ".join(f"{arm.name} {arm.samples + arm.has_fixed}" for arm in arms_of(config))
+    lines.append(f"  trials    {counts}, by {search.sampler}; {stopping}; seed {experiment.seed}")
+    student = experiment.student
+    if student.train_windows is not None or student.train_fraction < 1:
         lines.append(
-            f"  then      the best {search.finalists} and the anchors again on all windows, {search.seeds} seeds each "
-            "(--finalists 0: not)"
+            "  subset    the trials train on a part of the text (student.train_windows, student.train_fraction): the best "
+            "there need not be the best on all of it"
         )
+    if search.seeds:
+        lines.append(f"  then      the best of each arm again, with {search.seeds} fresh seeds each (--seeds 0: not)")
     if search.objective != "val_ce":
         lines.append(f"  objective {search.objective}, which contains the searched weights, as the poster's did")
     if not experiment.distill.hidden_gradient:

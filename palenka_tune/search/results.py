@@ -1,7 +1,7 @@
 """The results of a search: candidates are scored, compared, the best becomes `best/`, all is written and logged.
 
-It happens once when the trials have ended (`trial_results`: the best trial, the anchors and the teachers) and once more
-when finalists were trained (`finalist_results`: every student of every seed, and the verdict).
+It happens once when the trials have ended (`trial_results`: the best trial of each arm and the teachers) and once more
+when these were trained again (`finalist_results`: every student of every fresh seed, and the verdict).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from palenka_tune.runs.run_folder import BEST, TUNE
 from palenka_tune.runs.summary import EVALUATION, SUMMARY, write_summary
 from palenka_tune.runs.tables import FINALISTS, write_rows
 from palenka_tune.search.finalists import train
-from palenka_tune.search.finalists.choose import Configuration, asked_finalists, changed_from_vanilla, run_key
+from palenka_tune.search.finalists.choose import Configuration, run_key
 from palenka_tune.search.mlflow import notes, results, teachers
 from palenka_tune.search.tune.placement import Placement
 from palenka_tune.search.tune.run import Job
@@ -44,13 +44,13 @@ from palenka_tune.students.scoring import DevWindows, ScoreJob, score_models
 from palenka_tune.teachers.spec import Teacher
 from palenka_tune.tracking.tags import NOTE, PARENT, RUN_NAME
 from palenka_tune.trials import verdict
-from palenka_tune.trials.arms import ANCHORS
+from palenka_tune.trials.arms import PLAIN
 from palenka_tune.trials.ledger import Ledger
-from palenka_tune.trials.metrics import VAL_CE
+from palenka_tune.trials.metrics import TEST_CE, VAL_CE
 from palenka_tune.trials.names import settings_name
-from palenka_tune.trials.rows import FinalistRow, TrialRow, anchor_row, best_row
-from palenka_tune.trials.tables import comparison, models_table
-from palenka_tune.words import counted, describe_values, saved
+from palenka_tune.trials.rows import FinalistRow, TrialRow, best_of_arms, best_row
+from palenka_tune.trials.tables import leader, models_table
+from palenka_tune.words import counted, saved
 
 logger = logging.getLogger(__name__)
 CANDIDATES = "candidates"  # folder of what is scored beside `best/`
@@ -104,11 +104,11 @@ def trial_results(
         tracker,
         ((each.run, each.tokens, _values(model)) for each, model in zip(candidates, models, strict=True)),
     )
-    baselines = {name: entry["val_ce"] for name, entry in summary["baselines"].items()}
-    apart = {f"best/minus_{name}": best.val_ce - value for name, value in baselines.items() if value is not None}
+    others = {arm: row.ce for arm, row in best_of_arms(rows).items() if arm != best.arm}
+    apart = {f"best/minus_{arm}": best.ce - value for arm, value in others.items()}
     tracker.log_metrics(PARENT, apart, step=best.tokens)
     tracker.set_tags(PARENT, {"palenka.best_trial": best.trial_id})
-    name = f"best: {settings_name(best.anchor, best.settings)}"
+    name = f"led the trials, {settings_name(best.arm, best.origin, best.settings)}"
     tracker.set_tags(best.trial_id, {"palenka.best": "true", RUN_NAME: name})
     settings = {"trial": best.trial_id, **best.settings}
     results.log_best(tracker, folder, context.prepared, settings, _values(models[0], best.val_ce), best.tokens)
@@ -116,8 +116,7 @@ def trial_results(
     tracker.set_linked_tags(PARENT, {NOTE: note})
     tracker.end_run(PARENT, "FINISHED")
     context.console.print(models_table(models))
-    context.console.print(comparison(best.val_ce, baselines), markup=False)
-    context.console.print(f"settings: {best.anchor or describe_values(best.settings)}", markup=False)
+    context.console.print(leader(best_of_arms(rows), ledger.objective), markup=False)
     context.console.print(
         f"{counted(summary['counts'])}; {saved(summary['budget'])}; {summary['wall_seconds']:.0f} s", markup=False
     )
@@ -142,7 +141,7 @@ def finalist_results(
     candidates = [
         Candidate(
             name=f"{row.config}-seed{row.seed}",
-            role=row.role,
+            role=row.arm,
             model=folder / row.folder / STUDENT,
             digest=str(row.weights_sha256),
             run=run_key(row.config, row.seed),
@@ -151,13 +150,16 @@ def finalist_results(
         )
         for row in trained
     ]
-    found = _score(candidates, context, placement)
+    found = _score(candidates, context, placement, with_test=True)
     scores = {row.folder: score["suites"] for row, score in zip(trained, found, strict=True)}
-    rows = [dataclasses.replace(row, scores=_accuracies(scores.get(row.folder, {}))) for row in rows]
-    settings = {each.name: each.settings for each in chosen}
-    finalists = [each for each in chosen if each.role == "finalist"]
-    summaries = verdict.summarise(rows, {each.name: changed_from_vanilla(config, each.settings) for each in finalists})
-    sentence, table = verdict.verdict(summaries), verdict.markdown(summaries)
+    tests = {row.folder: score["test_ce"] for row, score in zip(trained, found, strict=True)}
+    rows = [
+        dataclasses.replace(row, test_ce=tests.get(row.folder), scores=_accuracies(scores.get(row.folder, {})))
+        for row in rows
+    ]
+    settings = {each.trial_id: each.settings for each in chosen}
+    summaries, margin = verdict.summarise(rows), config.search.margin
+    sentence, table = verdict.verdict(summaries, margin), verdict.markdown(summaries)
     context.console.print(verdict.table(summaries))
     context.console.print(sentence, markup=False)
     write_rows(folder / FINALISTS, rows)
@@ -172,32 +174,47 @@ def finalist_results(
             )
             mirror.publish(path)
     copy_export(folder / best.folder / STUDENT, folder / BEST)
-    names = ("config", "role", "seed", "val_ce", "folder")
+    names = ("config", "arm", "seed", "val_ce", "test_ce", "folder")
     listed = [{name: getattr(row, name) for name in names} | {"suites": scores.get(row.folder, {})} for row in rows]
     evaluation = {**read_json(folder / EVALUATION), "finalists": listed}
     write_json(folder / EVALUATION, evaluation)
     measured_on = results.measured_on(context.prepared, train.all_windows(config.experiment.student))
     summary: dict[str, Any] = read_json(folder / SUMMARY) | {
-        "finalists": {
-            **asked_finalists(config),
-            "verdict": sentence,
-            "best": {name: getattr(best, name) for name in ("config", "seed", "val_ce", "folder")}
-            | {"values": dict(settings[best.config]), "measured_on": measured_on},
-            "configurations": [each.to_dict() for each in summaries],
-        }
+        "best": {
+            "trial_id": best.config,
+            "arm": best.arm,
+            "params": dict(settings[best.config]),
+            "val_ce": best.val_ce,
+            "test_ce": best.test_ce,
+            "seed": best.seed,
+            "measured_on": measured_on,
+        },
+        "verdict": {
+            "sentence": sentence,
+            "on": verdict.split_of(verdict.judged_on(summaries)),
+            "seeds": config.search.seeds,
+            "margin": margin,
+            "comparisons": [each.to_dict() for each in verdict.comparisons(summaries, margin)],
+            "arms": [each.to_dict() for each in summaries],
+        },
     }
     write_json(folder / SUMMARY, summary)
-    by_name = {each.name: each for each in chosen}
-    for each in finalists:
-        tracker.set_tags(each.name, {"palenka.finalist": "true"})
+    by_name = {each.trial_id: each for each in chosen}
+    for each in chosen:
+        tracker.set_tags(
+            each.trial_id, {"palenka.finalist": "true", "palenka.best": str(each.trial_id == best.config).lower()}
+        )
     for row in rows:
         name = by_name[row.config].run_name(row.seed)
-        tags = {RUN_NAME: f"best student, {name}" if row is best else name, "palenka.best": str(row is best).lower()}
+        tags = {RUN_NAME: f"best: {name}" if row is best else name, "palenka.best": str(row is best).lower()}
         tracker.set_tags(run_key(row.config, row.seed), tags)
-    results.log_scores(tracker, ((run_key(row.config, row.seed), row.tokens or 0, row.scores) for row in rows))
+    results.log_scores(
+        tracker,
+        ((run_key(row.config, row.seed), row.tokens or 0, {TEST_CE: row.test_ce, **row.scores}) for row in rows),
+    )
     tracker.set_tags(PARENT, {"palenka.verdict": sentence})
     best_settings = {"configuration": best.config, "seed": best.seed, **settings[best.config]}
-    scored = {VAL_CE: best.val_ce, **best.scores}
+    scored = {VAL_CE: best.val_ce, TEST_CE: best.test_ce, **best.scores}
     results.log_best(tracker, folder, context.prepared, best_settings, scored, best.tokens or 0)
     tracker.set_linked_tags(PARENT, {NOTE: notes.finished(summary, evaluation, about, finalists=table)})
     tracker.end_run(PARENT, "FINISHED")
@@ -268,18 +285,16 @@ def _trial_candidates(
     taught_by: Sequence[Teacher],
     context: Context,
 ) -> list[Candidate]:
-    """The best student, the anchors with which it is compared, and the teachers; the anchors are exported here."""
-    role = f"anchor {best.anchor}" if best.anchor else "student"
+    """The best student, the best of the other arms, which are exported here, and the teachers."""
     scratch = job.folder / CANDIDATES
-    found = [("best student", role, best, student, job.folder / BEST)]
-    for name in ANCHORS:
-        row = anchor_row(rows, name)
-        if row is not None and row is not best:
+    found = [(f"best of {best.arm}", best.arm, best, student, job.folder / BEST)]
+    for arm, row in best_of_arms(rows).items():
+        if arm != best.arm:
             model = load_student(job, bench, row, context)
             folder = scratch / row.trial_id / STUDENT
             card = _trial_card(context, model, row, taught_by)
             export_student(model, context.prepared.tokenizer_dir, folder, card=card)
-            found.append((name, "anchor", row, model, folder))
+            found.append((f"best of {arm}", arm, row, model, folder))
     candidates = []
     for name, role, row, model, folder in found:
         mirror.publish(folder)
@@ -294,12 +309,19 @@ def _trial_candidates(
 
 
 def _score(
-    candidates: Sequence[Candidate], context: Context, placement: Placement, dev: DevWindows | None = None
+    candidates: Sequence[Candidate],
+    context: Context,
+    placement: Placement,
+    dev: DevWindows | None = None,
+    *,
+    with_test: bool = False,
 ) -> list[dict[str, Any]]:
-    """The candidates' scores on the suites, and with `dev` their val_ce, in the open Ray session.
+    """The candidates' scores on the suites, with `dev` their val_ce, and `with_test` their test_ce if the corpus has a
+    test split, in the open Ray session.
 
     Raises `PalenkaError` if one cannot be scored; the scores of the others are kept.
     """
+    store = context.prepared.store
     jobs = [
         ScoreJob(
             name=each.name,
@@ -309,6 +331,7 @@ def _score(
             digest=each.digest,
             device=placement.device,
             dev=dev,
+            test=str(store.folder) if with_test and "test" in store.splits else None,
         )
         for each in candidates
     ]
@@ -343,15 +366,12 @@ def _accuracies(suites: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _best_finalist(summaries: Sequence[verdict.Summary], rows: Sequence[FinalistRow]) -> FinalistRow:
-    """The student that becomes `best/`: of the configuration with the lowest mean val_ce, anchors included, the one of
-    the first seed, so that no luck of a seed is chosen."""
-    measured = [summary for summary in summaries if VAL_CE in summary.metrics]
-    if not measured:
-        raise PalenkaError("every finalist diverged, anchors too; search with a lower recipe.lr")
-    winner = min(measured, key=lambda summary: summary.metrics[VAL_CE].mean)
-    return min(
-        (row for row in rows if row.config == winner.config and row.val_ce is not None), key=lambda row: row.seed
-    )
+    """The student that becomes `best/`: that of the best arm and its first fresh seed, so that no luck of a seed is
+    chosen."""
+    winner = verdict.best(summaries)
+    if winner is None:
+        raise PalenkaError("every student with a fresh seed diverged; search with a lower recipe.lr")
+    return min((row for row in rows if row.arm == winner.arm and row.val_ce is not None), key=lambda row: row.seed)
 
 
 def _trial_card(
@@ -363,7 +383,7 @@ def _trial_card(
 ) -> str:
     """The model card of a trial's student."""
     title, settings = f"{context.folder.name}: best student", {"trial": row.trial_id, **row.settings}
-    teachers = taught_by if row.anchor != "no_distillation" else ()
+    teachers = taught_by if row.arm != PLAIN else ()
     return _card(context, model, title, settings, row.val_ce, teachers, suites)
 
 

@@ -41,14 +41,15 @@ class SpaceOptions(ExperimentOptions):
     """What shapes a search."""
 
     samples: int | None = option(
-        "trials to propose besides the two anchors (default: the space's)", "N", setting="search.samples"
+        "trials to propose, shared out over the arms, besides the fixed setting of each (default: the space's)",
+        "N",
+        setting="search.samples",
     )
-    finalists: int | None = option(
-        "best configurations to train again on all data over several seeds, with both anchors (default: the space's)",
-        "K",
-        setting="search.finalists",
+    seeds: int | None = option(
+        "fresh seeds with which the best of each arm is trained again; 0: not (default: the space's, 5)",
+        "S",
+        setting="search.seeds",
     )
-    seeds: int | None = option("seeds of each finalist (default: the space's, 3)", "S", setting="search.seeds")
     method: str | None = option(
         "the poster's: as_published keeps its three faults, to see what they do (default: as the space says)",
         choices=list(METHODS),

@@ -17,12 +17,12 @@ from palenka_tune.spaces.space import Space
 
 
 def _tpe(space: Space, seed: int, samples: int) -> BaseSampler:
-    """Multivariate, grouped TPE, for conditional spaces; a third of the samples (4 to 10) are drawn at random first."""
+    """Multivariate, grouped TPE, for conditional spaces."""
     return optuna.samplers.TPESampler(
         multivariate=True,
         group=True,
         constant_liar=True,
-        n_startup_trials=max(4, min(10, samples // 3)),
+        n_startup_trials=startup_points("tpe", samples),
         seed=seed,
     )
 
@@ -38,9 +38,14 @@ SAMPLERS: dict[str, Callable[[Space, int, int], BaseSampler]] = {
     "random": lambda space, seed, samples: optuna.samplers.RandomSampler(seed=seed),
     "cmaes": lambda space, seed, samples: optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False),
     "gp": lambda space, seed, samples: optuna.samplers.GPSampler(
-        seed=seed, n_startup_trials=max(4, min(10, samples // 3)), warn_independent_sampling=False
+        seed=seed, n_startup_trials=startup_points("gp", samples), warn_independent_sampling=False
     ),
 }
+
+
+def startup_points(name: str, samples: int) -> int:
+    """How many of the samples are random points before `name` proposes by what it has seen: a third, from 4 to 10."""
+    return 0 if name == "grid" else min(samples, max(4, min(10, samples // 3)))
 
 
 def check_sampler(name: str) -> None:

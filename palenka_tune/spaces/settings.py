@@ -6,19 +6,21 @@ import dataclasses
 import functools
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
 
 from palenka_tune.config.build import build, flat, set_path
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.distill.settings import DistillSettings
-from palenka_tune.errors import UserError
+from palenka_tune.errors import UserError, nearest
 from palenka_tune.limits import Limits, Strict, check_fields
 from palenka_tune.spaces.experiment import Experiment
 from palenka_tune.spaces.samplers import check_sampler
 from palenka_tune.spaces.space import Space
 
 Objective = Literal["val_ce", "val_total"]
+ARM_NAMES = ("plain", "logits", "hidden")
+SHARE, RUNG = Limits(ge=0, le=10**6), Limits(gt=0, lt=1, hint=", a fraction of the steps of a training")
 
 
 def objective_name(spelling: str) -> str:
@@ -30,19 +32,20 @@ def objective_name(spelling: str) -> str:
 class SearchSettings(Strict):
     """How a space is searched.
 
-    `samples` trials are proposed by `sampler` besides the two anchors. At `rungs` points before the end, each
-    `reduction` times later than the one before, the rule `stopping` compares trials: `asha` keeps the best
-    1/`reduction`, `none` stops no trial, nor do 0 rungs. At a rung `val_ce` is measured on the same `rung_windows` dev
-    windows for all (null: all), at the end on all of them. A trial whose `val_ce` exceeds `divergence` times that of a
-    uniform guess is failed.
+    `samples` trials are proposed by `sampler`, shared out over the `arms` (plain, logits, hidden) in these proportions,
+    besides the fixed setting of each arm. A trial is the whole training. At `rungs`, fractions of its steps, the rule
+    `stopping` compares the trials of an arm: `asha` pauses all but the best 1/`reduction`, `none` pauses none, nor does
+    an empty list. At a rung `val_ce` is measured with averaged weights on the same `rung_windows` dev windows for all
+    (null: all), at the end with the weights themselves on all of them. A trial whose `val_ce` exceeds
+    `divergence_limit` times that of a uniform guess is failed.
 
     A trial keeps a checkpoint at rungs and every `checkpoint_minutes` between them: what a killed machine costs at
     most. One that fails is tried again from there `max_failures` times, and so is one that did not move for
     `stall_minutes` (more than a validation takes). If more than `abort_after` trials fail for the same reason before
     any came to its end, the search stops (null: never).
 
-    The best `finalists` configurations (0: none) and both anchors are then trained again on all windows, each with
-    `seeds` seeds, for a verdict with an interval.
+    The best trial of each arm is then trained again with `seeds` fresh seeds (0: not), for a verdict with intervals. Two
+    arms are equivalent if the whole interval of their difference lies within `margin`, in nats per token.
 
     `objective` `val_total` chooses the winner of a grid as the poster did, by a sum that contains the searched weights;
     it is there to show what that does. Everything else goes by `val_ce`.
@@ -51,25 +54,32 @@ class SearchSettings(Strict):
     samples: Annotated[int, Limits(ge=1, le=10**6)] = 12
     sampler: str = "tpe"
     stopping: Literal["asha", "none"] = "asha"
-    rungs: Annotated[int, Limits(ge=0, le=20)] = 2
-    reduction: Annotated[int, Limits(ge=2, le=100)] = 3
+    arms: dict[str, float] = field(default_factory=lambda: {"plain": 1.0, "logits": 2.0, "hidden": 2.0})
+    rungs: list[float] = field(default_factory=lambda: [0.25, 0.5])
+    reduction: Annotated[int, Limits(ge=2, le=100)] = 2
     rung_windows: Annotated[int, Limits(ge=1, hint=", or null for all")] | None = 256
     max_failures: Annotated[int, Limits(ge=0, le=1000)] = 1
-    divergence: Annotated[float, Limits(gt=1)] = 1.5
+    divergence_limit: Annotated[float, Limits(gt=1)] = 1.5
     checkpoint_minutes: Annotated[float, Limits(gt=0)] = 5.0
     stall_minutes: Annotated[float, Limits(gt=0)] = 20.0
     abort_after: Annotated[int, Limits(ge=1, hint=", or null for never")] | None = 3
-    finalists: Annotated[int, Limits(ge=0, le=1000)] = 2
-    seeds: Annotated[int, Limits(ge=1, le=1000)] = 3
+    seeds: Annotated[int, Limits(ge=0, le=1000)] = 5
+    margin: Annotated[float, Limits(gt=0)] = 0.01
     objective: Objective = "val_ce"
 
     def __post_init__(self) -> None:
         check_sampler(self.sampler)
         check_fields(self, "search.")
+        for name, share in self.arms.items():
+            if name not in ARM_NAMES:
+                raise UserError(f"search.arms has '{name}'{nearest(name, ARM_NAMES)}; it has {', '.join(ARM_NAMES)}")
+            SHARE.check(f"search.arms.{name}", share)
+        for rung in self.rungs:
+            RUNG.check("a rung of search.rungs", rung)
         if self.objective != "val_ce" and (self.sampler != "grid" or self.rungs):
             raise UserError(
                 f"search.objective is {self.objective}, which searched weights rescale: no sampler or early stopping "
-                "can go by it; use val_ce, or the grid sampler with search.rungs=0"
+                "can go by it; use val_ce, or the grid sampler with search.rungs=[]"
             )
 
 
@@ -129,18 +139,11 @@ class SearchConfig:
         }
 
 
-def losses(config: SearchConfig, anchors: Iterable[Mapping[str, Any]] = ()) -> list[DistillSettings]:
-    """The losses that a search can train: those of the space's corners and of the `anchors`."""
-    return [*config.corner_losses, *(config.settings_of(values).distill for values in anchors)]
+def losses(config: SearchConfig, fixed: Iterable[Mapping[str, Any]] = ()) -> list[DistillSettings]:
+    """The losses that a search can train: those of the space's corners and of the `fixed` settings of its arms."""
+    return [*config.corner_losses, *(config.settings_of(values).distill for values in fixed)]
 
 
 def grid_size(space: Space) -> int:
     """Points of a space of plain choices."""
     return math.prod(len(parameter.choices) for parameter in space.parameters)
-
-
-def samples(config: SearchConfig) -> int:
-    """Trials that will be proposed: a grid has no more than its points."""
-    if config.search.sampler == "grid":
-        return min(config.search.samples, grid_size(config.space))
-    return config.search.samples

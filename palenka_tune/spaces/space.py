@@ -140,6 +140,16 @@ class Space:
         parameters = [each.around(fixed.get(each.name), where) for each in self.written]
         return space_of(parameters, where)
 
+    def without(self, prefixes: tuple[str, ...]) -> Space:
+        """The space without the settings whose names begin so, nor those whose conditions name one of them."""
+        kept = list(self.written)
+        while True:
+            names = {each.name for each in kept if not each.name.startswith(prefixes)}
+            left = [each for each in kept if each.name in names and names.issuperset(each.when)]
+            if left == kept:
+                return space_of(kept, "parameters")
+            kept = left
+
     def suggest(self, trial: Trial) -> dict[str, Any]:
         """Values of one trial: {setting: value} of the parameters whose conditions hold."""
         values: dict[str, Any] = {}

@@ -42,8 +42,8 @@ class ScoreJob:
     """One model: the `model` folder, the `folder` its scores go to, and the `suites`.
 
     `digest` stands for its weights, `data` for the corpus, by which suites may be filtered. With `dev` its `val_ce` is
-    measured; with a `corpus` (a folder) its cross-entropy on dev and test, on windows of `window` tokens (None: as the
-    model's export says).
+    measured, with `test`, the folder of a token store, its `test_ce` on all test windows; with a `corpus` (a folder) its
+    cross-entropy on dev and test, on windows of `window` tokens (None: as the model's export says).
     """
 
     name: str
@@ -56,6 +56,7 @@ class ScoreJob:
     window: int | None = None
     device: str = "cpu"
     dev: DevWindows | None = None
+    test: str | None = None
 
     @property
     def identity(self) -> str:
@@ -68,6 +69,7 @@ class ScoreJob:
                 "data": self.data,
                 "window": self.window,
                 "dev": self.dev and asdict(self.dev),
+                **({"test": self.test} if self.test else {}),
             }
         )
 
@@ -103,7 +105,7 @@ def _read(tokenizer_folder: str, suites: tuple[SuiteChoice, ...], corpus: str | 
 
 
 def score_model(job: ScoreJob, threads: int = 1) -> dict[str, Any]:
-    """Score one model in this process; returns `name, identity, parameters, val_ce` (nats per token, None if it was not
+    """Score one model in this process; returns `name, identity, parameters, val_ce, test_ce` (nats per token, None if not
     asked for), `text` {split: results of `evaluation.text`} and `suites` {suite: results of `evaluation.suites`}."""
     import torch
 
@@ -124,12 +126,17 @@ def score_model(job: ScoreJob, threads: int = 1) -> dict[str, Any]:
     if job.dev is not None:
         store = TokenStore.open(job.dev.store)
         val_ce, _ = cross_entropy(model, select_windows(store, job.dev.student).array(store, "dev"), store.pad_id)
+    test_ce = None
+    if job.test is not None:
+        store = TokenStore.open(job.test)
+        test_ce, _ = cross_entropy(model, store.windows("test"), store.pad_id)
     window = job.window or training_window(model)
     result = {
         "name": job.name,
         "identity": job.identity,
         "parameters": count_parameters(model),
         "val_ce": val_ce,
+        "test_ce": test_ce,
         "text": {split: evaluate_text(model, text, window).to_dict() for split, text in texts.items()},
         "suites": evaluate(model, suites).to_dict(),
     }

@@ -25,17 +25,17 @@ from palenka_tune.spaces.settings import SearchConfig, losses
 from palenka_tune.students.bench import select_windows
 from palenka_tune.students.teachers import teacher_dev_windows, teacher_specs
 from palenka_tune.teachers.spec import Teacher, open_teacher, teacher_folder
-from palenka_tune.trials.arms import anchor_values
+from palenka_tune.trials.arms import arms_of
 
 logger = logging.getLogger(__name__)
 
 
 def search_need(config: SearchConfig, shapes: tuple[ModelShape, ...]) -> Need:
-    """What the trials and anchors of a search ask of its teachers."""
-    experiment = config.experiment
-    anchors = anchor_values(experiment.distill.alpha).values()
+    """What the trials of a search ask of its teachers."""
+    fixed = [arm.constants for arm in arms_of(config)]
     ranges = [p.name for p in config.space.parameters if p.kind != "choice"]
-    return need_of(losses(config, anchors), experiment.student_shape, shapes, any_temperature="temperature" in ranges)
+    shape = config.experiment.student_shape
+    return need_of(losses(config, fixed), shape, shapes, any_temperature="temperature" in ranges)
 
 
 def fit_cache(

@@ -1,11 +1,99 @@
-"""The anchors: the two students that every search trains besides its proposals, and what they are called."""
+"""Arms: the three ways to train a student that a search compares, each tuned for itself.
+
+    plain    no teachers: alpha = beta = 0
+    logits   the teachers' logits alone: beta = 0
+    hidden   logits and hidden states
+
+A difference between two ways says something only if both are tuned alike. So each arm has its own proposals, its own
+rungs and its share of the samples. Its first trial is the fixed setting; its start-up points are those of the other
+arms as far as they have the same settings, so that a point of one arm has a twin in another.
+"""
 
 from __future__ import annotations
 
-ANCHOR = "anchor"  # attribute of an Optuna trial: the anchor that it is
-ANCHORS = {"no_distillation": "no distillation", "vanilla_kd": "vanilla KD"}
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from palenka_tune.spaces.settings import SearchConfig, grid_size
+from palenka_tune.spaces.space import IDLE, Space
+
+PLAIN, LOGITS, HIDDEN = "plain", "logits", "hidden"
+ARMS = {PLAIN: "no distillation", LOGITS: "logits alone", HIDDEN: "logits and hidden states"}
+"""The arms by name, in words."""
+
+# attributes of an Optuna trial: its arm, and where its settings come from
+ARM, ORIGIN = "arm", "origin"
+FIXED, STARTUP, PROPOSED = "fixed", "startup", "proposed"
+UNSELECTED = (FIXED, STARTUP)
+"""Trials that nobody chose by a result: they are never stopped, and say what early looks are worth."""
 
 
-def anchor_values(alpha: float) -> dict[str, dict[str, float]]:
-    """The settings of each anchor; vanilla KD keeps the fixed `alpha`, or 1 where that is 0."""
-    return {"no_distillation": {"alpha": 0.0, "beta": 0.0}, "vanilla_kd": {"alpha": alpha or 1.0, "beta": 0.0}}
+@dataclass(frozen=True)
+class Arm:
+    """An arm of a search: its part of the space, the values that make it this arm, and how many `samples` it gets.
+
+    `has_fixed` says whether its first trial is the fixed setting, with nothing searched, besides the samples.
+    """
+
+    name: str
+    space: Space
+    constants: Mapping[str, float]
+    samples: int
+    has_fixed: bool = True
+
+
+def arms_of(config: SearchConfig) -> list[Arm]:
+    """The arms of a search, in the order in which they are compared.
+
+    Without teachers there is `plain` alone. An arm that no searched setting shapes trains its fixed setting only, and
+    so does one without a share (`search.arms`). A grid is searched as it is written, by the last arm.
+    """
+    fixed, search = config.experiment.distill, config.search
+    searched = {parameter.name for parameter in config.space.parameters}
+    constants: dict[str, dict[str, float]] = {PLAIN: {"alpha": 0.0, "beta": 0.0}}
+    if config.experiment.teachers:
+        # logits without a weight would be `plain`
+        weight = {} if fixed.alpha or "alpha" in searched else {"alpha": 1.0}
+        constants[LOGITS] = {**weight, "beta": 0.0}
+        if fixed.beta or "beta" in searched:
+            constants[HIDDEN] = {}
+    grid = search.sampler == "grid"
+    spaces = {name: _space_of(config.space, values) for name, values in constants.items()}
+    shares = {[*constants][-1]: 1.0} if grid else search.arms
+    counts = shared_out(search.samples, {name: shares.get(name, 0.0) for name in constants if spaces[name].parameters})
+    if grid:
+        counts = {name: min(count, grid_size(spaces[name])) for name, count in counts.items()}
+    return [
+        Arm(name, spaces[name], values, counts.get(name, 0), has_fixed=not (grid and counts.get(name)))
+        for name, values in constants.items()
+    ]
+
+
+def trials_of(arms: Iterable[Arm]) -> int:
+    """How many trials a search has in all."""
+    return sum(arm.samples + arm.has_fixed for arm in arms)
+
+
+def shared_out(samples: int, shares: Mapping[str, float]) -> dict[str, int]:
+    """`samples` divided in proportion to `shares`; what is left over goes to the largest remainders."""
+    whole = sum(shares.values())
+    if not whole:
+        return dict.fromkeys(shares, 0)
+    exact = {name: samples * share / whole for name, share in shares.items()}
+    counts = {name: int(count) for name, count in exact.items()}
+    by_remainder = sorted(shares, key=lambda name: counts[name] - exact[name])
+    for name in by_remainder[: samples - sum(counts.values())]:
+        counts[name] += 1
+    return counts
+
+
+def arm_of(alpha: float, beta: float) -> str:
+    """The arm to which a loss with these weights belongs."""
+    return HIDDEN if beta else LOGITS if alpha else PLAIN
+
+
+def _space_of(space: Space, constants: Mapping[str, float]) -> Space:
+    """What is searched beside an arm's constants: no weight that is fixed, and no setting of a term without a weight."""
+    off = {name for name, value in constants.items() if not value}
+    idle = (*constants, *(name for weight in off for name in IDLE[weight]), *(("ce_weight",) if len(off) == 2 else ()))
+    return space.without(idle)

@@ -1,9 +1,9 @@
 """The ledger of a search: an Optuna study that knows every trial, its intermediate values and how it ended.
 
-Trials are asked for and told here, and nowhere else. A trial ends COMPLETE (trained to the end), PRUNED (stopped by
-ASHA, with the values it had reached) or FAILED (NaN, divergence, an error) with a reason. Everything that
+Trials are asked for and told here, and nowhere else. A trial ends COMPLETE (trained to the end), PRUNED (paused at a
+rung, and not continued until the end) or FAILED (NaN, divergence, an error) with a reason. Everything that
 `trials.parquet` and a resumed search need is in the study: a proposal is written in one operation, so that a process
-killed at any moment leaves a trial that is not there at all, or one that can go on.
+killed at any moment leaves a trial that is not there at all, or one that can be resumed.
 """
 
 from __future__ import annotations
@@ -11,41 +11,59 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from palenka_tune.spaces.samplers import sampler_for
+from palenka_tune.spaces.samplers import sampler_for, startup_points
 from palenka_tune.spaces.space import Space, effective, label
-from palenka_tune.trials.arms import ANCHOR
+from palenka_tune.trials.arms import ARM, FIXED, ORIGIN, PROPOSED, STARTUP, UNSELECTED, Arm
 from palenka_tune.trials.names import trial_id
-from palenka_tune.trials.rows import COMPLETE, FAILED, STATES, TrialRow, best_first, own_trials, rows_of
+from palenka_tune.trials.rows import (
+    COMPLETE,
+    FAILED,
+    PAUSED_AT,
+    PRUNED,
+    STATES,
+    TrialRow,
+    best_of_arms,
+    own_trials,
+    rows_of,
+)
+from palenka_tune.trials.stopping import NoStopping, StoppingRule
 
 # attribute of the study: optimiser steps of a whole training
 TOTAL_STEPS = "total_steps"
 
-# tries in a row that may only repeat known settings before the space counts as exhausted
+# tries in a row that may only repeat known settings before an arm counts as exhausted
 MAX_REPEATS = 50
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A trial to run: its id, its settings as {path: value}, and the anchor that it is, if any."""
+    """A trial to run: its id, its arm, its settings as {path: value}, and where they come from (`trials.arms`).
+
+    `judged_until` is the step up to which a rung has let it continue: of a trial that was paused, that of the pause.
+    """
 
     trial_id: str
     number: int
     values: dict[str, Any]
-    anchor: str | None
+    arm: str
+    origin: str
+    judged_until: int = 0
 
 
 class Ledger:
-    """Ask and tell over a study of `samples` proposed trials and the anchors.
+    """Ask and tell over a study with the trials of several arms.
 
-    `anchors` maps each anchor's name to its settings; they are proposed first. A study that has trials is
-    continued: those that are RUNNING were interrupted, and are proposed again before anything new.
+    The fixed setting of each arm is proposed first, then the arms take turns in proportion to their samples. `rules`
+    judge an arm's trials at rungs; an arm without one trains all to their ends. A study that has trials is continued:
+    those that are RUNNING were interrupted, and are proposed again before anything new, but for those that are paused.
     """
 
     def __init__(
@@ -54,67 +72,134 @@ class Ledger:
         *,
         space: Space,
         sampler: str,
-        samples: int,
+        arms: Sequence[Arm],
         seed: int,
-        anchors: Mapping[str, Mapping[str, float]],
+        rules: Mapping[str, StoppingRule] | None = None,
         objective: str = "val_ce",
         started: float | None = None,
     ) -> None:
-        self.study, self.space, self.sampler, self.samples, self.seed = study, space, sampler, samples, seed
+        self.study, self.space, self.sampler, self.seed = study, space, sampler, seed
+        self.arms = {arm.name: arm for arm in arms}
         self.objective = objective
-        self.anchors = {anchor: dict(values) for anchor, values in anchors.items()}
         self._running: dict[str, optuna.Trial] = {}
-        self._again = [_proposal(trial) for trial in self._trials() if trial.state == TrialState.RUNNING]
+        self._again: list[Proposal] = []
+        self._paused: dict[str, Proposal] = {}
+        for trial in self._trials():
+            if trial.state == TrialState.RUNNING:
+                proposal = _proposal(trial)
+                if trial.user_attrs.get(PAUSED_AT):
+                    self._paused[proposal.trial_id] = proposal
+                else:
+                    self._again.append(proposal)
+        self._exhausted: set[str] = set()
+        self.judge_by(rules or {})
         self._seconds_before = float(study.user_attrs.get("seconds", 0.0))
         self._started = time.monotonic() if started is None else started
 
-    def ask(self) -> Proposal | None:
-        """The next trial to run, or None when all samples are proposed or the space holds nothing new.
+    def judge_by(self, rules: Mapping[str, StoppingRule]) -> None:
+        """Judge the trials of each arm by these rules, which learn what was reported so far."""
+        self._rules = {name: rules.get(name) or NoStopping((), 2) for name in self.arms}
+        for trial in own_trials(self._trials()):
+            for step, value in trial.intermediate_values.items():
+                self._rules[trial.user_attrs[ARM]].report(trial.user_attrs["trial_id"], step, value)
 
-        A proposal that repeats a finished trial takes over its result and is not run; one that repeats a running trial
-        is dropped. Neither counts as a sample.
+    def ask(self) -> Proposal | None:
+        """The next trial to run, or None when there is nothing to run for now.
+
+        Interrupted trials come first, then a paused one that has come to be among the best of its rung, then a new one.
+        A proposal that repeats a finished trial of its arm takes over its result and is not run; one that repeats a
+        running trial is dropped. Neither counts as a sample.
         """
         if self._again:
             return self._start(self._again.pop(0))
-        for _ in range(MAX_REPEATS):
-            trials = self._trials()
-            if len(own_trials(trials)) >= self.samples + len(self.anchors):
-                return None
-            drawn = self._draw(trials)
-            values = drawn.user_attrs["values"]
-            known = None if ANCHOR in drawn.user_attrs else self._known(trials, values)
-            if known is None:
-                self.study.add_trial(drawn)
-                return self._start(_proposal(drawn))
-            self.study.add_trial(_repetition(drawn, known))
+        return self._promoted() or self._new()
+
+    def _promoted(self) -> Proposal | None:
+        for name, rule in self._rules.items():
+            paused = {each.trial_id: each.judged_until for each in self._paused.values() if each.arm == name}
+            ready = rule.promoted(paused)
+            if ready is not None:
+                proposal = self._start(self._paused.pop(ready))
+                self._running[ready].set_user_attr(PAUSED_AT, 0)
+                return proposal
         return None
+
+    def _new(self) -> Proposal | None:
+        while True:
+            trials = self._trials()
+            arm = self._next_arm(trials)
+            if arm is None:
+                return None
+            for _ in range(MAX_REPEATS):
+                drawn = self._draw(arm, trials)
+                known = None
+                if drawn.user_attrs[ORIGIN] != FIXED:
+                    known = self._known(trials, arm.name, drawn.user_attrs["values"])
+                if known is None:
+                    self.study.add_trial(drawn)
+                    return self._start(_proposal(drawn))
+                self.study.add_trial(_repetition(drawn, known))
+                trials = self._trials()
+            self._exhausted.add(arm.name)
+
+    def _next_arm(self, trials: Sequence[FrozenTrial]) -> Arm | None:
+        """The arm whose turn it is: first those whose fixed setting is missing, then the one that is most behind."""
+        fixed, drawn = self._counts(trials)
+        for arm in self.arms.values():
+            if arm.has_fixed and not fixed[arm.name]:
+                return arm
+        open_arms = [
+            arm for arm in self.arms.values() if drawn[arm.name] < arm.samples and arm.name not in self._exhausted
+        ]
+        return min(open_arms, key=lambda arm: (drawn[arm.name] + 1) / arm.samples, default=None)
+
+    def _counts(self, trials: Sequence[FrozenTrial]) -> tuple[Counter[str], Counter[str]]:
+        """Fixed and other trials by arm, without repetitions."""
+        own = own_trials(trials)
+        fixed = Counter(trial.user_attrs[ARM] for trial in own if trial.user_attrs[ORIGIN] == FIXED)
+        return fixed, Counter(trial.user_attrs[ARM] for trial in own if trial.user_attrs[ORIGIN] != FIXED)
 
     def _trials(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)
 
-    def _draw(self, trials: list[FrozenTrial]) -> FrozenTrial:
-        """The next trial, RUNNING, not yet in the study: drawn in a copy of it in memory."""
+    def _draw(self, arm: Arm, trials: list[FrozenTrial]) -> FrozenTrial:
+        """The arm's next trial, RUNNING, not yet in the study: drawn in a copy of it in memory, which holds the trials
+        of this arm alone."""
         number = len(trials)
-        for anchor, values in self.anchors.items():
-            if all(trial.user_attrs.get(ANCHOR) != anchor for trial in trials):
-                return _new_trial(number, values, {ANCHOR: anchor})
-        sampler = sampler_for(self.sampler, self.space, seed=self.seed, number=number, samples=self.samples)
+        mine = [trial for trial in trials if trial.user_attrs[ARM] == arm.name]
+        others = [trial for trial in mine if trial.user_attrs[ORIGIN] != FIXED]
+        if arm.has_fixed and len(mine) == len(others):
+            return _new_trial(number, dict(arm.constants), {ARM: arm.name, ORIGIN: FIXED})
+        points = startup_points(self.sampler, arm.samples)
+        tried = sum(trial.user_attrs[ORIGIN] == STARTUP for trial in others)
+        origin = STARTUP if tried < points else PROPOSED
+        sampler = sampler_for(self.sampler, arm.space, seed=self.seed, number=number, samples=arm.samples)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             copy = optuna.create_study(direction="minimize", sampler=sampler)
-            copy.add_trials(
-                [trial for trial in trials if ANCHOR not in trial.user_attrs]
-            )  # anchors lie outside the space
-            values = self.space.suggest(copy.ask())
+            # what rests at a rung is for the sampler what was stopped there
+            copy.add_trials([_as_pruned(trial) if trial.user_attrs.get(PAUSED_AT) else trial for trial in others])
+            if origin == STARTUP:
+                copy.enqueue_trial(self._startup_point(tried, arm.space))
+            values = {**arm.constants, **arm.space.suggest(copy.ask())}
         drawn = copy.get_trials(deepcopy=False)[-1]
         drawn.number = number
-        for key, value in _attributes(number, values).items():
+        for key, value in {**_attributes(number, values), ARM: arm.name, ORIGIN: origin}.items():
             drawn.set_user_attr(key, value)
         return drawn
 
-    def _known(self, trials: list[FrozenTrial], values: Mapping[str, Any]) -> FrozenTrial | None:
+    def _startup_point(self, number: int, space: Space) -> dict[str, Any]:
+        """What of the start-up point `number`, which all arms share, lies in the space of one of them."""
+        whole = optuna.create_study(sampler=sampler_for("random", self.space, seed=self.seed, number=number, samples=1))
+        trial = whole.ask()
+        self.space.suggest(trial)
+        names = {parameter.name for parameter in space.parameters}
+        return {name: value for name, value in trial.params.items() if name in names}
+
+    def _known(self, trials: list[FrozenTrial], arm: str, values: Mapping[str, Any]) -> FrozenTrial | None:
         key = settings_key(values)
-        return next((t for t in own_trials(trials) if settings_key(t.user_attrs.get("values", {})) == key), None)
+        same = (trial for trial in own_trials(trials) if trial.user_attrs[ARM] == arm)
+        return next((trial for trial in same if settings_key(trial.user_attrs["values"]) == key), None)
 
     def _start(self, proposal: Proposal) -> Proposal:
         number = proposal.number
@@ -124,8 +209,18 @@ class Ledger:
     def report(self, trial_id: str, step: int, value: float) -> None:
         """Record `val_ce` at a step (once: the first value of a step counts)."""
         trial = self._running[trial_id]
-        if step not in self._trials()[trial.number].intermediate_values:
+        known = self._trials()[trial.number]
+        if step not in known.intermediate_values:
             trial.report(value, step)
+            self._rules[known.user_attrs[ARM]].report(trial_id, step, value)
+
+    def judge(self, trial_id: str, step: int, value: float) -> bool:
+        """Whether a trial trains on that reports `value` at `step`: an unselected one always does, another if the rule
+        of its arm lets it."""
+        attrs = self._trials()[self._running[trial_id].number].user_attrs
+        rule = self._rules[attrs[ARM]]
+        rule.report(trial_id, step, value)
+        return attrs[ORIGIN] in UNSELECTED or rule.continues(trial_id, step)
 
     def note(
         self, trial_id: str, *, steps: int, tokens: int, seconds: float, measured: Mapping[str, float] | None = None
@@ -148,6 +243,22 @@ class Ledger:
             self.study.tell(trial, state=STATES[state])
         self.study.set_user_attr("seconds", self.seconds)
 
+    def pause(self, trial_id: str, step: int) -> None:
+        """Let a running trial rest at a rung: it stays RUNNING in the study, and is not asked for unless promoted."""
+        trial = self._running.pop(trial_id)
+        trial.set_user_attr(PAUSED_AT, step)
+        self._paused[trial_id] = _proposal(self._trials()[trial.number])
+
+    def settle(self) -> dict[str, str]:
+        """End all trials that are still paused, as PRUNED; returns {id: reason}."""
+        settled = {}
+        for name, proposal in self._paused.items():
+            settled[name] = f"{self._rules[proposal.arm].name} paused it at step {proposal.judged_until}"
+            self._start(proposal)
+            self.finish(name, PRUNED, settled[name])
+        self._paused = {}
+        return settled
+
     def leave(self, trial_id: str) -> None:
         """Let go of a trial that was interrupted: it stays RUNNING, and a resumed search continues it."""
         del self._running[trial_id]
@@ -159,7 +270,7 @@ class Ledger:
 
     @property
     def seconds(self) -> float:
-        """Seconds that were spent on the search, in all processes that went on with it."""
+        """Seconds that were spent on the search, in all processes that worked on it."""
         return round(self._seconds_before + time.monotonic() - self._started, 1)
 
     @property
@@ -172,21 +283,21 @@ class Ledger:
         """Ids of interrupted trials that were not proposed again yet."""
         return [proposal.trial_id for proposal in self._again]
 
+    @property
+    def paused(self) -> list[str]:
+        """Ids of the trials that rest at a rung."""
+        return list(self._paused)
+
     def keepers(self) -> list[str]:
-        """Ids of the trials whose weights are needed at the end: the best that is COMPLETE, and the anchors."""
-        complete = [row for row in self.rows() if row.state == COMPLETE]
-        best = best_first(complete, self.objective)[:1]
-        return [row.trial_id for row in complete if row.anchor or row in best]
+        """Ids of the finished trials whose weights are needed at the end: the best COMPLETE one of each arm."""
+        return [row.trial_id for row in best_of_arms(self.rows(), self.objective).values()]
 
     @property
     def remaining(self) -> bool:
         """Whether trials are left to run, as far as one can tell without proposing them."""
-        finished = sum(trial.state.is_finished() for trial in own_trials(self._trials()))
-        return finished < self.samples + len(self.anchors)
-
-    def curves(self) -> dict[str, dict[int, float]]:
-        """{trial_id: {step: val_ce}} that every trial has reported, finished or not, from which rungs are rebuilt."""
-        return {trial.user_attrs["trial_id"]: dict(trial.intermediate_values) for trial in own_trials(self._trials())}
+        trials = own_trials(self._trials())
+        unfinished = any(trial.state == TrialState.RUNNING for trial in trials)
+        return unfinished or self._next_arm(self._trials()) is not None
 
     def rows(self) -> list[TrialRow]:
         """A row per finished trial, in the order in which they were proposed."""
@@ -220,9 +331,22 @@ def _repetition(drawn: FrozenTrial, known: FrozenTrial) -> FrozenTrial:
     )
 
 
+def _as_pruned(trial: FrozenTrial) -> FrozenTrial:
+    """A paused trial as one that was stopped where it rests."""
+    return optuna.create_trial(
+        state=TrialState.PRUNED,
+        params=trial.params,
+        distributions=trial.distributions,
+        user_attrs=trial.user_attrs,
+        system_attrs=trial.system_attrs,
+        intermediate_values=dict(trial.intermediate_values),
+    )
+
+
 def _proposal(trial: FrozenTrial) -> Proposal:
     attrs = trial.user_attrs
-    return Proposal(attrs["trial_id"], trial.number, dict(attrs["values"]), attrs.get(ANCHOR))
+    judged = attrs.get(PAUSED_AT) or 0
+    return Proposal(attrs["trial_id"], trial.number, dict(attrs["values"]), attrs[ARM], attrs[ORIGIN], judged)
 
 
 def settings_key(values: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-VAL_CE = "val_ce"
+VAL_CE, TEST_CE = "val_ce", "test_ce"
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ METRICS = {
     metric.name: metric
     for metric in (
         Metric(VAL_CE, "dev CE", "nats per token", difference_unit="nats per token", compared=True),
+        Metric(TEST_CE, "test CE", "nats per token", difference_unit="nats per token", compared=True),
+        Metric("val_ce_raw", "dev CE without averaging", "nats per token"),
         Metric("val_ppl", "perplexity", "", digits=2),
         Metric("val_kl", "KL from the teachers", "nats per token"),
         Metric("val_hidden", "distance of hidden states", ""),
@@ -49,7 +51,7 @@ METRICS = {
     )
 }
 # measured of a student at its end beside the cross-entropy
-TERMS = tuple(name for name in METRICS if name != VAL_CE)
+TERMS = tuple(name for name in METRICS if name not in (VAL_CE, TEST_CE))
 SUITE_NAMES = {
     "blimp": "BLiMP",
     "blimp_filtered": "BLiMP-filtered",

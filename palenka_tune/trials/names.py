@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from palenka_tune.spaces.space import effective, label
-from palenka_tune.trials.arms import ANCHORS
+from palenka_tune.spaces.space import IDLE, effective, label
+from palenka_tune.trials.arms import FIXED
 
 SIGNS = {
     "alpha": "α",
@@ -33,27 +33,22 @@ def trial_id(number: int) -> str:
     return f"trial-{number:04d}"
 
 
-def settings_name(anchor: str | None, values: Mapping[str, Any]) -> str:
-    """The name of a trial's run: an anchor's own, or its settings."""
-    return anchor_name(anchor) if anchor else short_name(values)
+def settings_name(arm: str, origin: str, values: Mapping[str, Any]) -> str:
+    """The name of a trial's run, its arm and its settings: `hidden: α=1.2 β=3`, `logits: fixed setting`."""
+    return f"{arm}: {'fixed setting' if origin == FIXED else short_name(values)}"
 
 
-def anchor_name(anchor: str) -> str:
-    """The name of an anchor's run, such as `anchor: vanilla KD`."""
-    return f"anchor: {ANCHORS[anchor]}"
-
-
-def student_name(role: str, config: str, values: Mapping[str, Any], seed: int) -> str:
-    """The name of a run that trains a finalist, an anchor or an ablation again: `all data, seed 1: α=1.2 β=3`."""
-    settings = settings_name(config if role == "anchor" else None, values)
-    return f"all data, seed {seed}: {settings}{' (without hidden states)' if role == 'ablation' else ''}"
+def student_name(name: str, seed: int) -> str:
+    """The name of a run that trains a trial of this name again: `seed 1, hidden: α=1.2 β=3`."""
+    return f"seed {seed}, {name}"
 
 
 def short_name(values: Mapping[str, Any]) -> str:
     """The settings in a line, the loss's weights and temperature first."""
     order = {name: number for number, name in enumerate(FIRST)}
     shaping = sorted(effective(values).items(), key=lambda item: order.get(item[0], len(order)))
-    return " ".join(_part(name, value) for name, value in shaping)
+    # the arm says which weights are 0
+    return " ".join(_part(name, value) for name, value in shaping if value or name not in IDLE)
 
 
 def _part(name: str, value: Any) -> str:

@@ -10,9 +10,11 @@ from typing import Any, ClassVar
 from optuna.trial import FrozenTrial, TrialState
 
 from palenka_tune.errors import PalenkaError
-from palenka_tune.trials.arms import ANCHOR
+from palenka_tune.trials.arms import ARM, ARMS, FIXED, ORIGIN, PROPOSED, arm_of
 
-COMPLETE, PRUNED, FAILED = "COMPLETE", "PRUNED", "FAILED"
+COMPLETE, PRUNED, FAILED, PAUSED = "COMPLETE", "PRUNED", "FAILED", "PAUSED"
+# attribute of a trial: the step at which it rests, 0 once it was promoted
+PAUSED_AT = "paused_at"
 STATES = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, FAILED: TrialState.FAIL}
 
 
@@ -22,13 +24,16 @@ class TrialRow:
 
     Attributes:
         trial_id: Such as `trial-0004`.
-        state: `COMPLETE` (trained to its end), `PRUNED` (stopped early) or `FAILED` (see `reason`).
-        anchor: `no_distillation` or `vanilla_kd`, or None for a trial that was proposed.
+        state: `COMPLETE` (trained to its end), `PRUNED` (paused at a rung and not continued) or `FAILED` (see `reason`).
+        arm: `plain`, `logits` or `hidden`.
+        origin: `fixed` (the arm's fixed setting), `startup` (a random point that the arms share) or `proposed` (by the
+            sampler). The first two were chosen by no result, and are never paused.
         settings: The searched settings by their dotted names, such as `{"beta": 3.1, "projection.rank": 64}`. None is
             YAML's null. Read from a table, None may also be a setting that this trial does not have, and maps and lists
             are JSON text.
         val_ce: The student's own cross-entropy when it was last measured, in nats per token; None if it never was.
         val_ce_best: The lowest cross-entropy that was measured, in nats per token.
+        val_ce_raw: At a rung, the cross-entropy of the weights themselves, where `val_ce` is that of their average.
         val_kl: Divergence from the teachers at the end, in nats per token, before its weight; None if not measured.
         val_hidden: Distance of the hidden states at the end, without a unit, before its weight.
         val_total: The whole loss at the end, with its weights, which differ from trial to trial.
@@ -44,10 +49,12 @@ class TrialRow:
 
     trial_id: str
     state: str
-    anchor: str | None
+    arm: str
+    origin: str
     settings: dict[str, Any]
     val_ce: float | None = None
     val_ce_best: float | None = None
+    val_ce_raw: float | None = None
     val_kl: float | None = None
     val_hidden: float | None = None
     val_total: float | None = None
@@ -69,18 +76,22 @@ class TrialRow:
 
     @classmethod
     def of(cls, trial: FrozenTrial) -> TrialRow:
-        """The row of a trial of the study; the state of one that is not finished is Optuna's name of it."""
+        """The row of a trial of the study; the state of one that is not finished is RUNNING or PAUSED."""
         names = {state: name for name, state in STATES.items()}
         attrs, values = trial.user_attrs, trial.intermediate_values
         progress = attrs.get("progress", {})
         measured = progress.get("measured", {})
+        # trials of versions without arms
+        weights = {"alpha": 1.0, "beta": 1.0} | attrs["values"]
         return cls(
             trial_id=attrs["trial_id"],
-            state=names.get(trial.state, trial.state.name),
-            anchor=attrs.get(ANCHOR),
+            state=names.get(trial.state) or (PAUSED if attrs.get(PAUSED_AT) else trial.state.name),
+            arm=attrs.get(ARM) or arm_of(weights["alpha"], weights["beta"]),
+            origin=attrs.get(ORIGIN) or (FIXED if "anchor" in attrs else PROPOSED),
             settings=attrs["values"],
             val_ce=values[max(values)] if values else None,
             val_ce_best=min(values.values()) if values else None,
+            val_ce_raw=measured.get("val_ce_raw"),
             val_kl=measured.get("val_kl"),
             val_hidden=measured.get("val_hidden"),
             val_total=measured.get("val_total"),
@@ -94,14 +105,16 @@ class TrialRow:
 
 @dataclass(frozen=True)
 class FinalistRow:
-    """A student that was trained again on all windows: a row of `finalists.parquet`, which has a column for each suite.
+    """The best of an arm, trained again with a fresh seed: a row of `finalists.parquet`, which has a column for each
+    suite.
 
     Attributes:
-        config: A trial's id, an anchor's name, or a trial's id with `-without-hidden` for its settings with beta 0.
-        role: `finalist`, `anchor` or `ablation`.
+        config: The id of the trial whose settings it has.
+        arm: `plain`, `logits` or `hidden`.
         seed: Of the student. Students of one seed begin with the same weights and see the same batches.
         alpha, beta: The loss weights.
-        val_ce: The student's cross-entropy on all of dev, in nats per token; None if the training diverged.
+        val_ce: The student's cross-entropy on dev, in nats per token; None if the training diverged.
+        test_ce: Its cross-entropy on all of test, in nats per token; None if the corpus has none.
         val_ppl: exp of it.
         val_kl, val_hidden, val_total: As of a trial.
         steps: Optimiser steps that were trained.
@@ -116,11 +129,12 @@ class FinalistRow:
     COLUMNS: ClassVar[str] = "scores"
 
     config: str
-    role: str
+    arm: str
     seed: int
     alpha: float = 0.0
     beta: float = 0.0
     val_ce: float | None = None
+    test_ce: float | None = None
     val_ppl: float | None = None
     val_kl: float | None = None
     val_hidden: float | None = None
@@ -151,11 +165,11 @@ def rows_of(trials: Iterable[FrozenTrial]) -> list[TrialRow]:
 def best_first(rows: Iterable[TrialRow], objective: str = "val_ce") -> list[TrialRow]:
     """The COMPLETE rows, the best by `objective` first.
 
-    By `val_total` anchors are left out: with no weight on any term the smallest sum would always be theirs.
+    By `val_total` fixed settings are left out: with no weight on any term the smallest sum would always be theirs.
     """
     complete = [row for row in rows if row.state == COMPLETE]
     if objective != "val_ce":
-        complete = [row for row in complete if not row.anchor]
+        complete = [row for row in complete if row.origin != FIXED]
     return sorted(complete, key=lambda row: (getattr(row, objective), row.trial_id))
 
 
@@ -168,9 +182,12 @@ def best_row(rows: Sequence[TrialRow], objective: str = "val_ce") -> TrialRow:
     return best[0]
 
 
-def anchor_row(rows: Iterable[TrialRow], anchor: str) -> TrialRow | None:
-    """The row of an anchor, if it was trained to the end."""
-    return next((row for row in rows if row.anchor == anchor and row.state == COMPLETE), None)
+def best_of_arms(rows: Iterable[TrialRow], objective: str = "val_ce") -> dict[str, TrialRow]:
+    """{arm: its best COMPLETE trial}; an arm without one is not there."""
+    best: dict[str, TrialRow] = {}
+    for row in best_first(rows, objective):
+        best.setdefault(row.arm, row)
+    return {arm: best[arm] for arm in ARMS if arm in best}
 
 
 def counts_of(rows: Iterable[TrialRow]) -> dict[str, int]:

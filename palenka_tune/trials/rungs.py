@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 
-def rung_steps(total_steps: int, rungs: int, reduction: int) -> list[int]:
-    """At most `rungs` rungs, each `reduction` times later than the one before, then the last step."""
-    first = max(1, -(-total_steps // reduction**rungs))
-    steps = {first * reduction**k for k in range(rungs)}
+
+def rung_steps(total_steps: int, fractions: Sequence[float]) -> list[int]:
+    """The steps at these fractions of a training, then its last step."""
+    steps = {max(1, round(fraction * total_steps)) for fraction in fractions}
     return [*sorted(step for step in steps if step < total_steps), total_steps]

@@ -1,7 +1,8 @@
-"""Stopping rules by name: which trials continue from a rung. A new rule is a class and an entry of `STOPPING_RULES`.
+"""Stopping rules by name: which trials continue from a rung, and which paused ones continue later.
 
-A rule knows nothing of Ray: `search.tune.scheduler` asks it at every rung. It is rebuilt from the ledger when a search
-is resumed, so all that it decides by must come from what trials report.
+A new rule is a class and an entry of `STOPPING_RULES`. A rule knows nothing of Ray: `search.tune.scheduler` asks it at
+every rung, the ledger before it proposes anything new. It is rebuilt from the ledger when a search is resumed, so all
+that it decides by must come from what trials report.
 """
 
 from __future__ import annotations
@@ -9,32 +10,33 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Protocol
 
-import numpy as np
-
 
 class StoppingRule(Protocol):
-    """Judges trials at the rungs by val_ce, in nats per token; lower is better."""
+    """Judges the trials of one arm at the rungs by val_ce, in nats per token; lower is better."""
 
     name: ClassVar[str]
     """As people call it; empty for a rule that stops no trial."""
 
     def __init__(self, steps: Sequence[int], reduction: int) -> None: ...
 
-    def continues(self, trial_id: str, step: int, value: float) -> bool:
-        """Record what a trial reports at `step` and say whether it continues."""
+    def report(self, trial_id: str, step: int, value: float) -> None:
+        """Record what a trial reports at `step`; the first value of a step counts."""
         ...
 
-    def restore(self, curves: Mapping[str, Mapping[int, float]]) -> None:
-        """Take in what trials of an earlier process reported: {trial_id: {step: value}}."""
+    def continues(self, trial_id: str, step: int) -> bool:
+        """Whether a trial that has reported at `step` trains on."""
+        ...
+
+    def promoted(self, paused: Mapping[str, int]) -> str | None:
+        """Of the `paused` trials, {trial_id: step}, the one that may train on by now, if any."""
         ...
 
 
 class SuccessiveHalving:
-    """Asynchronous successive halving (Li et al. 2020): the best 1/`reduction` of each rung so far continue.
+    """Asynchronous successive halving (ASHA, Li et al. 2020): the best 1/`reduction` of each rung so far continue.
 
-    Of `steps`, as `rung_steps` gives them, the last one stops no trial. Ray has a scheduler for this
-    (`AsyncHyperBandScheduler`), which keeps its rungs in private state that a restored search does not get back; this
-    one decides as Ray's does.
+    A trial that does not is paused: as the rung fills, it may come to be among the best after all, and then continues
+    from its checkpoint. Of `steps`, as `rung_steps` gives them, the last one pauses no trial.
     """
 
     name: ClassVar[str] = "ASHA"
@@ -43,24 +45,25 @@ class SuccessiveHalving:
         self.reduction = reduction
         self.values: dict[int, dict[str, float]] = {step: {} for step in steps[:-1]}
 
-    def continues(self, trial_id: str, step: int, value: float) -> bool:
-        """Whether `value` is among the best 1/`reduction` of the rung so far.
+    def report(self, trial_id: str, step: int, value: float) -> None:
+        if step in self.values:
+            self.values[step].setdefault(trial_id, value)
 
-        The first at a rung continues. A trial that reports a rung again, after a restart, is judged by the others.
-        """
-        if step not in self.values:
+    def continues(self, trial_id: str, step: int) -> bool:
+        """Whether the trial is among the best 1/`reduction` of the rung, of which there is always one."""
+        rung = self.values.get(step)
+        if rung is None or trial_id not in rung:
             return True
-        rung = self.values[step]
-        # negated and from above, as Ray has it, so that rounding decides ties alike
-        others = [-known for name, known in rung.items() if name != trial_id]
-        rung[trial_id] = value
-        return not others or -value >= float(np.percentile(others, (1 - 1 / self.reduction) * 100))
+        best = sorted(rung, key=lambda name: (rung[name], name))
+        return trial_id in best[: max(1, len(rung) // self.reduction)]
 
-    def restore(self, curves: Mapping[str, Mapping[int, float]]) -> None:
-        for trial_id, curve in curves.items():
-            for step, value in curve.items():
-                if step in self.values:
-                    self.values[step][trial_id] = value
+    def promoted(self, paused: Mapping[str, int]) -> str | None:
+        """The latest rung comes first, then the lowest val_ce."""
+        ready = [name for name, step in paused.items() if self.continues(name, step)]
+        return min(ready, key=lambda name: (-paused[name], self._value(name, paused[name]), name), default=None)
+
+    def _value(self, trial_id: str, step: int) -> float:
+        return self.values.get(step, {}).get(trial_id, 0.0)
 
 
 class NoStopping:
@@ -71,11 +74,14 @@ class NoStopping:
     def __init__(self, steps: Sequence[int], reduction: int) -> None:
         pass
 
-    def continues(self, trial_id: str, step: int, value: float) -> bool:
+    def report(self, trial_id: str, step: int, value: float) -> None:
+        pass
+
+    def continues(self, trial_id: str, step: int) -> bool:
         return True
 
-    def restore(self, curves: Mapping[str, Mapping[int, float]]) -> None:
-        pass
+    def promoted(self, paused: Mapping[str, int]) -> str | None:
+        return min(paused, default=None)
 
 
 # of the rungs' steps and the reduction; `search.stopping` names one
@@ -85,10 +91,11 @@ STOPPING_RULES: dict[str, type[StoppingRule]] = {
 }
 
 
-def stopping_text(stopping: str, rungs: int, reduction: int) -> str:
-    """What a search does with trials that fall behind, such as `ASHA with 3 rungs, the best 1/3 continue`; empty if it
-    trains all to their ends."""
+def stopping_text(stopping: str, rungs: Sequence[float], reduction: int) -> str:
+    """What a search does with trials that fall behind, such as `ASHA at 1/4 and 1/2 of the steps pauses all but the
+    best 1/2`; empty if it trains all to their ends."""
     name = STOPPING_RULES[stopping].name
     if not name or not rungs:
         return ""
-    return f"{name} with {rungs} rung{'s' if rungs > 1 else ''}, the best 1/{reduction} continue"
+    shares = " and ".join(f"{100 * share:g} %" for share in rungs)
+    return f"{name} at {shares} of the steps pauses all but the best 1/{reduction} of an arm"

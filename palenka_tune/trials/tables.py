@@ -1,4 +1,4 @@
-"""What is printed when the trials of a search have ended: models side by side, and the best against the anchors."""
+"""What is printed when the trials of a search have ended: models side by side, and the best of each arm."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from typing import Any
 
 from rich.table import Table
 
+from palenka_tune.trials.metrics import VAL_CE
+from palenka_tune.trials.names import settings_name
+from palenka_tune.trials.rows import TrialRow
 from palenka_tune.words import percent, perplexity
 
 
 def models_table(models: Sequence[Mapping[str, Any]]) -> Table:
-    """Student, anchors and teachers as `evaluation.json` has them."""
+    """Students and teachers as `evaluation.json` has them."""
     suites = list(dict.fromkeys(name for model in models for name in model["suites"]))
-    table = Table(title="student, anchors and teachers", title_justify="left")
+    table = Table(title="the best of each arm, and the teachers", title_justify="left")
     table.add_column("model")
     table.add_column("role")
     for column in ("parameters", "val/ce (nats/token)", "val/ppl", *(f"{suite} (%)" for suite in suites)):
@@ -27,14 +30,15 @@ def models_table(models: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def comparison(best: float, baselines: Mapping[str, float | None]) -> str:
-    """The result in a sentence, against both anchors, whichever way it went."""
-    parts = []
-    for name, value in baselines.items():
-        if value is None:
-            parts.append(f"{name} did not finish")
-        else:
-            verb = "lower than" if best < value else "higher than"
-            apart = f"{abs(best - value):.4f} {verb}" if best != value else "equal to"
-            parts.append(f"{apart} {name} ({value:.4f})")
-    return f"best val/ce {best:.4f} nats per token: " + ", ".join(parts)
+def leader(best: Mapping[str, TrialRow], objective: str = VAL_CE) -> str:
+    """What led the trials, in sentences, beside the best of the other arms: one seed each, and no verdict yet."""
+    ordered = sorted(best.values(), key=lambda row: row.ce)
+    if objective != VAL_CE or not ordered:
+        return ""
+    first, *others = ordered
+    apart = "; ".join(f"{row.arm} {row.ce:.4f} ({row.ce - first.ce:+.4f}, {row.trial_id})" for row in others)
+    beside = f". Best of the other arms: {apart}" if others else ""
+    return (
+        f"{first.trial_id} ({settings_name(first.arm, first.origin, first.settings)}) led the trials with val/ce "
+        f"{first.ce:.4f} nats per token, one seed{beside}."
+    )

@@ -1,10 +1,8 @@
-"""The verdict on the finalists: configurations trained at the same seeds, against the anchors, in words and tables.
+"""The verdict: the best trial of each arm, trained again with fresh seeds, compared in words, figures and tables.
 
-Differences are paired by seed, with Student's t interval (`evaluation.paired`); "not distinguishable" is said exactly
-when the interval holds 0.
-
-The best finalist is chosen by the same seeds that its interval is from, so among many finalists its difference is a
-little flattered: as many as there are finalists were tried.
+Differences are paired by seed, with Student's t interval (`evaluation.paired`), and said in four words: better, worse,
+equivalent (the whole interval lies within a margin) or undecided. The seeds are not those by which the best were chosen,
+so the interval flatters nobody. Cross-entropies are in nats per token, on test where the corpus has one, else on dev.
 """
 
 from __future__ import annotations
@@ -13,21 +11,24 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from rich.table import Table
 
 from palenka_tune.errors import PalenkaError
-from palenka_tune.evaluation.paired import ONE_SEED, Difference, paired_difference
-from palenka_tune.trials.arms import ANCHORS
-from palenka_tune.trials.metrics import METRICS, VAL_CE, Metric, metric
+from palenka_tune.evaluation.paired import Difference, paired_difference
+from palenka_tune.trials.arms import ARMS
+from palenka_tune.trials.metrics import METRICS, TEST_CE, VAL_CE, Metric, metric
 from palenka_tune.trials.rows import FinalistRow
 from palenka_tune.words import markdown_table
 
-# a finalist's settings with β = 0, which say what of its difference the hidden states made
-WITHOUT = "-without-hidden"
-HEADER = ("configuration", "measure", "seeds", "mean ± sd", "minus vanilla KD", "minus no distillation")
+Word = Literal["better", "worse", "equivalent", "undecided"]
 LEVEL = 0.95
+POWER = 0.8
+MOST_SEEDS = 1000
+# what is compared with what, as far as a search has both arms
+COMPARED = (("hidden", "logits"), ("logits", "plain"), ("hidden", "plain"))
+HEADER = ("arm", "measure", "seeds", "mean ± sd", "minus logits", "minus plain")
 
 
 @dataclass(frozen=True)
@@ -41,134 +42,203 @@ class Spread:
 
 @dataclass(frozen=True)
 class Summary:
-    """A configuration over its seeds.
+    """The best of an arm over its seeds.
 
-    `suites` are those on which any student was scored. `metrics` maps a metric to its `Spread`, `against` an anchor to
-    the metrics' differences from it, paired by seed (this configuration minus the anchor). A metric without any value,
-    or without a seed in common, is not there. `changed` names settings that differ from vanilla KD's besides those of
-    the hidden states, which therefore share in the difference.
+    `metrics` maps a metric or suite to its `Spread`, `against` another arm to the metrics' differences from it, paired
+    by seed (this arm minus the other). A metric without any value, or without a seed in common, is not there.
     """
 
+    arm: str
     config: str
-    role: str
-    beta: float
     seeds: tuple[int, ...]
     suites: tuple[str, ...]
     metrics: dict[str, Spread]
     against: dict[str, dict[str, Difference]]
-    changed: tuple[str, ...] = ()
-
-    @property
-    def finalist(self) -> bool:
-        """Whether this is one of those among which the best is chosen."""
-        return self.role == "finalist"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)
 
 
-def summarise(rows: Iterable[FinalistRow], changed: Mapping[str, Sequence[str]] | None = None) -> list[Summary]:
-    """A summary per configuration: the anchors, then the finalists from the lowest mean dev cross-entropy up.
+@dataclass(frozen=True)
+class Comparison:
+    """Arm `a` minus arm `b` in cross-entropy, in a word; `seeds_needed` would decide what is undecided, with a
+    probability of 80 % (None: it is decided, or more than 1,000 would be needed)."""
 
-    `changed` gives what `Summary` says of it, by configuration. None and NaN are values that a student does not have.
-    Raises `PalenkaError` if a configuration has two rows of one seed.
+    a: str
+    b: str
+    difference: Difference
+    word: Word
+    seeds_needed: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, as section 5 of the contract has them."""
+        each = self.difference
+        known = {"difference": each.mean, "low": each.low, "high": each.high, "seeds": each.n, "word": self.word}
+        return {"a": self.a, "b": self.b, **known, "seeds_needed": self.seeds_needed}
+
+
+def word_for(difference: Difference, margin: float) -> Word:
+    """The word for a difference in cross-entropy, of which less is better."""
+    if difference.low is None or difference.high is None:
+        return "undecided"
+    if -margin < difference.low and difference.high < margin:
+        return "equivalent"
+    if difference.holds_zero:
+        return "undecided"
+    return "better" if difference.mean < 0 else "worse"
+
+
+def power(effect: float, sd: float, n: int, level: float = LEVEL) -> float:
+    """The probability that the interval of `n` paired differences with this mean and standard deviation leaves out 0 on
+    the side of the mean (noncentral t)."""
+    from scipy import stats  # type: ignore[import-untyped]
+
+    if n < 2:
+        return 0.0
+    critical = stats.t.ppf((1 + level) / 2, n - 1)
+    return float(stats.nct.sf(critical, n - 1, abs(effect) / sd * math.sqrt(n)))
+
+
+def power_of_equivalence(effect: float, sd: float, n: int, margin: float, level: float = LEVEL) -> float:
+    """About the probability that the whole interval lies within the margin (two one-sided tests)."""
+    from scipy import stats
+
+    if n < 2 or abs(effect) >= margin:
+        return 0.0
+    critical, error = stats.t.ppf((1 + level) / 2, n - 1), sd / math.sqrt(n)
+    below = stats.nct.sf(critical, n - 1, (margin - effect) / error)
+    above = stats.nct.sf(critical, n - 1, (margin + effect) / error)
+    return max(0.0, float(below + above - 1))
+
+
+def seeds_needed(effect: float, sd: float, margin: float) -> int | None:
+    """The fewest seeds that would decide with a probability of 80 %, were this the true mean and standard deviation."""
+    if not sd:
+        return None
+    n = 2
+    while n <= MOST_SEEDS:
+        if power(effect, sd, n) >= POWER or power_of_equivalence(effect, sd, n, margin) >= POWER:
+            return n
+        n += max(1, n // 50)
+    return None
+
+
+def summarise(rows: Iterable[FinalistRow]) -> list[Summary]:
+    """A summary per arm, in the order of the arms. None and NaN are values that a student does not have.
+
+    Raises `PalenkaError` if an arm has two rows of one seed.
     """
-    students: dict[str, dict[int, FinalistRow]] = {}
+    students: dict[str, dict[int, FinalistRow]] = {arm: {} for arm in ARMS}
     for row in rows:
-        runs = students.setdefault(row.config, {})
-        if row.seed in runs:
-            raise PalenkaError(f"{row.config} has two rows of seed {row.seed}; a seed is one student")
-        runs[row.seed] = row
+        if row.seed in students[row.arm]:
+            raise PalenkaError(f"the arm {row.arm} has two rows of seed {row.seed}; a seed is one student")
+        students[row.arm][row.seed] = row
+    students = {arm: runs for arm, runs in students.items() if runs}
     suites = tuple(dict.fromkeys(name for runs in students.values() for row in runs.values() for name in row.scores))
     names = [*(name for name, each in METRICS.items() if each.compared), *suites]
-    values = {config: {name: _by_seed(runs, name) for name in names} for config, runs in students.items()}
+    values = {arm: {name: _by_seed(runs, name) for name in names} for arm, runs in students.items()}
     summaries = []
-    for config, runs in students.items():
-        first = next(iter(runs.values()))
-        others = [other for other in (*ANCHORS, config + WITHOUT) if other in values and other != config]
+    for arm, runs in students.items():
         differences = {
-            other: {name: _difference(values[config][name], values[other][name]) for name in names} for other in others
+            other: {name: _difference(values[arm][name], values[other][name]) for name in names}
+            for other in values
+            if other != arm
         }
         summaries.append(
             Summary(
-                config,
-                first.role,
-                first.beta,
+                arm,
+                next(iter(runs.values())).config,
                 tuple(sorted(runs)),
                 suites,
-                {name: _spread([*known.values()]) for name, known in values[config].items() if known},
+                {name: _spread([*known.values()]) for name, known in values[arm].items() if known},
                 {other: {name: each for name, each in row.items() if each} for other, row in differences.items()},
-                tuple((changed or {}).get(config, ())),
             )
         )
-    return sorted(summaries, key=_order)
+    return summaries
 
 
-def best(summaries: Iterable[Summary]) -> Summary | None:
-    """The finalist with the lowest mean dev cross-entropy of those that most seeds finished; None if none has one."""
-    finalists = [summary for summary in summaries if summary.finalist and VAL_CE in summary.metrics]
-    return min(finalists, key=lambda summary: (-summary.metrics[VAL_CE].n, summary.metrics[VAL_CE].mean), default=None)
+def judged_on(summaries: Iterable[Summary]) -> str:
+    """The metric of the verdict: `test_ce`, or `val_ce` where the corpus has no test."""
+    return TEST_CE if any(TEST_CE in summary.metrics for summary in summaries) else VAL_CE
 
 
-def sentence(summary: Summary, against: str = "vanilla_kd") -> str:
-    """What a configuration changed against an anchor, whichever way it went, such as
+def best(summaries: Sequence[Summary]) -> Summary | None:
+    """The arm with the lowest mean cross-entropy of those that most seeds finished; None if none has one."""
+    name = judged_on(summaries)
+    measured = [summary for summary in summaries if name in summary.metrics]
+    return min(measured, key=lambda each: (-each.metrics[name].n, each.metrics[name].mean), default=None)
 
-    "deep supervision (trial-0007, β 3.1) lowered dev CE by 0.041 ± 0.008 nats per token against vanilla KD (3 seeds,
-    95 % interval); BLiMP +0.6 ± 0.9 points, not distinguishable".
 
-    The figure after ± is half the interval. Configurations with β = 0 are named without deep supervision.
+def comparisons(summaries: Sequence[Summary], margin: float) -> list[Comparison]:
+    """Every pair of arms that have seeds in common."""
+    name, by_arm = judged_on(summaries), {summary.arm: summary for summary in summaries}
+    found = []
+    for a, b in COMPARED:
+        difference = by_arm[a].against.get(b, {}).get(name) if a in by_arm else None
+        if difference is not None:
+            word, needed = word_for(difference, margin), None
+            if word == "undecided" and difference.half_width is not None:
+                needed = seeds_needed(difference.mean, _sd(difference), margin)
+            found.append(Comparison(a, b, difference, word, needed))
+    return found
+
+
+def verdict(summaries: Sequence[Summary], margin: float) -> str:
+    """The verdict in sentences, whichever way it went, such as
+
+    "Best: logits (trial-0007), 4.0312 nats per token on test (5 seeds). logits is better than plain: -0.2210 (95 %
+    interval -0.2290 to -0.2130). hidden and logits are equivalent within ±0.01: ..."
     """
-    differences = summary.against.get(against, {})
-    other = f"; {', '.join(summary.changed)} changed too" if summary.changed and against == "vanilla_kd" else ""
-    deep = f"deep supervision ({summary.config}, β {summary.beta:.3g}{other})"
-    subject = deep if summary.beta else f"{summary.config} (no deep supervision, β 0{other})"
-    change = differences.get(VAL_CE)
-    if change is None:
-        return f"{subject} has no seed in common with {_name(against)}: nothing to compare its dev CE with"
-    size = f"{_amount(change, METRICS[VAL_CE], digits=3, signed=False)} nats per token"
-    verb = "lowered" if change.mean < 0 else "raised"
-    effect = f"{verb} dev CE by {size}" if change.mean else f"left dev CE as it was ({size})"
-    parts = [f"{subject} {effect} against {_name(against)} ({_seeds(change)}){_doubt(change)}"]
-    for suite in summary.suites:
-        measure, difference = metric(suite), differences.get(suite)
-        if difference is None:
-            parts.append(f"{measure.label} without a seed in common")
-            continue
-        seeds = "" if _seeds(difference) == _seeds(change) else f" ({_seeds(difference)})"
-        amount = f"{_amount(difference, measure)} {measure.difference_unit}"
-        parts.append(f"{measure.label} {amount}{seeds}{_doubt(difference)}")
-    return "; ".join(parts)
+    winner, name = best(summaries), judged_on(summaries)
+    if winner is None:
+        return "No student was trained to its end with a fresh seed, so there is nothing to compare."
+    spread = winner.metrics[name]
+    seeds = f"{spread.n} fresh seed{'s' if spread.n > 1 else ''}"
+    opening = f"Best: {winner.arm} ({winner.config}), {spread.mean:.4f} nats per token on {split_of(name)} ({seeds})."
+    return " ".join([opening, *(sentence(each, margin) for each in comparisons(summaries, margin))])
 
 
-def verdict(summaries: Sequence[Summary]) -> str:
-    """The sentence of the best finalist, as a paragraph of its own; where its settings were also trained with β = 0, a
-    second one says what the hidden states alone did."""
-    chosen = best(summaries)
-    if chosen is None:
-        return "No finalist was trained to the end, so there is nothing to compare."
-    count = sum(summary.finalist for summary in summaries)
-    text = f"{f'Best of {count} finalists' if count > 1 else 'The only finalist'}: {sentence(chosen)}."
-    without = chosen.config + WITHOUT
-    return text + (f" And {sentence(chosen, without)}." if without in chosen.against else "")
+def sentence(each: Comparison, margin: float) -> str:
+    """A comparison in a sentence."""
+    difference = each.difference
+    amount = f"{difference.mean:+.4f} nats per token"
+    if difference.low is not None and difference.high is not None:
+        amount += f" ({100 * LEVEL:.0f} % interval {difference.low:+.4f} to {difference.high:+.4f})"
+    else:
+        amount += f" ({difference.method})"
+    if each.word == "equivalent":
+        return f"{each.a} and {each.b} are equivalent within ±{margin:g}: {amount}."
+    if each.word == "undecided":
+        needed = f"; about {each.seeds_needed} seeds would decide" if each.seeds_needed else ""
+        return f"{each.a} against {each.b} is undecided: {amount}{needed}."
+    return f"{each.a} is {each.word} than {each.b}: {amount}."
+
+
+def split_of(name: str) -> str:
+    """The split on which a cross-entropy is measured."""
+    return "test" if name == TEST_CE else "dev"
 
 
 def cells(summaries: Sequence[Summary]) -> list[tuple[str, ...]]:
-    """The rows under `HEADER`: one for each configuration and metric; accuracies in percent, differences in points."""
+    """The rows under `HEADER`: one for each arm and metric; accuracies in percent, differences in points."""
     rows = []
     for summary in summaries:
         for name, spread in summary.metrics.items():
             measure = metric(name)
             sd = "" if spread.sd is None else f" ± {measure.text(spread.sd)}"
-            compared = [_cell(summary.against.get(anchor, {}).get(name), measure) for anchor in reversed(ANCHORS)]
+            compared = [_cell(summary.against.get(other, {}).get(name), measure) for other in ("logits", "plain")]
+            if summary.arm == "plain":
+                compared[0] = ""  # said the other way round
             figures = (str(spread.n), f"{measure.text(spread.mean)}{sd}")
-            rows.append((ANCHORS.get(summary.config, summary.config), measure.title, *figures, *compared))
+            rows.append((f"{summary.arm} ({summary.config})", measure.title, *figures, *compared))
     return rows
 
 
 def table(summaries: Sequence[Summary]) -> Table:
     """The comparison for a terminal."""
-    shown = Table(title=f"finalists and anchors, differences with {100 * LEVEL:.0f} % intervals", title_justify="left")
+    title = f"the best of each arm with fresh seeds, differences with {100 * LEVEL:.0f} % intervals"
+    shown = Table(title=title, title_justify="left")
     for number, column in enumerate(HEADER):
         shown.add_column(column, justify="left" if number < 2 else "right")
     previous = None
@@ -183,12 +253,6 @@ def table(summaries: Sequence[Summary]) -> Table:
 def markdown(summaries: Sequence[Summary]) -> str:
     """The comparison as a Markdown table, for model cards and READMEs."""
     return markdown_table(HEADER, cells(summaries), left=2)
-
-
-def _order(summary: Summary) -> tuple[bool, int, float, str]:
-    place = list(ANCHORS).index(summary.config) if summary.config in ANCHORS else len(ANCHORS)
-    spread = summary.metrics.get(VAL_CE)
-    return summary.role != "anchor", place, spread.mean if spread else math.inf, summary.config
 
 
 def _by_seed(runs: Mapping[int, FinalistRow], name: str) -> dict[int, float]:
@@ -209,34 +273,17 @@ def _difference(own: Mapping[int, float], other: Mapping[int, float]) -> Differe
     return paired_difference([own[seed] for seed in shared], [other[seed] for seed in shared], level=LEVEL)
 
 
-def _amount(change: Difference, measure: Metric, *, digits: int | None = None, signed: bool = True) -> str:
-    """`+0.6 ± 0.5`, with more digits where these would hide the interval or on which side of 0 it lies."""
-    mean = measure.scale * (change.mean if signed else abs(change.mean))
-    sign, digits = "+" if signed else "", measure.digits if digits is None else digits
-    if change.half_width is None:
-        return f"{mean:{sign}.{digits}f}"
-    half = measure.scale * change.half_width
-    for more in range(digits, digits + 4):
-        shown = float(f"{half:.{more}f}")
-        if (shown > 0 or half == 0) and (abs(float(f"{mean:.{more}f}")) <= shown) == change.holds_zero:
-            digits = more
-            break
-    return f"{mean:{sign}.{digits}f} ± {half:.{digits}f}"
+def _sd(difference: Difference) -> float:
+    """The standard deviation of the differences, from their interval."""
+    from scipy import stats
 
-
-def _seeds(change: Difference) -> str:
-    if change.n == 1:
-        return ONE_SEED
-    return f"{change.n} seeds, {f'{100 * LEVEL:.0f} % interval' if change.low is not None else change.method}"
-
-
-def _doubt(change: Difference) -> str:
-    return ", not distinguishable" if change.holds_zero else ""
+    assert difference.half_width is not None  # an interval of one seed does not exist
+    return difference.half_width * math.sqrt(difference.n) / float(stats.t.ppf((1 + LEVEL) / 2, difference.n - 1))
 
 
 def _cell(change: Difference | None, measure: Metric) -> str:
-    return "" if change is None else _amount(change, measure)
-
-
-def _name(name: str) -> str:
-    return "the same settings without hidden states" if name.endswith(WITHOUT) else ANCHORS.get(name, name)
+    """`+0.6 ± 0.5`; the figure after ± is half the interval."""
+    if change is None:
+        return ""
+    half = "" if change.half_width is None else f" ± {measure.text(change.half_width)}"
+    return f"{measure.text(change.mean, signed=True)}{half}"

@@ -19,10 +19,10 @@ from palenka_tune.models.presets import get_preset
 from palenka_tune.runs.options import SearchOptions
 from palenka_tune.search.tune.placement import trial_memory
 from palenka_tune.spaces.experiment import shape_of
-from palenka_tune.spaces.settings import SearchConfig, samples
+from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.students.teacher_cache import search_need
 from palenka_tune.teachers.spec import open_teacher
-from palenka_tune.trials.arms import ANCHORS
+from palenka_tune.trials.arms import arms_of, trials_of
 
 BYTES_PER_TOKEN = 3  # of English text; a byte-level BPE of 2,048 entries or more takes more
 BYTES_PER_WORD = 6
@@ -62,7 +62,7 @@ def needs_of(config: SearchConfig, options: SearchOptions) -> Needs:
     return Needs(
         config=config,
         options=options,
-        trials=samples(config) + len(ANCHORS),
+        trials=trials_of(arms_of(config)),
         student=f"{experiment.student.preset} with micro-batches of {micro} windows of {window} tokens",
         trial_bytes=trial_memory(config),
         teacher=largest,

@@ -34,8 +34,8 @@ logger = logging.getLogger(__name__)
 
 
 def all_windows(student: StudentSettings) -> StudentSettings:
-    """The student's settings with all windows of train and dev."""
-    return dataclasses.replace(student, train_fraction=1.0, train_windows=None, dev_windows=None)
+    """The student's settings with all windows of train, on the dev windows of the trials."""
+    return dataclasses.replace(student, train_fraction=1.0, train_windows=None)
 
 
 def cache_for(
@@ -74,13 +74,13 @@ def train_finalists(
         device=placement.device,
         cache=cache,
     )
-    settings = {each.name: config.settings_of(each.settings) for each in chosen}
+    settings = {each.trial_id: config.settings_of(each.settings) for each in chosen}
     jobs: dict[str, tuple[Configuration, StudentJob]] = {}
     # not the search's own seed, by which the best were chosen
     for seed in range(experiment.seed + 1, experiment.seed + 1 + config.search.seeds):
         for each in chosen:
-            distill, recipe = settings[each.name]
-            name = f"{each.name}-seed{seed}"
+            distill, recipe = settings[each.trial_id]
+            name = f"{each.trial_id}-seed{seed}"
             job = StudentJob(
                 name=name,
                 folder=str(context.folder / FINALISTS / name),
@@ -95,7 +95,8 @@ def train_finalists(
             )
             jobs[name] = each, job
     logger.info(
-        f"finalists: {len(chosen)} configurations with {config.search.seeds} seeds each, on all windows; "
+        f"the best of each arm ({', '.join(f'{each.arm} {each.trial_id}' for each in chosen)}) again, with "
+        f"{config.search.seeds} fresh seeds each, on all windows; "
         f"{placement.describe()}"
     )
     results = train_students(
@@ -107,7 +108,7 @@ def train_finalists(
         if "failed" in result:
             raise PalenkaError(
                 f"finalist {result['name']} could not be trained ({result['failed']}); the others are kept: go on "
-                f"with --resume --name {context.folder.name}, or with fewer --finalists"
+                f"with --resume --name {context.folder.name}"
             )
     return [_row(context.folder, *jobs[result["name"]], result) for result in results]
 
@@ -116,8 +117,8 @@ def _row(folder: Path, each: Configuration, job: StudentJob, result: Mapping[str
     names = (*METRICS, "steps", "tokens", "seconds", "weights_sha256", "diverged")
     measured: dict[str, Any] = {name: result.get(name) for name in names}
     return FinalistRow(
-        config=each.name,
-        role=each.role,
+        config=each.trial_id,
+        arm=each.arm,
         seed=job.seed,
         alpha=job.distill.alpha,
         beta=job.distill.beta,
@@ -128,10 +129,8 @@ def _row(folder: Path, each: Configuration, job: StudentJob, result: Mapping[str
 
 def _log_run(context: Context, job: StudentJob, each: Configuration, result: Mapping[str, Any]) -> None:
     """A run of its own in MLflow."""
-    key, tracker = run_key(each.name, job.seed), context.tracker
-    tags = {"palenka.role": each.role, "palenka.configuration": each.name}
-    if each.role == "finalist":
-        tags["palenka.finalist"] = "true"
+    key, tracker = run_key(each.trial_id, job.seed), context.tracker
+    tags = {"palenka.role": "finalist", "palenka.arm": each.arm, "palenka.configuration": each.trial_id}
     params = TrialSettings(job.distill, job.recipe).flat()
     tracker.start_run(key, name=each.run_name(job.seed), parent=PARENT, tags=tags, params={**params, "seed": job.seed})
     if result.get("val_ce") is not None:

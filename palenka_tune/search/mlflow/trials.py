@@ -12,17 +12,19 @@ from typing import Any
 from palenka_tune.search.mlflow.names import metric_names
 from palenka_tune.tracking.tags import NOTE, PARENT
 from palenka_tune.tracking.tracker import Status, Tracker
+from palenka_tune.trials.arms import FIXED, HIDDEN, LOGITS, PLAIN
 from palenka_tune.trials.ledger import Proposal
 from palenka_tune.trials.metrics import METRICS
 from palenka_tune.trials.names import settings_name
-from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED, TrialRow
+from palenka_tune.trials.rows import COMPLETE, FAILED, PAUSED, PRUNED, TrialRow
 
-STATUS: dict[str, Status] = {COMPLETE: "FINISHED", PRUNED: "KILLED", FAILED: "FAILED"}
+STATUS: dict[str, Status] = {COMPLETE: "FINISHED", PRUNED: "KILLED", PAUSED: "KILLED", FAILED: "FAILED"}
 # a term of the loss in training: what is logged of it (the others are measured on dev)
 TRAINED = {"total": "train/loss", "ce": "train/ce", "target_std": "train/target_std"}
-ANCHOR_NOTES = {
-    "no_distillation": "The anchor without teachers, with the budget and the seed of every trial.",
-    "vanilla_kd": "The anchor that learns from logits alone, with the budget and the seed of every trial.",
+FIXED_NOTES = {
+    PLAIN: "The fixed setting without teachers, with the budget and the seed of every trial.",
+    LOGITS: "The fixed setting that learns from logits alone, with the budget and the seed of every trial.",
+    HIDDEN: "The fixed setting with logits and hidden states, with the budget and the seed of every trial.",
 }
 
 
@@ -43,12 +45,12 @@ class MlflowObserver:
     def started(self, proposal: Proposal) -> None:
         self.open.add(proposal.trial_id)
         tags = {**self.tags, "palenka.trial_id": proposal.trial_id, "palenka.state": "RUNNING"}
-        if proposal.anchor:
-            tags["palenka.anchor"] = proposal.anchor
-            tags[NOTE] = ANCHOR_NOTES[proposal.anchor]
+        tags |= {"palenka.arm": proposal.arm, "palenka.origin": proposal.origin}
+        if proposal.origin == FIXED:
+            tags[NOTE] = FIXED_NOTES[proposal.arm]
         self.tracker.start_run(
             proposal.trial_id,
-            name=settings_name(proposal.anchor, proposal.values),
+            name=settings_name(proposal.arm, proposal.origin, proposal.values),
             parent=PARENT,
             tags=tags,
             params=dict(self.params_of(proposal)),

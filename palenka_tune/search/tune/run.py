@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import logging
 import math
-import operator
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -26,6 +25,7 @@ from palenka_tune.search.tune.watchdog import Watch
 from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.spaces.space import effective
 from palenka_tune.students.bench import BenchSpec
+from palenka_tune.trials.arms import FIXED
 from palenka_tune.trials.ledger import Ledger, Proposal
 from palenka_tune.trials.rows import TrialRow
 from palenka_tune.trials.rungs import rung_steps
@@ -53,7 +53,7 @@ class Job:
     def rungs(self) -> list[int]:
         """The steps at which trials report; the last is the end."""
         search = self.config.search
-        return rung_steps(self.total_steps, search.rungs, search.reduction)
+        return rung_steps(self.total_steps, search.rungs)
 
     def trial_config(self, proposal: Proposal) -> dict[str, Any]:
         """The configuration of a `StudentTrial`."""
@@ -61,7 +61,7 @@ class Job:
         search = self.config.search
         return {
             "trial_id": proposal.trial_id,
-            "anchor": proposal.anchor,
+            "judged_until": proposal.judged_until,
             "bench": self.bench,
             "distill": distill,
             "recipe": recipe,
@@ -71,17 +71,16 @@ class Job:
             "threads": self.placement.cpus_per_trial,
             "folder": str(self.checkpoints),
             "checkpoint_seconds": 60 * search.checkpoint_minutes,
-            "ce_limit": search.divergence * math.log(self.vocabulary_size),
+            "ce_limit": search.divergence_limit * math.log(self.vocabulary_size),
         }
 
     def rows(self, ledger: Ledger) -> list[TrialRow]:
-        """The ledger's rows; an anchor shows the fixed value of each searched setting that shapes it."""
-        return [self._with_fixed_settings(row) if row.anchor else row for row in ledger.rows()]
+        """The ledger's rows; a fixed setting shows the value of each searched setting that shapes it."""
+        return [self._with_fixed_settings(row) if row.origin == FIXED else row for row in ledger.rows()]
 
     def _with_fixed_settings(self, row: TrialRow) -> TrialRow:
-        distill, _ = self.config.settings_of(row.settings)
-        names = [each.name for each in self.config.space.parameters if not each.name.startswith("recipe.")]
-        fixed = {name: operator.attrgetter(name)(distill) for name in names}
+        known = self.config.settings_of(row.settings).flat()
+        fixed = {each.name: known.get(each.name) for each in self.config.space.parameters}
         return dataclasses.replace(row, settings=effective({**fixed, **row.settings}))
 
 
@@ -140,9 +139,9 @@ def run_trials(
             take()
         return patience.number is not None
 
-    rule = STOPPING_RULES[search.stopping](job.rungs, search.reduction)
-    rule.restore(ledger.curves())
-    scheduler = RungScheduler(rule)
+    rule = STOPPING_RULES[search.stopping]
+    ledger.judge_by({arm: rule(job.rungs, search.reduction) for arm in ledger.arms})
+    scheduler = RungScheduler(ledger.judge)
     is_up = own_node_is_up()
     searcher = LedgerSearcher(
         ledger,
@@ -215,3 +214,4 @@ def run_trials(
             f"Ray Tune ended while {len(ledger.running)} trials were running; go on with --resume --name "
             f"{job.folder.name}"
         )
+    searcher.settle()

@@ -1,35 +1,34 @@
-"""Ray Tune's scheduler of a search: it stops the trials that a stopping rule does not let continue."""
+"""Ray Tune's scheduler of a search: it ends the Tune trials whose students rest at a rung."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from palenka_tune.trials.metrics import VAL_CE
-from palenka_tune.trials.stopping import StoppingRule
 
 
 class RungScheduler(FIFOScheduler):
-    """Stops trials by `rule`, but no anchor; `pruned` holds the ids it stopped.
+    """Pauses the trials that `continues(trial_id, step)` does not let train on; `paused` holds {trial_id: step}.
 
     Trials report exactly at the rungs, so that none is judged by a later value than the others. A result that has
-    `failed` or was `interrupted` ends its trial and is no value of a rung.
+    `failed` or was `interrupted` ends its trial and is no value of a rung. What a trial does not report now it was let
+    through before (`judged_until`).
     """
 
-    def __init__(self, rule: StoppingRule) -> None:
+    def __init__(self, continues: Callable[[str, int, float], bool]) -> None:
         super().__init__()
-        self.rule = rule
-        self.pruned: set[str] = set()
+        self.continues = continues
+        self.paused: dict[str, int] = {}
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         if result.get("failed") or result.get("interrupted"):
             return str(TrialScheduler.STOP)
-        if VAL_CE not in result:
+        trial_id, step = trial.config["trial_id"], int(result["steps"])
+        judged = step <= trial.config["judged_until"] or result.get("done")
+        if VAL_CE not in result or self.continues(trial_id, step, float(result[VAL_CE])) or judged:
             return str(TrialScheduler.CONTINUE)
-        trial_id = trial.config["trial_id"]
-        continues = self.rule.continues(trial_id, int(result["steps"]), float(result[VAL_CE]))
-        if continues or trial.config.get("anchor"):
-            return str(TrialScheduler.CONTINUE)
-        self.pruned.add(trial_id)
+        self.paused[trial_id] = step
         return str(TrialScheduler.STOP)

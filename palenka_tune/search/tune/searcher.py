@@ -20,9 +20,10 @@ from palenka_tune.runs.heartbeat import SearchPulse, TrialPulse
 from palenka_tune.search.tune.callbacks import Observer
 from palenka_tune.search.tune.scheduler import RungScheduler
 from palenka_tune.storage import mirror
+from palenka_tune.trials.arms import PLAIN
 from palenka_tune.trials.ledger import Ledger, Proposal
 from palenka_tune.trials.metrics import TERMS, VAL_CE
-from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED
+from palenka_tune.trials.rows import COMPLETE, FAILED, PAUSED, PRUNED
 
 NODES_LOST = 10
 logger = logging.getLogger(__name__)
@@ -100,15 +101,24 @@ class LedgerSearcher(Searcher):
             state, reason = FAILED, self._error(own)
         elif result.get("failed"):
             state, reason = FAILED, str(result["failed"])
-        elif own in self.scheduler.pruned:
-            state, reason = PRUNED, f"{self.scheduler.rule.name} stopped it at step {result['steps']}"
+        elif own in self.scheduler.paused:
+            self.ledger.pause(own, self.scheduler.paused.pop(own))
+            TrialPulse(self.folder, own).forget()
+            self._tell("finished", own, PAUSED, None)
+            return
         self.ledger.finish(own, state, reason)
         TrialPulse(self.folder, own).forget()
-        checkpoints.prune(self.folder, [*self.ledger.running, *self.ledger.waiting, *self.ledger.keepers()])
+        ledger = self.ledger
+        checkpoints.prune(self.folder, [*ledger.running, *ledger.waiting, *ledger.paused, *ledger.keepers()])
         self._tell("finished", own, state, reason)
         self.aborted = self.aborted or self._hopeless()
         if self.aborted:
             SearchPulse(self.folder).stop()
+
+    def settle(self) -> None:
+        """End the trials that are still paused when nothing is left to run."""
+        for trial_id, reason in self.ledger.settle().items():
+            self._tell("finished", trial_id, PRUNED, reason)
 
     def _record(self, trial_id: str, result: dict[str, Any]) -> None:
         if result.get("restarted"):
@@ -130,7 +140,7 @@ class LedgerSearcher(Searcher):
         began = state.get("pid") or mirror.exists(self.folder / f"{trial_id}.error")
         if self.node_is_gone is not None and (not began or (state.get("node") and self.node_is_gone(state["node"]))):
             self._nodes_lost[trial_id] += 1
-            logger.warning("the node of %s is gone; the trial goes on elsewhere from its last checkpoint", trial_id)
+            logger.warning("the node of %s is gone; the trial continues elsewhere from its last checkpoint", trial_id)
             return self._nodes_lost[trial_id] <= NODES_LOST
         self._failures[trial_id] += 1
         return self._failures[trial_id] <= self.max_failures
@@ -142,8 +152,8 @@ class LedgerSearcher(Searcher):
     def _hopeless(self) -> str | None:
         """The common failure reason (digits ignored) if every trial so far failed alike, else None."""
         rows = self.ledger.rows()
-        # an anchor without teachers says nothing about them
-        if self.abort_after is None or any(row.state != FAILED and not row.anchor for row in rows):
+        # a student without teachers says nothing about them
+        if self.abort_after is None or any(row.state != FAILED and row.arm != PLAIN for row in rows):
             return None
         reasons = [str(row.reason) for row in rows if row.state == FAILED]
         counts = Counter(re.sub(r"[\d.]+", "", reason) for reason in reasons)

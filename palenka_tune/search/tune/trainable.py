@@ -67,7 +67,7 @@ class StudentTrial(tune.Trainable):
         self._said: dict[str, float] = {}
         if self._bench is None or self._bench.spec != config["bench"]:
             self._bench = Bench(config["bench"])
-        self._loop = self._bench.loop(config["distill"], config["recipe"], seed=config["seed"])
+        self._loop = self._bench.loop(config["distill"], config["recipe"], seed=config["seed"], averaging=True)
         self._loop.on_record = self._recorded
         if config["bench"].device == "cuda":
             import torch
@@ -127,9 +127,7 @@ class StudentTrial(tune.Trainable):
         measured: dict[str, float] = {}
         try:
             loop.run_until(target)
-            # a rung is decided by val_ce alone, on a part of dev; all of it, and the teachers' terms, come at the end
-            last = loop.step >= loop.total_steps
-            measured = loop.validate(teachers=last, most=None if last else self._config["rung_windows"])
+            measured = self._measure()
             if not measured["val_ce"] <= self._config["ce_limit"]:
                 limit = self._config["ce_limit"]
                 return self._result({}, failed=f"diverged: val/ce {measured['val_ce']:.4g} is above {limit:.4g}")
@@ -139,6 +137,15 @@ class StudentTrial(tune.Trainable):
         except _StopError:
             return self._result({}, interrupted=True)
         return self._result(measured)
+
+    def _measure(self) -> dict[str, float]:
+        """At a rung val_ce of the averaged weights, beside that of the weights themselves, on a part of dev; at the end
+        the student itself on all of it, with the teachers' terms."""
+        loop, most = self._loop, self._config["rung_windows"]
+        if loop.step >= loop.total_steps:
+            return dict(loop.validate())
+        raw = loop.validate(teachers=False, most=most)["val_ce"]
+        return loop.validate(teachers=False, most=most, averaged=True) | {"val_ce_raw": raw}
 
     def _recorded(self, record: Any) -> None:
         """Called by the loop every few steps, between two of them."""
