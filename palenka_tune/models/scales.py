@@ -55,8 +55,6 @@ SCALES: dict[str, Scale] = {
                 ("GPT2-tiny", Recipe(lr=5e-3, batch_size=16, epochs=1, warmup_steps=40)),
                 ("Llama-tiny", Recipe(lr=5e-3, batch_size=16, epochs=1, warmup_steps=40)),
             ),
-            # a student's trial then takes about a minute on a core with both teachers beside it
-            train_windows=4096,
             dev_windows=512,
         ),
         Scale(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
-from palenka_tune.trials.rows import STATES, TrialRow
+from palenka_tune.trials.rows import STATES, TrialRow, best_of_arms
 
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # numbers of components of which a layer's share is shown
 
@@ -69,9 +69,10 @@ class Model:
 
 @dataclass(frozen=True)
 class Contrast:
-    """A configuration minus vanilla KD in one measure: the mean over paired seeds, its 95 % interval, each seed's."""
+    """An arm minus another in one measure (`hidden − logits`): the mean over paired seeds, its 95 % interval, each
+    seed's."""
 
-    config: str
+    name: str
     measure: str
     mean: float
     low: float | None
@@ -81,11 +82,9 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Finalists:
-    """The verdict in words, the table behind it, and the contrasts by measure ("val_ce", then accuracies); `count`
-    finalists were trained, among which the best was chosen."""
+    """The verdict in words, the table behind it, and the contrasts by measure (cross-entropies, then accuracies)."""
 
     verdict: str
-    count: int
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     contrasts: tuple[Contrast, ...]
@@ -124,7 +123,7 @@ class RunData:
     ahead: str | None = None
     models: tuple[Model, ...] = ()
     finalists: Finalists | None = None
-    finalists_asked: int = 0
+    seeds_asked: int = 0
     layers: tuple[Layer, ...] = ()
     cache: tuple[tuple[str, str], ...] = ()
     commands: tuple[str, ...] = ()
@@ -136,31 +135,27 @@ class RunData:
         """Whether it came to its end."""
         return self.state == "finished"
 
-    def proposed(self) -> list[TrialRow]:
-        """All trials but the anchors."""
-        return [trial for trial in self.trials if trial.anchor is None]
-
     def complete(self) -> list[TrialRow]:
-        """The proposed trials that were trained to the end, the lowest val/ce first."""
-        complete = [trial for trial in self.proposed() if trial.is_complete]
+        """The trials that were trained to the end, the lowest val/ce first."""
+        complete = [trial for trial in self.trials if trial.is_complete]
         return sorted(complete, key=lambda trial: (trial.ce, trial.trial_id))
 
     def best(self) -> TrialRow | None:
-        """The proposed trial with the lowest val/ce of those that were trained to the end."""
+        """The trial with the lowest val/ce of those that were trained to the end."""
         return next(iter(self.complete()), None)
 
     def best_so_far(self) -> list[float]:
-        """For each proposed trial the lowest val/ce of those that were trained to the end until then, or infinity."""
-        values = (trial.ce if trial.is_complete else math.inf for trial in self.proposed())
+        """For each trial the lowest val/ce of those that were trained to the end until then, or infinity."""
+        values = (trial.ce if trial.is_complete else math.inf for trial in self.trials)
         return list(accumulate(values, min))
 
     def ended(self) -> list[TrialRow]:
         """All trials that run no more: complete, stopped early or failed."""
         return [trial for trial in self.trials if trial.state in STATES]
 
-    def anchors(self) -> dict[str, TrialRow]:
-        """The anchors that were trained to the end, by name."""
-        return {trial.anchor: trial for trial in self.trials if trial.anchor and trial.is_complete}
+    def arms(self) -> dict[str, TrialRow]:
+        """The best trial of each arm of those that were trained to the end."""
+        return best_of_arms(self.complete())
 
 
 def key(value: Any) -> str:

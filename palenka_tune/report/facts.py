@@ -24,7 +24,6 @@ from palenka_tune.runs.tables import FINALISTS, read_rows
 from palenka_tune.tracking.spool import SPOOL, read_events
 from palenka_tune.trials import verdict
 from palenka_tune.trials.ledger import TOTAL_STEPS
-from palenka_tune.trials.metrics import VAL_CE
 from palenka_tune.trials.rows import FinalistRow
 from palenka_tune.trials.stopping import stopping_text
 
@@ -37,12 +36,15 @@ def asked(tree: Mapping[str, Any]) -> Iterator[str]:
         return
     search, student, data = tree["search"], tree["student"], tree["data"]
     # searches of versions without `stopping` had ASHA
-    stopping = stopping_text(search.get("stopping", "asha"), search["rungs"], search["reduction"])
+    rungs, reduction = search["rungs"], search["reduction"]
+    if isinstance(rungs, int):  # of versions whose rungs were powers of the reduction
+        rungs = [round(reduction**-place, 4) for place in range(rungs, 0, -1)]
+    stopping = stopping_text(search.get("stopping", "asha"), rungs, reduction)
     names = ", ".join(tree.get("parameters", {}))
     yield (
         f"It searched {names or 'nothing'} ({tree['description'] or 'no description'}): {search['samples']} trials by "
-        f"{search['sampler']} besides two anchors, no distillation and vanilla KD, with seed {tree['seed']}; "
-        + (f"early stopping was by {stopping}." if stopping else "no trial was stopped early.")
+        f"{search['sampler']} besides the fixed settings, with seed {tree['seed']}; "
+        + (f"{stopping}." if stopping else "no trial was stopped early.")
     )
     teachers = " and ".join(Path(str(teacher["preset"])).name for teacher in tree["teachers"])
     yield (
@@ -67,7 +69,9 @@ def models(evaluation: Mapping[str, Any]) -> Iterator[Model]:
         }
         known = [entry["val_ce"] for entry in entries if entry["val_ce"] is not None]
         mean = sum(known) / len(known) if known else None
-        yield Model(f"{config}, all windows", entries[0]["role"], mean, suites, seeds=len(entries))
+        yield Model(
+            f"{config}, all windows", entries[0].get("arm") or entries[0]["role"], mean, suites, seeds=len(entries)
+        )
 
 
 def _score(students: Sequence[Mapping[str, Any]]) -> SuiteScore:
@@ -89,15 +93,13 @@ def _averaged(scores: Sequence[Mapping[str, Any]]) -> tuple[float, float | None]
 
 def finalists(folder: Path, summary: Mapping[str, Any]) -> Finalists | None:
     """The finalists of a search that has them all."""
-    known = summary.get("finalists")
-    rows = read_rows(folder / FINALISTS, FinalistRow)
+    known = summary.get("verdict")
+    rows = read_rows(folder / FINALISTS, FinalistRow) if known else []
     if not known or not rows:
         return None
-    changed = {each["config"]: each["changed"] for each in known["configurations"]}
-    summaries = verdict.summarise(rows, changed)
+    summaries = verdict.summarise(rows)
     return Finalists(
-        known["verdict"],
-        sum(each.finalist for each in summaries),
+        known["sentence"],
         verdict.HEADER,
         tuple(verdict.cells(summaries)),
         tuple(_contrasts(summaries, rows)),
@@ -105,17 +107,18 @@ def finalists(folder: Path, summary: Mapping[str, Any]) -> Finalists | None:
 
 
 def _contrasts(summaries: Sequence[verdict.Summary], rows: Sequence[FinalistRow]) -> Iterator[Contrast]:
-    """Every configuration against vanilla KD, paired by seed."""
-    students = {(row.config, row.seed): row for row in rows}
-    for measure in (VAL_CE, *summaries[0].suites):
+    """The arms against each other, paired by seed."""
+    students = {(row.arm, row.seed): row for row in rows}
+    by_arm = {summary.arm: summary for summary in summaries}
+    for measure in (verdict.judged_on(summaries), *summaries[0].suites):
         values = {key: value for key, row in students.items() if (value := row.value(measure)) is not None}
-        for summary in summaries:
-            change = summary.against.get("vanilla_kd", {}).get(measure)
+        for a, b in verdict.COMPARED:
+            change = by_arm[a].against.get(b, {}).get(measure) if a in by_arm else None
             if change is None:
                 continue
-            shared = [s for s in summary.seeds if {(summary.config, s), ("vanilla_kd", s)} <= values.keys()]
-            seeds = tuple(values[summary.config, s] - values["vanilla_kd", s] for s in shared)
-            yield Contrast(summary.config, measure, change.mean, change.low, change.high, seeds)
+            shared = [seed for seed in by_arm[a].seeds if {(a, seed), (b, seed)} <= values.keys()]
+            seeds = tuple(values[a, seed] - values[b, seed] for seed in shared)
+            yield Contrast(f"{a} − {b}", measure, change.mean, change.low, change.high, seeds)
 
 
 def target_spreads(folder: Path) -> dict[str, float]:

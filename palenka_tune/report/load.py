@@ -53,7 +53,7 @@ def run_data(reader: StatusReader) -> RunData:
         ahead=status.resume,
         models=tuple(facts.models(reader.files.json(EVALUATION) or {})),
         finalists=facts.finalists(folder, summary),
-        finalists_asked=int(tree.get("search", {}).get("finalists", 0)),
+        seeds_asked=int(tree.get("search", {}).get("seeds", 0)),
         layers=tuple(layers),
         cache=tuple(cache),
         commands=tuple(facts.commands(status.run, status.folder, status.storage, attrs)),

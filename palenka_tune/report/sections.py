@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from palenka_tune.report import tables, text
 from palenka_tune.report.charts.budget import budget_figure
-from palenka_tune.report.charts.comparison import runs_and_anchors_figure, runs_by_steps_figure, runs_contrasts_figure
+from palenka_tune.report.charts.comparison import runs_and_arms_figure, runs_by_steps_figure, runs_contrasts_figure
 from palenka_tune.report.charts.grid import weights_figures
 from palenka_tune.report.charts.importance import importance_figure, too_little
 from palenka_tune.report.charts.minimal_pairs import pairs_figures
@@ -71,6 +71,6 @@ def comparison(runs: Sequence[RunData]) -> Section:
         *text.comparison_sentences(runs),
         tables.comparison_table(runs),
         runs_by_steps_figure(runs),
-        runs_and_anchors_figure(runs),
+        runs_and_arms_figure(runs),
         runs_contrasts_figure(runs),
     )

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 from palenka_tune.report.data import RunData, Setting, suites_of
 from palenka_tune.report.page import Table
-from palenka_tune.report.words import display_name, duration, percent, shown
-from palenka_tune.trials.arms import ANCHORS
+from palenka_tune.report.words import duration, percent, shown
+from palenka_tune.trials.arms import ARMS, FIXED
 from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED
 
 
 def finalists_table(run: RunData) -> Table | None:
-    """Finalists and anchors over paired seeds."""
+    """The best of each arm over paired fresh seeds."""
     if run.finalists is None:
         return None
-    caption = "Finalists and anchors, trained on all windows over paired seeds; differences with 95 % intervals."
+    caption = "The best of each arm, trained again over paired fresh seeds; differences with 95 % intervals."
     return Table(run.finalists.header, run.finalists.rows, caption)
 
 
@@ -30,7 +30,7 @@ def models_table(run: RunData) -> Table | None:
         scores = [model.suites.get(suite) for suite in suites]
         rows.append(
             [
-                display_name(model.name),
+                model.name,
                 model.role,
                 "" if model.parameters is None else f"{model.parameters:,}",
                 "" if model.val_ce is None else f"{model.val_ce:.4f}",
@@ -38,17 +38,27 @@ def models_table(run: RunData) -> Table | None:
             ]
         )
     header = ["model", "role", "parameters", "dev CE (nats per token)", *(f"{suite} (%)" for suite in suites)]
-    return Table(header, rows, "The search's best student, its anchors and its teachers, one seed each.")
+    return Table(header, rows, "The best student of each arm and the teachers, one seed each.")
 
 
 def trials_table(run: RunData) -> Table:
     """Every trial, the best first."""
     order = {COMPLETE: 0, PRUNED: 1, FAILED: 3}
     trials = sorted(run.trials, key=lambda each: (order.get(each.state, 2), each.val_ce is None, each.val_ce or 0.0))
-    header = ["trial", "state", "val/ce", "steps", "seconds", *(setting.short for setting in run.settings), "reason"]
+    header = [
+        "trial",
+        "arm",
+        "state",
+        "val/ce",
+        "steps",
+        "seconds",
+        *(setting.short for setting in run.settings),
+        "reason",
+    ]
     rows = [
         [
-            f"{trial.trial_id} ({ANCHORS[trial.anchor]})" if trial.anchor else trial.trial_id,
+            f"{trial.trial_id} (fixed)" if trial.origin == FIXED else trial.trial_id,
+            trial.arm,
             trial.state.lower(),
             "" if trial.val_ce is None else f"{trial.val_ce:.4f}",
             f"{trial.steps:,}",
@@ -97,16 +107,13 @@ def provenance_table(run: RunData) -> Table | None:
 
 
 def comparison_table(runs: Sequence[RunData]) -> Table:
-    """A row for each run: how far it came, its best, and that minus its own anchors."""
+    """A row for each run: how far it came, and the best of each of its arms."""
     rows = []
     for run in runs:
-        best, anchors = run.best(), run.anchors()
-        row = [run.name, run.state, str(len(run.proposed()))]
+        best = run.arms()
+        row = [run.name, run.state, str(len(run.trials))]
         row.append(f"{sum(trial.steps for trial in run.trials if trial.state in (COMPLETE, PRUNED)):,}")
         row.append("" if run.seconds is None else duration(run.seconds))
-        row.append("" if best is None else f"{best.ce:.4f}")
-        for name in ("vanilla_kd", "no_distillation"):
-            row.append("" if best is None or name not in anchors else f"{best.ce - anchors[name].ce:+.4f}")
-        rows.append(row)
-    header = ("run", "state", "trials", "steps run", "time", "best val/ce", "minus vanilla KD", "minus no distillation")
-    return Table(header, rows, "One seed each: the best proposed trial of a run against its own anchors.")
+        rows.append([*row, *(f"{best[arm].ce:.4f}" if arm in best else "" for arm in ARMS)])
+    header = ("run", "state", "trials", "steps run", "time", *(f"best of {arm} (val/ce)" for arm in ARMS))
+    return Table(header, rows, "One seed each: the best trial of each arm of a run.")

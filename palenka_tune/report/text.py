@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from palenka_tune.report.data import RunData
-from palenka_tune.report.words import described, duration
-from palenka_tune.trials.arms import ANCHORS
+from palenka_tune.report.words import duration
+from palenka_tune.trials.evidence import twins
 from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED
-from palenka_tune.words import perplexity
+from palenka_tune.trials.tables import leader, twins_sentence
 
 NOT_SCORED = "No model of this search has been scored on minimal pairs"
 NO_LAYERS = (
@@ -46,43 +46,26 @@ def lead(run: RunData) -> list[str]:
 
 def result_sentences(run: RunData) -> list[str]:
     """The result in words, whichever way it went, and what is not known."""
-    sentences = _beside_anchors(run)
+    sentences = _of_the_trials(run)
     if run.finalists is not None:
-        chosen = "The best finalist was chosen by the same seeds that its interval is from, which flatters it a little."
-        return [run.finalists.verdict, *([chosen] if run.finalists.count > 1 else []), *sentences]
+        return [run.finalists.verdict, *sentences]
     if run.complete():
-        asked = "are not trained yet" if run.finalists_asked else "were not asked for"
+        asked = "are not trained yet" if run.seeds_asked else "were not asked for"
         sentences.append(
-            f"Finalists over several seeds {asked}: whether a difference would hold with another seed, or on all of "
-            "the text, is not known."
+            f"Students with fresh seeds {asked}: whether a difference would hold with another seed is not known."
         )
     return sentences
 
 
-def _beside_anchors(run: RunData) -> list[str]:
-    best, anchors = run.best(), run.anchors()
-    if best is None:
+def _of_the_trials(run: RunData) -> list[str]:
+    """What led the trials, beside the best of the other arms."""
+    if run.best() is None:
         return _no_best(run)
-    parts = []
-    for name, text in ANCHORS.items():
-        if name not in anchors:
-            parts.append(f"the anchor {text} has no end to compare it with")
-            continue
-        apart = best.ce - anchors[name].ce
-        word = "the same as" if apart == 0 else f"{abs(apart):.4f} {'lower' if apart < 0 else 'higher'} than"
-        parts.append(f"{word} {text} ({anchors[name].ce:.4f})")
-    sentences = [
-        f"Of {len(run.complete())} proposed trials that were trained to the end, {best.trial_id} has the lowest "
-        f"val/ce, {best.ce:.4f} nats per token (perplexity {perplexity(best.ce):.1f}), with one seed: "
-        f"{'; '.join(parts)}. Its settings: {described(best.settings, run.settings)}."
-    ]
-    beaten = [best.ce < anchor.ce for anchor in anchors.values()]
-    if anchors and not any(beaten):
-        sentences.append(
-            "No proposed trial is better than the anchors: as searched here, deep supervision did not help."
-        )
-    elif not all(beaten):
-        sentences.append("It does not beat every anchor.")
+    sentences = [leader(run.arms())]
+    for pair in (("hidden", "logits"), ("logits", "plain")):
+        found = twins(run.trials, *pair)
+        if found.pairs:
+            sentences.append(twins_sentence(found))
     if run.objective != "val_ce":
         sentences.append(
             f"The search itself went by {run.objective}, which contains the searched weights; here everything is "
@@ -94,11 +77,9 @@ def _beside_anchors(run: RunData) -> list[str]:
 def _no_best(run: RunData) -> list[str]:
     if not run.trials:
         return ["No trial has ended yet."]
-    proposed = run.proposed()
-    whom = "no proposed trial was" if proposed else "only anchors were run, and no proposed trial was"
-    reasons = list(dict.fromkeys(trial.reason for trial in proposed if trial.reason))[:3]
+    reasons = list(dict.fromkeys(trial.reason for trial in run.trials if trial.reason))[:3]
     return [
-        f"There is no best student: {whom} trained to the end.",
+        "There is no best student: no trial was trained to the end.",
         *([f"Reasons: {'; '.join(reasons)}."] if reasons else []),
     ]
 
@@ -106,12 +87,12 @@ def _no_best(run: RunData) -> list[str]:
 def trials_sentence(run: RunData) -> str:
     """How many trials came how far."""
     states = Counter(trial.state for trial in run.trials)
-    others = len(run.trials) - len(run.ended())
+    others, by_arm = len(run.trials) - len(run.ended()), Counter(trial.arm for trial in run.trials)
     return (
         f"Trials that were trained to the end: {states[COMPLETE]}; stopped early: {states[PRUNED]}; "
         f"failed: {states[FAILED]}; "
         + (f"not at their end: {others}; " if others else "")
-        + f"anchors among all of them: {sum(trial.anchor is not None for trial in run.trials)}."
+        + f"by arm: {', '.join(f'{arm} {count}' for arm, count in by_arm.items())}."
     )
 
 
@@ -147,14 +128,14 @@ def comparison_sentences(runs: Sequence[RunData]) -> list[str]:
     if apart:
         return [
             f"The runs differ in {'; '.join(apart)}: their val/ce are not of one kind, and differences between runs "
-            "say nothing. What each run says against its own anchors holds."
+            "say nothing. What each run says of its own arms holds."
         ]
     bests = [(best.ce, run.name) for run in runs if (best := run.best())]
     if not bests:
-        return ["None of the runs has a proposed trial that was trained to the end."]
+        return ["None of the runs has a trial that was trained to the end."]
     value, name = min(bests)
     return [
         "The runs share their data, student, budget and dev windows, so that their val/ce may be compared.",
         f"The lowest is that of {name}, {value:.4f} nats per token. It is one seed, and the more trials a run has, the "
-        "luckier its best; only finalists of several seeds tell runs apart.",
+        "luckier its best; only students of several fresh seeds tell runs apart.",
     ]

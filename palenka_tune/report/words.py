@@ -7,12 +7,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from palenka_tune.report.data import Setting
-from palenka_tune.trials.arms import ANCHORS
-
-
-def display_name(name: str) -> str:
-    """A model or a configuration by name; anchors in words."""
-    return ANCHORS.get(name, name)
 
 
 def shown(value: Any, name: str = "") -> str:

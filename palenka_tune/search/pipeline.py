@@ -51,7 +51,7 @@ from palenka_tune.students.teachers import obtain_teachers
 from palenka_tune.teachers.spec import Teacher
 from palenka_tune.tracking.tags import NOTE, PARENT
 from palenka_tune.trials.arms import arms_of, trials_of
-from palenka_tune.trials.ledger import TOTAL_STEPS, Ledger
+from palenka_tune.trials.ledger import PLANNED, TOTAL_STEPS, Ledger
 
 logger = logging.getLogger(__name__)
 TEACHER_RUNS = "palenka.teacher_runs"
@@ -99,8 +99,9 @@ def _search(
     bench = Bench(spec)
     steps = bench.total_steps(config.experiment.recipe)
     job = Job(config, spec, context.folder, placement, steps, context.prepared.store.vocabulary_size)
-    if study.user_attrs.get(TOTAL_STEPS) != steps:
-        study.set_user_attr(TOTAL_STEPS, steps)  # for a status view of the search
+    for name, value in ((TOTAL_STEPS, steps), (PLANNED, trials_of(ledger.arms.values()))):
+        if study.user_attrs.get(name) != value:
+            study.set_user_attr(name, value)  # for a status view of the search
     tags["palenka.teachers"] = " ".join(teacher.fingerprint for teacher in teachers)
     context.tracker.set_tags(PARENT, tags)
     about = notes.about(context, teachers, options)

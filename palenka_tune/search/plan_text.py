@@ -37,8 +37,8 @@ def plan(config: SearchConfig) -> str:
     student = experiment.student
     if student.train_windows is not None or student.train_fraction < 1:
         lines.append(
-            "  subset    the trials train on a part of the text (student.train_windows, student.train_fraction): the best "
-            "there need not be the best on all of it"
+            "  subset    a trial trains on a part of the text only (student.train_windows or student.train_fraction): "
+            "the best there need not be the best on all of it"
         )
     if search.seeds:
         lines.append(f"  then      the best of each arm again, with {search.seeds} fresh seeds each (--seeds 0: not)")

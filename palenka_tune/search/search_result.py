@@ -1,4 +1,4 @@
-"""What a search left behind, typed: its trials, the best of them, the anchors, the finalists, the verdict, the student.
+"""What a search left behind, typed: its trials, the best of each arm, the finalists, the verdict, the student.
 
 A `SearchResult` reads the tables of a run folder when it is asked. All losses are in nats per token, measured on dev.
 """
@@ -15,7 +15,7 @@ from palenka_tune.errors import UserError
 from palenka_tune.runs.run_folder import BEST
 from palenka_tune.runs.summary import SUMMARY
 from palenka_tune.runs.tables import FINALISTS, TRIALS, read_rows
-from palenka_tune.trials.rows import FinalistRow, TrialRow
+from palenka_tune.trials.rows import FinalistRow, TrialRow, best_of_arms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,40 +36,37 @@ class SearchResult:
 
     @cached_property
     def trials(self) -> tuple[TrialRow, ...]:
-        """All trials in the order in which they were proposed; the anchors come first."""
+        """All trials in the order in which they were proposed; the fixed settings come first."""
         return tuple(read_rows(self.folder / TRIALS, TrialRow))
 
     @cached_property
     def finalists(self) -> tuple[FinalistRow, ...]:
-        """The students that were trained again over several seeds, if there are any."""
+        """The best of each arm, trained again with fresh seeds, if there are any."""
         return tuple(read_rows(self.folder / FINALISTS, FinalistRow))
 
     @property
     def best(self) -> TrialRow | None:
-        """The trial with the lowest `val_ce` of those that were trained to the end (anchors too); None if none was.
+        """The trial whose settings are the best: those of the student in `best/`. None if none was trained to the end.
 
-        The student in `best/` is this trial's, unless there are finalists: then it is that of
-        `summary["finalists"]["best"]`.
+        With fresh seeds it is the best by them (`summary["best"]`), else the one that led the trials.
         """
         best = self.summary.get("best")
         return best and next(trial for trial in self.trials if trial.trial_id == best["trial_id"])
 
     @property
-    def anchors(self) -> dict[str, TrialRow]:
-        """`no_distillation` and `vanilla_kd`: what the best trial is compared with."""
-        return {trial.anchor: trial for trial in self.trials if trial.anchor is not None}
+    def arms(self) -> dict[str, TrialRow]:
+        """The best trial of each arm: `plain`, `logits`, `hidden`."""
+        return best_of_arms(self.trials)
 
     @property
     def verdict(self) -> str | None:
-        """What the search found, in a sentence: the finalists' verdict with its interval over paired seeds, or, where
-        there are no finalists, the best trial beside both anchors. None if no trial was trained to the end."""
-        if "finalists" in self.summary:
-            return str(self.summary["finalists"]["verdict"])
-        if self.best is None or self.best.val_ce is None:
-            return None
-        from palenka_tune.trials.tables import comparison
+        """What the search found, in sentences: the verdict with its intervals over fresh seeds, or, without these, what
+        led the trials. None if no trial was trained to the end."""
+        if "verdict" in self.summary:
+            return str(self.summary["verdict"]["sentence"])
+        from palenka_tune.trials.tables import leader
 
-        return comparison(self.best.val_ce, {name: self.summary["baselines"][name]["val_ce"] for name in self.anchors})
+        return leader(self.arms) or None
 
     def frame(self) -> pd.DataFrame:
         """`trials.parquet` as a table with a column for each searched setting."""

@@ -44,8 +44,8 @@ class SearchSettings(Strict):
     `stall_minutes` (more than a validation takes). If more than `abort_after` trials fail for the same reason before
     any came to its end, the search stops (null: never).
 
-    The best trial of each arm is then trained again with `seeds` fresh seeds (0: not), for a verdict with intervals. Two
-    arms are equivalent if the whole interval of their difference lies within `margin`, in nats per token.
+    The best trial of each arm is then trained again with `seeds` fresh seeds (0: not), for a verdict with intervals.
+    Two arms are equivalent if the whole interval of their difference lies within `margin`, in nats per token.
 
     `objective` `val_total` chooses the winner of a grid as the poster did, by a sum that contains the searched weights;
     it is there to show what that does. Everything else goes by `val_ce`.

@@ -27,9 +27,8 @@ from palenka_tune.storage import mirror
 from palenka_tune.storage.snapshot import Snapshot
 from palenka_tune.tracking.glance import SpoolGlance, Tracking
 from palenka_tune.tracking.tags import PARENT
-from palenka_tune.trials.arms import ANCHORS
-from palenka_tune.trials.ledger import TOTAL_STEPS
-from palenka_tune.trials.rows import COMPLETE, FAILED, TrialRow, anchor_row, budget_of, own_trials, rows_of
+from palenka_tune.trials.ledger import PLANNED, TOTAL_STEPS
+from palenka_tune.trials.rows import COMPLETE, FAILED, PAUSED_AT, TrialRow, best_of_arms, budget_of, own_trials, rows_of
 from palenka_tune.trials.rungs import rung_steps
 from palenka_tune.words import clock
 
@@ -50,8 +49,9 @@ class Status:
     (with an error), killed (without a word), silent (nothing moves, and its lock cannot be seen from here); `why` says
     how that is known. Times are in seconds; val/ce in nats per token.
 
-    `trials` counts: planned, complete, pruned, failed, running, waiting (interrupted), to_come. `ended` are the trials
-    that ended, in the order of their ends; `rungs` the steps at which trials may be stopped, and the last one. `resume`
+    `trials` counts: planned, complete, pruned, failed, running, paused, waiting (interrupted), to_come. `ended` are the
+    trials that ended, in the order of their ends; `rungs` the steps at which trials may be paused, and the last one.
+    `arms` is the best val/ce of each arm. `resume`
     is the command that continues the search, if it neither runs nor is finished.
     """
 
@@ -71,7 +71,7 @@ class Status:
     under_way: list[Work] = field(default_factory=list)
     finalists_done: int = 0
     best: dict[str, Any] | None = None
-    anchors: dict[str, float | None] = field(default_factory=dict)
+    arms: dict[str, float | None] = field(default_factory=dict)
     budget: dict[str, float | None] = field(default_factory=dict)
     elapsed: float | None = None
     left: float | None = None
@@ -124,13 +124,14 @@ class StatusReader:
         asked: dict[str, Any] = yaml.safe_load(attrs["search"]["yaml"])["search"] if "search" in attrs else {}
         rows, writer, age = rows_of(trials), files.writer(), files.moved()
         summary = files.json(SUMMARY) or {}
-        planned = asked["samples"] + len(ANCHORS) if asked else None
+        planned = attrs.get(PLANNED)
         stage = _stage(attrs, asked, rows, trials, planned, summary)
         stall = 60 * asked.get("stall_minutes", STALL_MINUTES)
         state, why = _state(stage, writer, age, stall, tracking)
         alive, finished = state == stage != "finished", state == "finished"
         total_steps = attrs.get(TOTAL_STEPS) or max((r.steps for r in rows if r.state == COMPLETE), default=None)
-        unfinished = [trial for trial in trials if trial.state == TrialState.RUNNING] if alive else []
+        active = [t for t in trials if t.state == TrialState.RUNNING and not t.user_attrs.get(PAUSED_AT)]
+        unfinished = active if alive else []
         pulses = [(trial, self._pulse(trial)) for trial in unfinished]
         running = [running_of(trial, pulse, total_steps) for trial, pulse in pulses if pulse is not None]
         speed = Speed(trials, running)
@@ -150,16 +151,16 @@ class StatusReader:
             trials=trial_counts(rows, trials, planned, len(running)),
             running=running,
             ended=ended_of(rows, trials, objective),
-            rungs=rung_steps(total_steps, asked["rungs"], asked["reduction"]) if asked and total_steps else [],
+            rungs=_rungs(asked, total_steps),
             under_way=[work for work in under_way if not alive or stage == "finalists" or work.age < stall],
             finalists_done=done,
             best=best_of(rows, objective),
-            anchors={name: row.val_ce if (row := anchor_row(rows, name)) else None for name in ANCHORS},
+            arms={arm: row.val_ce for arm, row in best_of_arms(rows, objective).items()},
             budget=budget_of(rows, total_steps),
             elapsed=self._elapsed(attrs, trials, summary, now if alive else None),
             left=speed.left(rows, planned, total_steps) if state == "searching" else None,
             tokens_per_second=speed.tokens if running else None,
-            verdict=(summary.get("finalists") or {}).get("verdict"),
+            verdict=(summary.get("verdict") or {}).get("sentence"),
             mlflow=tracking,
             warnings=[
                 *self._damage(),
@@ -220,6 +221,12 @@ def _trial_warnings(running: Sequence[Running], rows: Sequence[TrialRow], stall:
         yield f"{len(failed)} failed, the last one ({failed[-1].trial_id}) because {failed[-1].reason}"
 
 
+def _rungs(asked: Mapping[str, Any], total_steps: int | None) -> list[int]:
+    """The steps at which trials may be paused, and the last one; of versions without fractions only that."""
+    fractions = asked.get("rungs", [])
+    return rung_steps(total_steps, fractions if isinstance(fractions, list) else []) if total_steps else []
+
+
 def _stage(
     attrs: Mapping[str, Any],
     asked: Mapping[str, Any],
@@ -229,9 +236,10 @@ def _stage(
     summary: Mapping[str, Any],
 ) -> Stage:
     if "finished" in attrs:
-        wanted = {name: asked.get(name, 0) for name in ("finalists", "seeds")}
-        trained = any(row.state == COMPLETE and not row.anchor for row in rows)
-        return "finalists" if trained and finalists_missing(attrs, wanted) else "finished"
+        # searches of versions with `finalists` could have seeds and none to train
+        seeds = asked.get("seeds", 0) if asked.get("finalists", 1) else 0
+        trained = any(row.state == COMPLETE for row in rows)
+        return "finalists" if trained and finalists_missing(attrs, seeds) else "finished"
     if not trials:
         return "preparing"
     # a space may hold fewer trials than were planned

@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from palenka_tune.status.files import Pulse
-from palenka_tune.trials.arms import ANCHOR
-from palenka_tune.trials.rows import TrialRow, best_first, counts_of
-from palenka_tune.words import describe_values
+from palenka_tune.trials.names import settings_name
+from palenka_tune.trials.rows import PAUSED_AT, TrialRow, best_first, counts_of
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Running:
 class Ended:
     """A trial that has ended; `rank` is 1 for the best of those that were trained to their end (None: of the others).
 
-    `settings` is the name of an anchor, or the searched settings of another trial.
+    `settings` are its arm and its searched settings.
     """
 
     trial_id: str
@@ -91,7 +90,7 @@ def running_of(trial: FrozenTrial, pulse: Pulse, total_steps: int | None) -> Run
     attrs, values = trial.user_attrs, trial.intermediate_values
     return Running(
         trial_id=attrs["trial_id"],
-        settings=attrs.get(ANCHOR) or describe_values(attrs["values"]),
+        settings=_settings(TrialRow.of(trial)),
         step=max(pulse.step, attrs.get("progress", {}).get("steps", 0)),
         total_steps=total_steps,
         val_ce=values[max(values)] if values else None,
@@ -125,24 +124,26 @@ def ended_of(rows: Sequence[TrialRow], trials: Sequence[FrozenTrial], objective:
 
 
 def best_of(rows: Sequence[TrialRow], objective: str) -> dict[str, Any] | None:
-    """The best trial that was trained to its end: `trial_id`, `val_ce`, `settings`."""
+    """The best trial that was trained to its end: `trial_id`, `arm`, `val_ce`, `settings`."""
     for row in best_first(rows, objective):
-        return {"trial_id": row.trial_id, "val_ce": row.val_ce, "settings": _settings(row)}
+        return {"trial_id": row.trial_id, "arm": row.arm, "val_ce": row.val_ce, "settings": _settings(row)}
     return None
 
 
 def _settings(row: TrialRow) -> str:
-    return row.anchor or describe_values(row.settings)
+    return settings_name(row.arm, row.origin, row.settings)
 
 
 def trial_counts(
     rows: Sequence[TrialRow], trials: Sequence[FrozenTrial], planned: int | None, running: int
 ) -> dict[str, int | None]:
     """How many trials there are of each kind (`Status.trials`)."""
+    paused = sum(trial.state == TrialState.RUNNING and bool(trial.user_attrs.get(PAUSED_AT)) for trial in trials)
     return {
         "planned": planned,
         **counts_of(rows),
         "running": running,
-        "waiting": len(trials) - len(rows) - running,
+        "paused": paused,
+        "waiting": len(trials) - len(rows) - running - paused,
         "to_come": None if planned is None else max(0, planned - len(trials)),
     }

@@ -100,16 +100,16 @@ def facts(status: Status, *, within: bool = False) -> list[tuple[str, str]]:
         lines.append(("finalists", f"{status.finalists_done} students are trained"))
     if status.best:
         lines.append(("best", f"{_best(status)}  ({status.best['settings']})"))
-    anchors = [f"{name} {value:.4f}" for name, value in status.anchors.items() if value is not None]
-    if anchors:
-        lines.append(("anchors", ", ".join(anchors)))
+    arms = [f"{name} {value:.4f}" for name, value in status.arms.items() if value is not None]
+    if arms:
+        lines.append(("arms", f"the best so far: {', '.join(arms)}"))
     if status.verdict:
         lines.append(("verdict", status.verdict))
     if status.budget.get("saved_fraction") is not None:
         saved, run, full = (
             status.budget[name] for name in ("saved_fraction", "trial_steps_run", "trial_steps_full_grid")
         )
-        lines.append(("budget", f"{100 * (saved or 0):.0f} % saved by stopping early ({run:,} of {full:,} steps)"))
+        lines.append(("budget", f"{100 * (saved or 0):.0f} % saved by pausing ({run:,} of {full:,} steps)"))
     times = []
     if status.elapsed is not None:
         times.append(f"{clock(status.elapsed)} so far" if status.is_running else f"{clock(status.elapsed)} in all")
@@ -162,7 +162,7 @@ def finished_line(status: Status, trial_id: str) -> str:
     note = f"  ({trial.reason})" if trial.reason and trial.state != PRUNED else ""
     rest = []
     if status.best:
-        rest = [f"best {status.best['val_ce']:.4f}", *_against_anchors(status, "vs")]
+        rest = [f"best {status.best['val_ce']:.4f}", *_against_arms(status, "vs")]
     if status.left is not None:
         rest.append(f"about {clock(status.left)} left")
     done = f"[{len(status.ended)}/{status.trials['planned']}] {trial_id} {trial.state:<8}"
@@ -171,13 +171,14 @@ def finished_line(status: Status, trial_id: str) -> str:
 
 def _best(status: Status) -> str:
     best = status.best or {}
-    return ", ".join([f"{best['trial_id']} val/ce {best['val_ce']:.4f}", *_against_anchors(status, "against")])
+    return ", ".join([f"{best['trial_id']} val/ce {best['val_ce']:.4f}", *_against_arms(status, "against")])
 
 
-def _against_anchors(status: Status, word: str) -> list[str]:
-    """By how much the best val/ce differs from that of each anchor."""
-    anchors = {name: value for name, value in status.anchors.items() if value is not None}
-    return [f"{(status.best or {})['val_ce'] - value:+.4f} {word} {name}" for name, value in anchors.items()]
+def _against_arms(status: Status, word: str) -> list[str]:
+    """By how much the best val/ce differs from the best of each other arm."""
+    best = status.best or {}
+    others = {name: value for name, value in status.arms.items() if value is not None and name != best["arm"]}
+    return [f"{best['val_ce'] - value:+.4f} {word} {name}" for name, value in others.items()]
 
 
 def _step(step: int, total: int | None) -> str:

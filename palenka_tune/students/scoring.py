@@ -42,8 +42,8 @@ class ScoreJob:
     """One model: the `model` folder, the `folder` its scores go to, and the `suites`.
 
     `digest` stands for its weights, `data` for the corpus, by which suites may be filtered. With `dev` its `val_ce` is
-    measured, with `test`, the folder of a token store, its `test_ce` on all test windows; with a `corpus` (a folder) its
-    cross-entropy on dev and test, on windows of `window` tokens (None: as the model's export says).
+    measured, with `test`, the folder of a token store, its `test_ce` on all test windows; with a `corpus` (a folder)
+    its cross-entropy on dev and test, on windows of `window` tokens (None: as the model's export says).
     """
 
     name: str
@@ -105,8 +105,8 @@ def _read(tokenizer_folder: str, suites: tuple[SuiteChoice, ...], corpus: str | 
 
 
 def score_model(job: ScoreJob, threads: int = 1) -> dict[str, Any]:
-    """Score one model in this process; returns `name, identity, parameters, val_ce, test_ce` (nats per token, None if not
-    asked for), `text` {split: results of `evaluation.text`} and `suites` {suite: results of `evaluation.suites`}."""
+    """Score one model in this process; returns `name, identity, parameters, val_ce, test_ce` (nats per token, None if
+    they were not asked for), `text` {split: results of `evaluation.text`} and `suites` {suite: results}."""
     import torch
 
     from palenka_tune.evaluation.perplexity import cross_entropy

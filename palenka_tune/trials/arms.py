@@ -93,7 +93,7 @@ def arm_of(alpha: float, beta: float) -> str:
 
 
 def _space_of(space: Space, constants: Mapping[str, float]) -> Space:
-    """What is searched beside an arm's constants: no weight that is fixed, and no setting of a term without a weight."""
+    """What is searched beside an arm's constants: no fixed weight, and no setting of a term without a weight."""
     off = {name for name, value in constants.items() if not value}
     idle = (*constants, *(name for weight in off for name in IDLE[weight]), *(("ce_weight",) if len(off) == 2 else ()))
     return space.without(idle)

@@ -65,7 +65,8 @@ class EarlyLook:
     """What the values at a fraction of the steps say of the end, over `trials`.
 
     `pairs_in_order` of `pairs` are ordered as at the end. `tau` is Kendall's with its interval [low, high] (None: too
-    few trials), `regret` how much the trial that leads at the look is worse at the end than the best, in nats per token.
+    few trials), `regret` how much the trial that leads at the look is worse than the best at the end, in nats per
+    token.
     """
 
     fraction: float

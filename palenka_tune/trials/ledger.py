@@ -36,8 +36,8 @@ from palenka_tune.trials.rows import (
 )
 from palenka_tune.trials.stopping import NoStopping, StoppingRule
 
-# attribute of the study: optimiser steps of a whole training
-TOTAL_STEPS = "total_steps"
+# attributes of the study: optimiser steps of a whole training; trials of all arms
+TOTAL_STEPS, PLANNED = "total_steps", "planned"
 
 # tries in a row that may only repeat known settings before an arm counts as exhausted
 MAX_REPEATS = 50

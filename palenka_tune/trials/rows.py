@@ -24,7 +24,7 @@ class TrialRow:
 
     Attributes:
         trial_id: Such as `trial-0004`.
-        state: `COMPLETE` (trained to its end), `PRUNED` (paused at a rung and not continued) or `FAILED` (see `reason`).
+        state: `COMPLETE` (trained to its end), `PRUNED` (paused at a rung, not continued) or `FAILED` (see `reason`).
         arm: `plain`, `logits` or `hidden`.
         origin: `fixed` (the arm's fixed setting), `startup` (a random point that the arms share) or `proposed` (by the
             sampler). The first two were chosen by no result, and are never paused.

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from palenka_tune.trials.evidence import Twins
 from palenka_tune.trials.metrics import VAL_CE
 from palenka_tune.trials.names import settings_name
 from palenka_tune.trials.rows import TrialRow
@@ -41,4 +42,15 @@ def leader(best: Mapping[str, TrialRow], objective: str = VAL_CE) -> str:
     return (
         f"{first.trial_id} ({settings_name(first.arm, first.origin, first.settings)}) led the trials with val/ce "
         f"{first.ce:.4f} nats per token, one seed{beside}."
+    )
+
+
+def twins_sentence(found: Twins) -> str:
+    """What twins of two arms say, such as `Of 4 pairs with equal settings hidden is better than logits in 3 ...`."""
+    amounts = ", ".join(f"{difference:+.4f}" for _, _, difference in found.pairs)
+    pairs = f"{len(found.pairs)} pair{'s' if len(found.pairs) > 1 else ''} with equal settings"
+    p = "" if found.p is None else f" (sign test: p = {found.p:.2g})"
+    return (
+        f"Of {pairs} and seed, {found.a} is better than {found.b} in {found.better} and worse in {found.worse}{p}: "
+        f"{amounts} nats per token."
     )

@@ -1,8 +1,9 @@
 """The verdict: the best trial of each arm, trained again with fresh seeds, compared in words, figures and tables.
 
 Differences are paired by seed, with Student's t interval (`evaluation.paired`), and said in four words: better, worse,
-equivalent (the whole interval lies within a margin) or undecided. The seeds are not those by which the best were chosen,
-so the interval flatters nobody. Cross-entropies are in nats per token, on test where the corpus has one, else on dev.
+equivalent (the whole interval lies within a margin) or undecided. The seeds are not those by which the best were
+chosen, so the interval flatters nobody. Cross-entropies are in nats per token, on test where the corpus has one, else
+on dev.
 """
 
 from __future__ import annotations

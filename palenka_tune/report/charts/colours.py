@@ -19,6 +19,8 @@ PALETTE = {
     "gold": ("#8a6a00", "#e0b33c"),
     "grey": ("#6b7682", "#8b97a4"),
 }
+# of what belongs to an arm of a search, in the order of the arms
+ARM_COLOURS = {"plain": "red", "logits": "gold", "hidden": "blue"}
 PAGE = {
     "paper": ("#ffffff", "#12161b"),
     "ink": ("#1b1f24", "#e6e9ed"),

@@ -16,6 +16,8 @@ from palenka_tune.report.charts.figure import ALPHA, BETA, Axis, Cell, Chart, Fi
 from palenka_tune.report.data import RunData
 from palenka_tune.report.grid import Grid, Line, Pick, grid_of, linear_in_beta, picks
 from palenka_tune.report.words import described
+from palenka_tune.trials.arms import HIDDEN
+from palenka_tune.trials.rows import TrialRow
 
 NAMES = {"val_ce": "val/ce", "val_total": "val/total"}
 NOTES = {"val_ce": "the student's own, our objective", "val_total": "CE + α·KL + β·H, the poster's objective"}
@@ -29,7 +31,7 @@ COLOURS, SHAPES = tuple(PALETTE), ("circle", "square", "diamond", "cross")
 
 def weights_figures(run: RunData) -> list[Figure]:
     """The figures of a run that searched both weights; none of another, or of one without a finished trial."""
-    if not {"alpha", "beta"} <= {setting.name for setting in run.settings} or not run.complete():
+    if not {"alpha", "beta"} <= {setting.name for setting in run.settings} or not _weighted(run):
         return []
     grid = _grid(run)
     if grid is not None:
@@ -39,6 +41,11 @@ def weights_figures(run: RunData) -> list[Figure]:
     return [Figure("alpha_beta", charts, " ".join(CAPTIONS[metric] for metric in plots))]
 
 
+def _weighted(run: RunData) -> list[TrialRow]:
+    """The trials that were trained to the end and have both weights as settings, the best first."""
+    return [trial for trial in run.complete() if trial.arm == HIDDEN and {"alpha", "beta"} <= trial.settings.keys()]
+
+
 def _grid(run: RunData) -> Grid | None:
     """The grid that the trials make, if α and β are all that was searched, over choices."""
     if {setting.name: setting.kind for setting in run.settings} != {"alpha": "choice", "beta": "choice"}:
@@ -46,7 +53,7 @@ def _grid(run: RunData) -> Grid | None:
     try:
         return grid_of(
             {"values": trial.settings, **{metric: getattr(trial, metric) for metric in NAMES}}
-            for trial in run.complete()
+            for trial in _weighted(run)
         )
     except PalenkaError:  # too few cells for a map
         return None
@@ -54,7 +61,7 @@ def _grid(run: RunData) -> Grid | None:
 
 def _points(run: RunData, metric: str) -> Plot | None:
     """A point for each trial with a value, the best one larger."""
-    valued = [(trial, value) for trial in run.complete() if (value := getattr(trial, metric)) is not None]
+    valued = [(trial, value) for trial in _weighted(run) if (value := getattr(trial, metric)) is not None]
     if not valued:
         return None
     points = [

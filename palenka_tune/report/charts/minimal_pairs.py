@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from palenka_tune.report.charts.figure import NAN, Cell, Chart, Figure, HeatMap
 from palenka_tune.report.data import Model, Paradigm, RunData, suites_of
-from palenka_tune.report.words import display_name, percent
+from palenka_tune.report.words import percent
 
 MOST_MODELS = 5  # columns of a heat map that a phone has room for
 CAPTION = (
@@ -47,7 +47,7 @@ def _pairs(title: str, scores: Sequence[tuple[str, Sequence[Paradigm]]], attribu
 
 
 def _column(model: Model) -> str:
-    name = display_name(model.name)
+    name = model.name
     return f"{name}, {model.seeds} seeds" if model.seeds > 1 else name
 
 

@@ -1,18 +1,17 @@
-"""What was found, as charts: the finalists' intervals, and the best trial beside the anchors."""
+"""What was found, as charts: the intervals of the arms' differences, and the best trial of each arm."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from palenka_tune.report.charts.colours import ARM_COLOURS
 from palenka_tune.report.charts.figure import CE, Axis, Chart, Figure, Plot, Point, Rule, Series, rows_axis
 from palenka_tune.report.data import Contrast, RunData
-from palenka_tune.report.words import display_name
-from palenka_tune.trials.arms import ANCHORS
-from palenka_tune.trials.metrics import VAL_CE
+from palenka_tune.trials.metrics import metric
 
 
 def contrasts_figure(run: RunData) -> Figure | None:
-    """Finalists minus vanilla KD, a chart for each measure, with the intervals over paired seeds."""
+    """The arms minus each other, a chart for each measure, with the intervals over paired fresh seeds."""
     if run.finalists is None or not run.finalists.contrasts:
         return None
     contrasts = run.finalists.contrasts
@@ -21,26 +20,25 @@ def contrasts_figure(run: RunData) -> Figure | None:
         for measure in dict.fromkeys(contrast.measure for contrast in contrasts)
     ]
     caption = (
-        "Each configuration minus vanilla KD, which is the line at 0. Bars are 95 % intervals of the mean over paired "
-        "seeds, small points the seeds. A bar that holds 0 tells nothing apart. Cross-entropy is better to the left, "
-        "accuracy to the right."
+        "The best of an arm minus the best of another. Bars are 95 % intervals of the mean over paired fresh seeds, "
+        "small points the seeds. A bar that holds 0 tells nothing apart. Cross-entropy is better to the left, accuracy "
+        "to the right."
     )
     return Figure("finalists", charts, caption)
 
 
 def _contrasts(contrasts: Sequence[Contrast], measure: str) -> Chart:
-    title, unit, factor, digits = "dev cross-entropy", "nats per token", 1.0, 4
-    if measure != VAL_CE:
-        title, unit, factor, digits = measure.replace("_", " "), "points", 100.0, 1
+    known = metric(measure)
+    title, unit, factor, digits = known.label, known.difference_unit, known.scale, known.digits
     rows = []
     for each in contrasts:
-        name, interval = display_name(each.config), ", no interval"
+        name, interval = each.name, ", no interval"
         if each.low is not None and each.high is not None:
             interval = f" ({factor * each.low:+.{digits}f} to {factor * each.high:+.{digits}f})"
         rows.append((name, f"{name}: {factor * each.mean:+.{digits}f} {unit}{interval}", each))
     seeds = [Point(factor * value, row + 0.22) for row, each in enumerate(contrasts) for value in each.seeds]
-    plot = intervals_plot(f"minus vanilla KD ({unit})", rows, factor, seeds)
-    return Chart(f"{title}, minus vanilla KD", plot, 150 + 46 * len(contrasts))
+    plot = intervals_plot(f"difference ({unit})", rows, factor, seeds)
+    return Chart(f"{title}, arm minus arm", plot, 150 + 46 * len(contrasts))
 
 
 def intervals_plot(
@@ -58,19 +56,18 @@ def intervals_plot(
 
 
 def best_figure(run: RunData) -> Figure | None:
-    """One seed each: the best trial, the anchors and the teachers on dev. For a search without finalists."""
-    dots = [(display_name(each.name), each.val_ce, each.role) for each in run.models if each.seeds == 1]
+    """One seed each: the best trial of each arm and the teachers on dev. For a search without fresh seeds."""
+    dots = [(each.name, each.val_ce, each.role) for each in run.models if each.seeds == 1]
     if not dots:
-        dots = [(f"best, {trial.trial_id}", trial.val_ce, "student") for trial in run.complete()[:1]]
-        dots += [(ANCHORS[name], trial.val_ce, "anchor") for name, trial in run.anchors().items()]
+        dots = [(f"best of {arm}, {trial.trial_id}", trial.val_ce, arm) for arm, trial in run.arms().items()]
     rows = [(name, value, role) for name, value, role in dots if value is not None]
     if not rows:
         return None
-    colours = {"anchor": "gold", "teacher": "purple"}
+    colours = {**ARM_COLOURS, "teacher": "purple"}
     series = [
         Series([Point(value, row, f"{name}: {value:.4f}")], "", colours.get(role, "blue"), marker=12)
         for row, (name, value, role) in enumerate(rows)
     ]
     plot = Plot(Axis(CE), rows_axis([name for name, _, _ in rows]), series)
     caption = "One seed each, so there are no intervals: small differences may turn around with another seed."
-    return Figure("best", [Chart("the best trial beside the anchors", plot, 120 + 36 * len(rows))], caption)
+    return Figure("best", [Chart("the best trial of each arm", plot, 120 + 36 * len(rows))], caption)

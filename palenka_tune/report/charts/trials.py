@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
+from palenka_tune.report.charts.colours import ARM_COLOURS
 from palenka_tune.report.charts.figure import (
     ALPHA,
     BETA,
@@ -25,10 +26,8 @@ from palenka_tune.report.charts.figure import (
 )
 from palenka_tune.report.data import RunData, Setting, key
 from palenka_tune.report.words import described, shown
-from palenka_tune.trials.arms import ANCHORS
 from palenka_tune.trials.rows import FAILED, PRUNED, TrialRow
 
-ANCHOR_COLOURS = {"no_distillation": "red", "vanilla_kd": "gold"}
 # of the trials that were trained to the end, by rank, in the chart of all settings
 BANDS = (("best tenth", 0.1, "green", 2.0), ("best third", 1 / 3, "blue", 1.4), ("the others", 1.0, "grey", 1.0))
 FEWEST = 2  # trials with a value that a chart needs
@@ -41,14 +40,14 @@ def search_figure(run: RunData) -> Figure | None:
     charts = [Chart("val/ce while trials train", curves(run), 420)]
     caption = (
         "A curve has a point at each rung, where fewer dev windows may be used than at the end; those of "
-        "trials that were stopped early are faded, the anchors' are dashed."
+        "trials that were stopped early are faded, the best of the other arms dashed."
     )
     setting = main_setting(run)
-    if setting is not None and any(_ended(trial) for trial in run.proposed()):
+    if setting is not None and any(_ended(trial) for trial in run.trials):
         charts.append(Chart(f"val/ce at the end, over {setting.short}", slice_of(run, setting), 420))
         caption += (
             f" Over {setting.short}: where each trial ended; crosses are trials that were stopped, at the rung that "
-            "stopped them, and lines across the anchors."
+            "stopped them, and lines across the best of each arm."
         )
     return Figure("search", charts, caption)
 
@@ -61,7 +60,7 @@ def main_setting(run: RunData) -> Setting | None:
 
 def curves(run: RunData) -> Plot:
     """val/ce by step of every trial."""
-    proposed, complete = run.proposed(), run.complete()
+    proposed, complete = run.trials, run.complete()
     training = [trial for trial in proposed if trial.state not in (PRUNED, FAILED) and not trial.is_complete]
     series: list[Series] = []
 
@@ -73,8 +72,9 @@ def curves(run: RunData) -> Plot:
     draw("failed", [trial for trial in proposed if trial.state == FAILED], "purple", 1.0, faded=True)
     draw("still training", training, "green", 1.4)
     draw("trained to the end", complete[1:], "blue", 1.2)
-    for anchor, trial in run.anchors().items():
-        draw(ANCHORS[anchor], [trial], ANCHOR_COLOURS[anchor], 2.4, dashed=True)
+    for arm, trial in run.arms().items():
+        if trial not in complete[:1]:
+            draw(f"best of {arm}", [trial], ARM_COLOURS[arm], 2.4, dashed=True)
     for trial in complete[:1]:
         draw(f"best, {trial.trial_id}", [trial], "green", 3.2)
     return Plot(Axis("optimiser step"), Axis(CE), series)
@@ -94,7 +94,7 @@ def history_figure(run: RunData) -> Figure | None:
     """Every trial in the order in which it was proposed, and the best so far."""
     if not run.complete():
         return None
-    trials, bests = run.proposed(), run.best_so_far()
+    trials, bests = run.trials, run.best_so_far()
     numbers = {trial.trial_id: number for number, trial in enumerate(trials, 1)}
     stairs = []
     for number, (before, best) in enumerate(pairwise([math.inf, *bests]), 1):
@@ -102,7 +102,7 @@ def history_figure(run: RunData) -> Figure | None:
         stairs += [Point(number, level) for level in levels if math.isfinite(level)]
     series = _ends(trials, lambda trial: Point(numbers[trial.trial_id], trial.ce, _told(trial, run)), marker=7)
     series.append(Series(stairs, "best so far", "green", line=2.0))
-    plot = Plot(Axis("trial, in the order of proposal"), Axis(CE), series, _anchors(run))
+    plot = Plot(Axis("trial, in the order of proposal"), Axis(CE), series, _arms(run))
     caption = "Crosses are trials that were stopped early, at the rung that stopped them: no end was seen of those."
     return Figure("history", [Chart("val/ce by trial", plot, 380)], caption)
 
@@ -130,7 +130,7 @@ def _ends(
 
 def slices_figure(run: RunData) -> Figure | None:
     """val/ce over each setting by itself."""
-    ended = [trial for trial in run.proposed() if _ended(trial)]
+    ended = [trial for trial in run.trials if _ended(trial)]
     if len(ended) < FEWEST:
         return None
     charts = [
@@ -147,7 +147,7 @@ def slices_figure(run: RunData) -> Figure | None:
 
 def slice_of(run: RunData, setting: Setting, *, legend: bool = True) -> Plot:
     """Where trials ended over one setting."""
-    places = places_of(setting, run.proposed())
+    places = places_of(setting, run.trials)
     jitter = random.Random(0)
 
     def point(trial: TrialRow) -> Point:
@@ -156,14 +156,14 @@ def slice_of(run: RunData, setting: Setting, *, legend: bool = True) -> Plot:
         hover = f"{trial.trial_id}: {trial.ce:.4f}\n{setting.short} {shown(value, setting.name)}"
         return Point(x, trial.ce, hover)
 
-    trials = [trial for trial in run.proposed() if setting.name in trial.settings]
+    trials = [trial for trial in run.trials if setting.name in trial.settings]
     series = _ends(trials, point, marker=8, faded=True, legend=legend)
     title = {"alpha": ALPHA, "beta": BETA}.get(setting.name, setting.short)
     if places is None:
         axis = Axis(title, log=setting.kind == "log_uniform")
     else:
         axis = Axis(title, ticks=tuple(places.values()), ends=(-0.5, len(places) - 0.5))
-    return Plot(axis, Axis(CE if legend else "val/ce"), series, _anchors(run, legend=legend))
+    return Plot(axis, Axis(CE if legend else "val/ce"), series, _arms(run, legend=legend))
 
 
 def parallel_figure(run: RunData) -> Figure | None:
@@ -209,7 +209,7 @@ def _heights(
 ) -> tuple[dict[str, float], list[tuple[float, str]]]:
     """Where trials cross a setting's axis, from 0 to 1, and the marks on it."""
     values = {trial.trial_id: trial.settings[setting.name] for trial in trials if setting.name in trial.settings}
-    places = places_of(setting, run.proposed())
+    places = places_of(setting, run.trials)
     if places is not None:
         top = len(places) - 1
         scale = {choice: place / top if top else 0.5 for choice, (place, _) in places.items()}
@@ -236,10 +236,10 @@ def places_of(setting: Setting, trials: Sequence[TrialRow]) -> dict[str, tuple[f
     return {key(value): (float(place), shown(value, setting.name)) for place, value in enumerate(ordered)}
 
 
-def _anchors(run: RunData, *, legend: bool = True) -> list[Rule]:
+def _arms(run: RunData, *, legend: bool = True) -> list[Rule]:
     return [
-        Rule(trial.ce, f"{ANCHORS[name]}: {trial.ce:.3f}" if legend else "", ANCHOR_COLOURS[name])
-        for name, trial in run.anchors().items()
+        Rule(trial.ce, f"best of {arm}: {trial.ce:.3f}" if legend else "", ARM_COLOURS[arm])
+        for arm, trial in run.arms().items()
     ]
 
 

@@ -14,12 +14,11 @@ from typing import Any
 from palenka_tune.config import provenance
 from palenka_tune.runs.context import Context
 from palenka_tune.runs.options import SearchOptions, resume_command
-from palenka_tune.spaces.settings import SearchConfig, objective_name, samples
+from palenka_tune.spaces.settings import SearchConfig, objective_name
 from palenka_tune.teachers.spec import Teacher
 from palenka_tune.tracking.tracker import link_to
-from palenka_tune.trials.arms import ANCHORS
+from palenka_tune.trials.arms import arms_of
 from palenka_tune.trials.names import settings_name
-from palenka_tune.trials.tables import comparison
 from palenka_tune.words import counted, markdown_table, percent, perplexity, saved
 
 LONGEST = 7500  # characters; a tag in MLflow has at most 8,000, and links grow when they are resolved
@@ -56,11 +55,13 @@ def about(context: Context, teachers: Sequence[Teacher], options: SearchOptions)
 def begun(config: SearchConfig, about: About) -> str:
     """The note of a search that runs, or that was stopped."""
     search, experiment = config.search, config.experiment
+    arms = arms_of(config)
+    counts = ", ".join(f"{arm.name} {arm.samples + arm.has_fixed} trials" for arm in arms)
     space = [(f"`{name}`", f"`{values}`") for name, values in config.space.to_dict().items()]
     return _note(
         "**This search has not ended.** It looks for the student with the lowest dev cross-entropy "
-        f"(`{search.objective}`, nats per token): {samples(config)} trials by {search.sampler} besides {len(ANCHORS)} "
-        f"anchors, seed {experiment.seed}.",
+        f"(`{search.objective}`, nats per token) in {len(arms)} arms, each tuned for itself: {counts}; by "
+        f"{search.sampler}, seed {experiment.seed}.",
         config.description,
         markdown_table(("searched", "values"), space),
         f"Student {experiment.student.preset}. {_origin(about)}",
@@ -76,23 +77,24 @@ def finished(
     more: bool = False,
     finalists: str | None = None,
 ) -> str:
-    """The note of a search whose trials have ended: the verdict, best student against anchors and teachers, how to
-    repeat it. `more`: its finalists are still to be trained; `finalists` is their Markdown table, once they are."""
-    best = summary["best"]
-    found = summary.get("finalists")
-    baselines = {ANCHORS[name]: entry["val_ce"] for name, entry in summary["baselines"].items()}
+    """The note of a search whose trials have ended: the verdict, the best of each arm beside the teachers, how to
+    repeat it. `more`: these are still to be trained again; `finalists` is their Markdown table, once they are."""
+    best, found = summary["best"], summary.get("verdict")
+    arms = {arm: entry["best"] for arm, entry in summary["arms"].items() if entry["best"]}
     if objective_name(summary["objective"]["metric"]) == "val_ce":
-        said = f"{comparison(best['val_ce'], baselines)}."
+        lines = [f"{arm} {entry['val_ce']:.4f} ({entry['trial_id']})" for arm, entry in arms.items()]
+        said = f"Of the trials, with one seed, the best of each arm by val/ce (nats per token): {', '.join(lines)}."
     else:
         said = f"Chosen by {summary['objective']['metric']}, as the poster chose."
-    settings = settings_name(best["anchor"], best["params"])
+    trial = arms[best["arm"]]
+    settings = settings_name(trial["arm"], trial["origin"], trial["params"])
     return _note(
-        f"**{found['verdict']}**" if found else f"**{said[0].upper()}{said[1:]}**",
+        f"**{found['sentence']}**" if found else f"**{said}**",
         said if found else "",
         f"Best settings: `{settings}` ([{best['trial_id']}]({link_to(_run(best['trial_id']))})).",
         _models(evaluation),
-        _goes_on("Its finalists are not trained yet.", about) if more else None,
-        finalists and f"### Trained again on all windows\n\n{finalists}",
+        _goes_on("The best of each arm are not trained again yet.", about) if more else None,
+        finalists and f"### Trained again with fresh seeds\n\n{finalists}",
         f"Trials: {counted(summary['counts'])}; {saved(summary['budget'])}; {summary['wall_seconds']:.0f} s. "
         f"{_origin(about)}",
         f"### Reproduce\n\nWith `search.yaml` from this run's artifacts{_at(about.commit)}:\n\n"
@@ -136,10 +138,10 @@ def _at(commit: str | None) -> str:
 
 
 def _models(evaluation: Mapping[str, Any]) -> str:
-    """The best student, anchors and teachers on dev and on minimal pairs."""
+    """The best of each arm and the teachers on dev and on minimal pairs."""
     suites, rows = evaluation["suites"], []
     for model in evaluation["models"]:
-        name = ANCHORS.get(model["name"], model["name"])
+        name = model["name"]
         if model["role"] == "teacher":
             name = f"teacher {name}"
         cells = [name, f"{model['parameters']:,}", f"{model['val_ce']:.4f}", f"{perplexity(model['val_ce']):.1f}"]

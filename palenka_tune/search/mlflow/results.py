@@ -18,7 +18,6 @@ from palenka_tune.students.bench import select_windows
 from palenka_tune.tracking.entities import DatasetRecord
 from palenka_tune.tracking.tags import PARENT
 from palenka_tune.tracking.tracker import Tracker
-from palenka_tune.trials.arms import ANCHORS
 from palenka_tune.trials.names import settings_name
 
 BEST_STUDENT = "best_student"
@@ -97,14 +96,11 @@ def log_best(
 
 def register(tracker: Tracker, folder: Path, summary: Mapping[str, Any], name: str) -> None:
     """Have the student in `folder/best` registered as a version of the model `name`; `summary` is the search's."""
-    if "finalists" in summary:
-        best = summary["finalists"]["best"]
-        settings = settings_name(best["config"] if best["config"] in ANCHORS else None, best["values"])
-        chosen, data = f"{best['config']}, trained on all windows with seed {best['seed']}", best["measured_on"]
-    else:
-        best = summary["best"]
-        settings, chosen = settings_name(best["anchor"], best["params"]), best["trial_id"]
-        data = summary["measured_on"]
+    best, trial = summary["best"], summary["arms"][summary["best"]["arm"]]["best"]
+    settings, chosen = settings_name(trial["arm"], trial["origin"], trial["params"]), best["trial_id"]
+    data = summary["measured_on"]
+    if "seed" in best:
+        chosen, data = f"{chosen}, trained again with seed {best['seed']}", best["measured_on"]
     tracker.register_model(
         PARENT,
         folder / BEST,
