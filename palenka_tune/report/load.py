@@ -6,6 +6,7 @@ In: a run's folder, finished or not, by way of a `StatusReader`. Out: a `RunData
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,9 +19,10 @@ from palenka_tune.runs.run_folder import SEARCH_YAML
 from palenka_tune.runs.study import reading
 from palenka_tune.runs.summary import EVALUATION, SUMMARY
 from palenka_tune.spaces.settings import objective_name
-from palenka_tune.spaces.space import parse_space
+from palenka_tune.spaces.space import IDLE, parse_space
 from palenka_tune.status.reader import StatusReader
 from palenka_tune.status.view import headline
+from palenka_tune.trials.arms import HIDDEN
 from palenka_tune.trials.ledger import TOTAL_STEPS
 from palenka_tune.trials.rows import TrialRow, own_trials
 
@@ -43,7 +45,7 @@ def run_data(reader: StatusReader) -> RunData:
         state=headline(status),
         objective=objective_name(tree.get("search", {}).get("objective", "val_ce")),
         settings=settings,
-        trials=tuple(TrialRow.of(trial) for trial in trials),
+        trials=tuple(_without_constants(TrialRow.of(trial)) for trial in trials),
         spreads=facts.target_spreads(folder),
         total_steps=attrs.get(TOTAL_STEPS),
         seconds=status.elapsed,
@@ -60,6 +62,14 @@ def run_data(reader: StatusReader) -> RunData:
         configuration=wanted["yaml"] if wanted else "",
         comparable=facts.comparable(attrs, tree),
     )
+
+
+def _without_constants(row: TrialRow) -> TrialRow:
+    """The trial without the weights of 0 that make its arm: they are no settings of it, and lie outside the space."""
+    if row.arm == HIDDEN:
+        return row
+    settings = {name: value for name, value in row.settings.items() if value or name not in IDLE}
+    return dataclasses.replace(row, settings=settings)
 
 
 def _settings(tree: Mapping[str, Any]) -> tuple[Setting, ...]:

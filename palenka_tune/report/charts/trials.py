@@ -14,7 +14,6 @@ from palenka_tune.report.charts.figure import (
     BETA,
     CE,
     GAP,
-    NAN,
     Axis,
     Chart,
     Figure,
@@ -30,6 +29,7 @@ from palenka_tune.trials.rows import FAILED, PRUNED, TrialRow
 
 # of the trials that were trained to the end, by rank, in the chart of all settings
 BANDS = (("best tenth", 0.1, "green", 2.0), ("best third", 1 / 3, "blue", 1.4), ("the others", 1.0, "grey", 1.0))
+NOWHERE = -0.14  # height of a setting that a trial does not have
 FEWEST = 2  # trials with a value that a chart needs
 
 
@@ -183,7 +183,7 @@ def parallel_figure(run: RunData) -> Figure | None:
         points: list[Point] = []
         for trial in trials[first:last]:
             told = _told(trial, run)
-            points += [Point(at, heights.get(trial.trial_id, NAN), told) for at, (heights, _) in enumerate(axes)]
+            points += [Point(at, heights.get(trial.trial_id, NOWHERE), told) for at, (heights, _) in enumerate(axes)]
             points.append(GAP)
         if points:
             series.insert(0, Series(points, name, colour, line=width, marker=4, faded=colour == "grey"))
@@ -191,14 +191,17 @@ def parallel_figure(run: RunData) -> Figure | None:
     names = [*(setting.short for setting in settings), "val/ce"]
     plot = Plot(
         Axis(ticks=tuple(enumerate(names)), ends=(-0.4, len(settings) + 0.4)),
-        Axis(ticks=(), ends=(-0.08, 1.08)),
+        Axis(ticks=(), ends=(NOWHERE - 0.08, 1.08)),
         series,
         [Rule(place, upright=True, dashed=False) for place in range(len(axes))],
-        [Label(place, height, text) for place, (_, marks) in enumerate(axes) for height, text in marks],
+        [
+            *(Label(place, height, text) for place, (_, marks) in enumerate(axes) for height, text in marks),
+            *(Label(place, NOWHERE, "n/a") for place, (heights, _) in enumerate(axes) if len(heights) < len(trials)),
+        ],
     )
     caption = (
-        "A line is a trial that was trained to the end, from its settings to its val/ce (the lower the better). A line "
-        "breaks where a setting does not exist in a trial. Tap a name in the legend to hide those trials."
+        "A line is a trial that was trained to the end, from its settings to its val/ce (the lower the better). At n/a "
+        "pass the trials that do not have a setting. Tap a name in the legend to hide those trials."
     )
     chart = Chart("all settings side by side", plot, 460, min_width=88 * len(axes))
     return Figure("parallel", [chart], caption)
