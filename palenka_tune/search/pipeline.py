@@ -1,6 +1,6 @@
 """A search from its first stage to its last, once its folder is open: read this file to know the product.
 
-    teachers   trained by Ray Train, or found
+    teachers   trained by Ray Train, or found; how much they know that the student does not (headroom)
     cache      what the teachers say of every window, kept once by Ray Data
     trials     proposed by Optuna in three arms, run by Ray Tune, those that fall behind paused
     results    the best trial of each arm and the teachers scored; `best/`, `summary.json`, the report
@@ -40,12 +40,14 @@ from palenka_tune.search.mlflow.results import datasets
 from palenka_tune.search.mlflow.teachers import TeacherRuns
 from palenka_tune.search.mlflow.trials import MlflowObserver
 from palenka_tune.search.tune import placement as placing
+from palenka_tune.search.tune.placement import Placement
 from palenka_tune.search.tune.run import Job, run_trials
 from palenka_tune.spaces.serialise import tree
 from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.status.reader import StatusReader
 from palenka_tune.status.view import Display
 from palenka_tune.students.bench import Bench, BenchSpec
+from palenka_tune.students.headroom import HEADROOM, Headroom, HeadroomNotice, measure_headroom
 from palenka_tune.students.teacher_cache import obtain_cache, search_need
 from palenka_tune.students.teachers import obtain_teachers
 from palenka_tune.teachers.spec import Teacher
@@ -102,6 +104,7 @@ def _search(
     for name, value in ((TOTAL_STEPS, steps), (PLANNED, trials_of(ledger.arms.values()))):
         if study.user_attrs.get(name) != value:
             study.set_user_attr(name, value)  # for a status view of the search
+    _headroom(config, context, study, teachers, placement)
     tags["palenka.teachers"] = " ".join(teacher.fingerprint for teacher in teachers)
     context.tracker.set_tags(PARENT, tags)
     about = notes.about(context, teachers, options)
@@ -181,6 +184,22 @@ def _cache(
     return cache
 
 
+def _headroom(
+    config: SearchConfig, context: Context, study: optuna.Study, teachers: Sequence[Teacher], placement: Placement
+) -> None:
+    """Measure the teachers on the dev windows of the trials, and keep what they are worth in the study."""
+    store = context.prepared.store.folder
+    headroom = measure_headroom(config.experiment, teachers, store, context.folder, placement.share, placement.device)
+    if headroom is None:
+        return
+    for sentence in headroom.sentences():
+        logger.info(sentence)
+    if study.user_attrs.get(HEADROOM) != headroom.to_dict():
+        study.set_user_attr(HEADROOM, headroom.to_dict())
+    averages = {"logit_average": headroom.logit_average, "probability_average": headroom.probability_average}
+    context.tracker.log_metrics(PARENT, {f"headroom/{name}": value for name, value in averages.items()}, step=0)
+
+
 def _trials(job: Job, ledger: Ledger, options: SearchOptions, context: Context, tags: dict[str, str]) -> None:
     """Run the trials that are left; however they end, `trials.parquet` and `summary.json` tell how far they came."""
     config, url = job.config, study_url(options.study_storage)
@@ -188,6 +207,8 @@ def _trials(job: Job, ledger: Ledger, options: SearchOptions, context: Context, 
         context.tracker, lambda proposal: config.settings_of(proposal.values).flat(), tags, job.rungs
     )
     observer.settle(ledger.rows())
+    known = ledger.study.user_attrs.get(HEADROOM)
+    notices = [HeadroomNotice(Headroom.of(known), ledger.rows)] if known else []
     reader = StatusReader(context.folder, context.storage, url)
     display = Display(reader, context.console, quiet=options.quiet, plain=options.plain)
     done, half = len(ledger.rows()), len(ledger.waiting)
@@ -199,7 +220,7 @@ def _trials(job: Job, ledger: Ledger, options: SearchOptions, context: Context, 
         if ledger.remaining:
             with display:
                 full = FullDisk(context.storage)
-                run_trials(job, ledger, [display, observer], full.when_room)
+                run_trials(job, ledger, [display, observer, *notices], full.when_room)
     finally:
         observer.close()
         # a full disk or a database that is away must not hide what ended the search

@@ -40,6 +40,7 @@ from palenka_tune.status.reader import StatusReader
 from palenka_tune.storage import mirror
 from palenka_tune.students.bench import Bench
 from palenka_tune.students.fit import weights_sha256
+from palenka_tune.students.headroom import HEADROOM, Headroom
 from palenka_tune.students.scoring import DevWindows, ScoreJob, score_models
 from palenka_tune.teachers.spec import Teacher
 from palenka_tune.tracking.tags import NOTE, PARENT, RUN_NAME
@@ -106,6 +107,8 @@ def trial_results(
     )
     others = {arm: row.ce for arm, row in best_of_arms(rows).items() if arm != best.arm}
     apart = {f"best/minus_{arm}": best.ce - value for arm, value in others.items()}
+    if summary["headroom"] and summary["headroom"]["nats"] is not None:
+        apart["headroom/nats"] = summary["headroom"]["nats"]
     tracker.log_metrics(PARENT, apart, step=best.tokens)
     tracker.set_tags(PARENT, {"palenka.best_trial": best.trial_id})
     name = f"led the trials, {settings_name(best.arm, best.origin, best.settings)}"
@@ -223,16 +226,19 @@ def finalist_results(
 
 def write_trial_summary(job: Job, ledger: Ledger, context: Context, *, state: str) -> dict[str, Any]:
     """Write and return `summary.json` as far as the search has come."""
-    tracker, experiment = context.tracker, job.config.experiment
+    tracker, experiment, rows = context.tracker, job.config.experiment, job.rows(ledger)
+    known, plain = ledger.study.user_attrs.get(HEADROOM), best_of_arms(rows).get(PLAIN)
+    headroom = Headroom.of(known).beside(plain.val_ce if plain else None) if known else None
     return write_summary(
         context.folder / SUMMARY,
-        job.rows(ledger),
+        rows,
         objective=ledger.objective,
         total_steps=job.total_steps,
         wall_seconds=ledger.seconds,
         mlflow={"experiment_id": tracker.experiment_id, "parent_run_id": tracker.run_id(PARENT)},
         extra={
             "state": state,
+            "headroom": headroom and headroom.to_dict(),
             "seed": experiment.seed,
             "data": context.prepared.describe(),
             "measured_on": results.measured_on(context.prepared, experiment.student),

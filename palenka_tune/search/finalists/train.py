@@ -115,7 +115,8 @@ def train_finalists(
 
 def _row(folder: Path, each: Configuration, job: StudentJob, result: Mapping[str, Any]) -> FinalistRow:
     names = (*METRICS, "steps", "tokens", "seconds", "weights_sha256", "diverged")
-    measured: dict[str, Any] = {name: result.get(name) for name in names}
+    known = FinalistRow.__dataclass_fields__
+    measured: dict[str, Any] = {name: result.get(name) for name in names if name in known}
     return FinalistRow(
         config=each.trial_id,
         arm=each.arm,

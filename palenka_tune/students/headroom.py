@@ -1,0 +1,195 @@
+"""Headroom: how much better the teachers are than a student alone, the most that logits can be worth.
+
+    headroom = val_ce of the best student without teachers - val_ce of the teachers' average
+
+A search shows it before anything else: where it is small there is nothing to distil, whatever the settings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from palenka_tune.cluster.tasks import Share, result_at, run_jobs
+from palenka_tune.config.files import fingerprint, write_json
+from palenka_tune.errors import PalenkaError
+from palenka_tune.spaces.experiment import Experiment, StudentSettings
+from palenka_tune.storage import mirror
+from palenka_tune.teachers.spec import Teacher
+from palenka_tune.trials.arms import PLAIN
+from palenka_tune.trials.rows import TrialRow, best_of_arms
+
+logger = logging.getLogger(__name__)
+HEADROOM, FILE = "headroom", "headroom.json"  # attribute of the study; file in a run's folder
+LITTLE = 0.05
+"""Nats per token below which a search says that there is little to distil."""
+
+
+@dataclass(frozen=True)
+class Headroom:
+    """Cross-entropies in nats per token on the dev windows of a search: of each teacher, (name, val_ce), of their
+    averaged logits and averaged probabilities, and of the best student without teachers (None: not known yet).
+
+    `ensemble` says which average the students learn from.
+    """
+
+    teachers: tuple[tuple[str, float], ...]
+    logit_average: float
+    probability_average: float
+    ensemble: str = "logits"
+    plain: float | None = None
+
+    @property
+    def average(self) -> float:
+        """The average that the students learn from."""
+        return self.logit_average if self.ensemble == "logits" else self.probability_average
+
+    @property
+    def nats(self) -> float | None:
+        """The headroom in nats per token; None while no student without teachers was trained to its end."""
+        return None if self.plain is None else self.plain - self.average
+
+    def beside(self, plain: float | None) -> Headroom:
+        """The same with the best student without teachers."""
+        return dataclasses.replace(self, plain=plain)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `summary.json` has it."""
+        return {
+            "teachers": [{"name": name, "val_ce": value} for name, value in self.teachers],
+            "logit_average": self.logit_average,
+            "probability_average": self.probability_average,
+            "ensemble": self.ensemble,
+            "plain": self.plain,
+            "nats": self.nats,
+        }
+
+    @classmethod
+    def of(cls, known: Mapping[str, Any]) -> Headroom:
+        """From `to_dict`."""
+        return cls(
+            tuple((each["name"], each["val_ce"]) for each in known["teachers"]),
+            known["logit_average"],
+            known["probability_average"],
+            known["ensemble"],
+            known["plain"],
+        )
+
+    def sentences(self) -> list[str]:
+        """What there is to distil, and what to do if it is little."""
+        each = ", ".join(f"{name} {value:.4f}" for name, value in self.teachers)
+        known = (
+            f"Teachers on dev: {each}; averaged logits {self.logit_average:.4f}, averaged probabilities "
+            f"{self.probability_average:.4f} nats per token."
+        )
+        if self.nats is None:
+            return [known]
+        found = [known, f"Headroom: {self.nats:.4f} nats per token below the best student alone ({self.plain:.4f})."]
+        if self.nats < LITTLE:
+            found.append(
+                f"That is less than {LITTLE} nats: there is little to distil. Train the teachers longer, tune them "
+                "(python -m palenka_tune.search teacher), or add seeds of them to the ensemble."
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class HeadroomJob:
+    """The measurement, plain data: a token `store`, the `student` whose dev windows are read, teachers' folders."""
+
+    name: str
+    folder: str
+    store: str
+    student: StudentSettings
+    teachers: tuple[tuple[str, str, str], ...]
+    weights: tuple[float, ...]
+    device: str
+
+    @property
+    def identity(self) -> str:
+        """What was measured."""
+        made = [(name, digest) for name, _, digest in self.teachers]
+        return fingerprint({"store": Path(self.store).name, "student": asdict(self.student), "teachers": made})
+
+    def result(self) -> dict[str, Any] | None:
+        """What an earlier process measured."""
+        return result_at(Path(self.folder) / FILE, self.identity)
+
+
+def measure(job: HeadroomJob, threads: int = 1) -> dict[str, Any]:
+    """Measure the teachers in this process."""
+    import torch
+
+    from palenka_tune.data.store import TokenStore
+    from palenka_tune.evaluation.ensemble import ensemble_cross_entropy
+    from palenka_tune.models.export import load_model
+    from palenka_tune.students.bench import select_windows
+
+    known = job.result()
+    if known is not None:
+        return known
+    torch.set_num_threads(threads)
+    store = TokenStore.open(job.store)
+    models = [load_model(folder, device=job.device)[0] for _, folder, _ in job.teachers]
+    windows = select_windows(store, job.student).array(store, "dev")
+    found = ensemble_cross_entropy(models, windows, store.pad_id, job.weights)
+    result = {"name": job.name, "identity": job.identity, **asdict(found)}
+    write_json(Path(job.folder) / FILE, result)
+    mirror.publish(Path(job.folder) / FILE)
+    return result
+
+
+def measure_headroom(
+    experiment: Experiment, teachers: Sequence[Teacher], store: Path, folder: Path, share: Share, device: str
+) -> Headroom | None:
+    """The teachers on the dev windows of a search, measured once in the open Ray session; None without teachers.
+
+    Raises `PalenkaError` if they cannot be measured.
+    """
+    if not teachers:
+        return None
+    job = HeadroomJob(
+        name="teachers on dev",
+        folder=str(folder),
+        store=str(store),
+        student=experiment.student,
+        teachers=tuple((each.name, str(each.folder), each.fingerprint) for each in teachers),
+        weights=tuple(experiment.distill.weights(len(teachers))),
+        device=device,
+    )
+    (result,) = run_jobs(measure, [job], share, lambda result: f"averaged logits {result['logit_average']:.4f}")
+    if "failed" in result:
+        raise PalenkaError(f"the teachers could not be measured on dev ({result['failed']}); go on with --resume")
+    return Headroom(
+        tuple(zip((each.name for each in teachers), result["models"], strict=True)),
+        result["logit_average"],
+        result["probability_average"],
+        experiment.distill.ensemble,
+    )
+
+
+class HeadroomNotice:
+    """Says the headroom as soon as the first student without teachers has come to its end; an observer of a search.
+
+    `rows` gives the finished trials.
+    """
+
+    def __init__(self, headroom: Headroom, rows: Callable[[], Sequence[TrialRow]]) -> None:
+        self.headroom, self.rows, self.said = headroom, rows, False
+
+    def started(self, proposal: Any) -> None:
+        """Nothing is known yet."""
+
+    def reported(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Only an end counts."""
+
+    def finished(self, trial_id: str, state: str, reason: str | None) -> None:
+        plain = best_of_arms(self.rows()).get(PLAIN)
+        if plain is not None and not self.said:
+            self.said = True
+            for sentence in self.headroom.beside(plain.ce).sentences()[1:]:
+                logger.info(sentence)
