@@ -14,14 +14,17 @@ Examples:
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from palenka_tune.commands.options import Parser
 from palenka_tune.config.files import write_json
 from palenka_tune.config.options import add_options
 from palenka_tune.runs.options import SearchOptions
+from palenka_tune.spaces.experiment import open_runs
 from palenka_tune.spaces.options import ExperimentOptions, RayOptions
 from palenka_tune.spaces.resolve import DEFAULT_SPACE, resolve
+from palenka_tune.storage.mirror import working_folder
 
 # the options of a search that say what it needs of the machines
 NEEDS = ("samples", "cache_budget", "teachers_online", "concurrent", "gpus_per_trial", "study_storage")
@@ -44,6 +47,9 @@ def cli(argv: Sequence[str]) -> int:
     keywords = parser().keywords(argv)
     space, file, options = keywords.pop("space"), keywords.pop("json"), SearchOptions(**keywords)
     config = resolve(space, options=options.as_settings(), assignments=[*options.settings.items()])
+    if any(teacher.is_run for teacher in config.experiment.teachers):
+        experiment = open_runs(config.experiment, working_folder(options.storage))
+        config = dataclasses.replace(config, experiment=experiment)
     from palenka_tune.doctor.run import examine  # mlflow and others: only once the input is known to be good
 
     report = examine(config, options)

@@ -38,6 +38,7 @@ from palenka_tune.search.mlflow.results import register
 from palenka_tune.search.pipeline import finalists_wanted, run_stages
 from palenka_tune.search.plan_text import plan
 from palenka_tune.search.search_result import SearchResult
+from palenka_tune.spaces.experiment import open_runs
 from palenka_tune.spaces.resolve import check_space
 from palenka_tune.spaces.serialise import search_yaml, tree
 from palenka_tune.spaces.settings import SearchConfig
@@ -78,6 +79,8 @@ def _launch(config: SearchConfig | None, options: SearchOptions, console: Consol
             console.print(plan(config), markup=False)
             return SearchResult(folder, {})
     check_writable(options.storage)
+    if config is not None:
+        config = dataclasses.replace(config, experiment=open_runs(config.experiment, storage))
     full = FullDisk(storage)
     with contextlib.ExitStack() as stack:
         study, wanted = None, None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -306,11 +307,11 @@ def _trial_candidates(
         mirror.publish(folder)
         scores = scratch / row.trial_id
         candidates.append(Candidate(name, role, folder, weights_sha256(model), row.trial_id, row.tokens, scores))
-    for teacher in taught_by:
+    names = Counter(teacher.name for teacher in taught_by)
+    for number, teacher in enumerate(taught_by, 1):
+        name = teacher.name if names[teacher.name] == 1 else f"{teacher.name} ({number})"
         run, scores = teachers.run_key(teacher.folder.name), scratch / teacher.folder.name
-        candidates.append(
-            Candidate(teacher.name, "teacher", teacher.folder, teacher.fingerprint, run, teacher.tokens, scores)
-        )
+        candidates.append(Candidate(name, "teacher", teacher.folder, teacher.fingerprint, run, teacher.tokens, scores))
     return candidates
 
 

@@ -19,11 +19,12 @@ from palenka_tune.config.recipe import Recipe
 from palenka_tune.data.prepare import DataSettings
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.distill.shapes import ModelShape, resolved_maps
-from palenka_tune.errors import UserError
+from palenka_tune.errors import UserError, nearest
 from palenka_tune.limits import Limits, Strict, check_fields
 from palenka_tune.models.presets import ModelPreset, get_preset
 from palenka_tune.models.scales import Scale, get_scale
 
+RUN = "run:"  # before the name of a search whose best student teaches
 SEED = Limits(ge=0, le=2**32 - 1)
 
 
@@ -55,10 +56,11 @@ class StudentSettings(Strict):
 
 @dataclass(frozen=True)
 class TeacherSettings(Strict):
-    """A teacher to train (a preset's name and a recipe), or a trained one (the folder of a Hugging Face model).
+    """A teacher to train (a preset's name and a recipe), or a trained one: the folder of a Hugging Face model, or
+    `run:NAME`, the best student of a search in the same storage.
 
-    `preset` is the name or the folder. `recipe` changes settings of the recipe that the scale has for it. Its `seed` is
-    its own: students of several seeds learn from the same teachers.
+    `preset` is the name, the folder or the run. `recipe` changes settings of the recipe that the scale has for it. Its
+    `seed` is its own: students of several seeds learn from the same teachers.
     """
 
     preset: str
@@ -72,7 +74,12 @@ class TeacherSettings(Strict):
 
     @property
     def is_folder(self) -> bool:
-        return is_path(self.preset)
+        """Whether it is trained already, in a folder or by a search."""
+        return self.is_run or is_path(self.preset)
+
+    @property
+    def is_run(self) -> bool:
+        return self.preset.startswith(RUN)
 
 
 @dataclass(frozen=True)
@@ -183,11 +190,32 @@ def resolve_overrides(assignments: Sequence[tuple[str, Any]], paths: Sequence[st
     return [(full_path(key, paths, f"--set {key}"), value) for key, value in assignments]
 
 
+def open_runs(experiment: Experiment, storage: Path) -> Experiment:
+    """The experiment with the folder of its best student in place of each `run:NAME`.
+
+    Raises `UserError` if there is no such search in `storage`, or it has no best student yet.
+    """
+    teachers = []
+    for teacher in experiment.teachers:
+        if teacher.is_run:
+            name = teacher.preset.removeprefix(RUN)
+            folder = storage / name / "best"
+            if not folder.is_dir():
+                known = sorted(path.parent.name for path in storage.glob("*/best"))
+                raise UserError(
+                    f"teacher {teacher.preset}: {storage} holds no finished search {name!r}{nearest(name, known)}; "
+                    "give the --name of one"
+                )
+            teacher = dataclasses.replace(teacher, preset=str(folder.absolute()))
+        teachers.append(teacher)
+    return dataclasses.replace(experiment, teachers=teachers)
+
+
 def experiment_from(tree: Mapping[str, Any], where: str) -> Experiment:
     """Build and check the experiment of a resolved tree (keys that do not belong to it are refused)."""
     experiment = build(Experiment, tree, where)
     for teacher in experiment.teachers:
-        if teacher.is_folder and not Path(teacher.preset).expanduser().is_dir():
+        if teacher.is_folder and not teacher.is_run and not Path(teacher.preset).expanduser().is_dir():
             raise UserError(
                 f"{where}: teacher {teacher.preset} is not a folder; give a preset's name or a model folder"
             )

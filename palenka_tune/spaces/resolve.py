@@ -118,6 +118,14 @@ def check_space(config: SearchConfig, where: str, shapes: tuple[ModelShape, ...]
             f"{where}: distill.ce_weight is 0, but a search also trains a student without teachers, which has nothing "
             "else to learn from; set it above 0"
         )
+    if not experiment.teachers:
+        idle = [each.name for each in config.space.parameters if not each.name.startswith("recipe.")]
+        if idle:
+            raise UserError(
+                f"{where}: there are no teachers, so that {idle[0]} means nothing; search settings of the recipe, or "
+                "name teachers"
+            )
+        return
     for distill in (experiment.distill, *config.corner_losses):
         try:
             experiment.check_distillation(distill, shapes)
@@ -126,7 +134,8 @@ def check_space(config: SearchConfig, where: str, shapes: tuple[ModelShape, ...]
 
 
 def restrict_rank(config: SearchConfig, most: int, reason: str) -> SearchConfig:
-    """The search without ranks above `most` (null, the full width, included); raises `UserError` if none is left."""
+    """The search without ranks above `most` (null, the full width, included), its fixed setting as well; raises
+    `UserError` if none is left."""
     name, where = "projection.rank", config.space_name
     rank = next((parameter for parameter in config.space.parameters if parameter.name == name), None)
     if rank is None:
@@ -139,4 +148,9 @@ def restrict_rank(config: SearchConfig, most: int, reason: str) -> SearchConfig:
         raise UserError(f"{where}: no value of projection.rank is left, since {reason}; search ranks up to {most}")
     narrowed = dataclasses.replace(rank, choices=choices, high=min(rank.high, most))
     others = settled(config.space.written, name, choices or None)
-    return dataclasses.replace(config, space=space_of([*others, narrowed], where))
+    experiment, fixed = config.experiment, config.experiment.distill.projection
+    if fixed.rank is None or fixed.rank > most:
+        fixed = dataclasses.replace(fixed, rank=max(choices) if choices else min(int(rank.high), most))
+        distill = dataclasses.replace(experiment.distill, projection=fixed)
+        experiment = dataclasses.replace(experiment, distill=distill)
+    return dataclasses.replace(config, experiment=experiment, space=space_of([*others, narrowed], where))

@@ -95,7 +95,6 @@ def _top_level(names: dict[str, str]) -> dict[str, Node]:
         "teachers": {
             "description": "The teachers, each by a preset's name, a model folder, or with a recipe of its own.",
             "type": "array",
-            "minItems": 1,
             "items": teacher,
         },
         # a search also trains a student that has nothing else to learn from

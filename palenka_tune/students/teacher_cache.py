@@ -35,7 +35,8 @@ def search_need(config: SearchConfig, shapes: tuple[ModelShape, ...]) -> Need:
     fixed = [arm.constants for arm in arms_of(config)]
     ranges = [p.name for p in config.space.parameters if p.kind != "choice"]
     shape = config.experiment.student_shape
-    return need_of(losses(config, fixed), shape, shapes, any_temperature="temperature" in ranges)
+    known = losses(config, fixed) if shapes else []
+    return need_of(known, shape, shapes, any_temperature="temperature" in ranges)
 
 
 def fit_cache(

@@ -100,7 +100,7 @@ def open_teacher(folder: str | Path) -> Teacher:
         raise PalenkaError(f"{folder} is not a teacher of version {TEACHER_VERSION}; delete it and train it again")
     preset = ModelPreset(**manifest["preset"])
     return Teacher(
-        name=preset.name,
+        name=f"{preset.name}, seed {seed}" if (seed := manifest.get("seed")) else preset.name,
         folder=folder,
         shape=ModelShape(preset.name, preset.family, preset.width, preset.layers),
         parameters=int(manifest["parameters"]),
@@ -112,7 +112,7 @@ def open_teacher(folder: str | Path) -> Teacher:
 
 
 def _open_plain(folder: Path) -> Teacher:
-    """A model folder from elsewhere; its name is the folder's."""
+    """A model folder from elsewhere; its name is the folder's, or the search's whose best student it is."""
     weights = sorted(folder.glob("*.safetensors"))
     if not (folder / "config.json").is_file() or not weights:
         raise UserError(
@@ -126,9 +126,10 @@ def _open_plain(folder: Path) -> Teacher:
             f"{folder}/config.json ({config.get('model_type')}) names no hidden size or number of layers; give a "
             "causal language model such as gpt2 or llama"
         )
-    shape = ModelShape(folder.name, str(config.get("model_type")), width, depth)
+    name = folder.parent.name if folder.name == "best" else folder.name
+    shape = ModelShape(name, str(config.get("model_type")), width, depth)
     parameters = sum(_parameters(path) for path in weights)
-    return Teacher(folder.name, folder, shape, parameters, None, weights_digest(folder), tokens=0, seconds=0.0)
+    return Teacher(name, folder, shape, parameters, None, weights_digest(folder), tokens=0, seconds=0.0)
 
 
 def _size(config: Mapping[str, Any], *names: str) -> int | None:
