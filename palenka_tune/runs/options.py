@@ -32,6 +32,12 @@ class SearchOptions(RayOptions, SpaceOptions):
     resume_or_start: bool = flag(
         "resume the search --name if it exists, else start it: one command for a scheduler that may run it again"
     )
+    promote: int | None = option(
+        "with --resume, of a finished search: train its N best paused trials to their ends, and decide anew", "N"
+    )
+    discard_checkpoints: bool = flag(
+        "at the end, delete what more samples and promoted trials of a finished search would continue from"
+    )
     name: str | None = option("the run's name (default: the space and the time)")
     concurrent: int | None = option("trials at a time (default: one per CPU core, or what GPUs hold)", "N")
     gpus_per_trial: float | None = option("share of a GPU for each trial, from 0 to 1 (default: from its memory)", "X")

@@ -20,6 +20,7 @@ from palenka_tune.data.prepare import PreparedData
 from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.runs.options import CHANGED_BY_RESUME
 from palenka_tune.runs.run_folder import SEARCH_YAML
+from palenka_tune.spaces.options import More
 from palenka_tune.spaces.resolve import resolve
 from palenka_tune.spaces.serialise import search_yaml, tree
 from palenka_tune.spaces.settings import SearchConfig
@@ -85,6 +86,9 @@ def resumed(
     if given is not None:
         _check_same(tree(resolve(wanted.asked)), tree(given), folder)  # an older one may spell settings otherwise
         free = {name: getattr(given.search, name) for name in FREE}
+    samples = again.get("samples")
+    if isinstance(samples, More):
+        again = {**again, "samples": wanted.samples + samples}
     search = dataclasses.replace(config.search, **free, **again)
     if search != config.search:
         config = dataclasses.replace(config, search=search)

@@ -181,6 +181,12 @@ def mark_finished(study: optuna.Study, folder: Path, *, but: Iterable[str] = ())
     study.set_user_attr("finished", digests)
 
 
+def reopen(study: optuna.Study) -> None:
+    """Take the mark of a finished search away: more of it is asked for, and its verdict is given anew."""
+    study.set_user_attr("finished", None)
+    study.set_user_attr(FINALISTS_DONE, {})
+
+
 def is_finished(study: optuna.Study, folder: Path) -> bool:
     """Whether the search has ended; raises `PalenkaError` if a file that it left behind is damaged or missing."""
     digests: dict[str, str] | None = study.user_attrs.get("finished")

@@ -31,8 +31,8 @@ from palenka_tune.runs.context import Context
 from palenka_tune.runs.full_disk import FullDisk
 from palenka_tune.runs.options import PLACE, SearchOptions, resume_command
 from palenka_tune.runs.resume import Wanted, resumed
-from palenka_tune.runs.run_folder import SEARCH_YAML, check_name
-from palenka_tune.runs.study import is_finished, new_study, open_study, storage_errors, study_url
+from palenka_tune.runs.run_folder import CHECKPOINTS, SEARCH_YAML, check_name
+from palenka_tune.runs.study import is_finished, new_study, open_study, reopen, storage_errors, study_url
 from palenka_tune.runs.summary import SUMMARY
 from palenka_tune.search.mlflow.results import register
 from palenka_tune.search.pipeline import finalists_wanted, run_stages
@@ -42,6 +42,7 @@ from palenka_tune.spaces.experiment import open_runs
 from palenka_tune.spaces.resolve import check_space
 from palenka_tune.spaces.serialise import search_yaml, tree
 from palenka_tune.spaces.settings import SearchConfig
+from palenka_tune.storage import mirror
 from palenka_tune.storage.mirror import shown, working_folder
 from palenka_tune.students.scoring import own_pairs
 from palenka_tune.students.teacher_cache import fit_cache
@@ -91,9 +92,16 @@ def _launch(config: SearchConfig | None, options: SearchOptions, console: Consol
             wanted = None if study is None else Wanted.of(study)
         if study is not None and wanted is not None:
             config, changed = resumed(wanted, folder, config, options.again)
+            finished = is_finished(study, folder)
             more = wanted.samples != config.search.samples
-            if is_finished(study, folder) and (more or not finalists_wanted(config, study)):
-                return _finished(folder, storage, options, more=more)
+            if options.promote and not finished:
+                raise UserError(
+                    f"--promote: the search {folder.name} is not finished and still promotes by itself; resume it first"
+                )
+            if finished and (more or options.promote):
+                reopen(study)
+            elif finished and not finalists_wanted(config, study):
+                return _finished(folder, storage, options)
             logger.info(f"resuming {shown(folder)}")
             wanted = changed
         elif config is None:
@@ -132,6 +140,10 @@ def _check_options(options: SearchOptions) -> str | None:
     """Refuse options that cannot work; returns the URL of the study's database, if it is in one."""
     if options.concurrent is not None and options.concurrent < 1:
         raise UserError(f"--concurrent is {options.concurrent}; it must be 1 or more")
+    if options.promote is not None and not options.resume:
+        raise UserError("--promote continues trials of a finished search; give it with --resume")
+    if options.promote is not None and options.promote < 1:
+        raise UserError(f"--promote is {options.promote}; it must be 1 or more")
     if options.resume and options.dry_run:
         raise UserError("--dry-run and --resume do not go together; give one of them")
     check_gpus(options.gpus_per_trial, options.address)
@@ -188,13 +200,10 @@ def _tracker(folder: Path, store: Store) -> Tracker:
     )
 
 
-def _finished(folder: Path, storage: Path, options: SearchOptions, *, more: bool) -> SearchResult:
+def _finished(folder: Path, storage: Path, options: SearchOptions) -> SearchResult:
     """A search that has ended already: what MLflow, or the hub, has not got of it is sent."""
-    if more:
-        raise UserError(
-            f"--resume: the search {folder.name} is finished, and what more trials would need of it is gone; start a "
-            "new search under another --name"
-        )
+    if options.discard_checkpoints:
+        mirror.forget_folder(folder / CHECKPOINTS)
     logger.info(f"{shown(folder)} is finished; nothing is left to do")
     summary = read_json(folder / SUMMARY)
     if options.register:

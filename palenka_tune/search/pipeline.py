@@ -105,6 +105,8 @@ def _search(
         if study.user_attrs.get(name) != value:
             study.set_user_attr(name, value)  # for a status view of the search
     _headroom(config, context, study, teachers, placement)
+    if options.promote:
+        logger.info(f"promoted: {', '.join(ledger.promote(options.promote, steps)) or 'no trial is paused'}")
     tags["palenka.teachers"] = " ".join(teacher.fingerprint for teacher in teachers)
     context.tracker.set_tags(PARENT, tags)
     about = notes.about(context, teachers, options)
@@ -114,7 +116,7 @@ def _search(
     more = finalists_wanted(asked, study) and bool(configurations(job.rows(ledger)))
     summary = results.trial_results(job, bench, ledger, teachers, context, about, more)
     mark_finished(study, context.folder)
-    results.forget_scratch(job)
+    results.forget_scratch(job, keep_checkpoints=not options.discard_checkpoints)
     results.publish_report(context, study)
     return summary
 

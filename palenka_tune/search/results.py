@@ -263,10 +263,19 @@ def load_student(job: Job, bench: Bench, row: TrialRow, context: Context) -> Pre
     return model
 
 
-def forget_scratch(job: Job) -> None:
-    """Delete what only a search that is resumed needs."""
-    for scratch in (job.checkpoints, job.folder / TUNE, job.folder / CANDIDATES):
+def forget_scratch(job: Job, *, keep_checkpoints: bool) -> None:
+    """Delete what only a search that is resumed needs; checkpoints of paused trials are kept for `--promote`, and their
+    size is said."""
+    for scratch in (job.folder / TUNE, job.folder / CANDIDATES):
         mirror.forget_folder(scratch)
+    kept = [*job.checkpoints.glob("*.pt")] if keep_checkpoints else []
+    if not kept:
+        mirror.forget_folder(job.checkpoints)
+        return
+    logger.info(
+        f"{len(kept)} checkpoints are kept for --resume with --promote or more --samples: "
+        f"{sum(path.stat().st_size for path in kept) / 1e6:,.1f} MB (--discard-checkpoints deletes them)"
+    )
 
 
 def publish_report(context: Context, study: optuna.Study) -> None:

@@ -36,14 +36,25 @@ class ExperimentOptions(DataOptions):
     )
 
 
+class More(int):
+    """A number that was written `+N`: so many more."""
+
+
+def more(text: str) -> int:
+    """`6`, or `+6` as `More`."""
+    return More(text) if text.startswith("+") else int(text)
+
+
 @dataclass(frozen=True, kw_only=True)
 class SpaceOptions(ExperimentOptions):
     """What shapes a search."""
 
     samples: int | None = option(
-        "trials to propose, shared out over the arms, besides the fixed setting of each (default: the space's)",
-        "N",
+        "trials to propose, shared out over the arms, besides the fixed setting of each; with --resume +N are N more "
+        "(default: the space's)",
+        "N|+N",
         setting="search.samples",
+        type=more,
     )
     seeds: int | None = option(
         "fresh seeds with which the best of each arm is trained again; 0: not (default: the space's, 5)",

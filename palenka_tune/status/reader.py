@@ -130,8 +130,10 @@ class StatusReader:
         state, why = _state(stage, writer, age, stall, tracking)
         alive, finished = state == stage != "finished", state == "finished"
         total_steps = attrs.get(TOTAL_STEPS) or max((r.steps for r in rows if r.state == COMPLETE), default=None)
-        active = [t for t in trials if t.state == TrialState.RUNNING and not t.user_attrs.get(PAUSED_AT)]
-        unfinished = active if alive else []
+        begun = [trial for trial in trials if trial.state == TrialState.RUNNING]
+        unfinished = [trial for trial in begun if alive and not trial.user_attrs.get(PAUSED_AT)]
+        # one that rests at a rung may never go on: as far as it came counts as all of it
+        reached = [*rows, *(TrialRow.of(trial) for trial in begun if trial.user_attrs.get(PAUSED_AT))]
         pulses = [(trial, self._pulse(trial)) for trial in unfinished]
         running = [running_of(trial, pulse, total_steps) for trial, pulse in pulses if pulse is not None]
         speed = Speed(trials, running)
@@ -156,9 +158,9 @@ class StatusReader:
             finalists_done=done,
             best=best_of(rows, objective),
             arms={arm: row.val_ce for arm, row in best_of_arms(rows, objective).items()},
-            budget=budget_of(rows, total_steps),
+            budget=budget_of(reached, total_steps),
             elapsed=self._elapsed(attrs, trials, summary, now if alive else None),
-            left=speed.left(rows, planned, total_steps) if state == "searching" else None,
+            left=speed.left(reached, planned, total_steps) if state == "searching" else None,
             tokens_per_second=speed.tokens if running else None,
             verdict=(summary.get("verdict") or {}).get("sentence"),
             mlflow=tracking,
@@ -235,7 +237,7 @@ def _stage(
     planned: int | None,
     summary: Mapping[str, Any],
 ) -> Stage:
-    if "finished" in attrs:
+    if attrs.get("finished") is not None:
         # searches of versions with `finalists` could have seeds and none to train
         seeds = asked.get("seeds", 0) if asked.get("finalists", 1) else 0
         trained = any(row.state == COMPLETE for row in rows)

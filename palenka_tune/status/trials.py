@@ -71,7 +71,8 @@ class Speed:
         return sum(reported.get(trial.trial_id, usual) for trial in self.running)
 
     def left(self, rows: Sequence[TrialRow], planned: int | None, total_steps: int | None) -> float | None:
-        """Seconds until the trials are done, if those to come train as many steps as the finished ones on average."""
+        """Seconds until the trials are done, if those to come train as many steps as those that ended or rest (`rows`)
+        do on average."""
         mean = statistics.fmean(row.steps for row in rows) if rows else total_steps
         if not (mean and planned and self.steps):
             return None

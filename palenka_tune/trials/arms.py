@@ -46,7 +46,8 @@ def arms_of(config: SearchConfig) -> list[Arm]:
     """The arms of a search, in the order in which they are compared.
 
     Without teachers there is `plain` alone. An arm that no searched setting shapes trains its fixed setting only, and
-    so does one without a share (`search.arms`). A grid is searched as it is written, by the last arm.
+    so does one without a share (`search.arms`). A grid is searched as it is written, by the last arm. The fixed
+    setting is not of an arm whose weight is searched, and 0 in it.
     """
     fixed, search = config.experiment.distill, config.search
     searched = {parameter.name for parameter in config.space.parameters}
@@ -63,8 +64,15 @@ def arms_of(config: SearchConfig) -> list[Arm]:
     counts = shared_out(search.samples, {name: shares.get(name, 0.0) for name in constants if spaces[name].parameters})
     if grid:
         counts = {name: min(count, grid_size(spaces[name])) for name, count in counts.items()}
+    weights = {"alpha": fixed.alpha, "beta": fixed.beta}
     return [
-        Arm(name, spaces[name], values, counts.get(name, 0), has_fixed=not (grid and counts.get(name)))
+        Arm(
+            name,
+            spaces[name],
+            values,
+            counts.get(name, 0),
+            has_fixed=not (grid and counts.get(name)) and arm_of(**{**weights, **values}) == name,
+        )
         for name, values in constants.items()
     ]
 

@@ -38,6 +38,8 @@ from palenka_tune.trials.stopping import NoStopping, StoppingRule
 
 # attributes of the study: optimiser steps of a whole training; trials of all arms
 TOTAL_STEPS, PLANNED = "total_steps", "planned"
+# attribute of a promoted trial: the step at which it was paused
+PROMOTED_AT = "promoted_at"
 
 # tries in a row that may only repeat known settings before an arm counts as exhausted
 MAX_REPEATS = 50
@@ -91,7 +93,6 @@ class Ledger:
                     self._paused[proposal.trial_id] = proposal
                 else:
                     self._again.append(proposal)
-        self._exhausted: set[str] = set()
         self.judge_by(rules or {})
         self._seconds_before = float(study.user_attrs.get("seconds", 0.0))
         self._started = time.monotonic() if started is None else started
@@ -120,6 +121,7 @@ class Ledger:
             ready = rule.promoted(paused)
             if ready is not None:
                 proposal = self._start(self._paused.pop(ready))
+                self._running[ready].set_user_attr(PROMOTED_AT, proposal.judged_until)
                 self._running[ready].set_user_attr(PAUSED_AT, 0)
                 return proposal
         return None
@@ -130,17 +132,14 @@ class Ledger:
             arm = self._next_arm(trials)
             if arm is None:
                 return None
-            for _ in range(MAX_REPEATS):
-                drawn = self._draw(arm, trials)
-                known = None
-                if drawn.user_attrs[ORIGIN] != FIXED:
-                    known = self._known(trials, arm.name, drawn.user_attrs["values"])
-                if known is None:
-                    self.study.add_trial(drawn)
-                    return self._start(_proposal(drawn))
-                self.study.add_trial(_repetition(drawn, known))
-                trials = self._trials()
-            self._exhausted.add(arm.name)
+            drawn = self._draw(arm, trials)
+            known = None
+            if drawn.user_attrs[ORIGIN] != FIXED:
+                known = self._known(trials, arm.name, drawn.user_attrs["values"])
+            if known is None:
+                self.study.add_trial(drawn)
+                return self._start(_proposal(drawn))
+            self.study.add_trial(_repetition(drawn, known))
 
     def _next_arm(self, trials: Sequence[FrozenTrial]) -> Arm | None:
         """The arm whose turn it is: first those whose fixed setting is missing, then the one that is most behind."""
@@ -148,9 +147,8 @@ class Ledger:
         for arm in self.arms.values():
             if arm.has_fixed and not fixed[arm.name]:
                 return arm
-        open_arms = [
-            arm for arm in self.arms.values() if drawn[arm.name] < arm.samples and arm.name not in self._exhausted
-        ]
+        behind = [arm for arm in self.arms.values() if drawn[arm.name] < arm.samples]
+        open_arms = [arm for arm in behind if not _is_exhausted(arm, trials)]
         return min(open_arms, key=lambda arm: (drawn[arm.name] + 1) / arm.samples, default=None)
 
     def _counts(self, trials: Sequence[FrozenTrial]) -> tuple[Counter[str], Counter[str]]:
@@ -259,6 +257,31 @@ class Ledger:
         self._paused = {}
         return settled
 
+    def promote(self, count: int, step: int) -> list[str]:
+        """Have the best `count` PRUNED trials of a finished search trained on to their ends; returns their ids.
+
+        A trial that has ended stays as it is in a study, so each gets a new record, which takes its place. No rung up
+        to `step` judges them again.
+        """
+        known = {trial.user_attrs["trial_id"]: trial for trial in own_trials(self._trials())}
+        rows = [row for row in self.rows() if row.state == PRUNED and row.curve]
+        chosen = sorted(rows, key=lambda row: (-max(row.curve), row.ce, row.trial_id))[:count]
+        for row in chosen:
+            trial = known[row.trial_id]
+            attrs = {name: value for name, value in trial.user_attrs.items() if name not in (PAUSED_AT, "reason")}
+            record = optuna.create_trial(
+                state=TrialState.RUNNING,
+                params=trial.params,
+                distributions=trial.distributions,
+                user_attrs={**attrs, PROMOTED_AT: step},
+                system_attrs=trial.system_attrs,
+                intermediate_values=dict(trial.intermediate_values),
+            )
+            record.number = len(self._trials())
+            self.study.add_trial(record)
+            self._again.append(_proposal(self._trials()[-1]))
+        return [row.trial_id for row in chosen]
+
     def leave(self, trial_id: str) -> None:
         """Let go of a trial that was interrupted: it stays RUNNING, and a resumed search continues it."""
         del self._running[trial_id]
@@ -289,8 +312,11 @@ class Ledger:
         return list(self._paused)
 
     def keepers(self) -> list[str]:
-        """Ids of the finished trials whose weights are needed at the end: the best COMPLETE one of each arm."""
-        return [row.trial_id for row in best_of_arms(self.rows(), self.objective).values()]
+        """Ids of the finished trials whose weights are needed: the best COMPLETE one of each arm at the end, and those
+        that were paused, which may be promoted later."""
+        rows = self.rows()
+        best = [row.trial_id for row in best_of_arms(rows, self.objective).values()]
+        return [*best, *(row.trial_id for row in rows if row.state == PRUNED)]
 
     @property
     def remaining(self) -> bool:
@@ -302,6 +328,11 @@ class Ledger:
     def rows(self) -> list[TrialRow]:
         """A row per finished trial, in the order in which they were proposed."""
         return rows_of(self._trials())
+
+
+def _is_exhausted(arm: Arm, trials: Sequence[FrozenTrial]) -> bool:
+    latest = [trial for trial in trials if trial.user_attrs[ARM] == arm.name][-MAX_REPEATS:]
+    return len(latest) == MAX_REPEATS and not own_trials(latest)
 
 
 def _attributes(number: int, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -345,7 +376,7 @@ def _as_pruned(trial: FrozenTrial) -> FrozenTrial:
 
 def _proposal(trial: FrozenTrial) -> Proposal:
     attrs = trial.user_attrs
-    judged = attrs.get(PAUSED_AT) or 0
+    judged = attrs.get(PAUSED_AT) or attrs.get(PROMOTED_AT) or 0
     return Proposal(attrs["trial_id"], trial.number, dict(attrs["values"]), attrs[ARM], attrs[ORIGIN], judged)
 
 

@@ -153,8 +153,12 @@ class FinalistRow:
 
 
 def own_trials(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """Trials that were or will be run: all but repetitions."""
-    return [trial for trial in trials if "duplicate_of" not in trial.user_attrs]
+    """Trials that were or will be run: all but repetitions, and of one that was promoted after its end its new record.
+
+    They keep the order in which they were proposed.
+    """
+    own = (trial for trial in trials if "duplicate_of" not in trial.user_attrs)
+    return [*{trial.user_attrs["trial_id"]: trial for trial in own}.values()]
 
 
 def rows_of(trials: Iterable[FrozenTrial]) -> list[TrialRow]:
@@ -183,9 +187,9 @@ def best_row(rows: Sequence[TrialRow], objective: str = "val_ce") -> TrialRow:
 
 
 def best_of_arms(rows: Iterable[TrialRow], objective: str = "val_ce") -> dict[str, TrialRow]:
-    """{arm: its best COMPLETE trial}; an arm without one is not there."""
-    best: dict[str, TrialRow] = {}
-    for row in best_first(rows, objective):
+    """{arm: its best COMPLETE trial}; an arm without one is not there, one with a fixed setting alone has that."""
+    rows, best = [*rows], dict[str, TrialRow]()
+    for row in (*best_first(rows, objective), *best_first(rows)):
         best.setdefault(row.arm, row)
     return {arm: best[arm] for arm in ARMS if arm in best}
 

@@ -83,11 +83,12 @@ def finished(
     arms = {arm: entry["best"] for arm, entry in summary["arms"].items() if entry["best"]}
     if objective_name(summary["objective"]["metric"]) == "val_ce":
         lines = [f"{arm} {entry['val_ce']:.4f} ({entry['trial_id']})" for arm, entry in arms.items()]
+        lines += [f"{arm} did not finish" for arm in summary["arms"] if arm not in arms]
         said = f"Of the trials, with one seed, the best of each arm by val/ce (nats per token): {', '.join(lines)}."
     else:
         said = f"Chosen by {summary['objective']['metric']}, as the poster chose."
     trial = arms[best["arm"]]
-    settings = settings_name(trial["arm"], trial["origin"], trial["params"])
+    settings = settings_name(best["arm"], trial["origin"], best["params"])
     return _note(
         f"**{found['sentence']}**" if found else f"**{said}**",
         said if found else "",

@@ -97,7 +97,7 @@ def log_best(
 def register(tracker: Tracker, folder: Path, summary: Mapping[str, Any], name: str) -> None:
     """Have the student in `folder/best` registered as a version of the model `name`; `summary` is the search's."""
     best, trial = summary["best"], summary["arms"][summary["best"]["arm"]]["best"]
-    settings, chosen = settings_name(trial["arm"], trial["origin"], trial["params"]), best["trial_id"]
+    settings, chosen = settings_name(best["arm"], trial["origin"], best["params"]), best["trial_id"]
     data = summary["measured_on"]
     if "seed" in best:
         chosen, data = f"{chosen}, trained again with seed {best['seed']}", best["measured_on"]
