@@ -141,7 +141,7 @@ def test_a_dry_run_shows_the_plan_only_if_asked(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     result = search.run("smoke", dry_run=True)
     assert capsys.readouterr() == ("", "")
-    assert (result.best, result.trials, result.anchors, result.verdict) == (None, (), {}, None)
+    assert (result.best, result.trials, result.arms, result.verdict) == (None, (), {}, None)
     assert result.frame().empty
     with pytest.raises(UserError, match="is not a folder"):
         result.load_student()
@@ -167,17 +167,22 @@ def test_a_finished_search_is_read_back_typed(finished, tmp_path):
     assert result == search.load("first", storage=tmp_path / "runs")
     assert [trial.state for trial in result.trials] == ["COMPLETE", "COMPLETE", "COMPLETE", "PRUNED", "FAILED"]
     best = result.best
-    assert (best.trial_id, best.anchor, best.val_ce, best.steps) == ("trial-0002", None, 2.9, 90)
+    assert (best.trial_id, best.arm, best.origin, best.val_ce, best.steps) == (
+        "trial-0002",
+        "hidden",
+        "proposed",
+        2.9,
+        90,
+    )
     assert best.settings["beta"] == 3.0
     assert best.settings["projection.rank"] == 16
     assert best.settings["projection.layer_map"] == '{"4": 4}'
     assert "val_ce" not in best.settings
     assert result.trials[4].reason == "why"
-    assert {name: trial.val_ce for name, trial in result.anchors.items()} == {
-        "no_distillation": 3.2,
-        "vanilla_kd": 3.1,
-    }
-    assert result.verdict.startswith("best val/ce 2.9000 nats per token: 0.3000 lower than no_distillation")
+    assert {arm: trial.val_ce for arm, trial in result.arms.items()} == {"plain": 3.2, "logits": 3.1, "hidden": 2.9}
+    assert result.verdict.startswith("trial-0002 (hidden: α=1.5 β=3")
+    assert "led the trials with val/ce 2.9000 nats per token, one seed" in result.verdict
+    assert "plain 3.2000 (+0.3000, trial-0000)" in result.verdict
     assert result.finalists == ()
     frame = result.frame()
     assert list(frame["trial_id"]) == [trial.trial_id for trial in result.trials]
@@ -185,28 +190,27 @@ def test_a_finished_search_is_read_back_typed(finished, tmp_path):
     assert "2.9" not in repr(result)
 
 
-def test_finalists_and_their_verdict_are_read_back_typed(finished):
+def test_students_of_fresh_seeds_and_their_verdict_are_read_back_typed(finished):
     row = FinalistRow(
-        *("trial-0002", "finalist", 1, 1.5, 3.0, 2.5, math.exp(2.5), 0.1, None, 3.0, 90, 900, 2.0, "00", None),
+        *("trial-0001", "logits", 1, 1.5, 0.0, 2.5, 2.6, math.exp(2.5), 0.1, None, 3.0, 90, 900, 2.0, "00", None),
         folder="finalists/x",
         scores={"blimp": 0.6},
     )
     broken = dataclasses.replace(row, seed=2, val_ce=None, scores={})
     write_rows(finished / FINALISTS, [row, broken])
     summary = json.loads((finished / "summary.json").read_text())
-    (finished / "summary.json").write_text(json.dumps(summary | {"finalists": {"verdict": "It helped."}}))
+    best = {"trial_id": "trial-0001", "arm": "logits", "seed": 1, "val_ce": 2.5}
+    (finished / "summary.json").write_text(json.dumps(summary | {"best": best, "verdict": {"sentence": "It helped."}}))
     result = search.load(finished)
     first, second = result.finalists
-    assert (first.config, first.role, first.seed, first.val_ce, first.scores) == (
-        "trial-0002",
-        "finalist",
-        1,
-        2.5,
+    assert (first.config, first.arm, first.seed, first.val_ce, first.test_ce, first.scores) == (
+        *("trial-0001", "logits", 1, 2.5, 2.6),
         {"blimp": 0.6},
     )
     assert second.val_ce is None
     assert second.scores == {"blimp": None}
     assert result.verdict == "It helped."
+    assert result.best.trial_id == "trial-0001"  # the best by fresh seeds, not the one that led the trials
 
 
 def test_a_search_that_has_not_ended_is_not_loaded(finished):

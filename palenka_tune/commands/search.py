@@ -1,13 +1,14 @@
-"""Search alpha, beta, temperature and the projection of hidden states for the student of lowest dev cross-entropy.
+"""Search for the best way to distil a student: no teachers, their logits, or logits and hidden states.
 
-Teachers are trained once and kept. Every search also trains two anchors, a student without distillation and one with
-logits only (vanilla KD), so that its result can be compared. Trials that fall behind are stopped early (ASHA).
+Each of these three arms is tuned for itself: learning rate, weights, temperature, schedules, projection. Teachers are
+trained once and kept. Trials that fall behind are paused (ASHA). The best of each arm is then trained again with fresh
+seeds, for a verdict with intervals.
 
 Examples:
   python -m palenka_tune.search
       the built-in corpus, a dozen trials, a few minutes on two CPU cores
   python -m palenka_tune.search dskd --data ../babylm_10M --scale small --samples 40
-      a BabyLM folder (train*/, dev*/) on one GPU
+      a BabyLM folder (train*/, dev*/, test*/) on one GPU
   python -m palenka_tune.search alpha_beta --set projection.rank=32 --set beta='{log_uniform: [1, 30]}'
       fix one setting, search another over a range of your own
   python -m palenka_tune.search poster_grid --method as_published
@@ -15,7 +16,8 @@ Examples:
   python -m palenka_tune.search my_space.yaml --dry-run
       check a search space and print the plan
   python -m palenka_tune.search --resume
-      resume the search that ran last, however it ended; --samples 40 asks for more trials than before
+      resume the search that ran last, however it ended; --samples 40 asks for more trials than before, --seeds 8 for
+      more seeds
   python -m palenka_tune.search dskd --name first --resume-or-start
       start a search, or resume it if it exists: the line for a batch job
 """

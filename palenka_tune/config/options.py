@@ -2,7 +2,7 @@
 
     @dataclass(frozen=True, kw_only=True)
     class SearchOptions:
-        samples: int | None = option("trials to propose besides the two anchors (default: the space's)", "N")
+        samples: int | None = option("trials to propose besides the fixed settings (default: the space's)", "N")
         resume: bool = flag("resume the search --name")
 
 From such a class come a command's options (`add_options`), and so its shell completion and its page in the docs; the

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from rich.console import Console
 
 from palenka_tune.config.files import write_json
@@ -25,11 +24,12 @@ from palenka_tune.report.write import REPORT
 from palenka_tune.reproduce.experiments import ReproduceConfig
 from palenka_tune.reproduce.rows import ROWS
 from palenka_tune.runs.options import SearchOptions
-from palenka_tune.runs.tables import TRIALS
+from palenka_tune.runs.tables import TRIALS, read_rows
 from palenka_tune.spaces.poster_method import AS_PUBLISHED, METHODS, method_settings
 from palenka_tune.spaces.resolve import resolve
 from palenka_tune.spaces.settings import SearchConfig
-from palenka_tune.trials.rows import COMPLETE
+from palenka_tune.trials.arms import HIDDEN
+from palenka_tune.trials.rows import COMPLETE, TrialRow
 
 SYSTEM = "PalenkaLlama1-58M-L0.1-H0.1"  # whose student and teachers the poster's grid was run on
 RESULTS = "results.json"
@@ -86,9 +86,9 @@ def run(config: ReproduceConfig, command: str, console: Console) -> dict[str, An
 
 
 def read_grid(path: Path) -> Grid:
-    """The grid of a finished search."""
-    rows = [row for row in pq.read_table(path).to_pylist() if row["anchor"] is None and row["state"] == COMPLETE]
-    return grid_of({**row, "values": {"alpha": row["alpha"], "beta": row["beta"]}} for row in rows)
+    """The grid of a finished search: the arm that has both weights."""
+    rows = [row for row in read_rows(path, TrialRow) if row.arm == HIDDEN and row.state == COMPLETE]
+    return grid_of({"values": row.settings, "val_ce": row.val_ce, "val_total": row.val_total} for row in rows)
 
 
 def describe(grid: Grid) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def test_a_build_says_what_it_makes_and_where(built, capsys, monkeypatch):
     assert shard_times(folder) == before
 
 
-def test_what_the_anchors_of_a_search_need_is_kept_too(place, tmp_path, capsys, monkeypatch):
+def test_what_the_fixed_settings_of_a_search_need_is_kept_too(place, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(command, "ray_session", no_ray)
     with in_this_process():
         assert build(place, tmp_path, "--set", "alpha=0", "--set", "beta=0", "--set", "temperature=3") == 0

@@ -34,7 +34,7 @@ def test_the_last_search_is_shown_and_written_as_json(storage, tmp_path, capsys)
     assert "two  killed while searching" in capsys.readouterr().out
     written = json.loads(file.read_text())
     assert (written["run"], written["state"], written["is_running"]) == ("two", "killed", False)
-    assert written["trials"]["complete"] == 4
+    assert written["trials"]["complete"] == 5
     assert written["best"]["val_ce"] == 0.0
 
 

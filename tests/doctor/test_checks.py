@@ -84,10 +84,10 @@ CASES = {
         "places",
         {"nodes": (HEAD,), "options": {"gpus_per_trial": 0.5}},
         "fault",
-        "5 trials × 0.5 GPU asked, 4 CPU cores and 0 GPUs in the cluster",
+        "6 trials × 0.5 GPU asked, 4 CPU cores and 0 GPUs in the cluster",
         "start workers with GPUs",
     ),
-    "no cores": ("places", {"nodes": alone(cpus=0)}, "fault", "5 trials × 1 CPU core asked, 0 CPU", "--num-cpus"),
+    "no cores": ("places", {"nodes": alone(cpus=0)}, "fault", "6 trials × 1 CPU core asked, 0 CPU", "--num-cpus"),
     "gpus without cores": (
         "places",
         {"nodes": (HEAD, dataclasses.replace(WORKERS[0], cpus=0)), "options": {"gpus_per_trial": 0.5}},

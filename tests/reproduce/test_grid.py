@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import itertools
+
 import pytest
 
 from palenka_tune.reproduce.experiments import ReproduceConfig
 from palenka_tune.reproduce.grid import configure, describe, read_grid, sentences
 from palenka_tune.reproduce.scales import SCALES
+from palenka_tune.runs.tables import write_rows
 from palenka_tune.spaces.poster_method import AS_PUBLISHED, CORRECTED
 from palenka_tune.spaces.resolve import check_space
 from palenka_tune.spaces.settings import grid_size
+from palenka_tune.trials.arms import arms_of
+from palenka_tune.trials.rows import TrialRow
 
 WEIGHTS = (0.1, 0.3, 0.5)
 
@@ -22,7 +25,13 @@ def test_the_grid_is_25_points_on_the_posters_student_at_any_scale(scale, method
     config = configure(ReproduceConfig(scale=scale, seed=5), method)
     check_space(config, "grid")
     assert grid_size(config.space) == 25
-    assert config.search.rungs == 0
+    assert [(arm.name, arm.samples, arm.has_fixed) for arm in arms_of(config)] == [
+        ("plain", 0, True),
+        ("logits", 0, True),
+        ("hidden", 25, False),
+    ]
+    assert config.search.rungs == []
+    assert config.search.seeds == 0
     assert config.search.objective == ("val_total" if method == AS_PUBLISHED else "val_ce")
     experiment = config.experiment
     assert experiment.student.preset.startswith("PalenkaLlama1-58M")
@@ -33,23 +42,16 @@ def test_the_grid_is_25_points_on_the_posters_student_at_any_scale(scale, method
 
 
 def write(path, val_ce, val_total):
+    """A search's table: the fixed settings of the other arms, and the grid with a cell that failed."""
     rows = [
-        {
-            "state": "COMPLETE",
-            "anchor": None,
-            "alpha": a,
-            "beta": b,
-            "val_ce": val_ce(a, b),
-            "val_total": val_total(a, b),
-        }
-        for a in WEIGHTS
-        for b in WEIGHTS
+        TrialRow(f"trial-000{number}", "COMPLETE", arm, "fixed", {"alpha": alpha, "beta": 0.0}, 1.0, val_total=1.0)
+        for number, (arm, alpha) in enumerate((("plain", 0.0), ("logits", 0.1)))
     ]
-    rows.append(
-        {"state": "COMPLETE", "anchor": "vanilla_kd", "alpha": 0.1, "beta": 0.0, "val_ce": 1.0, "val_total": 1.0}
-    )
-    rows[4]["state"] = "FAILED"
-    pq.write_table(pa.Table.from_pylist(rows), path)
+    for a, b in itertools.product(WEIGHTS, WEIGHTS):
+        state, values = "FAILED" if (a, b) == (0.3, 0.3) else "COMPLETE", {"alpha": a, "beta": b}
+        name = f"trial-{len(rows):04d}"
+        rows.append(TrialRow(name, state, "hidden", "proposed", values, val_ce(a, b), val_total=val_total(a, b)))
+    write_rows(path, rows)
     return path
 
 

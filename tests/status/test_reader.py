@@ -7,6 +7,7 @@ import os
 import time
 
 import pytest
+import yaml
 from rich.console import Console
 
 from palenka_tune.config.sealed import Slate
@@ -20,8 +21,10 @@ from palenka_tune.status.reader import StatusReader
 from palenka_tune.status.view import line, view
 from palenka_tune.tracking.spool import Shipped, Spool
 from palenka_tune.tracking.tags import PARENT
-from palenka_tune.trials.ledger import TOTAL_STEPS
+from palenka_tune.trials.arms import trials_of
+from palenka_tune.trials.ledger import PLANNED, TOTAL_STEPS
 from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED
+from palenka_tune.trials.stopping import SuccessiveHalving
 from palenka_tune.words import clock
 from tests.trials.test_ledger import open_ledger
 
@@ -30,13 +33,14 @@ TOTAL = 40
 
 @pytest.fixture
 def ledger(tmp_path):
-    """A search of 4 samples and the anchors in `tmp_path/runs/mine`, asked for and not yet begun."""
+    """A search of 5 samples and three fixed settings in `tmp_path/runs/mine`, asked for and not yet begun."""
     folder = tmp_path / "runs" / "mine"
     (folder / "checkpoints").mkdir(parents=True)
-    ledger = open_ledger(folder, samples=4)
-    config = resolve("smoke", options={"search.samples": 4, "search.finalists": 1, "search.seeds": 2})
+    ledger = open_ledger(folder, samples=5)
+    config = resolve("smoke", options={"search.samples": 5, "search.seeds": 2})
     Wanted(tree(config), search_yaml(config, "data"), "data", None).keep(ledger.study)
     ledger.study.set_user_attr(TOTAL_STEPS, TOTAL)
+    ledger.study.set_user_attr(PLANNED, trials_of(ledger.arms.values()))
     ledger.study.set_user_attr(PLACE, {"--concurrent": 2})
     ledger.folder = folder
     return ledger
@@ -66,10 +70,13 @@ def test_a_search_in_the_middle_of_its_trials(ledger):
         began = time.time() - 3600
         os.utime(ledger.folder / OWNER, (began, began))
         ledger._started -= 3600
+        ledger.judge_by({"hidden": SuccessiveHalving([10, 40], 2)})
         run_trial(ledger, 40, 5.0, COMPLETE)
         run_trial(ledger, 40, 4.5, COMPLETE)
+        run_trial(ledger, 40, 4.75, COMPLETE)
         run_trial(ledger, 10, 5.5, PRUNED, 5.0)
         best = run_trial(ledger, 40, 4.25, COMPLETE)
+        ledger.pause(run_trial(ledger, 10, 5.75, "RUNNING", 5.0), 10)
         running = run_trial(ledger, 10, 4.75, "RUNNING", 5.0)
         beat(ledger, running, 25, ago=30)
         interrupted = ledger.ask().trial_id
@@ -78,11 +85,12 @@ def test_a_search_in_the_middle_of_its_trials(ledger):
     assert (status.state, status.stage, status.is_running) == ("searching", "searching", True)
     assert status.why.startswith(f"process {os.getpid()} on ")
     assert status.trials == {
-        "planned": 6,
-        "complete": 3,
+        "planned": 8,
+        "complete": 4,
         "pruned": 1,
         "failed": 0,
         "running": 1,
+        "paused": 1,
         "waiting": 1,
         "to_come": 0,
     }
@@ -91,10 +99,12 @@ def test_a_search_in_the_middle_of_its_trials(ledger):
     assert trial.node.endswith(" 01234567")
     assert trial.age == pytest.approx(30, abs=10)
     assert (status.best["trial_id"], status.best["val_ce"]) == (best, 4.25)
-    assert status.anchors == {"no_distillation": 5.0, "vanilla_kd": 4.5}
-    assert status.budget == {"trial_steps_run": 130, "trial_steps_full_grid": 160, "saved_fraction": 0.1875}
-    # trials train 130 / 4 steps on average, 6 of them 195; 130 + 25 are done, at 10 steps in 5 s
-    assert status.left == pytest.approx((195 - 155) / 2)
+    assert status.best["arm"] == "hidden"
+    assert status.arms == {"plain": 5.0, "logits": 4.5, "hidden": 4.25}
+    # 170 steps of those that ended, 10 of the one that rests
+    assert status.budget == {"trial_steps_run": 180, "trial_steps_full_grid": 240, "saved_fraction": 0.25}
+    # trials train 180 / 6 steps on average, 8 of them 240; 180 + 25 are done, at 10 steps in 5 s
+    assert status.left == pytest.approx((240 - 205) / 2)
     assert status.tokens_per_second == pytest.approx(200)
     assert status.elapsed == pytest.approx(3600, abs=60)
     assert status.resume is None
@@ -162,16 +172,28 @@ def test_from_another_machine_movement_decides(ledger):
 def test_the_stages_of_a_search_one_after_another(ledger):
     with locked(ledger.folder):
         assert look(ledger).state == "preparing"
-        for _ in range(6):
+        for _ in range(8):
             assert look(ledger).state in ("preparing", "searching")
             run_trial(ledger, 40, 5.0, COMPLETE)
         assert look(ledger).state == "scoring"
         ledger.study.set_user_attr("finished", {})
         assert look(ledger).state == "finalists"
-        ledger.study.set_user_attr("finalists", {"finalists": 1, "seeds": 2})
+        ledger.study.set_user_attr("finalists", {"seeds": 1})
+        assert look(ledger).state == "finalists"  # of more seeds
+        ledger.study.set_user_attr("finalists", {"seeds": 2})
         assert look(ledger).state == "finished"
     found = look(ledger)
     assert (found.state, found.is_running, found.resume) == ("finished", False, None)
+
+
+def test_a_search_of_a_version_with_anchors_and_finalists_is_what_it_was(ledger):
+    run_trial(ledger, 40, 5.0, COMPLETE)
+    asked = dict(ledger.study.user_attrs["search"])
+    asked["yaml"] = yaml.safe_dump({"search": {"samples": 4, "rungs": 2, "finalists": 0, "seeds": 5}})
+    ledger.study.set_user_attr("search", asked)
+    ledger.study.set_user_attr("finished", {})
+    found = look(ledger)
+    assert (found.state, found.rungs) == ("finished", [TOTAL])
 
 
 def test_a_process_that_died_before_there_was_a_study(tmp_path):
@@ -206,15 +228,16 @@ def test_what_a_person_sees(ledger):
     shown = out.getvalue()
     for text in (
         "mine  searching",
-        "6 planned: 2 complete, 1 running, 3 to come",
-        "best       trial-0001 val/ce 4.5000, -0.5000 against no_distillation, +0.0000 against vanilla_kd",
-        "0 % saved by stopping early (80 of 80 steps)",
+        "8 planned: 2 complete, 1 running, 5 to come",
+        "best       trial-0001 val/ce 4.5000, -0.5000 against plain  (logits: fixed setting)",
+        "arms       the best so far: plain 5.0000, logits 4.5000",
+        "0 % saved by pausing (80 of 80 steps)",
         f"{trial}   1/2",
         "20/40  4.7500",
         "mlflow ui --backend-store-uri sqlite:///mlflow.db",
     ):
         assert text in shown
-    assert f"mine searching, 2/6 trials, {trial} 20/40, best trial-0001 val/ce 4.5000" in line(status)
+    assert f"mine searching, 2/8 trials, {trial} 20/40, best trial-0001 val/ce 4.5000" in line(status)
 
 
 @pytest.mark.parametrize(

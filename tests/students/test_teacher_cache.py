@@ -1,4 +1,4 @@
-"""The cache of a search: what its space and anchors need, which ranks fit, and when there is none."""
+"""The cache of a search: what its space and arms need, which ranks fit, and when there is none."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from palenka_tune.spaces.resolve import resolve, restrict_rank
 from palenka_tune.spaces.settings import losses
 from palenka_tune.students.teacher_cache import _trained, fit_cache, obtain_cache, search_need
 from palenka_tune.students.teachers import teacher_shapes
-from palenka_tune.trials.arms import anchor_values
+from palenka_tune.trials.arms import arms_of
 from tests.support.small_cache import Place, in_this_process
 from tests.support.small_place import VOCABULARY, WINDOW
 
 TOKENS = (96 + 32) * WINDOW
 # not the last state, which exact logits need in full whatever the rank
-RANKS = {"projection.rank": {"choice": [8, 16, 32, None]}, "projection.layer_map": {"choice": [{2: 2}]}}
+LAYERS = {2: 2}
+RANKS = {"projection.rank": {"choice": [8, 16, 32, None]}, "projection.layer_map": {"choice": [LAYERS]}}
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +35,13 @@ def place(tmp_path_factory) -> Place:
     return Place.make(tmp_path_factory.mktemp("caching"))
 
 
-def config(place: Place, parameters: dict, **sections):
+def config(place: Place, parameters: dict, distill: dict | None = None, **sections):
+    distill = {"projection": {"layer_map": LAYERS}} | (distill or {})
     tree = {
         "data": {"source": str(place.folder / "data"), "vocabulary": VOCABULARY, "window": WINDOW},
         "student": {"train_windows": 96, "dev_windows": 32},
         "teachers": [str(teacher.folder) for teacher in place.teachers],
+        "distill": distill,
         **sections,
         "parameters": parameters,
     }
@@ -71,18 +74,21 @@ def size(place: Place, configuration, most: int | None) -> float:
 # --- what is needed
 
 
-def test_every_corner_and_both_anchors_are_covered(place):
+def test_every_corner_and_the_fixed_setting_of_each_arm_are_covered(place):
     configuration = config(place, RANKS | {"temperature": {"choice": [1, 4]}}, distill={"temperature": 3, "alpha": 0.5})
     need = search_need(configuration, place.shapes)
     assert need.layers == ({2: None}, {2: None})
-    assert [d.temperature for d in need.distributions] == [1.0, 4.0, 3.0]  # 3: the anchor's
+    assert [d.temperature for d in need.distributions] == [1.0, 4.0, 3.0]  # 3: of the fixed setting
     assert not need.any_temperature
+    # the fixed setting of hidden states reads other layers than the searched ones, at its own rank
+    fixed = {"projection": {"layer_map": {3: 3}, "rank": 24}}
+    assert search_need(config(place, RANKS, distill=fixed), place.shapes).layers == ({2: None, 3: 24}, {2: None, 3: 24})
 
 
-def test_an_anchor_alone_needs_logits(place):
+def test_the_arm_of_logits_alone_needs_them(place):
     configuration = config(place, {"beta": {"uniform": [1, 2]}}, distill={"alpha": 0})
     assert not any(each.alpha for each in losses(configuration))
-    assert any(each.alpha for each in losses(configuration, anchor_values(0).values()))
+    assert any(each.alpha for each in losses(configuration, [arm.constants for arm in arms_of(configuration)]))
     assert len(search_need(configuration, place.shapes).distributions) == 1
 
 
@@ -117,6 +123,7 @@ def test_ranks_that_do_not_fit_leave_the_space_with_a_line(place, tmp_path, logg
     ), line
     need = search_need(found, place.shapes)
     assert need.layers == ({2: 16}, {2: 16})
+    assert found.experiment.distill.projection.rank == 16  # of the fixed setting, which was the full width
     assert len(list(losses(found))) == 2
     # and then it fits: nothing more is given up
     assert fit_cache(found, place.shapes, place.store, tmp_path) is found

@@ -72,5 +72,5 @@ def test_memory_is_that_of_a_micro_batch(accumulate):
     config = resolve("smoke", options={"recipe.accumulate": accumulate})
     needs = needs_of(config, SearchOptions())
     assert f"micro-batches of {16 // accumulate} windows" in needs.student
-    assert needs.trials == config.search.samples + 2
+    assert needs.trials == config.search.samples + 3
     assert dataclasses.replace(needs, trials=1) != needs

@@ -13,6 +13,7 @@ from palenka_tune.runs.options import SearchOptions
 from palenka_tune.search.mlflow import notes
 from palenka_tune.spaces.resolve import resolve
 from palenka_tune.teachers.spec import Teacher
+from palenka_tune.trials.arms import arms_of
 
 TEACHERS = [
     Teacher("GPT2-tiny", Path("gpt2"), SimpleNamespace(), 1_088_256, 4.3820, "aaaa", 4096, 1.0),
@@ -22,20 +23,39 @@ SUITE = {"accuracy": 0.53, "stderr": 0.002}
 EVALUATION = {
     "suites": ["BLiMP"],
     "models": [
-        {"name": "best student", "role": "student", "parameters": 426_560, "val_ce": 4.538, "suites": {"BLiMP": SUITE}},
-        {"name": "vanilla_kd", "role": "anchor", "parameters": 426_560, "val_ce": 5.016, "suites": {"BLiMP": SUITE}},
+        {
+            "name": "best of hidden",
+            "role": "hidden",
+            "parameters": 426_560,
+            "val_ce": 4.538,
+            "suites": {"BLiMP": SUITE},
+        },
+        {
+            "name": "best of logits",
+            "role": "logits",
+            "parameters": 426_560,
+            "val_ce": 5.016,
+            "suites": {"BLiMP": SUITE},
+        },
         {"name": "GPT2-tiny", "role": "teacher", "parameters": 1_088_256, "val_ce": 4.382, "suites": {}},
     ],
 }
+BEST = {
+    "trial_id": "trial-0007",
+    "arm": "hidden",
+    "origin": "proposed",
+    "params": {"alpha": 5.43, "beta": 20.0, "projection.rank": 32},
+    "val_ce": 4.538,
+}
+FIXED = {"trial_id": "trial-0001", "arm": "logits", "origin": "fixed", "params": {"beta": 0.0}, "val_ce": 5.016}
 SUMMARY = {
     "objective": {"metric": "val_ce"},
-    "best": {
-        "trial_id": "trial-0007",
-        "anchor": None,
-        "params": {"alpha": 5.43, "beta": 20.0, "projection.rank": 32},
-        "val_ce": 4.538,
+    "best": BEST,
+    "arms": {
+        "plain": {"trials": 1, "best": None},
+        "logits": {"trials": 1, "best": FIXED},
+        "hidden": {"trials": 16, "best": BEST},
     },
-    "baselines": {"no_distillation": {"val_ce": None}, "vanilla_kd": {"val_ce": 5.016}},
     "counts": {"complete": 9, "pruned": 8, "failed": 1},
     "budget": {"saved_fraction": 0.36},
     "wall_seconds": 390.2,
@@ -60,7 +80,10 @@ def test_a_search_that_runs_says_what_it_searches_and_how_it_goes_on(about):
     assert note.startswith("**This search has not ended.**")
     for name, values in config.space.to_dict().items():
         assert f"| `{name}` | `{values}` |" in note
-    assert f"{config.search.samples} trials by {config.search.sampler}" in note
+    counts = {arm.name: arm.samples + arm.has_fixed for arm in arms_of(config)}
+    assert sum(counts.values()) == config.search.samples + 3
+    assert f"in 3 arms, each tuned for itself: {', '.join(f'{arm} {n} trials' for arm, n in counts.items())}; " in note
+    assert f"by {config.search.sampler}, seed {config.experiment.seed}." in note
     ((*module, resume, name, first, storage, folder, pairs, suite, register, model),) = commands(note)
     assert module == ["python", "-m", "palenka_tune.search"]
     assert (resume, name, first) == ("--resume", "--name", "first")
@@ -71,11 +94,12 @@ def test_a_search_that_runs_says_what_it_searches_and_how_it_goes_on(about):
 def test_a_finished_search_begins_with_what_came_out(about):
     note = notes.finished(SUMMARY, EVALUATION, about)
     assert note.startswith(
-        "**Best val/ce 4.5380 nats per token: no distillation did not finish, 0.4780 lower than vanilla KD (5.0160).**"
+        "**Of the trials, with one seed, the best of each arm by val/ce (nats per token): logits 5.0160 (trial-0001), "
+        "hidden 4.5380 (trial-0007), plain did not finish.**"
     )
-    assert "`α=5.43 β=20 r=32` ([trial-0007](#/experiments/{experiment}/runs/{run:trial-0007}))" in note
-    assert "| **best student** | 426,560 | 4.5380 | 93.5 | 53.0 ± 0.2 |" in note
-    assert "| vanilla KD | 426,560 | 5.0160 | 150.8 | 53.0 ± 0.2 |" in note
+    assert "`hidden: α=5.43 β=20 r=32` ([trial-0007](#/experiments/{experiment}/runs/{run:trial-0007}))" in note
+    assert "| **best of hidden** | 426,560 | 4.5380 | 93.5 | 53.0 ± 0.2 |" in note
+    assert "| best of logits | 426,560 | 5.0160 | 150.8 | 53.0 ± 0.2 |" in note
     assert "| teacher GPT2-tiny | 1,088,256 | 4.3820 | 80.0 |  |" in note
     assert "Trials: 9 complete, 8 pruned, 1 failed; 36 % of the steps saved; 390 s." in note
     assert "[GPT2-tiny](#/experiments/{experiment}/runs/{teacher:aaaa})" in note
@@ -102,15 +126,18 @@ def test_the_command_that_repeats_a_search_is_one(about, monkeypatch, tmp_path):
     assert (options.name, options.minimal_pairs) == ("first-again", "../blimp")
 
 
-def test_finalists_come_first_once_they_are_there(about):
+def test_the_verdict_comes_first_once_it_is_there(about):
     waiting = notes.finished(SUMMARY, EVALUATION, about, more=True)
-    assert "Its finalists are not trained yet. If it was stopped" in waiting
+    assert "The best of each arm are not trained again yet. If it was stopped" in waiting
     assert len(commands(waiting)) == 2
-    summary = {**SUMMARY, "finalists": {"verdict": "The only finalist: deep supervision lowered dev CE by 0.2."}}
-    note = notes.finished(summary, EVALUATION, about, finalists="| configuration |\n| --- |\n| trial-0007 |")
-    assert note.startswith("**The only finalist: deep supervision lowered dev CE by 0.2.**")
-    assert "best val/ce 4.5380 nats per token" in note
-    assert "### Trained again on all windows\n\n| configuration |" in note
+    verdict = "Best: logits (trial-0001), 4.9 nats per token on test (5 fresh seeds)."
+    best = {"trial_id": "trial-0001", "arm": "logits", "params": FIXED["params"], "val_ce": 4.9, "seed": 1}
+    summary = {**SUMMARY, "best": best, "verdict": {"sentence": verdict}}
+    note = notes.finished(summary, EVALUATION, about, finalists="| arm |\n| --- |\n| logits |")
+    assert note.startswith(f"**{verdict}**")
+    assert "hidden 4.5380 (trial-0007), plain did not finish." in note
+    assert "Best settings: `logits: fixed setting` ([trial-0001]" in note
+    assert "### Trained again with fresh seeds\n\n| arm |" in note
 
 
 def test_a_search_by_the_posters_objective_says_so(about):

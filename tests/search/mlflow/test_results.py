@@ -11,7 +11,9 @@ from palenka_tune.search.mlflow import results
 from palenka_tune.spaces.experiment import StudentSettings
 from tests.support.recorder import Recorder
 
-BEST = {"trial_id": "trial-0007", "anchor": None, "params": {"beta": 3.0}, "val_ce": 4.5}
+BEST = {"trial_id": "trial-0007", "arm": "hidden", "origin": "proposed", "params": {"beta": 3.0}, "val_ce": 4.5}
+FIXED = {"trial_id": "trial-0001", "arm": "logits", "origin": "fixed", "params": {"beta": 0.0}, "val_ce": 4.6}
+ARMS = {"logits": {"best": FIXED}, "hidden": {"best": BEST}}
 
 
 @pytest.fixture(scope="module")
@@ -60,16 +62,25 @@ def registered(summary, tmp_path):
 
 
 def test_the_best_trial_is_registered_with_its_settings(tmp_path):
-    told = registered({"best": {**BEST}, "measured_on": "story fe01, 8 dev windows"}, tmp_path)
+    told = registered({"best": {**BEST}, "arms": ARMS, "measured_on": "story fe01, 8 dev windows"}, tmp_path)
     assert (told["val_ce"], told["measured_on"]) == (4.5, "story fe01, 8 dev windows")
-    assert told["description"].startswith("val/ce 4.5000 nats per token on story fe01, 8 dev windows: β=3. Search ")
+    assert told["description"].startswith(
+        "val/ce 4.5000 nats per token on story fe01, 8 dev windows: hidden: β=3. Search "
+    )
     assert told["description"].endswith("trial-0007.")
 
 
-@pytest.mark.parametrize(("config", "settings"), [("trial-0002", "β=1"), ("vanilla_kd", "anchor: vanilla KD")])
-def test_of_a_search_with_finalists_it_is_the_winners_student(tmp_path, config, settings):
-    best = {"config": config, "seed": 1, "val_ce": 4.25, "values": {"beta": 1.0}, "measured_on": "story fe01, 60 dev"}
-    told = registered({"best": BEST, "measured_on": "x", "finalists": {"best": best}}, tmp_path)
+@pytest.mark.parametrize(("winner", "settings"), [(BEST, "hidden: β=3"), (FIXED, "logits: fixed setting")])
+def test_of_a_search_with_fresh_seeds_it_is_the_winners_first_student(tmp_path, winner, settings):
+    known = {name: winner[name] for name in ("trial_id", "arm", "params")}
+    best = {**known, "val_ce": 4.25, "test_ce": 4.3, "seed": 1, "measured_on": "story fe01, 60 dev"}
+    told = registered({"best": best, "arms": ARMS, "measured_on": "x"}, tmp_path)
     assert (told["val_ce"], told["measured_on"]) == (4.25, "story fe01, 60 dev")
     assert f": {settings}. Search" in told["description"]
-    assert told["description"].endswith(f"{config}, trained on all windows with seed 1.")
+    assert told["description"].endswith(f"{winner['trial_id']}, trained again with seed 1.")
+
+
+def test_by_the_posters_objective_the_arms_best_may_be_another_trial(tmp_path):
+    best = {"trial_id": "trial-0009", "arm": "hidden", "params": {"beta": 0.1}, "val_ce": 4.25, "seed": 1}
+    told = registered({"best": {**best, "measured_on": "x"}, "arms": ARMS, "measured_on": "x"}, tmp_path)
+    assert ": hidden: β=0.1. Search" in told["description"]

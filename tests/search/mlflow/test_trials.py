@@ -7,7 +7,7 @@ import pytest
 from palenka_tune.search.mlflow.trials import MlflowObserver
 from palenka_tune.tracking.tags import NOTE
 from palenka_tune.trials.ledger import Proposal
-from palenka_tune.trials.rows import FAILED, PRUNED
+from palenka_tune.trials.rows import COMPLETE, FAILED, PAUSED, PRUNED
 from tests.support.recorder import Recorder
 
 TERMS = {"total": 3.5, "ce": 3.0, "kl": 0.25, "hidden": 0.5}
@@ -29,22 +29,28 @@ def result(steps: int, **measured: float):
 
 
 def test_a_trial_is_named_by_its_settings_and_found_by_its_id(observer, tracker):
-    observer.started(Proposal("trial-0007", 7, {"alpha": 1.2, "beta": 3.0}, None))
+    observer.started(Proposal("trial-0007", 7, {"alpha": 1.2, "beta": 3.0}, "hidden", "proposed"))
     ((key,), started) = tracker.all("start_run")[0]
-    assert (key, started["name"], started["parent"]) == ("trial-0007", "α=1.2 β=3", "search")
+    assert (key, started["name"], started["parent"]) == ("trial-0007", "hidden: α=1.2 β=3", "search")
     assert started["tags"] == {
         "palenka.run": "first",
         "palenka.trial_id": "trial-0007",
         "palenka.state": "RUNNING",
+        "palenka.arm": "hidden",
+        "palenka.origin": "proposed",
     }
 
 
-def test_an_anchor_is_marked_and_says_what_it_is(observer, tracker):
-    observer.started(Proposal("trial-0000", 0, {"alpha": 0.0, "beta": 0.0}, "no_distillation"))
+@pytest.mark.parametrize(
+    ("arm", "text"),
+    [("plain", "without teachers"), ("logits", "from logits alone"), ("hidden", "with logits and hidden states")],
+)
+def test_a_fixed_setting_is_marked_and_says_what_it_is(observer, tracker, arm, text):
+    observer.started(Proposal("trial-0000", 0, {"alpha": 0.0, "beta": 0.0}, arm, "fixed"))
     (_, started) = tracker.all("start_run")[0]
-    assert started["name"] == "anchor: no distillation"
-    assert started["tags"]["palenka.anchor"] == "no_distillation"
-    assert "without teachers" in started["tags"][NOTE]
+    assert started["name"] == f"{arm}: fixed setting"
+    assert (started["tags"]["palenka.arm"], started["tags"]["palenka.origin"]) == (arm, "fixed")
+    assert text in started["tags"][NOTE]
 
 
 def test_few_metrics_on_the_axis_of_trained_tokens(observer, tracker):
@@ -61,8 +67,22 @@ def test_few_metrics_on_the_axis_of_trained_tokens(observer, tracker):
 
 @pytest.mark.parametrize(("state", "status"), [(PRUNED, "KILLED"), (FAILED, "FAILED")])
 def test_the_end_is_in_tags_status_and_note(observer, tracker, state, status):
-    observer.finished("trial-0007", state, "ASHA stopped it at step 6")
+    observer.finished("trial-0007", state, "ASHA paused it at step 6")
     (((_, tags), _),) = tracker.all("set_tags")
     assert tags["palenka.state"] == state
-    assert tags[NOTE] == f"trial-0007: {state}, ASHA stopped it at step 6."
+    assert tags[NOTE] == f"trial-0007: {state}, ASHA paused it at step 6."
     assert tracker.all("end_run") == [(("trial-0007", status), {})]
+
+
+def test_a_paused_trial_has_no_open_run_until_it_goes_on(observer, tracker):
+    proposal = Proposal("trial-0007", 7, {"alpha": 1.2, "beta": 3.0}, "hidden", "proposed")
+    observer.started(proposal)
+    observer.finished("trial-0007", PAUSED, None)
+    assert tracker.all("set_tags")[-1] == (("trial-0007", {"palenka.state": "PAUSED"}), {})
+    assert tracker.all("end_run") == [(("trial-0007", "KILLED"), {})]
+    observer.close()
+    assert len(tracker.all("end_run")) == 1
+    observer.started(proposal)
+    assert tracker.all("start_run")[-1][1]["tags"]["palenka.state"] == "RUNNING"
+    observer.finished("trial-0007", COMPLETE, None)
+    assert tracker.all("end_run")[-1] == (("trial-0007", "FINISHED"), {})
