@@ -52,8 +52,8 @@ SCALES: dict[str, Scale] = {
             student="Student-tiny",
             student_recipe=Recipe(lr=3e-3, batch_size=16, epochs=1, warmup_steps=20),
             teachers=(
-                ("GPT2-tiny", Recipe(lr=5e-3, batch_size=16, epochs=1, warmup_steps=40)),
-                ("Llama-tiny", Recipe(lr=5e-3, batch_size=16, epochs=1, warmup_steps=40)),
+                ("GPT2-tiny", Recipe(lr=3e-3, batch_size=16, epochs=4, warmup_steps=40)),
+                ("Llama-tiny", Recipe(lr=3e-3, batch_size=16, epochs=4, warmup_steps=40)),
             ),
             dev_windows=512,
         ),
