@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -81,17 +81,12 @@ def train_student(job: StudentJob, threads: int = 1) -> dict[str, Any]:
     folder = Path(job.folder)
     folder.mkdir(parents=True, exist_ok=True)
     loop = _bench(job.bench).loop(job.distill, job.recipe, seed=job.seed)
+    result: dict[str, Any] = {"name": job.name, "identity": job.identity, "seed": job.seed}
+    tell = partial(_say, folder / PROGRESS)
     try:
-        measured = train_to_end(
-            loop,
-            folder,
-            job.identity,
-            between=BETWEEN,
-            strict=False,
-            tell=lambda line: _say(folder / PROGRESS, line),
-        )
+        result |= train_to_end(loop, folder, job.identity, between=BETWEEN, strict=False, tell=tell)
     except DivergedError as error:  # it would come back: this is what there is to know of the student
-        result = {"name": job.name, "identity": job.identity, "seed": job.seed, "diverged": str(error), "val_ce": None}
+        result |= {"diverged": str(error), "val_ce": None}
         job.keep(result)
         return result
     card = model_card(
@@ -99,17 +94,11 @@ def train_student(job: StudentJob, threads: int = 1) -> dict[str, Any]:
         model=loop.model,
         data=job.data_line,
         settings={**asdict(job.distill), **asdict(job.recipe), "seed": job.seed},
-        val_ce=measured["val_ce"],
+        val_ce=result["val_ce"],
         teachers=[name for name, _ in job.teachers] if job.distill.alpha or job.distill.beta else [],
     )
     export_student(loop.model, job.tokenizer_dir, folder / STUDENT, card=card)
-    result = {
-        "name": job.name,
-        "identity": job.identity,
-        "seed": job.seed,
-        **measured,
-        "weights_sha256": weights_sha256(loop.model),
-    }
+    result["weights_sha256"] = weights_sha256(loop.model)
     mirror.publish(folder / STUDENT)
     job.keep(result)
     for name in (CHECKPOINT, PROGRESS):
