@@ -129,16 +129,11 @@ class _Run:
 
     def _student_job(self, row: Row, cache: str | None) -> StudentJob:
         experiment, teachers, prepared = self.config.experiment(row), self.trained(row), self.prepared
+        folders = tuple(str(teacher.folder) for teacher in teachers)
         return StudentJob(
             name=row.name,
             folder=str(self.row_folder(row)),
-            bench=BenchSpec(
-                store=str(prepared.store.folder),
-                student=experiment.student,
-                teachers=tuple(str(teacher.folder) for teacher in teachers),
-                device=self.device,
-                cache=cache,
-            ),
+            bench=BenchSpec(str(prepared.store.folder), experiment.student, folders, self.device, cache),
             distill=experiment.distill,
             recipe=experiment.recipe,
             seed=experiment.seed,

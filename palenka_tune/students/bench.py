@@ -74,22 +74,13 @@ class Bench:
         """The training loop of a fresh student under `distill`; alpha = beta = 0 is plain training and opens no
         teacher."""
         shape = shape_of(get_preset(self.spec.student.preset))
-        objective: PlainObjective | DistillationObjective = PlainObjective(self.store.pad_id)
+        pad_id, copies = self.store.pad_id, self.spec.student.offsets
+        objective: PlainObjective | DistillationObjective = PlainObjective(pad_id)
         if distill.alpha or distill.beta:
             steps = self.total_steps(recipe)
-            objective = DistillationObjective(
-                distill, shape, self.source, total_steps=steps, pad_id=self.store.pad_id, seed=seed
-            )
-        return TrainingLoop(
-            self.build_student(seed),
-            objective,
-            self.train,
-            self.dev,
-            recipe,
-            pad_id=self.store.pad_id,
-            seed=seed,
-            copies=self.spec.student.offsets,
-        )
+            objective = DistillationObjective(distill, shape, self.source, total_steps=steps, pad_id=pad_id, seed=seed)
+        student = self.build_student(seed)
+        return TrainingLoop(student, objective, self.train, self.dev, recipe, pad_id=pad_id, seed=seed, copies=copies)
 
 
 def select_windows(store: TokenStore, student: StudentSettings) -> Windows:
