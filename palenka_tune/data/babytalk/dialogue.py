@@ -12,8 +12,8 @@ from dataclasses import replace
 from palenka_tune.data.babytalk.grammar import Grammar
 from palenka_tune.data.babytalk.heldout import allowed
 from palenka_tune.data.babytalk.inflection import DEMONSTRATIVES, VerbPhrase, article, inflect, join, sentence
-from palenka_tune.data.babytalk.lexicon import Noun, adjectives_of, kind, nouns, verbs_of
-from palenka_tune.data.babytalk.scene import Phrase, Thing, adult, child, person, pet, scene, the
+from palenka_tune.data.babytalk.lexicon import Noun, kind, nouns, verbs_of
+from palenka_tune.data.babytalk.scene import Phrase, Thing, person, pet, the
 from palenka_tune.data.babytalk.tables import PROFILES
 
 Turns = list[str]
@@ -50,13 +50,13 @@ class Dialogue(Grammar):
 
     def __init__(self, *parts: str | int) -> None:
         super().__init__(*parts)
-        self.child = child(self)
-        self.adult = adult(self)
+        self.child = self.any_child()
+        self.adult = self.any_adult()
         _, _, friend, toy, food, self.colour = PROFILES[self.child.text].split()
         cast = [self.child, pet(self.child), self.adult]
         if self.chance(0.6):
-            cast.append(person(friend) if self.chance(0.7) else adult(self))
-        self.scene = scene(self, cast)
+            cast.append(person(friend) if self.chance(0.7) else self.any_adult())
+        self.set_scene(cast)
         self.toy, self.food = nouns()[toy], nouns()[food]
         self.i = Phrase("I", "1", nouns()["child"])
         self.you = replace(self.i, text="you", agreement="2")
@@ -69,15 +69,15 @@ class Dialogue(Grammar):
 
     def thing(self) -> Thing:
         """One of the scene's things."""
-        return self.zipf(self.scene.things)
+        return self.zipf(self.things)
 
     def other(self) -> Phrase:
         """Somebody of the cast who is not the child."""
-        return self.pick(self.scene.cast[1:])
+        return self.pick(self.cast[1:])
 
     def some_noun(self) -> Noun:
         """A noun that can be counted: of the scene, or any."""
-        return self.either(self.pick(self.scene.animals), self.thing().noun, self.zipf(kind(self.pick(COUNTABLE))))
+        return self.either(self.pick(self.animals), self.thing().noun, self.zipf(kind(self.pick(COUNTABLE))))
 
     def fill(self, text: str) -> str:
         """A stock turn with the names of this dialogue."""
@@ -157,7 +157,7 @@ class Dialogue(Grammar):
         """How many are there?"""
         animals = self.some_noun().plural
         number = self.zipf(("three", "four", "five", "two", "six"))
-        where = self.either(self.scene.at, self.thing().where)
+        where = self.either(self.at, self.thing().where)
         question = self.either(
             f"How many {animals} are there?", f"How many {animals} do you see?", f"Can you count the {animals}?"
         )
@@ -170,7 +170,7 @@ class Dialogue(Grammar):
         action = self.action(self.you, "present")
         do = join(action.form, action.rest)
         text = self.either(
-            f"Put {thing.text} {self.pick(self.scene.things).where}.",
+            f"Put {thing.text} {self.pick(self.things).where}.",
             f"Please give {who} {thing.text}.",
             f"Can you give me {thing.text}?",
             f"Can you bring {who} the {thing.adjective} {thing.name}?",
@@ -189,10 +189,10 @@ class Dialogue(Grammar):
         number = self.either("sg", "pl")
         this = self.pick(DEMONSTRATIVES[number])
         phrase = Phrase("", number, noun, "n")
-        adjective = self.zipf(adjectives_of(noun)) if self.chance(0.45) else ""
+        adjective = self.zipf(noun.adjectives) if self.chance(0.45) else ""
         that = join(this, adjective, phrase.name)
         who = self.agent()
-        takers = [verb for verb in verbs_of(who.noun.singular, "transitive") if noun.singular in verb.objects]
+        takers = [verb for verb in verbs_of(who.noun, "transitive") if noun.singular in verb.objects]
         tense = self.zipf(("past", "present", "progressive", "perfect"))
         turns = [
             f"Look at {that}.",
@@ -212,7 +212,7 @@ class Dialogue(Grammar):
         """There is a, there are no; every and all."""
         noun = self.some_noun()
         one, many = noun.singular, noun.plural
-        where = self.either(self.scene.at, self.thing().where, self.modifier(noun))
+        where = self.either(self.at, self.thing().where, self.modifier(noun))
         is_one = (f"is {article(one)}", f"is no {one}", f"was {article(one)}")
         are_many = ("are some", "are many", "are no", "aren't any", "were two", "are a few")
         there = f"There {self.pick(is_one) if self.chance(0.4) else f'{self.pick(are_many)} {many}'} {where}."
@@ -284,14 +284,14 @@ class Dialogue(Grammar):
     def what(self) -> Turns:
         """A question about the object: what did somebody do it to?"""
         agent = self.agent()
-        frames = [verbs_of(agent.noun.singular, frame) for frame in ("transitive", "transitive", "optional")]
+        frames = [verbs_of(agent.noun, frame) for frame in ("transitive", "transitive", "optional")]
         verb = self.zipf(self.pick([frame for frame in frames if frame]))
         target = self.object_of(verb, agent)
         if target is None or target.noun.proper:
             return self.doing()
         tense = self.zipf(("past", "progressive", "present", "modal", "perfect"))
         phrase = inflect(verb, tense, agent.agreement, verb.preposition, "will")
-        where = self.scene.at if self.chance(0.2) else ""
+        where = self.at if self.chance(0.2) else ""
         wh = "who" if target.noun.kind == "person" else self.either("what", "what", f"which {target.name}")
         full = join(phrase.statement(agent.he), target.text, where)
         answer = self.either(target.text, full, "I don't know")
@@ -402,7 +402,7 @@ class Dialogue(Grammar):
             return self.doing()
         young, old = {"f": ("girl", "woman"), "m": ("boy", "man")}[who.gender]
         what = old if who.noun.kind == "kin" else self.zipf((young, old))
-        adjective = self.zipf(adjectives_of(who.noun))
+        adjective = self.zipf(who.noun.adjectives)
         is_what = sentence(who.he, "is", article(self.either(what, f"{adjective} {what}")))
         his = sentence(who.his, thing.name, thing.be, thing.adjective)
         return self.either(
@@ -450,7 +450,7 @@ class Dialogue(Grammar):
     def before(self) -> Turns:
         """Adjuncts: what did somebody do it to before doing something else?"""
         who = self.agent()
-        verb = self.zipf(verbs_of(who.noun.singular, "transitive"))
+        verb = self.zipf(verbs_of(who.noun, "transitive"))
         target = self.object_of(verb, who)
         phrase = inflect(verb, "past", who.agreement, verb.preposition)
         question = sentence("what", phrase.question(who.text), self.gerund(who), mark="?")

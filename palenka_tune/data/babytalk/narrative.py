@@ -12,21 +12,8 @@ from collections.abc import Callable
 from palenka_tune.data.babytalk.grammar import Grammar
 from palenka_tune.data.babytalk.heldout import allowed
 from palenka_tune.data.babytalk.inflection import article, capital, sentence
-from palenka_tune.data.babytalk.lexicon import adjectives_of, kind, nouns, verb_named
-from palenka_tune.data.babytalk.scene import (
-    PLACES,
-    Phrase,
-    Thing,
-    adult,
-    child,
-    hero,
-    person,
-    pet,
-    scene,
-    stranger,
-    the,
-    things_of,
-)
+from palenka_tune.data.babytalk.lexicon import kind, nouns, verb_named
+from palenka_tune.data.babytalk.scene import PLACES, Phrase, person, pet, the
 from palenka_tune.data.babytalk.tables import PROFILES
 
 Sentences = list[str]
@@ -46,17 +33,17 @@ class Tale(Grammar):
     def __init__(self, *parts: str | int) -> None:
         super().__init__(*parts)
         if self.chance(0.55):
-            self.hero = child(self)
+            self.hero = self.any_child()
             self.friend = pet(self.hero) if self.chance(0.5) else person(PROFILES[self.hero.text].split()[2])
         else:
-            self.hero = hero(self)
-            self.friend = hero(self) if self.chance(0.4) else stranger(self, "animal")
+            self.hero = self.any_hero()
+            self.friend = self.any_hero() if self.chance(0.4) else self.stranger("animal")
             if self.friend.noun == self.hero.noun:
-                self.friend = stranger(self, "person")
-        self.elder = adult(self)
-        self.strangers = [stranger(self, self.either("person", "animal")) for _ in range(3)]
-        self.scene = scene(self, [self.hero, self.friend, *self.strangers[:1]])
-        self.thing: Thing = self.scene.things[0]
+                self.friend = self.stranger("person")
+        self.elder = self.any_adult()
+        self.strangers = [self.stranger(self.either("person", "animal")) for _ in range(3)]
+        self.set_scene([self.hero, self.friend, *self.strangers[:1]])
+        self.thing = self.things[0]
         self.topic: Phrase | None = None
 
     def refer(self, who: Phrase) -> Phrase:
@@ -99,13 +86,13 @@ class Tale(Grammar):
         """Who the hero is and where it starts."""
         name, species = self.hero.text, self.hero.noun
         home = self.anywhere()
-        adjective = self.zipf(adjectives_of(species))
+        adjective = self.zipf(species.adjectives)
         what = species.singular if not species.proper else "girl" if self.hero.gender == "f" else "boy"
         first = self.either(
             f"Once there was {article(adjective, what)} named {name}.",
             f"{name} was {article(adjective, what)}.",
             f"{name} lived {home} with {self.friend.text}.",
-            f"One day, {name} was {self.scene.at}.",
+            f"One day, {name} was {self.at}.",
             f"One morning, {name} and {self.friend.text} went for a walk.",
         )
         has = sentence(self.hero.he, "had", article(self.thing.adjective, self.thing.noun.singular))
@@ -145,7 +132,7 @@ class Tale(Grammar):
         answer = self.either(
             f"I have not seen any {thing.noun.plural}",
             f"I don't know where {thing.he} {thing.be}",
-            f"I think that {thing.he} {thing.be} {self.pick(self.scene.things).where}",
+            f"I think that {thing.he} {thing.be} {self.pick(self.things).where}",
             f"{self.friend.text} took {thing.him}" if other is not self.friend else f"I didn't take {thing.him}",
             f"I only saw {self.pick(self.strangers).text}",
             f"I know who took {thing.him}",
@@ -201,11 +188,11 @@ class Tale(Grammar):
         who = self.hero
         place = self.zipf(tuple(PLACES))
         one, two = self.sample(kind("animal"), 2)
-        self.scene.things = [self.thing, *things_of(self, place, 3)]
-        self.scene.at = PLACES[place][0]
+        self.things = [self.thing, *self.things_of(place, 3)]
+        self.at = PLACES[place][0]
         going = self.either("walked", "ran", "played")
-        first = self.either(f"The next day, {who.text} was {self.scene.at}.", f"{who.text} {going} all day.")
-        saw = f"{who.text} saw {article(one.singular)} and two {two.plural} {self.scene.at}."
+        first = self.either(f"The next day, {who.text} was {self.at}.", f"{who.text} {going} all day.")
+        saw = f"{who.text} saw {article(one.singular)} and two {two.plural} {self.at}."
         views = [sentence(self.clause(self.either("past", "past_progressive"))) for _ in range(self.between(1, 3))]
         self.topic = None
         return [first, saw, *views]
@@ -236,7 +223,7 @@ class Tale(Grammar):
     def view(self) -> str:
         """What one sees on a page, often of a kind of animal or person."""
         tense = self.zipf(("present", "present", "progressive", "perfect"))
-        noun = self.pick(self.scene.animals) if self.chance(0.4) else self.zipf(kind(self.either("person", "animal")))
+        noun = self.pick(self.animals) if self.chance(0.4) else self.zipf(kind(self.either("person", "animal")))
         many = Phrase(noun.plural, "pl", noun)
         match self.weighted({"clause": 0.55, "there": 0.12, "kind": 0.2, "every": 0.08, "ever": 0.05}):
             case "there":

@@ -17,18 +17,7 @@ from palenka_tune.config.files import write_text
 from palenka_tune.data.babytalk.draw import Draw
 from palenka_tune.data.babytalk.heldout import Combination, combinations, held_out, sentences
 from palenka_tune.data.babytalk.inflection import DEMONSTRATIVES, STATIVE, VerbPhrase, inflect, join, sentence
-from palenka_tune.data.babytalk.lexicon import (
-    Noun,
-    Verb,
-    adjectives_of,
-    kind,
-    nouns,
-    parse_verb,
-    pluralise,
-    reflexive_verbs,
-    verb_named,
-    verbs,
-)
+from palenka_tune.data.babytalk.lexicon import Noun, Verb, kind, nouns, pluralise, reflexive_verbs, verb_named, verbs
 from palenka_tune.data.babytalk.scene import Phrase, person, the
 from palenka_tune.errors import UserError
 
@@ -169,13 +158,13 @@ class PairMaker(Draw):
     def determiner_adjective(self) -> Pair | None:
         """Mommy found this red cup / cups."""
         noun = self.countable(irregular=False)
-        return self._demonstrative(noun, self.zipf(adjectives_of(noun)))
+        return self._demonstrative(noun, self.zipf(noun.adjectives))
 
     @_paradigm("determiner_noun_agreement_with_adj_irregular_1", "determiner_noun_agreement", "morphology")
     def determiner_irregular(self) -> Pair | None:
         """Mommy saw these little children / child."""
         noun = self.countable(irregular=True)
-        return self._demonstrative(noun, self.zipf(adjectives_of(noun)))
+        return self._demonstrative(noun, self.zipf(noun.adjectives))
 
     def _agree(self, subject: Phrase, middle: str, rule: str, *attractor: str) -> Pair:
         """The verb's number as the difference, after `subject` and `middle`."""
@@ -287,7 +276,7 @@ class PairMaker(Draw):
         theme = nouns()[self.zipf(verb.objects)]
         wrong = self.zipf(_verbs_for(nouns()["girl"], "transitive", theme))
         number = self.number()
-        adjective = self.zipf(adjectives_of(theme)) if self.chance(0.5) else ""
+        adjective = self.zipf(theme.adjectives) if self.chance(0.5) else ""
         tense = self.either("past", "past", "perfect")
         start = join(self.either("the", *DEMONSTRATIVES[number]), adjective, theme.form(number))
         key = ["pair", theme.singular, verb.base]
@@ -300,7 +289,7 @@ class PairMaker(Draw):
 
     def _embedded(self, *, gap: bool) -> Pair:
         subject, agent = self.being(names=True), self.being(names=True)
-        know = parse_verb(self.either("know knew", "see saw", "remember", "forget forgot"))
+        know = Verb.parse(self.either("know knew", "see saw", "remember", "forget forgot"))
         start = inflect(know, self.either("present", "past"), subject.agreement).statement(subject.text)
         done = self.zipf([verb for verb in _verbs_for(agent.noun, "transitive") if verb.base in STRICT.split()])
         clause = join(agent.text, done.past, "" if gap else self.target(done))
