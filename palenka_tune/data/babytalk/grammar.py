@@ -5,11 +5,16 @@ Text comes out without capitals and final marks. A scene's own things are taken 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
+from palenka_tune.data.babytalk.heldout import allowed
 from palenka_tune.data.babytalk.inflection import DEMONSTRATIVES, STATIVE, VerbPhrase, article, copula, inflect, join
 from palenka_tune.data.babytalk.lexicon import Noun, Verb, kind, nouns, reflexive_verbs, verbs, verbs_of
 from palenka_tune.data.babytalk.scene import PLACES, Phrase, Scene, person, the
+
+Lines = list[str]
+Maker = Callable[[], Lines]
 
 PREPOSITIONS = ("near", "behind", "with", "beside", "under", "next to", "by")
 NUMBERS = ("two", "three", "many", "some", "four", "five", "a few")
@@ -28,7 +33,19 @@ SEEN_VERBS = ("see", "like", "chase", "find", "love", "want", "help", "watch", "
 
 
 class Grammar(Scene):
-    """Phrases and clauses about the scene, which a subclass sets."""
+    """Phrases and clauses about the scene, which a subclass sets; `topic` is whom the last one was about."""
+
+    topic: Phrase | None = None
+
+    def permitted(self, make: Maker) -> Lines:
+        """What `make` draws, drawn again where it has a combination that is held out; nothing after twelve times."""
+        topic = self.topic
+        for _ in range(12):
+            lines = [line for line in make() if line]
+            if all(allowed(line) for line in lines):
+                return lines
+            self.topic = topic
+        return []
 
     def noun_phrase(self, noun: Noun, polarity: str = "positive", owner: Phrase | None = None) -> Phrase:
         """A noun with a determiner and perhaps an adjective; `any` needs a negation or a question."""
@@ -56,8 +73,8 @@ class Grammar(Scene):
             text = f"the {core}"
         return Phrase(text, number, noun)
 
-    def object_of(self, verb: Verb, subject: Phrase, polarity: str = "positive") -> Phrase | None:
-        """An object that the verb can take: mostly a thing or a person of the scene; None if there is none."""
+    def object_of(self, verb: Verb, subject: Phrase, polarity: str = "positive") -> Phrase:
+        """An object that the verb can take: mostly a thing or a person of the scene."""
         near = [thing for thing in self.things if thing.noun.singular in verb.objects]
         if near and self.chance(0.6):
             thing = self.zipf(near)
@@ -69,7 +86,7 @@ class Grammar(Scene):
         if others and self.chance(0.4):
             return self.zipf(others)
         choices = [item for item in verb.objects if item != subject.noun.singular]
-        return self.noun_phrase(nouns()[self.zipf(choices)], polarity, subject) if choices else None
+        return self.noun_phrase(nouns()[self.zipf(choices)], polarity, subject)
 
     def anywhere(self) -> str:
         """At one of all places."""
@@ -96,25 +113,25 @@ class Grammar(Scene):
             return self.happening(subject, tense)
         frame = self.weighted({frame: share for frame, share in FRAMES.items() if verbs_of(subject.noun, frame)})
         verb = self.zipf(verbs_of(subject.noun, frame))
-        target = None
+        target = ""
         if frame in ("transitive", "alternating") or (frame == "optional" and self.chance(0.75)):
-            target = self.object_of(verb, subject, polarity)
+            target = self.object_of(verb, subject, polarity).text
         style = self.weighted({"adjunct": 0.88, "alone": 0.07, "gerund": 0.05})
         closing = self.adjunct(tense)
         if style == "alone":
             closing = self.zipf(("by ", "all by ")) + subject.himself
         elif style == "gerund" and tense != "present":
             closing = self.gerund(subject)
-        rest = join(verb.preposition, _object_text(target), closing)
+        rest = join(verb.preposition, target, closing)
         return inflect(verb, tense, subject.agreement, rest, self.zipf(MODALS))
 
     def gerund(self, subject: Phrase) -> str:
         """An adverbial clause without a subject: "before washing the cup"."""
         frame = self.weighted({"transitive": 0.7, "intransitive": 0.3})
         verb = self.zipf([verb for verb in verbs_of(subject.noun, frame) if verb.base not in STATIVE])
-        target = self.object_of(verb, subject) if frame == "transitive" else None
+        target = self.object_of(verb, subject).text if frame == "transitive" else ""
         word = self.zipf(("before", "after", "while", "without"))
-        return join(word, verb.ing, verb.preposition, _object_text(target))
+        return join(word, verb.ing, verb.preposition, target)
 
     def happening(self, subject: Phrase, tense: str) -> VerbPhrase:
         """What happens to a thing: an inchoative verb, or a description where the thing has none."""
@@ -201,7 +218,7 @@ class Grammar(Scene):
     def agent(self, avoid: Phrase | None = None) -> Phrase:
         """Somebody who can act: one of the cast, or people or animals in general."""
         cast = [who for who in self.cast if avoid is None or who.noun != avoid.noun]
-        if cast and self.chance(0.6):
+        if self.chance(0.6):
             who = self.zipf(cast)
             titled = who.noun.kind == "name" and self.chance(0.25)
             return replace(who, text=f"{self.zipf(TITLES[who.gender])} {who.text}") if titled else who
@@ -257,10 +274,3 @@ class Grammar(Scene):
         """A whole positive clause."""
         subject = self.subject()
         return self.predicate(subject, tense, depth=depth).statement(subject.text)
-
-
-def _object_text(target: Phrase | None) -> str:
-    """An object as it is said: pronouns have a form of their own."""
-    if target is None:
-        return ""
-    return target.him if target.text == target.he else target.text

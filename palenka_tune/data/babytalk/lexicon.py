@@ -132,11 +132,10 @@ def kind(name: str) -> tuple[Noun, ...]:
 
 def members(cell: str) -> list[str]:
     """The nouns that a cell of a table names, in their order: each one itself, or after `@` all of its kind."""
-    return [
-        noun
-        for entry in cell.split()
-        for noun in ([item.singular for item in kind(entry[1:])] if entry.startswith("@") else [entry])
-    ]
+    found = []
+    for entry in cell.split():
+        found += [noun.singular for noun in kind(entry[1:])] if entry.startswith("@") else [entry]
+    return found
 
 
 @functools.cache
