@@ -189,18 +189,11 @@ def candidates(
 
     def plan(form: str | None, most: int | None = None) -> Plan:
         layers = tuple(
-            {layer: _at_most(kept, most, shape.width) for layer, kept in held.items()}
+            {layer: _at_most(components, most, shape.width) for layer, components in held.items()}
             for held, shape in zip(need.layers, teachers, strict=True)
         )
-        return Plan(
-            dataclasses.replace(need, layers=layers),
-            form if need.distributions else None,
-            settings.hidden,
-            settings.samples,
-            teachers,
-            vocabulary,
-            seed,
-        )
+        kept, form = dataclasses.replace(need, layers=layers), form if need.distributions else None
+        return Plan(kept, form, settings.hidden, settings.samples, teachers, vocabulary, seed)
 
     if settings.form == "sampled" and need.any_temperature:
         raise UserError(

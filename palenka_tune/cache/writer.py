@@ -28,7 +28,7 @@ from palenka_tune.config.files import atomic_path
 from palenka_tune.data.store import TokenStore
 from palenka_tune.data.windows import window_tensor
 from palenka_tune.distill.heads import head_explains, states_of
-from palenka_tune.distill.loop import resolve_precision
+from palenka_tune.distill.loop import computing_in, resolve_precision
 from palenka_tune.distill.signals import OnlineSource, SignalRequest, TeacherSignal, WindowBatch
 from palenka_tune.distill.statistics import LayerStatistics, statistics_sample
 from palenka_tune.distill.targets import ExactTargets, LogitRequest
@@ -50,8 +50,7 @@ def open_source(job: CacheJob) -> tuple[TokenStore, OnlineSource]:
 def _running(job: CacheJob) -> contextlib.AbstractContextManager[Any]:
     """The precision that teachers have when they run online: half on a GPU, float32 on a CPU."""
     device = torch.device(job.device)
-    dtype = resolve_precision("auto", device)
-    return contextlib.nullcontext() if dtype is torch.float32 else torch.autocast(device.type, dtype=dtype)
+    return computing_in(resolve_precision("auto", device), device)
 
 
 @torch.no_grad()

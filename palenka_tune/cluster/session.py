@@ -68,17 +68,9 @@ def ray_session(address: str | None = None, *, cpus: int | None = None) -> Itera
         return
     terminate = signal.getsignal(signal.SIGTERM)
     try:
-        if address:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        else:
-            ray.init(
-                address="local",
-                num_cpus=cpus or available_cpus(),
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                _node_ip_address="127.0.0.1",
-            )
+        here = {"num_cpus": cpus or available_cpus(), "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        started = {} if address else here
+        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **started)
     except (ConnectionError, ValueError, OSError) as error:
         where = f"the Ray cluster at {address}" if address else "Ray on this machine"
         raise PalenkaError(f"cannot reach {where} ({first_line(error)}); check --address, or leave it out") from None

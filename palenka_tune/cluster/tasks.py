@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from palenka_tune.config.files import read_json
+from palenka_tune.config.files import read_json, write_json
 from palenka_tune.errors import PalenkaError, first_line
 from palenka_tune.storage import mirror
 
@@ -20,19 +20,31 @@ RETRIES = 2  # of a process that died
 SAY_SECONDS = 20.0
 
 
-class Job(Protocol):
-    """Plain data that any process can work on. `identity` names everything that shapes its result."""
+class Job:
+    """Plain data that any process can work on, with its result in `folder`."""
+
+    RESULT: ClassVar[str] = RESULT
+    name: str
+    folder: str
 
     @property
-    def name(self) -> str: ...
-    @property
-    def folder(self) -> str: ...
-    @property
-    def identity(self) -> str: ...
+    def identity(self) -> str:
+        """Names everything that shapes the result."""
+        raise NotImplementedError
 
     def result(self) -> dict[str, Any] | None:
         """What an earlier run of this very job left."""
-        ...
+        path = Path(self.folder) / self.RESULT
+        if not mirror.fetch(path):
+            return None
+        result: dict[str, Any] = read_json(path)
+        return result if result.get("identity") == self.identity else None
+
+    def keep(self, result: Mapping[str, Any]) -> None:
+        """Write the result, here and in the storage."""
+        path = Path(self.folder) / self.RESULT
+        write_json(path, result)
+        mirror.publish(path)
 
 
 AnyJob = TypeVar("AnyJob", bound=Job)
@@ -46,14 +58,6 @@ class Share:
     concurrent: int
     cpus: int
     gpus: float = 0.0
-
-
-def result_at(path: Path, identity: str) -> dict[str, Any] | None:
-    """The result at `path`, if it is one of the job with that identity."""
-    if not mirror.fetch(path):
-        return None
-    result: dict[str, Any] = read_json(path)
-    return result if result.get("identity") == identity else None
 
 
 def run_jobs(

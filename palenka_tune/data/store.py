@@ -139,7 +139,7 @@ def write_split(folder: Path, split: str, lines: Iterable[str], tokenizer: Token
     flat = folder / f".{split}.ids"
     tokenizer.encode_special_tokens = True
     with flat.open("wb") as file:
-        for batch in _batches(lines, LINES_PER_BATCH):
+        for batch in batches(lines):
             encodings = tokenizer.encode_batch_fast(batch, add_special_tokens=False)
             ids = list(chain.from_iterable((BOS_ID, *encoding.ids, EOS_ID) for encoding in encodings))
             file.write(np.array(ids, dtype=np.uint16).tobytes())
@@ -166,9 +166,10 @@ def _write_arrow(flat: Path, path: Path, window: int) -> None:
         writer.write_batch(batch)
 
 
-def _batches(lines: Iterable[str], size: int) -> Iterator[list[str]]:
+def batches(lines: Iterable[str]) -> Iterator[list[str]]:
+    """As many lines at a time as a tokenizer encodes at once."""
     iterator = iter(lines)
-    while batch := list(islice(iterator, size)):
+    while batch := list(islice(iterator, LINES_PER_BATCH)):
         yield batch
 
 

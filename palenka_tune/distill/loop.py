@@ -65,6 +65,11 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
 
 
+def computing_in(dtype: torch.dtype, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """Autocast to `dtype`; for float32, nothing."""
+    return contextlib.nullcontext() if dtype is torch.float32 else torch.autocast(device.type, dtype=dtype)
+
+
 def decay_groups(model: nn.Module, weight_decay: float, lr: float) -> list[dict[str, Any]]:
     """Parameter groups with weight decay on matrices only, as is usual: not on biases and norms."""
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -118,11 +123,6 @@ class TrainingLoop:
         self.optimizer = torch.optim.AdamW(groups, betas=(recipe.beta1, recipe.beta2), fused=True)
         self.step, self.tokens = 0, 0
         self._epoch_orders: dict[int, Tensor] = {}
-
-    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
-        if self.dtype is torch.float32:
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, dtype=self.dtype)
 
     def batch_index(self, step: int) -> Tensor:
         """The windows of the global batch of `step`: every epoch is a permutation, and batches are cut from all epochs
@@ -189,7 +189,7 @@ class TrainingLoop:
             batch = self._batch(part, "train", self.train)
             # the mean over the global batch, though slices differ in targets; DDP divides by the workers
             share = self._targets(self.train[part]) / targets
-            with self._no_sync(number + 1 < len(micro_batches)), self._autocast():
+            with self._no_sync(number + 1 < len(micro_batches)), computing_in(self.dtype, self.device):
                 terms: LossTerms = self.objective(self.model, batch, self.step)
                 self._prefetch(micro_batches, number)
                 self.scaler.scale(terms.total * (share * self.world.size)).backward()
@@ -254,7 +254,7 @@ class TrainingLoop:
             count = self._targets(batch.tokens)
             if not count:  # a window of one token and padding has nothing to predict
                 continue
-            with self._autocast():
+            with computing_in(self.dtype, self.device):
                 terms = objective(self.model, batch, step).named()
             for name, value in terms.items():
                 sums[name] = sums.get(name, torch.zeros_like(targets)) + value.double() * count

@@ -40,22 +40,29 @@ class LogitTerms:
 
 
 @dataclass(frozen=True)
-class _Positions:
-    """Per position: the next token, and the weights of its CE and of its KL in their means."""
+class _Terms:
+    """What is summed. Per position: the next token, and the weights of its CE and of its KL in their means. Then the
+    targets of the KL, the weights of both terms in the total, the temperature, and the type of matrix products."""
 
     next_N: Tensor
     ce_weight_N: Tensor
     kl_weight_N: Tensor
+    targets: LogitTargets | None
+    ce_weight: float
+    alpha: float
+    temperature: float
+    dtype: torch.dtype
 
 
-def _positions(tokens_BT: Tensor, pad_id: int, reduction: str) -> _Positions:
+def _positions(tokens_BT: Tensor, pad_id: int, reduction: str) -> tuple[Tensor, Tensor, Tensor]:
+    """The first three of `_Terms`."""
     next_BT = torch.full_like(tokens_BT, pad_id)
     next_BT[:, :-1] = tokens_BT[:, 1:]
     predicted_BT, mask_BT = next_BT != pad_id, tokens_BT != pad_id
     # a mean over at least one: a batch without targets is worth 0, not NaN
     ce = predicted_BT.float() / predicted_BT.sum().clamp_min(1)
     kl = mask_BT.float() / (mask_BT.sum().clamp_min(1) if reduction == "token" else tokens_BT.shape[0])
-    return _Positions(next_BT.flatten(), ce.flatten(), kl.flatten())
+    return next_BT.flatten(), ce.flatten(), kl.flatten()
 
 
 def logit_loss(
@@ -77,26 +84,14 @@ def logit_loss(
     with `token` its mean over positions, with `sequence` summed over a window's positions and averaged over windows
     (the poster's `batchmean`).
     """
-    positions = _positions(tokens_BT, pad_id, reduction)
-    kind = hidden_BTD.device.type
+    kind, hidden_ND = hidden_BTD.device.type, hidden_BTD.flatten(0, 1)
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
-    weights = _Weights(ce_weight, alpha, temperature)
+    terms = _Terms(*_positions(tokens_BT, pad_id, reduction), targets, ce_weight, alpha, temperature, dtype)
     if torch.is_grad_enabled():
-        total, ce, kl = _LogitLoss.apply(
-            hidden_BTD.flatten(0, 1), head.weight, head.bias, positions, targets, weights, dtype
-        )
+        total, ce, kl = _LogitLoss.apply(hidden_ND, head.weight, head.bias, terms)
     else:
-        total, ce, kl = _walk(hidden_BTD.flatten(0, 1), head, positions, targets, weights, dtype, None)
+        total, ce, kl = _walk(hidden_ND, head, terms, None)
     return LogitTerms(total, ce, None if targets is None else kl)
-
-
-@dataclass(frozen=True)
-class _Weights:
-    """Of the two terms in their sum, and the temperature of the second."""
-
-    ce: float
-    alpha: float
-    temperature: float
 
 
 @dataclass
@@ -113,22 +108,14 @@ class _LogitLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        hidden_ND: Tensor,
-        weight_VD: Tensor,
-        bias_V: Tensor | None,
-        positions: _Positions,
-        targets: LogitTargets | None,
-        weights: _Weights,
-        dtype: torch.dtype,
+        ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, bias_V: Tensor | None, terms: _Terms
     ) -> tuple[Tensor, Tensor, Tensor]:
         gradients = _Gradients(
             torch.empty_like(hidden_ND, dtype=torch.float32),
             torch.zeros_like(weight_VD, dtype=torch.float32),
             None if bias_V is None else torch.zeros_like(bias_V, dtype=torch.float32),
         )
-        head = OutputHead(weight_VD, bias_V)
-        total, ce, kl = _walk(hidden_ND, head, positions, targets, weights, dtype, gradients)
+        total, ce, kl = _walk(hidden_ND, OutputHead(weight_VD, bias_V), terms, gradients)
         ctx.gradients, ctx.hidden_dtype = gradients, hidden_ND.dtype
         ctx.mark_non_differentiable(ce, kl)
         return total, ce, kl
@@ -140,20 +127,14 @@ class _LogitLoss(torch.autograd.Function):
             raise RuntimeError("the gradient of a logit loss can be taken once; call logit_loss again")
         hidden = made.hidden_ND.mul_(upstream[0]).to(ctx.hidden_dtype)
         bias = None if made.bias_V is None else made.bias_V.mul_(upstream[0])
-        return hidden, made.weight_VD.mul_(upstream[0]), bias, None, None, None, None
+        return hidden, made.weight_VD.mul_(upstream[0]), bias, None
 
 
 def _walk(
-    hidden_ND: Tensor,
-    head: OutputHead,
-    positions: _Positions,
-    targets: LogitTargets | None,
-    weights: _Weights,
-    dtype: torch.dtype,
-    gradients: _Gradients | None,
+    hidden_ND: Tensor, head: OutputHead, terms: _Terms, gradients: _Gradients | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Total, CE and KL over all chunks; fills `gradients` if they are wanted."""
-    device = hidden_ND.device
+    device, dtype, targets = hidden_ND.device, terms.dtype, terms.targets
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         weight, bias = head.at(dtype)
         hidden = hidden_ND.to(dtype)
@@ -163,26 +144,26 @@ def _walk(
             prepared = [] if targets is None else targets.prepare(rows, dtype)
             for block in _slices(rows.start, rows.stop, _rows(BLOCK_ELEMENTS, device, len(weight))):
                 part = slice(block.start - rows.start, block.stop - rows.start)
-                z_block_CV, next_C1 = z_CV[part], positions.next_N[block, None]
-                ce_weight_C = positions.ce_weight_N[block]
+                z_block_CV, next_C1 = z_CV[part], terms.next_N[block, None]
+                ce_weight_C = terms.ce_weight_N[block]
                 gradient_CV, log_sum_C = normalised(z_block_CV)
                 sums[0] += torch.dot(log_sum_C - z_block_CV.gather(1, next_C1).squeeze(1), ce_weight_C)
                 if gradients is not None:
-                    by_ce_C1 = ce_weight_C[:, None] * weights.ce
+                    by_ce_C1 = ce_weight_C[:, None] * terms.ce_weight
                     gradient_CV.mul_(by_ce_C1).scatter_add_(1, next_C1, -by_ce_C1)
                 if targets is not None:
-                    kl_weight_C = positions.kl_weight_N[block] * weights.temperature
-                    z_block_CV.mul_(1 / weights.temperature)
+                    kl_weight_C = terms.kl_weight_N[block] * terms.temperature
+                    z_block_CV.mul_(1 / terms.temperature)
                     kl_C, difference_CV = targets.compare(block, [tensor[part] for tensor in prepared], z_block_CV)
-                    sums[1] += torch.dot(kl_C, kl_weight_C) * weights.temperature
+                    sums[1] += torch.dot(kl_C, kl_weight_C) * terms.temperature
                     if gradients is not None:
-                        gradient_CV.addcmul_(difference_CV, kl_weight_C[:, None], value=weights.alpha)
+                        gradient_CV.addcmul_(difference_CV, kl_weight_C[:, None], value=terms.alpha)
                 if gradients is not None:
                     z_block_CV.copy_(gradient_CV)
             if gradients is not None:
                 _accumulate(gradients, rows, z_CV, hidden[rows], weight, dtype)
         ce, kl = sums.float().unbind()
-        return weights.ce * ce + weights.alpha * kl, ce, kl
+        return terms.ce_weight * ce + terms.alpha * kl, ce, kl
 
 
 def _rows(elements: dict[str, int], device: torch.device, vocabulary: int) -> int:

@@ -65,19 +65,15 @@ class SignalSource(Protocol):
 
     def signal(self, batch: WindowBatch, request: SignalRequest) -> TeacherSignal:
         """The teachers' outputs for `batch`, detached, on the batch's device."""
-        ...
 
     def prefetch(self, split: str, index: Tensor, request: SignalRequest) -> None:
         """Announces the next call of `signal`, so that a source on disk can begin to read."""
-        ...
 
     def components(self, teacher: int, layer: int) -> int | None:
         """How many leading principal components `signal` gives of a hidden state (None: the state itself)."""
-        ...
 
     def statistics(self, teacher: int, layer: int) -> LayerStatistics:
         """Mean and principal components over train of one hidden state."""
-        ...
 
 
 class OnlineSource:

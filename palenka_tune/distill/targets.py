@@ -46,14 +46,12 @@ class LogitTargets(Protocol):
         """The (C,V) tensors that `compare` needs of the positions `rows`, by matrix products in `dtype`.
 
         This is a step of its own because products are fastest over many positions, and what follows over few."""
-        ...
 
     def compare(self, rows: slice, prepared: list[Tensor], logits_CV: Tensor) -> tuple[Tensor, Tensor]:
         """The divergence in nats for the positions `rows` (C,), and its gradient (C,V) by `logits_CV`.
 
         `logits_CV` are the student's, divided by the temperature; `prepared` has the same positions and may be
         overwritten."""
-        ...
 
 
 class TeacherLogits(Protocol):
@@ -61,7 +59,6 @@ class TeacherLogits(Protocol):
 
     def scaled(self, rows: slice, scale: float, dtype: torch.dtype, onto_CV: Tensor | None = None) -> Tensor:
         """`scale` times the logits of `rows`, plus `onto_CV` (which may be overwritten): (C,V) in float32."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -62,17 +62,12 @@ def tokenise_suite(tokenizer: PreTrainedTokenizerFast, suite: Suite) -> Tokenise
     def place(context: str, text: str) -> int:
         return places.setdefault((context, DELIMITER + text), len(places))
 
-    pairs, swapped_contexts = (
-        np.array(
-            [
-                (place(pair.good_context, pair.good), place(pair.bad_context, pair.bad))
-                for paradigm in paradigms
-                for pair in paradigm.pairs
-            ],
-            dtype=np.int64,
-        ).reshape(-1, 2)
-        for paradigms in (suite.paradigms, suite.swapped_contexts)
-    )
+    def places_of(paradigms: Sequence[Paradigm]) -> np.ndarray:
+        pairs = [pair for paradigm in paradigms for pair in paradigm.pairs]
+        both = [(place(pair.good_context, pair.good), place(pair.bad_context, pair.bad)) for pair in pairs]
+        return np.array(both, dtype=np.int64).reshape(-1, 2)
+
+    pairs, swapped_contexts = places_of(suite.paradigms), places_of(suite.swapped_contexts)
     return TokenisedSuite(suite, encode_requests(tokenizer, list(places)), pairs, swapped_contexts)
 
 
@@ -131,17 +126,12 @@ def _results(
     paradigms: Sequence[Paradigm], pairs: np.ndarray, scores: np.ndarray, written: np.ndarray | None
 ) -> MinimalPairResults:
     ends = np.cumsum([len(paradigm.pairs) for paradigm in paradigms])
-    counted = tuple(
-        ParadigmResult(
-            uid=paradigm.uid,
-            term=paradigm.term,
-            pairs=len(paradigm.pairs),
-            correct=int((values[:, 0] >= values[:, 1]).sum()),
-            ties=int((values[:, 0] == values[:, 1]).sum()),
-        )
-        for paradigm, values in zip(paradigms, np.split(scores[pairs], ends[:-1]), strict=True)
-    )
-    return MinimalPairResults(counted, 0.0, scores[pairs], None if written is None else written[pairs])
+    counted = []
+    for paradigm, values in zip(paradigms, np.split(scores[pairs], ends[:-1]), strict=True):
+        good, bad = values.T
+        correct, ties = int((good >= bad).sum()), int((good == bad).sum())
+        counted.append(ParadigmResult(paradigm.uid, paradigm.term, len(paradigm.pairs), correct, ties))
+    return MinimalPairResults(tuple(counted), 0.0, scores[pairs], None if written is None else written[pairs])
 
 
 def _check_fit(model: PreTrainedModel, suite: TokenisedSuite) -> None:

@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from palenka_tune.data.corpus import Corpus
+from palenka_tune.data.store import batches
 from palenka_tune.errors import UserError
 from palenka_tune.evaluation.encoding import check_vocabulary, encode
 from palenka_tune.evaluation.results import TextResult
@@ -29,7 +30,6 @@ from palenka_tune.models.folder import NOTE
 from palenka_tune.words import perplexity
 
 DEFAULT_WINDOW = 128
-_LINES_PER_BATCH = 4096
 _NO_PADDING = -1
 
 
@@ -84,7 +84,7 @@ def tokenise_text(tokenizer: PreTrainedTokenizerFast, lines: Iterable[str]) -> T
     spelled, backend.encode_special_tokens = backend.encode_special_tokens, True
     ids, count, size = array("q"), 0, 0
     try:
-        for batch in _batches(lines):
+        for batch in batches(lines):
             for line, line_ids in zip(batch, encode(tokenizer, batch), strict=True):
                 ids.extend((start, *line_ids, end))
                 size += len(line.encode()) + 1
@@ -92,6 +92,12 @@ def tokenise_text(tokenizer: PreTrainedTokenizerFast, lines: Iterable[str]) -> T
     finally:
         backend.encode_special_tokens = spelled
     return TokenisedText(np.array(ids, dtype=np.int64), count, size)
+
+
+def tokenise_corpus(tokenizer: PreTrainedTokenizerFast, corpus: Corpus) -> dict[str, TokenisedText]:
+    """The splits of a corpus that models are measured on: dev, and test if there is one."""
+    splits = [split for split in ("dev", "test") if split in corpus.splits]
+    return {split: tokenise_text(tokenizer, corpus.lines(split)) for split in splits}
 
 
 def evaluate_text(model: PreTrainedModel, text: TokenisedText, window: int) -> TextResult:
@@ -129,9 +135,3 @@ def training_window(model: PreTrainedModel) -> int:
     window = noted.get("window") if isinstance(noted, dict) else None
     positions = int(model.config.max_position_embeddings)
     return min(int(window) if isinstance(window, int) and window > 1 else DEFAULT_WINDOW, positions)
-
-
-def _batches(lines: Iterable[str]) -> Iterator[list[str]]:
-    iterator = iter(lines)
-    while batch := list(islice(iterator, _LINES_PER_BATCH)):
-        yield batch

@@ -21,8 +21,6 @@ from palenka_tune.evaluation.suites import filter_suite, read_suites
 from palenka_tune.evaluation.vocabulary import MIN_COUNT, read_vocabulary
 from palenka_tune.models.folder import check_model_folder, tokenizer_digest
 
-SPLITS = ("dev", "test")
-
 
 def run(
     models: str | Path | Sequence[str | Path],
@@ -106,7 +104,7 @@ def _score(
     """
     # torch and transformers: only now, when the input is known to be good
     from palenka_tune.evaluation.minimal_pairs import TokenisedSuite, evaluate, tokenise_suite
-    from palenka_tune.evaluation.perplexity import TokenisedText, evaluate_text, tokenise_text, training_window
+    from palenka_tune.evaluation.perplexity import TokenisedText, evaluate_text, tokenise_corpus, training_window
     from palenka_tune.models.export import load_model
 
     console = Console(highlight=False, soft_wrap=True)
@@ -116,8 +114,7 @@ def _score(
         model, tokenizer = load_model(folder, device=device)
         key = (tokenizer_digest(Path(folder).expanduser()), tokenizer.bos_token_id, tokenizer.eos_token_id)
         if key not in tokenised:
-            lines = {split: corpus.lines(split) for split in SPLITS if split in corpus.splits} if corpus else {}
-            texts = {split: tokenise_text(tokenizer, each) for split, each in lines.items()}
+            texts = tokenise_corpus(tokenizer, corpus) if corpus else {}
             tokenised[key] = [tokenise_suite(tokenizer, suite) for suite in suites], texts
         ready, texts = tokenised[key]
         with Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as bar:

@@ -91,9 +91,7 @@ def read_vocabulary(path: str | Path, min_count: int = MIN_COUNT) -> Vocabulary:
 
 def frequent_words(lines: Iterable[str], min_count: int) -> set[str]:
     """The words that occur at least `min_count` times in `lines`."""
-    counts: Counter[str] = Counter()
-    for line in lines:
-        counts.update(split_words(line))
+    counts = Counter(word for line in lines for word in split_words(line))
     return {word for word, count in counts.items() if count >= min_count}
 
 

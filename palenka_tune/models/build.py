@@ -14,6 +14,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from palenka_tune.data.store import TokenStore
+from palenka_tune.data.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from palenka_tune.errors import UserError
 from palenka_tune.models.folder import NOTE
 from palenka_tune.models.presets import ModelPreset
@@ -23,10 +24,10 @@ def build_model(
     preset: ModelPreset,
     *,
     vocabulary_size: int,
-    pad_id: int,
-    bos_id: int,
-    eos_id: int,
     window: int,
+    pad_id: int = PAD_ID,
+    bos_id: int = BOS_ID,
+    eos_id: int = EOS_ID,
     seed: int | None = None,
     device: str | torch.device = "cpu",
 ) -> PreTrainedModel:
@@ -82,17 +83,8 @@ def build_model(
 def build_for_store(
     preset: ModelPreset, store: TokenStore, *, seed: int, device: str | torch.device = "cpu"
 ) -> PreTrainedModel:
-    """A fresh model for the windows of `store`: its vocabulary, special ids and window."""
-    return build_model(
-        preset,
-        vocabulary_size=store.vocabulary_size,
-        pad_id=store.pad_id,
-        bos_id=store.bos_id,
-        eos_id=store.eos_id,
-        window=store.window,
-        seed=seed,
-        device=device,
-    )
+    """A fresh model for the windows of `store`: its vocabulary and window."""
+    return build_model(preset, vocabulary_size=store.vocabulary_size, window=store.window, seed=seed, device=device)
 
 
 def count_parameters(model: torch.nn.Module) -> int:

@@ -49,10 +49,7 @@ def model_card(
         names = teachers[0] if len(teachers) == 1 else f"{', '.join(teachers[:-1])} and {teachers[-1]}"
         origin = f"distilled with palenka_tune from {names}"
     shown = "above 10^21" if val_ce > 50 else f"{perplexity(val_ce):,.1f}"
-    scores = [
-        ("dev cross-entropy", f"{val_ce:.4f} nats per token"),
-        ("dev perplexity", f"{shown} per token"),
-    ]
+    scores = [("dev cross-entropy", f"{val_ce:.4f} nats per token"), ("dev perplexity", f"{shown} per token")]
     for suite, (accuracy, stderr) in (minimal_pairs or {}).items():
         scores.append((f"{suite}, accuracy (chance 50 %)", f"{percent(accuracy, stderr)} %"))
     comparisons = [text.strip() for text in (verdict, comparison) if text and text.strip()]

@@ -96,7 +96,4 @@ def parameter_count(preset: ModelPreset, vocabulary_size: int, window: int) -> i
     """Exact parameters of the preset's model, counted on the meta device (no memory, no weights drawn)."""
     from palenka_tune.models.build import build_model, count_parameters  # transformers: only when a count is wanted
 
-    model = build_model(
-        preset, vocabulary_size=vocabulary_size, pad_id=0, bos_id=0, eos_id=0, window=window, device="meta"
-    )
-    return count_parameters(model)
+    return count_parameters(build_model(preset, vocabulary_size=vocabulary_size, window=window, device="meta"))

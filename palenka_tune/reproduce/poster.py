@@ -33,7 +33,7 @@ from palenka_tune.spaces.poster_method import method_settings, units
 from palenka_tune.students.bench import BenchSpec
 from palenka_tune.students.jobs import STUDENT, StudentJob, train_students
 from palenka_tune.students.scoring import ScoreJob, own_pairs, score_models
-from palenka_tune.students.teacher_cache import obtain_cache_if_it_fits
+from palenka_tune.students.teacher_cache import obtain_cache
 from palenka_tune.teachers.ray_trainer import train_teachers
 from palenka_tune.teachers.spec import Teacher, TeacherSpec, open_teacher, teacher_folder
 
@@ -123,21 +123,17 @@ class _Run:
         experiments, teachers = [self.config.experiment(row) for row in rows], self.trained(rows[0])
         first, losses = experiments[0], [experiment.distill for experiment in experiments]
         need = need_of(losses, first.student_shape, tuple(teacher.shape for teacher in teachers))
-        store = self.prepared.store
-        return obtain_cache_if_it_fits(first, need, teachers, store, self.storage, lambda: self.resources)
+        place = self.prepared.store, self.storage, lambda: self.resources
+        cache = obtain_cache(first, need, teachers, *place, or_online=True)
+        return None if cache is None else str(cache.folder)
 
     def _student_job(self, row: Row, cache: str | None) -> StudentJob:
         experiment, teachers, prepared = self.config.experiment(row), self.trained(row), self.prepared
+        folders = tuple(str(teacher.folder) for teacher in teachers)
         return StudentJob(
             name=row.name,
             folder=str(self.row_folder(row)),
-            bench=BenchSpec(
-                store=str(prepared.store.folder),
-                student=experiment.student,
-                teachers=tuple(str(teacher.folder) for teacher in teachers),
-                device=self.device,
-                cache=cache,
-            ),
+            bench=BenchSpec(str(prepared.store.folder), experiment.student, folders, self.device, cache),
             distill=experiment.distill,
             recipe=experiment.recipe,
             seed=experiment.seed,

@@ -74,25 +74,20 @@ class Bench:
         """The training loop of a fresh student under `distill`; alpha = beta = 0 is plain training and opens no
         teacher. `averaging` keeps an average of its weights beside them."""
         shape = shape_of(get_preset(self.spec.student.preset))
-        objective: PlainObjective | DistillationObjective = PlainObjective(self.store.pad_id)
+        pad_id, copies = self.store.pad_id, self.spec.student.offsets
+        objective: PlainObjective | DistillationObjective = PlainObjective(pad_id)
         if distill.alpha or distill.beta:
-            objective = DistillationObjective(
-                distill,
-                shape,
-                self.source,
-                total_steps=self.total_steps(recipe),
-                pad_id=self.store.pad_id,
-                seed=seed,
-            )
+            steps = self.total_steps(recipe)
+            objective = DistillationObjective(distill, shape, self.source, total_steps=steps, pad_id=pad_id, seed=seed)
         return TrainingLoop(
             self.build_student(seed),
             objective,
             self.train,
             self.dev,
             recipe,
-            pad_id=self.store.pad_id,
+            pad_id=pad_id,
             seed=seed,
-            copies=self.spec.student.offsets,
+            copies=copies,
             averaging=averaging,
         )
 
@@ -102,11 +97,6 @@ def select_windows(store: TokenStore, student: StudentSettings) -> Windows:
     of dev, on which `val/ce` is measured, all or a fixed choice up to the cap."""
     train, dev = len(store.windows("train")), len(store.windows("dev"))
     share = min(student.train_fraction, (student.train_windows or train) / train)
-    chosen = _choose(train, share)
+    chosen = subset(train, share)
     rows = np.concatenate([chosen + copy * train for copy in range(student.offsets)])
-    return Windows({"train": rows, "dev": _choose(dev, min(1.0, (student.dev_windows or dev) / dev))}, student.offsets)
-
-
-def _choose(count: int, fraction: float) -> np.ndarray:
-    """A fixed, nested choice of rows."""
-    return np.arange(count) if fraction >= 1 else subset(count, fraction)
+    return Windows({"train": rows, "dev": subset(dev, min(1.0, (student.dev_windows or dev) / dev))}, student.offsets)

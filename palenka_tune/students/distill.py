@@ -130,15 +130,8 @@ def main(experiment: Experiment, options: DistillOptions) -> DistillResult:
     cache: str | None = None
     if experiment.distill.alpha or experiment.distill.beta:
         teachers, cache = _signals(experiment, prepared, storage)
-    bench = Bench(
-        BenchSpec(
-            str(prepared.store.folder),
-            experiment.student,
-            tuple(str(teacher.folder) for teacher in teachers),
-            device,
-            cache,
-        )
-    )
+    folders = tuple(str(teacher.folder) for teacher in teachers)
+    bench = Bench(BenchSpec(str(prepared.store.folder), experiment.student, folders, device, cache))
     loop = bench.loop(experiment.distill, experiment.recipe, seed=experiment.seed)
     identity = fingerprint({"experiment": dataclasses.asdict(experiment), "data": prepared.fingerprint})
     metrics = {

@@ -71,9 +71,8 @@ def train_to_end(
         tell(f"step {loop.step}/{loop.total_steps}  val/ce {measured['val_ce']:.4f} nats per token")
         spent = time.monotonic() - started
         with atomic_path(path) as temporary:
-            save_checkpoint(
-                {"loop": loop.state_dict(), "curve": curve, "identity": identity, "seconds": spent}, temporary
-            )
+            state = {"loop": loop.state_dict(), "curve": curve, "identity": identity, "seconds": spent}
+            save_checkpoint(state, temporary)
         mirror.publish(path)
     final = {name: value for name, value in curve[-1].items() if name.startswith("val_")}
     return {**final, "steps": loop.step, "tokens": loop.tokens, "seconds": round(spent, 2), "curve": curve}

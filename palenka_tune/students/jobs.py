@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from palenka_tune.cluster.tasks import PROGRESS, RESULT, Share, result_at, run_jobs
+from palenka_tune.cluster.tasks import PROGRESS, Job, Share, run_jobs
 from palenka_tune.config.artifacts import MANIFEST
-from palenka_tune.config.files import fingerprint, read_json, write_json, write_text
+from palenka_tune.config.files import fingerprint, read_json, write_text
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.models.folder import STUDENT
@@ -27,7 +27,7 @@ BETWEEN = 256  # dev windows of a validation before the end
 
 
 @dataclass(frozen=True)
-class StudentJob:
+class StudentJob(Job):
     """One student: what it is trained on and how, the `folder` it goes to, and what its model card says.
 
     `data` is the fingerprint of the data, `teachers` the teachers' names and fingerprints: with the settings they are
@@ -56,10 +56,6 @@ class StudentJob:
         made = {"student": asdict(self.bench.student), "signals": signals, "device": self.bench.device}
         return fingerprint({**settings, **made, "data": self.data, "teachers": self.teachers})
 
-    def result(self) -> dict[str, Any] | None:
-        """What an earlier run of this very job left."""
-        return result_at(Path(self.folder) / RESULT, self.identity)
-
 
 @lru_cache(maxsize=1)
 def _bench(spec: BenchSpec) -> Bench:
@@ -85,37 +81,26 @@ def train_student(job: StudentJob, threads: int = 1) -> dict[str, Any]:
     folder = Path(job.folder)
     folder.mkdir(parents=True, exist_ok=True)
     loop = _bench(job.bench).loop(job.distill, job.recipe, seed=job.seed)
+    result: dict[str, Any] = {"name": job.name, "identity": job.identity, "seed": job.seed}
+    tell = partial(_say, folder / PROGRESS)
     try:
-        measured = train_to_end(
-            loop,
-            folder,
-            job.identity,
-            between=BETWEEN,
-            strict=False,
-            tell=lambda line: _say(folder / PROGRESS, line),
-        )
+        result |= train_to_end(loop, folder, job.identity, between=BETWEEN, strict=False, tell=tell)
     except DivergedError as error:  # it would come back: this is what there is to know of the student
-        result = {"name": job.name, "identity": job.identity, "seed": job.seed, "diverged": str(error), "val_ce": None}
-        _keep(folder, result)
+        result |= {"diverged": str(error), "val_ce": None}
+        job.keep(result)
         return result
     card = model_card(
         title=job.name,
         model=loop.model,
         data=job.data_line,
         settings={**asdict(job.distill), **asdict(job.recipe), "seed": job.seed},
-        val_ce=measured["val_ce"],
+        val_ce=result["val_ce"],
         teachers=[name for name, _ in job.teachers] if job.distill.alpha or job.distill.beta else [],
     )
     export_student(loop.model, job.tokenizer_dir, folder / STUDENT, card=card)
-    result = {
-        "name": job.name,
-        "identity": job.identity,
-        "seed": job.seed,
-        **measured,
-        "weights_sha256": weights_sha256(loop.model),
-    }
+    result["weights_sha256"] = weights_sha256(loop.model)
     mirror.publish(folder / STUDENT)
-    _keep(folder, result)
+    job.keep(result)
     for name in (CHECKPOINT, PROGRESS):
         mirror.forget(folder / name)
     return result
@@ -124,11 +109,6 @@ def train_student(job: StudentJob, threads: int = 1) -> dict[str, Any]:
 def _say(path: Path, line: str) -> None:
     write_text(path, line)
     mirror.publish(path)
-
-
-def _keep(folder: Path, result: Mapping[str, Any]) -> None:
-    write_json(folder / RESULT, result)
-    mirror.publish(folder / RESULT)
 
 
 def train_students(

@@ -12,21 +12,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from palenka_tune.cluster.tasks import Share, result_at, run_jobs
+from transformers import PreTrainedTokenizerFast
+
+from palenka_tune.cluster.tasks import Job, Share, run_jobs
 from palenka_tune.config.artifacts import is_complete
-from palenka_tune.config.files import fingerprint, write_json
+from palenka_tune.config.files import fingerprint
 from palenka_tune.data.corpus import open_corpus
 from palenka_tune.data.prepare import PreparedData
 from palenka_tune.data.store import TokenStore
 from palenka_tune.evaluation.minimal_pairs import TokenisedSuite, evaluate, tokenise_suite
-from palenka_tune.evaluation.perplexity import TokenisedText, evaluate_text, tokenise_text, training_window
+from palenka_tune.evaluation.perplexity import TokenisedText, evaluate_text, tokenise_corpus, training_window
 from palenka_tune.evaluation.suites import SuiteChoice
 from palenka_tune.models.folder import tokenizer_digest
 from palenka_tune.spaces.experiment import StudentSettings
 from palenka_tune.storage import mirror
 
 logger = logging.getLogger(__name__)
-SCORES = "scores.json"
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class DevWindows:
 
 
 @dataclass(frozen=True)
-class ScoreJob:
+class ScoreJob(Job):
     """One model: the `model` folder, the `folder` its scores go to, and the `suites`.
 
     `digest` stands for its weights, `data` for the corpus, by which suites may be filtered. With `dev` its `val_ce` is
@@ -46,6 +47,7 @@ class ScoreJob:
     its cross-entropy on dev and test, on windows of `window` tokens (None: as the model's export says).
     """
 
+    RESULT = "scores.json"
     name: str
     folder: str
     model: str
@@ -73,35 +75,19 @@ class ScoreJob:
             }
         )
 
-    def result(self) -> dict[str, Any] | None:
-        """What an earlier run of this very job left."""
-        return result_at(Path(self.folder) / SCORES, self.identity)
-
 
 Material = tuple[list[TokenisedSuite], dict[str, TokenisedText]]
 _kept: dict[tuple[Any, ...], Material] = {}
 
 
-def _material(tokenizer_folder: str, suites: tuple[SuiteChoice, ...], corpus: str | None) -> Material:
+def _material(job: ScoreJob, tokenizer: PreTrainedTokenizerFast) -> Material:
     """Suites and texts under a model's tokenizer, read once by a process that scores several models with it."""
-    key = (tokenizer_digest(tokenizer_folder), suites, corpus)
+    key = (tokenizer_digest(job.model), job.suites, job.corpus)
     if key not in _kept:
         _kept.clear()
-        _kept[key] = _read(tokenizer_folder, suites, corpus)
+        texts = tokenise_corpus(tokenizer, open_corpus(job.corpus)) if job.corpus else {}
+        _kept[key] = [tokenise_suite(tokenizer, choice.read()) for choice in job.suites], texts
     return _kept[key]
-
-
-def _read(tokenizer_folder: str, suites: tuple[SuiteChoice, ...], corpus: str | None) -> Material:
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder, local_files_only=True, trust_remote_code=False)
-    texts: dict[str, TokenisedText] = {}
-    if corpus is not None:
-        opened = open_corpus(corpus)
-        texts = {
-            split: tokenise_text(tokenizer, opened.lines(split)) for split in ("dev", "test") if split in opened.splits
-        }
-    return [tokenise_suite(tokenizer, choice.read()) for choice in suites], texts
 
 
 def score_model(job: ScoreJob, threads: int = 1) -> dict[str, Any]:
@@ -120,8 +106,8 @@ def score_model(job: ScoreJob, threads: int = 1) -> dict[str, Any]:
     torch.set_num_threads(threads)
     if not is_complete(job.model):
         mirror.fetch_folder(Path(job.model))
-    model, _ = load_model(job.model, device=job.device)
-    suites, texts = _material(job.model, job.suites, job.corpus)
+    model, tokenizer = load_model(job.model, device=job.device)
+    suites, texts = _material(job, tokenizer)
     val_ce = None
     if job.dev is not None:
         store = TokenStore.open(job.dev.store)
@@ -140,8 +126,7 @@ def score_model(job: ScoreJob, threads: int = 1) -> dict[str, Any]:
         "text": {split: evaluate_text(model, text, window).to_dict() for split, text in texts.items()},
         "suites": evaluate(model, suites).to_dict(),
     }
-    write_json(Path(job.folder) / SCORES, result)
-    mirror.publish(Path(job.folder) / SCORES)
+    job.keep(result)
     return result
 
 

@@ -23,8 +23,8 @@ from palenka_tune.spaces.experiment import Experiment
 from palenka_tune.spaces.resolve import restrict_rank
 from palenka_tune.spaces.settings import SearchConfig, losses
 from palenka_tune.students.bench import select_windows
-from palenka_tune.students.teachers import teacher_dev_windows, teacher_specs
-from palenka_tune.teachers.spec import Teacher, open_teacher, teacher_folder
+from palenka_tune.students.teachers import teacher_folders
+from palenka_tune.teachers.spec import Teacher, open_teacher
 from palenka_tune.trials.arms import arms_of
 
 logger = logging.getLogger(__name__)
@@ -39,12 +39,7 @@ def search_need(config: SearchConfig, shapes: tuple[ModelShape, ...]) -> Need:
     return need_of(known, shape, shapes, any_temperature="temperature" in ranges)
 
 
-def fit_cache(
-    config: SearchConfig,
-    shapes: tuple[ModelShape, ...],
-    store: TokenStore,
-    storage: Path,
-) -> SearchConfig:
+def fit_cache(config: SearchConfig, shapes: tuple[ModelShape, ...], store: TokenStore, storage: Path) -> SearchConfig:
     """The search whose cache fits into its budget and the free space: the same one, or one without the largest ranks.
 
     Raises `UserError` if no cache that serves it fits.
@@ -71,14 +66,11 @@ def fit_cache(
 
 def _trained(experiment: Experiment, store: TokenStore, storage: Path) -> list[Teacher] | None:
     """The teachers, if all exist already: then a cache of them may be there too, or a part of one."""
-    dev_windows = teacher_dev_windows(experiment)
-    teachers = []
-    for spec in teacher_specs(experiment):
-        folder = spec if isinstance(spec, Path) else teacher_folder(storage, spec, store.fingerprint, dev_windows)
-        if not (isinstance(spec, Path) or is_complete(folder)):
+    folders = teacher_folders(experiment, store.fingerprint, storage)
+    for teacher, folder in zip(experiment.teachers, folders, strict=True):
+        if not (teacher.is_folder or is_complete(folder)):
             return None
-        teachers.append(open_teacher(folder))
-    return teachers
+    return [open_teacher(folder) for folder in folders]
 
 
 def obtain_cache(
@@ -88,40 +80,21 @@ def obtain_cache(
     store: TokenStore,
     storage: Path,
     resources: Callable[[], Resources],
+    *,
+    or_online: bool = False,
 ) -> TeacherCache | None:
     """The cache that answers `need`, found or built; None if there is nothing to keep or teachers are to run online.
 
-    `resources` is asked for only if a cache must be built.
+    `resources` is asked for only if a cache must be built. With `or_online` it is None also where no cache fits and the
+    form is left to us: the teachers then run on every batch, which no loss notices.
     """
     if experiment.cache.form == "online" or need.nothing:
         return None
-    return build.obtain(
-        need,
-        experiment.cache,
-        teachers,
-        store,
-        select_windows(store, experiment.student),
-        storage,
-        resources,
-        seed=experiment.seed,
-    )
-
-
-def obtain_cache_if_it_fits(
-    experiment: Experiment,
-    need: Need,
-    teachers: Sequence[Teacher],
-    store: TokenStore,
-    storage: Path,
-    resources: Callable[[], Resources],
-) -> str | None:
-    """The folder of the cache that `obtain` gives; None also where none fits and the form is left to us: the teachers
-    then run on every batch, which no loss notices."""
+    windows = select_windows(store, experiment.student)
     try:
-        cache = obtain_cache(experiment, need, teachers, store, storage, resources)
+        return build.obtain(need, experiment.cache, teachers, store, windows, storage, resources, seed=experiment.seed)
     except UserError as error:
-        if experiment.cache.form != "auto":
+        if not or_online or experiment.cache.form != "auto":
             raise
         logger.info(f"the teachers run on every batch, since {error}")
         return None
-    return None if cache is None else str(cache.folder)

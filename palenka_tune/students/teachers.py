@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from palenka_tune.config.artifacts import is_complete
@@ -13,9 +12,7 @@ from palenka_tune.models.presets import get_preset
 from palenka_tune.models.scales import get_scale
 from palenka_tune.spaces.experiment import Experiment, shape_of
 from palenka_tune.teachers.online import check_teacher
-from palenka_tune.teachers.spec import Teacher, TeacherSpec, open_teacher, teacher_folder
-
-OnMetrics = Callable[[str, Mapping[str, float], int], None]
+from palenka_tune.teachers.spec import OnMetrics, Teacher, TeacherSpec, open_teacher, teacher_folder
 
 logger = logging.getLogger(__name__)
 
@@ -52,46 +49,33 @@ def teacher_dev_windows(experiment: Experiment) -> int | None:
     return get_scale(experiment.scale).dev_windows
 
 
-def missing_teachers(experiment: Experiment, prepared: PreparedData, storage: Path) -> list[TeacherSpec]:
-    """What must be trained first."""
+def teacher_folders(experiment: Experiment, data_fingerprint: str, storage: Path) -> list[Path]:
+    """Where each teacher is, or will be, in the experiment's order."""
     dev_windows = teacher_dev_windows(experiment)
     return [
-        spec
+        spec if isinstance(spec, Path) else teacher_folder(storage, spec, data_fingerprint, dev_windows)
         for spec in teacher_specs(experiment)
-        if isinstance(spec, TeacherSpec)
-        and not is_complete(teacher_folder(storage, spec, prepared.fingerprint, dev_windows))
     ]
+
+
+def missing_teachers(experiment: Experiment, prepared: PreparedData, storage: Path) -> list[TeacherSpec]:
+    """What must be trained first."""
+    folders = teacher_folders(experiment, prepared.fingerprint, storage)
+    wanted = zip(teacher_specs(experiment), folders, strict=True)
+    return [spec for spec, folder in wanted if isinstance(spec, TeacherSpec) and not is_complete(folder)]
 
 
 def obtain_teachers(
-    experiment: Experiment,
-    prepared: PreparedData,
-    storage: Path,
-    *,
-    use_gpu: bool,
-    on_metrics: OnMetrics | None = None,
+    experiment: Experiment, prepared: PreparedData, storage: Path, *, use_gpu: bool, on_metrics: OnMetrics | None = None
 ) -> list[Teacher]:
     """All teachers in the experiment's order; what is missing is trained in the Ray session that is open."""
     to_train = missing_teachers(experiment, prepared, storage)
-    dev_windows = teacher_dev_windows(experiment)
     if to_train:
         from palenka_tune.teachers.ray_trainer import train_teachers  # ray: only if something must be trained
 
-        train_teachers(
-            to_train,
-            prepared,
-            storage,
-            workers=None,
-            use_gpu=use_gpu,
-            dev_windows=dev_windows,
-            on_metrics=on_metrics,
-        )
-    teachers = [
-        open_teacher(
-            spec if isinstance(spec, Path) else teacher_folder(storage, spec, prepared.fingerprint, dev_windows)
-        )
-        for spec in teacher_specs(experiment)
-    ]
+        dev_windows = teacher_dev_windows(experiment)
+        train_teachers(to_train, prepared, storage, use_gpu=use_gpu, dev_windows=dev_windows, on_metrics=on_metrics)
+    teachers = [open_teacher(folder) for folder in teacher_folders(experiment, prepared.fingerprint, storage)]
     for teacher in teachers:
         logger.info(f"teacher {teacher.describe()}")
     return teachers

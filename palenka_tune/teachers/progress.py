@@ -5,20 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from palenka_tune.storage import mirror
+from palenka_tune.teachers.spec import OnMetrics
 from palenka_tune.teachers.worker import PROGRESS
 from palenka_tune.words import clock
 
 logger = logging.getLogger(__name__)
 LOG_SECONDS = 10.0
 FETCH_SECONDS = 5.0  # between two looks into a remote storage
-
-OnMetrics = Callable[[str, dict[str, float], int], None]
-"""Called with the teacher's key (its folder's name), metrics, and the number of trained tokens."""
 
 
 class ProgressFollower:

@@ -23,8 +23,8 @@ from palenka_tune.config.recipe import Recipe
 from palenka_tune.data.prepare import PreparedData
 from palenka_tune.errors import PalenkaError, UserError, first_line
 from palenka_tune.storage import mirror
-from palenka_tune.teachers.progress import OnMetrics, ProgressFollower
-from palenka_tune.teachers.spec import TEACHER_VERSION, Teacher, TeacherSpec, open_teacher, teacher_folder
+from palenka_tune.teachers.progress import ProgressFollower
+from palenka_tune.teachers.spec import TEACHER_VERSION, OnMetrics, Teacher, TeacherSpec, open_teacher, teacher_folder
 from palenka_tune.teachers.worker import EXPORT, FAILED, LAST, RESULT, TeacherJob
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ a causal language model can be a teacher too; its fingerprint is that of its fil
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,9 @@ from palenka_tune.models.presets import ModelPreset
 from palenka_tune.words import perplexity
 
 TEACHER_VERSION = 1
+
+OnMetrics = Callable[[str, Mapping[str, float], int], None]
+"""Called with the teacher's key (its folder's name), metrics, and the number of trained tokens."""
 
 
 @dataclass(frozen=True)

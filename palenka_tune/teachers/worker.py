@@ -113,17 +113,10 @@ class _Run:
         if job.dev_windows is not None and job.dev_windows < len(dev):
             dev = dev[subset(len(dev), job.dev_windows / len(dev))]
         self.model = build_for_store(job.spec.preset, store, seed=job.spec.seed, device=device)
-        recipe = job.spec.recipe
+        recipe, seed, pad_id = job.spec.recipe, job.spec.seed, store.pad_id
+        model, objective, measured = _distributed(self.model, device, world), PlainObjective(pad_id), window_tensor(dev)
         self.loop = TrainingLoop(
-            _distributed(self.model, device, world),
-            PlainObjective(store.pad_id),
-            train,
-            window_tensor(dev),
-            recipe,
-            pad_id=store.pad_id,
-            seed=job.spec.seed,
-            world=world,
-            on_record=self._on_record,
+            model, objective, train, measured, recipe, pad_id=pad_id, seed=seed, world=world, on_record=self._on_record
         )
         self.ends = epoch_ends(recipe.epochs, len(train), recipe.batch_size, steps_for(recipe, len(train)))
         self.tokens_per_step = recipe.batch_size * store.window

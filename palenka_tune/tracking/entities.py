@@ -95,19 +95,13 @@ def dataset_inputs(records: Iterable[dict[str, Any]]) -> list[DatasetInput]:
     """MLflow's inputs of `DatasetRecord`s as the spool keeps them."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    return [
-        DatasetInput(
-            Dataset(
-                record["name"],
-                record["digest"],
-                record["source_type"],
-                json.dumps(record["source"]),
-                profile=json.dumps(record["profile"]),
-            ),
-            [InputTag(key, value) for key, value in {**record["tags"], CONTEXT_TAG: record["context"]}.items()],
-        )
-        for record in records
-    ]
+    inputs = []
+    for record in records:
+        source, profile = json.dumps(record["source"]), json.dumps(record["profile"])
+        dataset = Dataset(record["name"], record["digest"], record["source_type"], source, profile=profile)
+        tags = {**record["tags"], CONTEXT_TAG: record["context"]}
+        inputs.append(DatasetInput(dataset, [InputTag(key, value) for key, value in tags.items()]))
+    return inputs
 
 
 def _cut(value: Any, length: int) -> str:

@@ -89,11 +89,7 @@ def register(client: MlflowClient, experiment_id: str, run_id: str, event: Event
             name,
             model.artifact_location,  # `models:/ID` would be looked up in the process' own tracking store
             run_id,
-            tags={
-                MODEL_TAG: model.model_id,
-                MEASURED_TAG: event["measured_on"],
-                VALUE_TAG: repr(event["val_ce"]),
-            },
+            tags={MODEL_TAG: model.model_id, MEASURED_TAG: event["measured_on"], VALUE_TAG: repr(event["val_ce"])},
             description=event["description"],
             model_id=model.model_id,
         )

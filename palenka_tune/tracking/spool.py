@@ -108,7 +108,7 @@ def _repair(path: Path, note: Callable[[Event], None]) -> int:
     with path.open("r+b") as file:
         lines, end = 0, 0
         for line in file:
-            event = _parse(line)
+            event = unseal(line)
             if event is not None:
                 note(event)
             if line.endswith(b"\n"):
@@ -119,10 +119,6 @@ def _repair(path: Path, note: Callable[[Event], None]) -> int:
             else:
                 file.truncate(end)
     return lines
-
-
-def _parse(line: bytes) -> Event | None:
-    return unseal(line.rstrip(b"\n"))
 
 
 def read_events(path: Path, seq: int = -1, offset: int = 0) -> Iterator[Line]:
@@ -142,7 +138,7 @@ def read_events(path: Path, seq: int = -1, offset: int = 0) -> Iterator[Line]:
                 return
             number, offset = number + 1, offset + len(line)
             if number > seq:
-                yield number, offset, _parse(line)
+                yield number, offset, unseal(line)
 
 
 def spool_path(run_dir: Path) -> Path:

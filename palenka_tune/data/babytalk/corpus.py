@@ -28,16 +28,14 @@ def generate(split: str, *, words: int, seed: int = 0) -> dict[str, list[str]]:
         raise UserError(f"babytalk has no split {split!r}{nearest(split, WORDS)}; use train, dev or test")
     if words < 1:
         raise UserError(f"babytalk's split {split} cannot have {words} words; ask for 1 or more")
-    genres: dict[str, list[str]] = {}
-    for genre, maker in GENRES.items():
-        lines: list[str] = []
+    genres: dict[str, list[str]] = {genre: [] for genre in GENRES}
+    for genre, lines in genres.items():
         count = number = 0
         while count < (words + 1) // 2:
-            text = maker("babytalk", VERSION, seed, split, genre, number).document()
+            text = GENRES[genre]("babytalk", VERSION, seed, split, genre, number).document()
             lines += ["", *text] if lines else text
             count += sum(len(line.split()) for line in text)
             number += 1
-        genres[genre] = lines
     return genres
 
 

@@ -6,17 +6,13 @@ answers agree with the scene. A move that would say a combination that is held o
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
-from palenka_tune.data.babytalk.grammar import Grammar
-from palenka_tune.data.babytalk.heldout import allowed
+from palenka_tune.data.babytalk.grammar import Grammar, Lines, Maker
 from palenka_tune.data.babytalk.inflection import DEMONSTRATIVES, VerbPhrase, article, inflect, join, sentence
-from palenka_tune.data.babytalk.lexicon import Noun, adjectives_of, kind, nouns, verbs_of
-from palenka_tune.data.babytalk.scene import Phrase, Thing, adult, child, person, pet, scene, the
+from palenka_tune.data.babytalk.lexicon import Noun, Verb, kind, nouns, verbs_of
+from palenka_tune.data.babytalk.scene import Phrase, Thing, person, pet, the
 from palenka_tune.data.babytalk.tables import PROFILES
-
-Turns = list[str]
 
 REASONS = (
     "because {he} {is} hungry", "because {he} {is} tired", "because {he} fell", "because {he} {is} so happy",
@@ -50,17 +46,17 @@ class Dialogue(Grammar):
 
     def __init__(self, *parts: str | int) -> None:
         super().__init__(*parts)
-        self.child = child(self)
-        self.adult = adult(self)
+        self.child = self.any_child()
+        self.adult = self.any_adult()
         _, _, friend, toy, food, self.colour = PROFILES[self.child.text].split()
         cast = [self.child, pet(self.child), self.adult]
         if self.chance(0.6):
-            cast.append(person(friend) if self.chance(0.7) else adult(self))
-        self.scene = scene(self, cast)
+            cast.append(person(friend) if self.chance(0.7) else self.any_adult())
+        self.set_scene(cast)
         self.toy, self.food = nouns()[toy], nouns()[food]
         self.i = Phrase("I", "1", nouns()["child"])
         self.you = replace(self.i, text="you", agreement="2")
-        self.moves: dict[Callable[[], Turns], float] = {
+        self.moves: dict[Maker, float] = {
             self.name: 8, self.where: 8, self.wish: 6, self.who: 6, self.what: 7, self.doing: 7, self.animal: 4,
             self.count: 4, self.ever: 4, self.request: 7, self.reason: 6, self.demonstrative: 14, self.picture: 13,
             self.know: 8, self.self_help: 12, self.report: 6, self.routine: 6, self.accident: 7, self.quantity: 6,
@@ -69,15 +65,15 @@ class Dialogue(Grammar):
 
     def thing(self) -> Thing:
         """One of the scene's things."""
-        return self.zipf(self.scene.things)
+        return self.zipf(self.things)
 
     def other(self) -> Phrase:
         """Somebody of the cast who is not the child."""
-        return self.pick(self.scene.cast[1:])
+        return self.pick(self.cast[1:])
 
     def some_noun(self) -> Noun:
         """A noun that can be counted: of the scene, or any."""
-        return self.either(self.pick(self.scene.animals), self.thing().noun, self.zipf(kind(self.pick(COUNTABLE))))
+        return self.either(self.pick(self.animals), self.thing().noun, self.zipf(kind(self.pick(COUNTABLE))))
 
     def fill(self, text: str) -> str:
         """A stock turn with the names of this dialogue."""
@@ -85,11 +81,11 @@ class Dialogue(Grammar):
         food = article(self.food.singular) if self.chance(0.6) else f"some {self.food.plural}"
         return text.format(child=self.child.text, adult=self.adult.text, girl=girl, food=food)
 
-    def comment(self, share: float = 0.4) -> Turns:
+    def comment(self, share: float = 0.4) -> Lines:
         """Perhaps a short reply."""
         return [self.fill(self.zipf(COMMENTS))] if self.chance(share) else []
 
-    def name(self) -> Turns:
+    def name(self) -> Lines:
         """What's this?"""
         thing = self.thing()
         it, be = thing.he, thing.be
@@ -105,7 +101,7 @@ class Dialogue(Grammar):
         )
         return [f"What {be} {this}?", answer, *follow]
 
-    def where(self) -> Turns:
+    def where(self) -> Lines:
         """Where is it? The answer is where the scene has it."""
         thing, who = self.thing(), self.other().text
         it, be, them = thing.he, thing.be, thing.him
@@ -127,7 +123,7 @@ class Dialogue(Grammar):
         end = self.either(f"Oh, I see {them}.", f"Here {it} {be}.", f"You found {them}!", "Thank you.")
         return [question, answer] + ([end] if self.chance(0.4) else [])
 
-    def wish(self) -> Turns:
+    def wish(self) -> Lines:
         """Do you want it?"""
         thing = self.thing()
         first = self.either(thing.text, f"the {thing.adjective} {thing.name}", f"some {self.food.plural}")
@@ -137,40 +133,36 @@ class Dialogue(Grammar):
         end = self.either(f"You can have {first} later.", f"Here you are, {self.child.text}.", "Say please.", "")
         return [question, answer, end]
 
-    def animal(self) -> Turns:
+    def animal(self) -> Lines:
         """What do animals say and do?"""
         species = self.zipf(tuple(SOUNDS))
-        sound, animals = SOUNDS[species], nouns()[species].plural
+        one, sound, animals = article(species), SOUNDS[species], nouns()[species].plural
         habit = self.action(Phrase("", "pl", nouns()[species]), "present").statement()
         turns = self.either(
-            [f"What does {self.either(f'the {species}', article(species))} say?", f"The {species} says {sound}."],
+            [f"What does {self.either(f'the {species}', one)} say?", f"The {species} says {sound}."],
             [f"What do {animals} say?", sentence(animals, "say", sound)],
-            [
-                sentence(f"{sound}, {sound}", mark="!"),
-                f"Is that {article(species)}?",
-                f"Yes, that is {article(species)}.",
-            ],
+            [sentence(f"{sound}, {sound}", mark="!"), f"Is that {one}?", f"Yes, that is {one}."],
         )
         return turns + ([sentence(animals, habit)] if self.chance(0.5) else [])
 
-    def count(self) -> Turns:
+    def count(self) -> Lines:
         """How many are there?"""
         animals = self.some_noun().plural
         number = self.zipf(("three", "four", "five", "two", "six"))
-        where = self.either(self.scene.at, self.thing().where)
+        where = self.either(self.at, self.thing().where)
         question = self.either(
             f"How many {animals} are there?", f"How many {animals} do you see?", f"Can you count the {animals}?"
         )
         counting = ["One, two, three."] if self.chance(0.3) else []
         return [question, *counting, f"There are {number} {animals} {where}.", *self.comment()]
 
-    def request(self) -> Turns:
+    def request(self) -> Lines:
         """Please do it, or don't."""
         thing, who = self.thing(), self.other().text
         action = self.action(self.you, "present")
         do = join(action.form, action.rest)
         text = self.either(
-            f"Put {thing.text} {self.pick(self.scene.things).where}.",
+            f"Put {thing.text} {self.pick(self.things).where}.",
             f"Please give {who} {thing.text}.",
             f"Can you give me {thing.text}?",
             f"Can you bring {who} the {thing.adjective} {thing.name}?",
@@ -183,16 +175,16 @@ class Dialogue(Grammar):
         stock = ("Okay.", "No, I don't want to.", "Why?", f"Yes, {self.adult.text}.")
         return [text, self.either(here, mine, f"I can't find {thing.him}.", *stock)]
 
-    def demonstrative(self) -> Turns:
+    def demonstrative(self) -> Lines:
         """This one, those ones."""
         noun = self.either(self.thing().noun, self.zipf(kind(self.pick(COUNTABLE))))
         number = self.either("sg", "pl")
         this = self.pick(DEMONSTRATIVES[number])
         phrase = Phrase("", number, noun, "n")
-        adjective = self.zipf(adjectives_of(noun)) if self.chance(0.45) else ""
+        adjective = self.zipf(noun.adjectives) if self.chance(0.45) else ""
         that = join(this, adjective, phrase.name)
         who = self.agent()
-        takers = [verb for verb in verbs_of(who.noun.singular, "transitive") if noun.singular in verb.objects]
+        takers = [verb for verb in verbs_of(who.noun, "transitive") if noun.singular in verb.objects]
         tense = self.zipf(("past", "present", "progressive", "perfect"))
         turns = [
             f"Look at {that}.",
@@ -208,11 +200,11 @@ class Dialogue(Grammar):
             turns = [sentence(action.statement(who.text))]
         return [self.pick(turns), *self.comment()]
 
-    def quantity(self) -> Turns:
+    def quantity(self) -> Lines:
         """There is a, there are no; every and all."""
         noun = self.some_noun()
         one, many = noun.singular, noun.plural
-        where = self.either(self.scene.at, self.thing().where, self.modifier(noun))
+        where = self.either(self.at, self.thing().where, self.modifier(noun))
         is_one = (f"is {article(one)}", f"is no {one}", f"was {article(one)}")
         are_many = ("are some", "are many", "are no", "aren't any", "were two", "are a few")
         there = f"There {self.pick(is_one) if self.chance(0.4) else f'{self.pick(are_many)} {many}'} {where}."
@@ -223,7 +215,7 @@ class Dialogue(Grammar):
         answer = self.either("Yes, there are.", f"No, there aren't any {many}.", f"Yes, there are some {many}.")
         return self.either([there, *self.comment()], [there], [question, answer], [sentence(claim)])
 
-    def compare(self) -> Turns:
+    def compare(self) -> Lines:
         """Bigger and smaller."""
         noun = self.some_noun()
         more = self.zipf(("bigger", "smaller", "older", "faster", "softer", "nicer")) + " than"
@@ -236,7 +228,7 @@ class Dialogue(Grammar):
             [sentence(one.plural, "are", more, two.plural), "Yes, they are."],
         )
 
-    def body(self) -> Turns:
+    def body(self) -> Lines:
         """Noses and toes."""
         noun = self.pick(kind("body"))
         part = Phrase("", "sg" if noun.singular in ("nose", "tummy") else "pl", noun)
@@ -250,7 +242,7 @@ class Dialogue(Grammar):
             [f"I hurt my {noun.singular} on {self.thing().text}.", "Oh no, let me see."],
         )
 
-    def accident(self) -> Turns:
+    def accident(self) -> Lines:
         """Causative and inchoative: who broke it? It broke."""
         verb, near = self.alternating()
         noun = self.zipf(near) if near else nouns()[self.zipf(verb.objects)]
@@ -273,7 +265,7 @@ class Dialogue(Grammar):
         who = self.subject()
         return who if who.noun.animate else self.other()
 
-    def who(self) -> Turns:
+    def who(self) -> Lines:
         """A question about the subject: who did it?"""
         agent = self.agent()
         tense = self.zipf(("past", "progressive", "present", "perfect")) if agent.agreement == "sg" else "past"
@@ -281,23 +273,23 @@ class Dialogue(Grammar):
         answer = self.either(f"{agent.text} {action.aux}", "I don't know who did", action.statement(agent.text))
         return [sentence(action.statement("who"), mark="?"), sentence(answer), *self.comment()]
 
-    def what(self) -> Turns:
+    def what(self) -> Lines:
         """A question about the object: what did somebody do it to?"""
         agent = self.agent()
-        frames = [verbs_of(agent.noun.singular, frame) for frame in ("transitive", "transitive", "optional")]
+        frames = [verbs_of(agent.noun, frame) for frame in ("transitive", "transitive", "optional")]
         verb = self.zipf(self.pick([frame for frame in frames if frame]))
         target = self.object_of(verb, agent)
-        if target is None or target.noun.proper:
+        if target.noun.proper:
             return self.doing()
         tense = self.zipf(("past", "progressive", "present", "modal", "perfect"))
         phrase = inflect(verb, tense, agent.agreement, verb.preposition, "will")
-        where = self.scene.at if self.chance(0.2) else ""
+        where = self.at if self.chance(0.2) else ""
         wh = "who" if target.noun.kind == "person" else self.either("what", "what", f"which {target.name}")
         full = join(phrase.statement(agent.he), target.text, where)
         answer = self.either(target.text, full, "I don't know")
         return [sentence(wh, phrase.question(agent.text), where, mark="?"), sentence(answer), *self.comment()]
 
-    def doing(self) -> Turns:
+    def doing(self) -> Lines:
         """What is somebody doing?"""
         agent = self.somebody()
         question = f"What {agent.be} {agent.text} doing?"
@@ -305,7 +297,7 @@ class Dialogue(Grammar):
         more = sentence(self.predicate(agent, "present").statement(agent.he))
         return [question, answer, *([more] if self.chance(0.3) else self.comment())]
 
-    def ever(self) -> Turns:
+    def ever(self) -> Lines:
         """Have you ever? The answers license "ever" and "any" by negation."""
         who = self.either(self.you, self.you, self.agent(), self.agent())
         phrase = self.action(who, "perfect", "question")
@@ -327,7 +319,7 @@ class Dialogue(Grammar):
         turns = [sentence(phrase.question(who.text, "ever"), mark="?"), sentence(self.pick(answers))]
         return turns + ([extra] if self.chance(0.6) else [])
 
-    def only(self) -> Turns:
+    def only(self) -> Lines:
         """Only somebody has ever done it; others have also done it, or even they have done it."""
         who = self.somebody()
         phrase = self.action(who, "perfect")
@@ -344,23 +336,21 @@ class Dialogue(Grammar):
             text = phrase.statement(who.text, self.either("also", "really", "just", "already"))
         return [sentence(text), *self.comment()]
 
-    def giving(self) -> Turns:
+    def giving(self) -> Lines:
         """Two objects: what did somebody give somebody?"""
         who, thing = self.agent(), self.thing().text
-        base, past, ing = self.zipf(
-            (("give", "gave", "giving"), ("show", "showed", "showing"), ("bring", "brought", "bringing"))
-        )
+        verb = Verb.parse(self.zipf(("give gave", "show", "bring brought")))
         to = self.agent(avoid=who).text
-        full = sentence(who.text, past, to, thing)
+        full = sentence(who.text, verb.past, to, thing)
         style = self.weighted({"what": 0.5, "who": 0.2, "plain": 0.3})
         if style == "what":
-            question = self.either(f"what did {who.text} {base} {to}", f"what {who.be} {who.text} {ing} {to}")
+            question = self.either(f"what did {who.text} {verb.base} {to}", f"what {who.be} {who.text} {verb.ing} {to}")
             return [sentence(question, mark="?"), self.either(sentence(thing), full)]
         if style == "who":
-            return [f"Who {past} {to} {thing}?", sentence(who.text, "did"), *self.comment()]
+            return [f"Who {verb.past} {to} {thing}?", sentence(who.text, "did"), *self.comment()]
         return [full, *self.comment()]
 
-    def reason(self) -> Turns:
+    def reason(self) -> Lines:
         """Why? Because."""
         who = self.agent()
         phrase = self.either(self.action, self.description)(who, self.zipf(("progressive", "past")))
@@ -369,14 +359,14 @@ class Dialogue(Grammar):
         asked = [sentence("why", phrase.question(who.text), mark="?"), sentence(why)]
         return self.either([sentence(statement), "Why?", sentence(why)], [sentence(statement, why)], asked)
 
-    def picture(self) -> Turns:
+    def picture(self) -> Lines:
         """What a picture book shows, in the present."""
         opening = self.either("Look at the picture.", "Let's read the book.", "What do you see?", "", "", "")
         tenses = ("progressive", "present", "present", "perfect")
         shown = [sentence(self.clause(self.zipf(tenses))) for _ in range(self.between(1, 3))]
         return [opening, *shown, *self.comment()]
 
-    def know(self) -> Turns:
+    def know(self) -> Lines:
         """Embedded questions and that-clauses."""
         who = self.either(self.you, self.agent())
         wh = self.wh_clause(who)
@@ -395,14 +385,14 @@ class Dialogue(Grammar):
         pool = self.either(kind("person"), kind("name"), kind("name"), kind("kin"))
         return self.noun_phrase(self.pick([noun for noun in pool if noun.gender != "n"]))
 
-    def family(self) -> Turns:
+    def family(self) -> Lines:
         """Who is a boy, who is a girl, and what is theirs."""
         who, thing = self.gendered(), self.thing()
         if who.agreement == "pl":
             return self.doing()
         young, old = {"f": ("girl", "woman"), "m": ("boy", "man")}[who.gender]
         what = old if who.noun.kind == "kin" else self.zipf((young, old))
-        adjective = self.zipf(adjectives_of(who.noun))
+        adjective = self.zipf(who.noun.adjectives)
         is_what = sentence(who.he, "is", article(self.either(what, f"{adjective} {what}")))
         his = sentence(who.his, thing.name, thing.be, thing.adjective)
         return self.either(
@@ -415,7 +405,7 @@ class Dialogue(Grammar):
             [sentence(who.text, "loves", who.his, thing.name), his],
         )
 
-    def self_help(self) -> Turns:
+    def self_help(self) -> Lines:
         """Reflexives."""
         gendered = self.gendered()
         who = self.either(self.i, self.you, gendered, gendered, self.agent(), self.somebody())
@@ -424,7 +414,7 @@ class Dialogue(Grammar):
             return [sentence(phrase.question(who.text), mark="?"), self.either("Yes.", "No.", "I think so.")]
         return [sentence(phrase.statement(who.text)), *self.comment()]
 
-    def report(self) -> Turns:
+    def report(self) -> Lines:
         """What somebody did yesterday."""
         who = self.agent()
         turns = [sentence(self.action(who, "past").statement(who.text))]
@@ -433,11 +423,11 @@ class Dialogue(Grammar):
             turns.append(sentence(then, self.predicate(who, "past").statement(who.he)))
         return [" ".join(turns)] if self.chance(0.5) else turns
 
-    def routine(self) -> Turns:
+    def routine(self) -> Lines:
         """Stock exchanges of the day."""
         return [self.fill(turn) for turn in self.zipf(ROUTINES)]
 
-    def polar(self) -> Turns:
+    def polar(self) -> Lines:
         """Yes or no."""
         who = self.either(self.you, self.agent(), self.subject())
         phrase = self.predicate(who, self.zipf(("present", "past", "progressive", "modal", "perfect")), "question")
@@ -447,25 +437,21 @@ class Dialogue(Grammar):
         answer = f"yes, {reply} {aux}" if self.chance(0.5) else f"no, {VerbPhrase(aux, '').negation(reply)}"
         return [sentence(phrase.question(who.text), mark="?"), sentence(answer), *self.comment(0.2)]
 
-    def before(self) -> Turns:
+    def before(self) -> Lines:
         """Adjuncts: what did somebody do it to before doing something else?"""
         who = self.agent()
-        verb = self.zipf(verbs_of(who.noun.singular, "transitive"))
+        verb = self.zipf(verbs_of(who.noun, "transitive"))
         target = self.object_of(verb, who)
         phrase = inflect(verb, "past", who.agreement, verb.preposition)
         question = sentence("what", phrase.question(who.text), self.gerund(who), mark="?")
-        return [question, sentence(target.text if target else "I don't know")]
+        return [question, sentence(target.text)]
 
-    def document(self) -> Turns:
+    def document(self) -> Lines:
         """The turns of the dialogue, of about 80 to 220 words."""
-        dialogue: Turns = []
+        dialogue: Lines = []
         words, count = self.between(80, 220), 0
         while count < words:
-            move = self.weighted(self.moves)
-            for _ in range(12):
-                turns = [turn for turn in move() if turn]
-                if all(allowed(turn) for turn in turns):
-                    dialogue += turns
-                    count += sum(len(turn.split()) for turn in turns)
-                    break
+            turns = self.permitted(self.weighted(self.moves))
+            dialogue += turns
+            count += sum(len(turn.split()) for turn in turns)
         return dialogue

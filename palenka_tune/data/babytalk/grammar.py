@@ -5,23 +5,16 @@ Text comes out without capitals and final marks. A scene's own things are taken 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
-from palenka_tune.data.babytalk.draw import Draw
+from palenka_tune.data.babytalk.heldout import allowed
 from palenka_tune.data.babytalk.inflection import DEMONSTRATIVES, STATIVE, VerbPhrase, article, copula, inflect, join
-from palenka_tune.data.babytalk.lexicon import (
-    Noun,
-    Verb,
-    adjectives_of,
-    happenings_of,
-    kind,
-    nouns,
-    parse_verb,
-    reflexive_verbs,
-    verbs,
-    verbs_of,
-)
+from palenka_tune.data.babytalk.lexicon import Noun, Verb, kind, nouns, reflexive_verbs, verbs, verbs_of
 from palenka_tune.data.babytalk.scene import PLACES, Phrase, Scene, person, the
+
+Lines = list[str]
+Maker = Callable[[], Lines]
 
 PREPOSITIONS = ("near", "behind", "with", "beside", "under", "next to", "by")
 NUMBERS = ("two", "three", "many", "some", "four", "five", "a few")
@@ -39,10 +32,20 @@ THAT_VERBS = ("think thought", "know knew", "see saw", "say said", "remember")
 SEEN_VERBS = ("see", "like", "chase", "find", "love", "want", "help", "watch", "follow", "hear", "carry", "need")
 
 
-class Grammar(Draw):
-    """Phrases and clauses about one scene, which a subclass makes."""
+class Grammar(Scene):
+    """Phrases and clauses about the scene, which a subclass sets; `topic` is whom the last one was about."""
 
-    scene: Scene
+    topic: Phrase | None = None
+
+    def permitted(self, make: Maker) -> Lines:
+        """What `make` draws, drawn again where it has a combination that is held out; nothing after twelve times."""
+        topic = self.topic
+        for _ in range(12):
+            lines = [line for line in make() if line]
+            if all(allowed(line) for line in lines):
+                return lines
+            self.topic = topic
+        return []
 
     def noun_phrase(self, noun: Noun, polarity: str = "positive", owner: Phrase | None = None) -> Phrase:
         """A noun with a determiner and perhaps an adjective; `any` needs a negation or a question."""
@@ -52,7 +55,7 @@ class Grammar(Draw):
             some = "any" if polarity != "positive" and self.chance(0.5) else "some"
             return Phrase(f"{self.either('the', some, some)} {noun.singular}", "sg", noun)
         number = "pl" if self.chance(0.35) else "sg"
-        adjective = self.zipf(adjectives_of(noun)) if self.chance(0.25) and adjectives_of(noun) else ""
+        adjective = self.zipf(noun.adjectives) if self.chance(0.25) and noun.adjectives else ""
         core = join(adjective, noun.form(number))
         style = self.weighted({"the": 0.4, "a": 0.2, "demonstrative": 0.2, "his": 0.14, "quantified": 0.06})
         if style == "his" and owner is not None and noun.kind not in ("person", "nature"):
@@ -70,20 +73,20 @@ class Grammar(Draw):
             text = f"the {core}"
         return Phrase(text, number, noun)
 
-    def object_of(self, verb: Verb, subject: Phrase, polarity: str = "positive") -> Phrase | None:
-        """An object that the verb can take: mostly a thing or a person of the scene; None if there is none."""
-        near = [thing for thing in self.scene.things if thing.noun.singular in verb.objects]
+    def object_of(self, verb: Verb, subject: Phrase, polarity: str = "positive") -> Phrase:
+        """An object that the verb can take: mostly a thing or a person of the scene."""
+        near = [thing for thing in self.things if thing.noun.singular in verb.objects]
         if near and self.chance(0.6):
             thing = self.zipf(near)
             core = join(thing.adjective if self.chance(0.35) else "", thing.name)
             owned = thing.noun.kind not in ("nature", "house") and self.chance(0.45)
             return replace(thing, text=f"{subject.his if owned else 'the'} {core}")
-        others = [who for who in self.scene.cast if who.text not in subject.text and who.he != subject.text]
+        others = [who for who in self.cast if who.text not in subject.text and who.he != subject.text]
         others = [who for who in others if who.noun.singular in verb.objects or "girl" in verb.objects]
         if others and self.chance(0.4):
             return self.zipf(others)
         choices = [item for item in verb.objects if item != subject.noun.singular]
-        return self.noun_phrase(nouns()[self.zipf(choices)], polarity, subject) if choices else None
+        return self.noun_phrase(nouns()[self.zipf(choices)], polarity, subject)
 
     def anywhere(self) -> str:
         """At one of all places."""
@@ -93,8 +96,8 @@ class Grammar(Draw):
         """Where: at the scene, at one of its spots, or elsewhere."""
         style = self.weighted({"scene": 0.3, "spot": 0.4, "place": 0.3})
         if style == "spot":
-            return self.pick(self.scene.things).where
-        return self.scene.at if style == "scene" else self.anywhere()
+            return self.pick(self.things).where
+        return self.at if style == "scene" else self.anywhere()
 
     def adjunct(self, tense: str) -> str:
         """A closing adverb or place, or nothing."""
@@ -108,33 +111,31 @@ class Grammar(Draw):
         """What `subject` does: a verb that it can do, with what the verb needs."""
         if not subject.noun.animate:
             return self.happening(subject, tense)
-        frame = self.weighted(
-            {frame: share for frame, share in FRAMES.items() if verbs_of(subject.noun.singular, frame)}
-        )
-        verb = self.zipf(verbs_of(subject.noun.singular, frame))
-        target = None
+        frame = self.weighted({frame: share for frame, share in FRAMES.items() if verbs_of(subject.noun, frame)})
+        verb = self.zipf(verbs_of(subject.noun, frame))
+        target = ""
         if frame in ("transitive", "alternating") or (frame == "optional" and self.chance(0.75)):
-            target = self.object_of(verb, subject, polarity)
+            target = self.object_of(verb, subject, polarity).text
         style = self.weighted({"adjunct": 0.88, "alone": 0.07, "gerund": 0.05})
         closing = self.adjunct(tense)
         if style == "alone":
             closing = self.zipf(("by ", "all by ")) + subject.himself
         elif style == "gerund" and tense != "present":
             closing = self.gerund(subject)
-        rest = join(verb.preposition, _object_text(target), closing)
+        rest = join(verb.preposition, target, closing)
         return inflect(verb, tense, subject.agreement, rest, self.zipf(MODALS))
 
     def gerund(self, subject: Phrase) -> str:
         """An adverbial clause without a subject: "before washing the cup"."""
         frame = self.weighted({"transitive": 0.7, "intransitive": 0.3})
-        verb = self.zipf([verb for verb in verbs_of(subject.noun.singular, frame) if verb.base not in STATIVE])
-        target = self.object_of(verb, subject) if frame == "transitive" else None
+        verb = self.zipf([verb for verb in verbs_of(subject.noun, frame) if verb.base not in STATIVE])
+        target = self.object_of(verb, subject).text if frame == "transitive" else ""
         word = self.zipf(("before", "after", "while", "without"))
-        return join(word, verb.ing, verb.preposition, _object_text(target))
+        return join(word, verb.ing, verb.preposition, target)
 
     def happening(self, subject: Phrase, tense: str) -> VerbPhrase:
         """What happens to a thing: an inchoative verb, or a description where the thing has none."""
-        choices = happenings_of(subject.noun.singular)
+        choices = subject.noun.happenings
         if not choices:
             return self.description(subject, tense)
         verb, adjunct = self.zipf(choices), self.adjunct(tense)
@@ -143,13 +144,13 @@ class Grammar(Draw):
     def alternating(self) -> tuple[Verb, list[Noun]]:
         """A verb such as "break", and the things of the scene that it can happen to."""
         verb = self.zipf([verb for verb in verbs() if verb.frame == "alternating"])
-        return verb, [thing.noun for thing in self.scene.things if thing.noun.singular in verb.objects]
+        return verb, [thing.noun for thing in self.things if thing.noun.singular in verb.objects]
 
     def description(self, subject: Phrase, tense: str) -> VerbPhrase:
         """A form of be with an adjective or a place."""
         if self.chance(0.65):
             degree = self.weighted({"": 0.6, "very": 0.25, "so": 0.15})
-            return copula(tense, subject.agreement, join(degree, self.zipf(adjectives_of(subject.noun))))
+            return copula(tense, subject.agreement, join(degree, self.zipf(subject.noun.adjectives)))
         return copula(tense, subject.agreement, self.place_phrase())
 
     def predicate(self, subject: Phrase, tense: str, polarity: str = "positive", depth: int = 0) -> VerbPhrase:
@@ -175,7 +176,7 @@ class Grammar(Draw):
     def infinitive(self, subject: Phrase, tense: str) -> VerbPhrase:
         """Wants, tries, likes, needs to do something."""
         tense = "present" if tense in ("progressive", "perfect") else "past" if tense == "past_progressive" else tense
-        wants = parse_verb(self.zipf(INFINITIVE_VERBS))
+        wants = Verb.parse(self.zipf(INFINITIVE_VERBS))
         inner = self.action(subject, "present")
         while inner.form in STATIVE:
             inner = self.action(subject, "present")
@@ -185,7 +186,7 @@ class Grammar(Draw):
         """Knows, thinks, sees or says that something is so, or what somebody did (a gap where its object was)."""
         tense = "past" if tense.startswith("past") else "present"
         wh = self.chance(0.5)
-        knows = parse_verb(self.zipf(WH_VERBS if wh else THAT_VERBS))
+        knows = Verb.parse(self.zipf(WH_VERBS if wh else THAT_VERBS))
         inner = self.wh_clause(subject) if wh else "that " + self.that_clause(subject, self.either("past", tense))
         return inflect(knows, tense, subject.agreement, inner)
 
@@ -199,7 +200,7 @@ class Grammar(Draw):
         """An embedded question: what somebody did it to (object gap), who did it (subject gap), or where it is."""
         style = self.weighted({"object": 0.6, "subject": 0.2, "where": 0.2})
         if style == "where":
-            thing = self.pick(self.scene.things)
+            thing = self.pick(self.things)
             return f"where {thing.text} {thing.was}"
         if style == "subject":
             return self.action(Phrase("who", "sg", nouns()["boy"]), "past").statement("who")
@@ -209,19 +210,19 @@ class Grammar(Draw):
     def gapped(self, agent: Phrase, tense: str) -> VerbPhrase:
         """A transitive verb whose object is somewhere else in the sentence."""
         frame = self.weighted({"transitive": 0.7, "alternating": 0.12, "optional": 0.18})
-        choices = [verb for verb in verbs_of(agent.noun.singular, frame) if len(verb.objects) > 1]
-        verb = self.zipf(choices or verbs_of(agent.noun.singular, "transitive"))
+        choices = [verb for verb in verbs_of(agent.noun, frame) if len(verb.objects) > 1]
+        verb = self.zipf(choices or verbs_of(agent.noun, "transitive"))
         where = self.place_phrase() if self.chance(0.12) else ""
         return inflect(verb, tense, agent.agreement, join(verb.preposition, where))
 
     def agent(self, avoid: Phrase | None = None) -> Phrase:
         """Somebody who can act: one of the cast, or people or animals in general."""
-        cast = [who for who in self.scene.cast if avoid is None or who.noun != avoid.noun]
-        if cast and self.chance(0.6):
+        cast = [who for who in self.cast if avoid is None or who.noun != avoid.noun]
+        if self.chance(0.6):
             who = self.zipf(cast)
             titled = who.noun.kind == "name" and self.chance(0.25)
             return replace(who, text=f"{self.zipf(TITLES[who.gender])} {who.text}") if titled else who
-        noun = self.zipf(self.scene.animals if self.chance(0.25) else kind(self.either("person", "animal")))
+        noun = self.zipf(self.animals if self.chance(0.25) else kind(self.either("person", "animal")))
         return self.noun_phrase(nouns()["friend"] if avoid is not None and noun == avoid.noun else noun)
 
     def subject(self) -> Phrase:
@@ -230,7 +231,7 @@ class Grammar(Draw):
         if style == "agent":
             return self.agent()
         if style == "thing":
-            return self.pick(self.scene.things)
+            return self.pick(self.things)
         head = self.common(animate=self.chance(0.75))
         modifier = self.modifier(head.noun) if style == "preposition" else self.relative(head)
         return replace(head, text=f"{head.text} {modifier}")
@@ -238,14 +239,14 @@ class Grammar(Draw):
     def common(self, *, animate: bool) -> Phrase:
         """A common noun that can be told apart by a modifier."""
         if animate:
-            pool = self.either(kind("person"), kind("animal"), self.scene.animals)
+            pool = self.either(kind("person"), kind("animal"), self.animals)
         else:
             pool = kind(self.zipf(("toy", "vehicle", "food", "dish", "house", "clothes", "nature")))
         noun = self.zipf(pool)
         number = self.either("sg", "pl")
         this, that = DEMONSTRATIVES[number]
         determiner = self.weighted({"the": 0.75, this: 0.12, that: 0.13})
-        adjective = self.zipf(adjectives_of(noun)) if self.chance(0.15) else ""
+        adjective = self.zipf(noun.adjectives) if self.chance(0.15) else ""
         return Phrase(join(determiner, adjective, noun.form(number)), number, noun)
 
     def modifier(self, head: Noun) -> str:
@@ -265,7 +266,7 @@ class Grammar(Draw):
         other = self.common(animate=True)
         plain = the(other.noun, other.agreement).text
         whose = self.weighted({plain: 0.86, f"only {plain}": 0.1, f"even {plain}": 0.04})
-        choices = [verb for verb in verbs_of(other.noun.singular, "transitive") if verb.base in SEEN_VERBS]
+        choices = [verb for verb in verbs_of(other.noun, "transitive") if verb.base in SEEN_VERBS]
         verb = self.zipf([verb for verb in choices if head.noun.singular in verb.objects] or choices)
         return inflect(verb, tense, other.agreement).statement(f"that {whose}")
 
@@ -273,10 +274,3 @@ class Grammar(Draw):
         """A whole positive clause."""
         subject = self.subject()
         return self.predicate(subject, tense, depth=depth).statement(subject.text)
-
-
-def _object_text(target: Phrase | None) -> str:
-    """An object as it is said: pronouns have a form of their own."""
-    if target is None:
-        return ""
-    return target.him if target.text == target.he else target.text

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import re
 from collections.abc import Iterator
-from typing import TypeVar
 
 from palenka_tune.data.babytalk.inflection import DEMONSTRATIVES
 from palenka_tune.data.babytalk.lexicon import nouns, verbs
 
-T = TypeVar("T")
 Combination = tuple[str, ...]
 
 DETERMINERS = frozenset(DEMONSTRATIVES["sg"] + DEMONSTRATIVES["pl"])
@@ -59,20 +58,15 @@ def sentences(line: str) -> list[list[str]]:
     return [words for part in re.split(r"[.?!]", line.lower()) if (words := re.findall(r"[a-z']+", part))]
 
 
-def _with_next_two(items: list[T], padding: T) -> Iterator[tuple[T, T, T]]:
-    """Each item with the two that follow it, `padding` where there are none."""
-    return zip(items, [*items[1:], padding], [*items[2:], padding, padding], strict=False)
-
-
 def combinations(words: list[str]) -> Iterator[Combination]:
     """The combinations of one sentence, given as lower-case words, under every rule."""
-    for first, second, third in _with_next_two(words, ""):
+    for first, second, third in itertools.zip_longest(words, words[1:], words[2:], fillvalue=""):
         if first in DETERMINERS:
             yield "determiner", first, second
             yield "adjective", first, second, third
     readings = _readings()
-    content = [reading for word in words for reading in readings.get(word, ())]
-    for (kind1, a), (kind2, b), (kind3, c) in _with_next_two(content, ("", "")):
+    tagged = [reading for word in words for reading in readings.get(word, ())]
+    for (kind1, a), (kind2, b), (kind3, c) in itertools.zip_longest(tagged, tagged[1:], tagged[2:], fillvalue=("", "")):
         match kind1 + kind2 + kind3:
             case "nvn":
                 yield "clause", a, b, c
@@ -85,17 +79,12 @@ def combinations(words: list[str]) -> Iterator[Combination]:
                 yield "pair", a, b
             case "vn":
                 yield "pair", b, a
-    polarity = "ever" in words
-    for i, (kind1, a) in enumerate(content):
-        if kind1 != "n":
-            continue
-        for j, (kind2, b) in enumerate(content[i + 1 :], i + 1):
-            if kind2 == "v" and polarity:
-                yield "polarity", a, b
-            if kind2 == "n":
-                for kind3, c in content[j + 1 :]:
-                    if kind3 == "v":
-                        yield "attractor", a, b, c
+    for (kind1, a), (kind2, b) in itertools.combinations(tagged, 2):
+        if kind1 + kind2 == "nv" and "ever" in words:
+            yield "polarity", a, b
+    for (kind1, a), (kind2, b), (kind3, c) in itertools.combinations(tagged, 3):
+        if kind1 + kind2 + kind3 == "nnv":
+            yield "attractor", a, b, c
 
 
 def allowed(line: str) -> bool:

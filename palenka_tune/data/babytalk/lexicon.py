@@ -40,6 +40,19 @@ class Noun:
         """True for people and animals."""
         return self.proper or self.kind in ("person", "animal")
 
+    @functools.cached_property
+    def adjectives(self) -> tuple[str, ...]:
+        """The adjectives that describe it, its favourites first."""
+        return own_order(self.singular, tuple(ADJECTIVES.get(self.kind, "").split()))
+
+    @functools.cached_property
+    def happenings(self) -> tuple[Verb, ...]:
+        """The verbs that can happen to it with no agent: inchoatives and a few intransitives."""
+        theme = self.singular
+        found = {verb.base: verb for verb in verbs() if verb.frame == "alternating" and theme in verb.objects}
+        found |= {verb.base: verb for verb in verbs() if verb.frame == "intransitive" and theme in verb.subjects}
+        return tuple(found[base] for base in own_order(theme, tuple(found)))
+
 
 @dataclass(frozen=True)
 class Verb:
@@ -56,6 +69,13 @@ class Verb:
     preposition: str
     subjects: tuple[str, ...]
     objects: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, forms: str, frame: str = "", preposition: str = "", subjects: str = "", objects: str = "") -> Verb:
+        """The verb of a table's cells; `forms`: base, past, participle; regular ones may be left out."""
+        base, past, participle = [*forms.split(), "", ""][:3]
+        past = past or _regular_past(base)
+        return cls(base, past, participle or past, frame, preposition, _expand(subjects, base), _expand(objects, base))
 
     @functools.cached_property
     def third(self) -> str:
@@ -112,11 +132,10 @@ def kind(name: str) -> tuple[Noun, ...]:
 
 def members(cell: str) -> list[str]:
     """The nouns that a cell of a table names, in their order: each one itself, or after `@` all of its kind."""
-    return [
-        noun
-        for entry in cell.split()
-        for noun in ([item.singular for item in kind(entry[1:])] if entry.startswith("@") else [entry])
-    ]
+    found = []
+    for entry in cell.split():
+        found += [noun.singular for noun in kind(entry[1:])] if entry.startswith("@") else [entry]
+    return found
 
 
 @functools.cache
@@ -128,13 +147,6 @@ def own_order(key: str, words: tuple[str, ...]) -> tuple[str, ...]:
         return item[0] / len(words) + digest[0] / 128, item[1]
 
     return tuple(word for _, word in sorted(enumerate(words), key=rank))
-
-
-def parse_verb(forms: str, frame: str = "", preposition: str = "", subjects: str = "", objects: str = "") -> Verb:
-    """The verb of a table's cells; `forms` are base, past and participle, of which the regular ones may be left out."""
-    base, past, participle = [*forms.split(), "", ""][:3]
-    past = past or _regular_past(base)
-    return Verb(base, past, participle or past, frame, preposition, _expand(subjects, base), _expand(objects, base))
 
 
 def _expand(cell: str, base: str) -> tuple[str, ...]:
@@ -152,7 +164,7 @@ def verbs() -> tuple[Verb, ...]:
     for frame, table in VERB_TABLE.items():
         for line in table.strip().splitlines():
             forms, *others = (cell.strip() for cell in line.split("|"))
-            found.append(parse_verb(forms, frame, *others))
+            found.append(Verb.parse(forms, frame, *others))
     return tuple(found)
 
 
@@ -169,22 +181,8 @@ def reflexive_verbs() -> tuple[Verb, ...]:
 
 
 @functools.cache
-def verbs_of(subject: str, frame: str) -> tuple[Verb, ...]:
+def verbs_of(subject: Noun, frame: str) -> tuple[Verb, ...]:
     """The verbs of `frame` that `subject` can do, first those that few others can do, then its favourites."""
-    found = {verb.base: verb for verb in verbs() if verb.frame == frame and subject in verb.subjects}
-    order = own_order(subject, tuple(found))
+    found = {verb.base: verb for verb in verbs() if verb.frame == frame and subject.singular in verb.subjects}
+    order = own_order(subject.singular, tuple(found))
     return tuple(sorted((found[base] for base in order), key=lambda verb: len(verb.subjects) > 15))
-
-
-@functools.cache
-def happenings_of(theme: str) -> tuple[Verb, ...]:
-    """The verbs that can happen to a thing with no agent: inchoatives and a few intransitives."""
-    found = {verb.base: verb for verb in verbs() if verb.frame == "alternating" and theme in verb.objects}
-    found |= {verb.base: verb for verb in verbs() if verb.frame == "intransitive" and theme in verb.subjects}
-    return tuple(found[base] for base in own_order(theme, tuple(found)))
-
-
-@functools.cache
-def adjectives_of(noun: Noun) -> tuple[str, ...]:
-    """The adjectives that describe a noun, its favourites first."""
-    return own_order(noun.singular, tuple(ADJECTIVES.get(noun.kind, "").split()))

@@ -10,25 +10,14 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from palenka_tune.config.files import write_text
 from palenka_tune.data.babytalk.draw import Draw
 from palenka_tune.data.babytalk.heldout import Combination, combinations, held_out, sentences
 from palenka_tune.data.babytalk.inflection import DEMONSTRATIVES, STATIVE, VerbPhrase, inflect, join, sentence
-from palenka_tune.data.babytalk.lexicon import (
-    Noun,
-    Verb,
-    adjectives_of,
-    kind,
-    nouns,
-    parse_verb,
-    pluralise,
-    reflexive_verbs,
-    verb_named,
-    verbs,
-)
+from palenka_tune.data.babytalk.lexicon import Noun, Verb, kind, nouns, pluralise, reflexive_verbs, verb_named, verbs
 from palenka_tune.data.babytalk.scene import Phrase, person, the
 from palenka_tune.errors import UserError
 
@@ -60,7 +49,7 @@ def _pair(start: str, good: str, bad: str, *combination: str, mark: str = ".") -
     return Pair(sentence(start, good, mark=mark), sentence(start, bad, mark=mark), words)
 
 
-Maker = Callable[["PairMaker"], Pair | None]
+Maker = Callable[..., Pair | None]
 
 
 @dataclass(frozen=True)
@@ -75,11 +64,11 @@ class Paradigm:
 PARADIGMS: dict[str, Paradigm] = {}
 
 
-def _paradigm(uid: str, term: str, field: str) -> Callable[[Maker], Maker]:
-    """Register a method of `PairMaker` under BLiMP's name, linguistic term and field of its paradigm."""
+def _paradigm(uid: str, term: str, field: str, **options: bool) -> Callable[[Maker], Maker]:
+    """Register a method of `PairMaker`, called with `options`, under BLiMP's name, term and field of its paradigm."""
 
     def register(make: Maker) -> Maker:
-        PARADIGMS[uid] = Paradigm(term, field, make)
+        PARADIGMS[uid] = Paradigm(term, field, functools.partial(make, **options))
         return make
 
     return register
@@ -117,7 +106,9 @@ class PairMaker(Draw):
         return self.zipf(kind(self.pick(THINGS)))
 
     def target(self, verb: Verb) -> str:
-        """A plain object for `verb`."""
+        """A plain object for `verb`, or nothing where it takes none."""
+        if not verb.objects:
+            return ""
         noun = nouns()[self.zipf(verb.objects)]
         return the(noun, "sg" if noun.kind in ("mass", "body") else self.number()).text
 
@@ -137,9 +128,8 @@ class PairMaker(Draw):
 
     def perfect(self, subject: Phrase) -> tuple[Verb, VerbPhrase]:
         """A verb of `subject` and its phrase in the perfect."""
-        frame = self.either("intransitive", "transitive")
-        verb = self.zipf(_verbs_for(subject.noun, frame))
-        return verb, inflect(verb, "perfect", subject.agreement, "" if frame == "intransitive" else self.target(verb))
+        verb = self.zipf(_verbs_for(subject.noun, self.either("intransitive", "transitive")))
+        return verb, inflect(verb, "perfect", subject.agreement, self.target(verb))
 
     def companion(self, subject: Phrase, other: Phrase) -> str:
         """A relative clause about `other`, with a subject or an object gap."""
@@ -148,7 +138,15 @@ class PairMaker(Draw):
             return f"{inflect(verb, 'present', subject.agreement).statement('that')} {other.text}"
         return inflect(verb, "present", other.agreement).statement(f"that {other.text}")
 
-    def _demonstrative(self, noun: Noun, adjective: str) -> Pair | None:
+    @_paradigm(
+        "determiner_noun_agreement_with_adj_irregular_1", "determiner_noun_agreement", "morphology", irregular=True
+    )
+    @_paradigm("determiner_noun_agreement_with_adjective_1", "determiner_noun_agreement", "morphology")
+    @_paradigm("determiner_noun_agreement_1", "determiner_noun_agreement", "morphology", described=False)
+    def determiner(self, *, described: bool = True, irregular: bool = False) -> Pair | None:
+        """Mommy found this cup / cups; this red cup / cups; these little children / child."""
+        noun = self.countable(irregular=irregular)
+        adjective = self.zipf(noun.adjectives) if described else ""
         number = self.number()
         who = self.being(names=True)
         takers = _verbs_for(who.noun, "transitive", noun)
@@ -160,29 +158,12 @@ class PairMaker(Draw):
         key = ("adjective", this, adjective, good) if adjective else ("determiner", this, good)
         return _pair(join(action, this, adjective), good, bad, *key)
 
-    @_paradigm("determiner_noun_agreement_1", "determiner_noun_agreement", "morphology")
-    def determiner(self) -> Pair | None:
-        """Mommy found this cup / cups."""
-        return self._demonstrative(self.countable(irregular=False), "")
-
-    @_paradigm("determiner_noun_agreement_with_adjective_1", "determiner_noun_agreement", "morphology")
-    def determiner_adjective(self) -> Pair | None:
-        """Mommy found this red cup / cups."""
-        noun = self.countable(irregular=False)
-        return self._demonstrative(noun, self.zipf(adjectives_of(noun)))
-
-    @_paradigm("determiner_noun_agreement_with_adj_irregular_1", "determiner_noun_agreement", "morphology")
-    def determiner_irregular(self) -> Pair | None:
-        """Mommy saw these little children / child."""
-        noun = self.countable(irregular=True)
-        return self._demonstrative(noun, self.zipf(adjectives_of(noun)))
-
     def _agree(self, subject: Phrase, middle: str, rule: str, *attractor: str) -> Pair:
         """The verb's number as the difference, after `subject` and `middle`."""
         tense = self.either("present", "progressive")
         frame = self.either("intransitive", "transitive")
         verb = self.zipf([verb for verb in _verbs_for(subject.noun, frame) if verb.base not in STATIVE])
-        rest = "" if frame == "intransitive" else self.target(verb)
+        rest = self.target(verb)
         good = inflect(verb, tense, subject.agreement, rest).statement()
         bad = inflect(verb, tense, OTHER[subject.agreement], rest).statement()
         return _pair(join(subject.text, middle), good, bad, rule, subject.noun.singular, *attractor, verb.base)
@@ -224,8 +205,7 @@ class PairMaker(Draw):
     def reflexive_number(self) -> Pair:
         """The boys washed themselves / himself."""
         subject = self.being(self.pick("mf"))
-        singular = "himself" if subject.gender == "m" else "herself"
-        return self._self(subject, "themselves" if subject.agreement == "sg" else singular)
+        return self._self(subject, replace(subject, agreement=OTHER[subject.agreement]).himself)
 
     @_paradigm("principle_A_c_command", "binding", "syntax_semantics")
     def reflexive_command(self) -> Pair:
@@ -287,7 +267,7 @@ class PairMaker(Draw):
         theme = nouns()[self.zipf(verb.objects)]
         wrong = self.zipf(_verbs_for(nouns()["girl"], "transitive", theme))
         number = self.number()
-        adjective = self.zipf(adjectives_of(theme)) if self.chance(0.5) else ""
+        adjective = self.zipf(theme.adjectives) if self.chance(0.5) else ""
         tense = self.either("past", "past", "perfect")
         start = join(self.either("the", *DEMONSTRATIVES[number]), adjective, theme.form(number))
         key = ["pair", theme.singular, verb.base]
@@ -298,25 +278,18 @@ class PairMaker(Draw):
         good, bad = (inflect(v, tense, number).statement() for v in (verb, wrong))
         return _pair(start, good, bad, *key)
 
-    def _embedded(self, *, gap: bool) -> Pair:
+    @_paradigm("wh_vs_that_no_gap", "filler_gap_dependency", "syntax", gap=False)
+    @_paradigm("wh_vs_that_with_gap", "filler_gap_dependency", "syntax", gap=True)
+    def embedded(self, *, gap: bool) -> Pair:
+        """Mia knows what / that the dog found; Mia knows that / what the dog found the ball."""
         subject, agent = self.being(names=True), self.being(names=True)
-        know = parse_verb(self.either("know knew", "see saw", "remember", "forget forgot"))
+        know = Verb.parse(self.either("know knew", "see saw", "remember", "forget forgot"))
         start = inflect(know, self.either("present", "past"), subject.agreement).statement(subject.text)
         done = self.zipf([verb for verb in _verbs_for(agent.noun, "transitive") if verb.base in STRICT.split()])
         clause = join(agent.text, done.past, "" if gap else self.target(done))
         good, bad = ("what", "that") if gap else ("that", "what")
         nouns_verb = (subject.noun.singular, agent.noun.singular, done.base)
         return _pair(start, f"{good} {clause}", f"{bad} {clause}", "attractor", *nouns_verb)
-
-    @_paradigm("wh_vs_that_with_gap", "filler_gap_dependency", "syntax")
-    def gap(self) -> Pair:
-        """Mia knows what / that the dog found."""
-        return self._embedded(gap=True)
-
-    @_paradigm("wh_vs_that_no_gap", "filler_gap_dependency", "syntax")
-    def no_gap(self) -> Pair:
-        """Mia knows that / what the dog found the ball."""
-        return self._embedded(gap=False)
 
     @_paradigm("adjunct_island", "island_effects", "syntax")
     def adjunct(self) -> Pair:

@@ -6,11 +6,12 @@ from its scene, so that later sentences can be predicted from earlier ones.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 
 from palenka_tune.data.babytalk.draw import Draw
 from palenka_tune.data.babytalk.inflection import be
-from palenka_tune.data.babytalk.lexicon import Noun, adjectives_of, kind, members, nouns, own_order
+from palenka_tune.data.babytalk.lexicon import Noun, kind, members, nouns, own_order
 from palenka_tune.data.babytalk.tables import HEROES, PLACE_TABLE, PROFILES
 
 PRONOUNS = {  # subject, object, possessive, reflexive
@@ -22,6 +23,11 @@ PRONOUNS = {  # subject, object, possessive, reflexive
     "2": ("you", "you", "your", "yourself"),
 }
 PLACES = {place: cells for place, *cells in (line.strip().split(" | ") for line in PLACE_TABLE.strip().splitlines())}
+
+
+def _pronoun(case: int) -> functools.cached_property[str]:
+    """The attribute that is a phrase's pronoun in a case of `PRONOUNS`."""
+    return functools.cached_property(lambda of: PRONOUNS[of.gender if of.agreement == "sg" else of.agreement][case])
 
 
 @dataclass(frozen=True)
@@ -39,28 +45,10 @@ class Phrase:
     def __post_init__(self) -> None:
         object.__setattr__(self, "gender", self.gender or self.noun.gender)
 
-    def _pronoun(self, case: int) -> str:
-        return PRONOUNS[self.gender if self.agreement == "sg" else self.agreement][case]
-
-    @property
-    def he(self) -> str:
-        """The subject pronoun."""
-        return self._pronoun(0)
-
-    @property
-    def him(self) -> str:
-        """The object pronoun."""
-        return self._pronoun(1)
-
-    @property
-    def his(self) -> str:
-        """The possessive determiner."""
-        return self._pronoun(2)
-
-    @property
-    def himself(self) -> str:
-        """The reflexive pronoun."""
-        return self._pronoun(3)
+    he = _pronoun(0)
+    him = _pronoun(1)
+    his = _pronoun(2)
+    himself = _pronoun(3)
 
     @property
     def be(self) -> str:
@@ -90,16 +78,6 @@ class Thing(Phrase):
     where: str
 
 
-@dataclass
-class Scene:
-    """What a document is about: `at` says where, `cast` has the hero first."""
-
-    at: str
-    cast: list[Phrase]
-    things: list[Thing]
-    animals: list[Noun]
-
-
 def the(noun: Noun, number: str) -> Phrase:
     """The definite noun phrase."""
     return Phrase(f"the {noun.form(number)}", number, noun)
@@ -110,56 +88,55 @@ def person(name: str) -> Phrase:
     return Phrase(name, "sg", nouns()[name])
 
 
-def child(draw: Draw) -> Phrase:
-    """One of the children, the first ones of the list more often."""
-    return person(draw.zipf(tuple(PROFILES)))
-
-
-def adult(draw: Draw) -> Phrase:
-    """Mommy, Daddy, Grandma or Grandpa."""
-    return person(draw.zipf((*members("@kin"), "Mommy", "Mommy", "Daddy")))
-
-
 def pet(owner: Phrase) -> Phrase:
     """The pet of a child, under its own name."""
     species, name, *_ = PROFILES[owner.text].split()
     return Phrase(name, "sg", nouns()[species], owner.gender)
 
 
-def hero(draw: Draw) -> Phrase:
-    """One of the animals that tales are about."""
-    label, species = draw.zipf(HEROES.replace("\n", " ").split(",")).split()
-    name, gender = label.split(":")
-    return Phrase(name, "sg", nouns()[species], gender)
+class Scene(Draw):
+    """What a document is about: `at` says where, `cast` has the hero first, `things` lie around, `animals` are near."""
 
+    def set_scene(self, cast: list[Phrase]) -> None:
+        """Put `cast` at one of the places of its hero."""
+        place = self.zipf(own_order(cast[0].text, tuple(PLACES)))
+        animals = own_order(place, tuple(members("@animal")))
+        self.at, self.cast = PLACES[place][0], cast
+        self.things = self.things_of(place, self.between(3, 5))
+        self.animals = [nouns()[self.zipf(animals)] for _ in range(3)]
 
-def stranger(draw: Draw, kind_name: str) -> Phrase:
-    """Somebody without a name: "the old farmer", "the little mouse"."""
-    noun = draw.zipf(kind(kind_name))
-    adjective = draw.zipf(adjectives_of(noun))
-    gender = noun.gender if noun.gender != "n" else draw.pick("mf")
-    return Phrase(f"the {adjective} {noun.singular}", "sg", noun, gender)
+    def things_of(self, place: str, count: int) -> list[Thing]:
+        """`count` different things that can lie around at `place`."""
+        _, cells, spots = PLACES[place]
+        pool = own_order(place, tuple(members(cells)))
+        things: dict[str, Thing] = {}
+        for _ in range(4 * count):
+            noun = nouns()[self.zipf(pool)]
+            adjective = self.zipf(noun.adjectives)
+            where = self.pick([spot for spot in spots.split("/") if noun.singular not in spot.split()])
+            number = "pl" if self.chance(0.3) else "sg"
+            if len(things) < count and noun.singular not in things:
+                text = f"the {noun.form(number)}"
+                things[noun.singular] = Thing(text, number, noun, adjective=adjective, where=where)
+        return list(things.values())
 
+    def any_child(self) -> Phrase:
+        """One of the children, the first ones of the list more often."""
+        return person(self.zipf(tuple(PROFILES)))
 
-def things_of(draw: Draw, place: str, count: int) -> list[Thing]:
-    """`count` different things that can lie around at `place`."""
-    _, cells, spots = PLACES[place]
-    pool = own_order(place, tuple(members(cells)))
-    things: dict[str, Thing] = {}
-    for _ in range(4 * count):
-        noun = nouns()[draw.zipf(pool)]
-        adjective = draw.zipf(adjectives_of(noun))
-        where = draw.pick([spot for spot in spots.split("/") if noun.singular not in spot.split()])
-        number = "pl" if draw.chance(0.3) else "sg"
-        if len(things) < count and noun.singular not in things:
-            text = f"the {noun.form(number)}"
-            things[noun.singular] = Thing(text, number, noun, adjective=adjective, where=where)
-    return list(things.values())
+    def any_adult(self) -> Phrase:
+        """Mommy, Daddy, Grandma or Grandpa."""
+        return person(self.zipf((*members("@kin"), "Mommy", "Mommy", "Daddy")))
 
+    def any_hero(self) -> Phrase:
+        """One of the animals that tales are about."""
+        label, species = self.zipf(HEROES.replace("\n", " ").split(",")).split()
+        name, gender = label.split(":")
+        return Phrase(name, "sg", nouns()[species], gender)
 
-def scene(draw: Draw, cast: list[Phrase]) -> Scene:
-    """A scene with `cast` at one of the places of its hero."""
-    place = draw.zipf(own_order(cast[0].text, tuple(PLACES)))
-    animals = own_order(place, tuple(members("@animal")))
-    things = things_of(draw, place, draw.between(3, 5))
-    return Scene(PLACES[place][0], cast, things, [nouns()[draw.zipf(animals)] for _ in range(3)])
+    def stranger(self, kind_name: str) -> Phrase:
+        """Somebody without a name: "the old farmer", "the little mouse"."""
+        noun = self.zipf(kind(kind_name))
+        adjective = self.zipf(noun.adjectives)
+        gender = noun.gender if noun.gender != "n" else self.pick("mf")
+        return Phrase(f"the {adjective} {noun.singular}", "sg", noun, gender)

@@ -24,7 +24,7 @@ from palenka_tune.spaces.settings import SearchConfig, TrialSettings
 from palenka_tune.storage import mirror
 from palenka_tune.students.bench import BenchSpec
 from palenka_tune.students.jobs import StudentJob, train_students
-from palenka_tune.students.teacher_cache import obtain_cache_if_it_fits
+from palenka_tune.students.teacher_cache import obtain_cache
 from palenka_tune.teachers.spec import Teacher
 from palenka_tune.tracking.tags import PARENT
 from palenka_tune.trials.metrics import METRICS
@@ -49,9 +49,9 @@ def cache_for(
     experiment = dataclasses.replace(config.experiment, student=all_windows(config.experiment.student))
     losses = [config.settings_of(each.settings)[0] for each in chosen]
     need = need_of(losses, experiment.student_shape, tuple(teacher.shape for teacher in teachers))
-    return obtain_cache_if_it_fits(
-        experiment, need, teachers, context.prepared.store, context.storage, lambda: resources
-    )
+    place = context.prepared.store, context.storage, lambda: resources
+    cache = obtain_cache(experiment, need, teachers, *place, or_online=True)
+    return None if cache is None else str(cache.folder)
 
 
 def train_finalists(
