@@ -14,17 +14,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from palenka_tune.cluster.tasks import Share, result_at, run_jobs
-from palenka_tune.config.files import fingerprint, write_json
+from palenka_tune.cluster.tasks import Job, Share, run_jobs
+from palenka_tune.config.files import fingerprint
 from palenka_tune.errors import PalenkaError
 from palenka_tune.spaces.experiment import Experiment, StudentSettings
-from palenka_tune.storage import mirror
 from palenka_tune.teachers.spec import Teacher
 from palenka_tune.trials.arms import PLAIN
 from palenka_tune.trials.rows import TrialRow, best_of_arms
 
 logger = logging.getLogger(__name__)
-HEADROOM, FILE = "headroom", "headroom.json"  # attribute of the study; file in a run's folder
+HEADROOM = "headroom"  # attribute of the study
 LITTLE = 0.05
 """Nats per token below which a search says that there is little to distil."""
 
@@ -98,9 +97,10 @@ class Headroom:
 
 
 @dataclass(frozen=True)
-class HeadroomJob:
+class HeadroomJob(Job):
     """The measurement, plain data: a token `store`, the `student` whose dev windows are read, teachers' folders."""
 
+    RESULT = "headroom.json"
     name: str
     folder: str
     store: str
@@ -114,10 +114,6 @@ class HeadroomJob:
         """What was measured."""
         made = [(name, digest) for name, _, digest in self.teachers]
         return fingerprint({"store": Path(self.store).name, "student": asdict(self.student), "teachers": made})
-
-    def result(self) -> dict[str, Any] | None:
-        """What an earlier process measured."""
-        return result_at(Path(self.folder) / FILE, self.identity)
 
 
 def measure(job: HeadroomJob, threads: int = 1) -> dict[str, Any]:
@@ -138,8 +134,7 @@ def measure(job: HeadroomJob, threads: int = 1) -> dict[str, Any]:
     windows = select_windows(store, job.student).array(store, "dev")
     found = ensemble_cross_entropy(models, windows, store.pad_id, job.weights)
     result = {"name": job.name, "identity": job.identity, **asdict(found)}
-    write_json(Path(job.folder) / FILE, result)
-    mirror.publish(Path(job.folder) / FILE)
+    job.keep(result)
     return result
 
 
