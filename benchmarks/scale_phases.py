@@ -32,15 +32,17 @@ from palenka_tune.reproduce.cost import (
 from palenka_tune.reproduce.scales import get_scale
 from palenka_tune.spaces.experiment import shape_of
 from palenka_tune.spaces.resolve import resolve
+from palenka_tune.spaces.samplers import startup_points
 from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.students.teacher_cache import search_need
 from palenka_tune.teachers.ray_trainer import plan as share_teachers
-from palenka_tune.trials.arms import ANCHORS
+from palenka_tune.trials.arms import arms_of, trials_of
 from palenka_tune.trials.rungs import rung_steps
 from palenka_tune.trials.stopping import SuccessiveHalving
 
 GB, HOUR = 1e9, 3600.0
 GAMES = 200  # random searches over which early stopping is averaged
+STEPS = 3600  # of a whole training in them
 
 
 def _assumed(default: float, what: str) -> Any:
@@ -51,8 +53,8 @@ def _assumed(default: float, what: str) -> Any:
 class Assumptions:
     """What the model is told, since nobody measured it here."""
 
-    samples: int = _assumed(40, "trials proposed besides the anchors")
-    rank: int = _assumed(0, "largest projection.rank that is searched; 0: the space's own, the whole state included")
+    samples: int = _assumed(40, "trials proposed besides the fixed settings")
+    rank: int = _assumed(0, "largest projection.rank that is searched; 0: the space's own")
     gpus_per_node: int = _assumed(8, "GPUs of a node")
     teacher_tflops: float = _assumed(round(GPU_PEAK * GPU_UTILISATION), "TFLOP/s that a teacher's large products reach")
     student_tflops: float = _assumed(100, "TFLOP/s that all students on a GPU reach together (small models reach less)")
@@ -193,33 +195,52 @@ class Played:
 
 
 @functools.cache
-def play(samples: int, anchors: int, places: int, rungs: int, reduction: int, games: int = GAMES) -> Played:
+def play(
+    arms: tuple[tuple[int, int], ...], places: int, rungs: tuple[float, ...], reduction: int, games: int = GAMES
+) -> Played:
     """Asynchronous halving of trials whose rank is the same at every rung, in random order, averaged over games.
 
-    Anchors come first and are never stopped. The first trials at a rung are judged by few others, so more go on than
-    the 1/reduction of theory.
+    `arms` are (unselected, proposed) trials. The former come first in their arm and are never paused; the arms take
+    turns, each with its own rungs. A paused trial goes on once it is among the best of its rung, before a new one
+    begins. The first trials at a rung are judged by few others, so more go on than the 1/reduction of theory.
     """
     lengths, works = [], []
-    total = reduction**rungs if rungs else 1
-    steps = rung_steps(total, rungs, reduction)
+    steps = rung_steps(STEPS, rungs)
+    turns = sorted(((n + 1) / sum(counts), arm, n) for arm, counts in enumerate(arms) for n in range(sum(counts)))
     for game in range(games):
         generator = random.Random(game)
-        ranks = [generator.random() for _ in range(anchors + samples)]
-        judge = SuccessiveHalving(steps, reduction)
-        waiting = [*range(anchors + samples)]
-        running: list[tuple[int, int, int]] = []
+        ranks = {(arm, n): generator.random() for _, arm, n in turns}
+        judges = [SuccessiveHalving(steps, reduction) for _ in arms]
+        paused: list[dict[str, int]] = [{} for _ in arms]
+        waiting = [(arm, n) for _, arm, n in turns]
+        running: list[tuple[int, int, int, int]] = []  # (time, the rung it comes to, arm, trial)
         now = work = 0
-        while waiting or running:
-            while waiting and len(running) < places:
-                heapq.heappush(running, (now + steps[0], waiting.pop(0), 0))  # (time, trial, the rung it comes to)
-                work += steps[0]
-            now, trial, at = heapq.heappop(running)
-            goes_on = judge.continues(str(trial), steps[at], ranks[trial]) or trial < anchors
-            if goes_on and at + 1 < len(steps):
-                heapq.heappush(running, (now + steps[at + 1] - steps[at], trial, at + 1))
+
+        def promoted(judges: list[SuccessiveHalving] = judges, paused: list[dict[str, int]] = paused) -> Any:
+            for arm, judge in enumerate(judges):
+                if (name := judge.promoted(paused[arm])) is not None:
+                    return arm, int(name), steps.index(paused[arm].pop(name)) + 1
+            return None
+
+        while True:
+            while len(running) < places and (begun := promoted() or (waiting and (*waiting.pop(0), 0))):
+                arm, trial, at = begun
+                length = steps[at] - (steps[at - 1] if at else 0)
+                heapq.heappush(running, (now + length, at, arm, trial))
+                work += length
+            if not running:
+                break
+            now, at, arm, trial = heapq.heappop(running)
+            judges[arm].report(str(trial), steps[at], ranks[arm, trial])
+            if at + 1 == len(steps):
+                continue
+            if trial < arms[arm][0] or judges[arm].continues(str(trial), steps[at]):
+                heapq.heappush(running, (now + steps[at + 1] - steps[at], at + 1, arm, trial))
                 work += steps[at + 1] - steps[at]
-        lengths.append(now / total)
-        works.append(work / total)
+            else:
+                paused[arm][str(trial)] = steps[at]
+        lengths.append(now / STEPS)
+        works.append(work / STEPS)
     return Played(statistics.fmean(lengths), statistics.fmean(works))
 
 
@@ -309,16 +330,17 @@ def phases(search: Search, assumed: Assumptions, gpus: int) -> list[Phase]:
 
 
 def finalists(search: Search) -> int:
-    """Students after the search: finalists, both anchors, the best finalist without hidden states, over the seeds."""
-    settings = search.config.search
-    return (settings.finalists + len(ANCHORS) + 1) * settings.seeds
+    """Students after the trials: the best of each arm, over the fresh seeds."""
+    return len(arms_of(search.config)) * search.config.search.seeds
 
 
 def scores(search: Search, assumed: Assumptions, gpus: int, students: int) -> Phase:
-    """The driver scores the best student, both anchors and the teachers, one after another, the cluster the finalists:
-    both are waited for."""
+    """The driver scores the best of each arm and the teachers, one after another, the cluster the finalists: both are
+    waited for."""
     experiment = search.config.experiment
-    names = [experiment.student.preset] * (1 + len(ANCHORS)) + [teacher.preset for teacher in experiment.teachers]
+    names = [experiment.student.preset] * len(arms_of(search.config)) + [
+        teacher.preset for teacher in experiment.teachers
+    ]
     forward = sum(forward_flops(get_preset(name), experiment.data.vocabulary, search.window) for name in names)
     tokens = assumed.scored_tokens + search.dev_tokens
     driver = forward * tokens / (assumed.driver_tflops * 1e12) / HOUR
@@ -327,14 +349,18 @@ def scores(search: Search, assumed: Assumptions, gpus: int, students: int) -> Ph
 
 
 def planned(search: Search) -> int:
-    """Trials in all, with the anchors."""
-    return search.config.search.samples + len(ANCHORS)
+    """Trials in all, with the fixed settings."""
+    return trials_of(arms_of(search.config))
 
 
 def played(search: Search, gpus: int) -> Played:
     """How the trials go on so many GPUs, one to each."""
     settings = search.config.search
-    return play(settings.samples, len(ANCHORS), gpus, settings.rungs, settings.reduction)
+    arms = []
+    for arm in arms_of(search.config):
+        startup = startup_points(settings.sampler, arm.samples)
+        arms.append((arm.has_fixed + startup, arm.samples - startup))
+    return play(tuple(arms), gpus, tuple(settings.rungs), settings.reduction)
 
 
 def trials(search: Search, assumed: Assumptions, gpus: int) -> Phase:
@@ -355,8 +381,8 @@ def tracking(search: Search, assumed: Assumptions, gpus: int) -> dict[str, float
     settings, count = search.config.search, planned(search)
     # a record every 20 steps with 9 metrics, 1,000 in a call; then what begins, reports and ends a trial
     records = played(search, gpus).work * search.steps / 20 * 9
-    calls = records / 1000 + count * (6 + settings.rungs)
-    statements = count * (15 + 4 * settings.rungs)
+    calls = records / 1000 + count * (6 + len(settings.rungs))
+    statements = count * (15 + 4 * len(settings.rungs))
     return {
         "MLflow's database": calls * assumed.tracking_ms / 1000 / HOUR,
         "the study's database": statements * assumed.study_ms / 1000 / HOUR,

@@ -182,7 +182,7 @@ def grid(config: SearchConfig, prepared: PreparedData, points: int) -> list[Reac
 def search(folder: Path, space: Path, samples: int, target: float) -> tuple[Reached | None, Reached, dict[str, Any]]:
     """Run the search as a command; when it was as good as `target`, all of it, and its best settings."""
     command = [sys.executable, "-m", "palenka_tune.search", str(space), "--storage", str(folder / "storage")]
-    command += ["--name", "search", "--samples", str(samples), "--finalists", "0"]
+    command += ["--name", "search", "--samples", str(samples), "--seeds", "0"]
     started = datetime.now()
     subprocess.run(command, check=True)
     journal = JournalFileBackend(str(folder / "storage" / "search" / "optuna.journal"))
