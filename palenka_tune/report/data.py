@@ -82,12 +82,19 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Finalists:
-    """The verdict in words, the table behind it, and the contrasts by measure (cross-entropies, then accuracies)."""
+    """The verdict in words, the table behind it, and the contrasts by measure (cross-entropy, then accuracies).
+
+    `winner` is the trial that won with fresh seeds, `margin` that of equivalence in nats per token, `fresh` {trial: the
+    val_ce of each of its fresh seeds}.
+    """
 
     verdict: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     contrasts: tuple[Contrast, ...]
+    winner: str | None = None
+    margin: float | None = None
+    fresh: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -143,6 +150,11 @@ class RunData:
     def best(self) -> TrialRow | None:
         """The trial with the lowest val/ce of those that were trained to the end."""
         return next(iter(self.complete()), None)
+
+    def winner(self) -> TrialRow | None:
+        """The trial that won with fresh seeds; without these the best one."""
+        won = self.finalists.winner if self.finalists else None
+        return next((trial for trial in self.trials if trial.trial_id == won), None) or self.best()
 
     def best_so_far(self) -> list[float]:
         """For each trial the lowest val/ce of those that were trained to the end until then, or infinity."""

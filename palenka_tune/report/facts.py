@@ -103,7 +103,17 @@ def finalists(folder: Path, summary: Mapping[str, Any]) -> Finalists | None:
         verdict.HEADER,
         tuple(verdict.cells(summaries)),
         tuple(_contrasts(summaries, rows)),
+        winner=winner.config if (winner := verdict.best(summaries)) else None,
+        margin=known.get("margin"),
+        fresh={summary.config: tuple(_fresh(summary, rows)) for summary in summaries},
     )
+
+
+def _fresh(summary: verdict.Summary, rows: Sequence[FinalistRow]) -> Iterator[float]:
+    """The val_ce of an arm's students that have one."""
+    for row in rows:
+        if row.arm == summary.arm and row.val_ce is not None and math.isfinite(row.val_ce):
+            yield row.val_ce
 
 
 def _contrasts(summaries: Sequence[verdict.Summary], rows: Sequence[FinalistRow]) -> Iterator[Contrast]:

@@ -19,10 +19,10 @@ from palenka_tune.runs.run_folder import SEARCH_YAML
 from palenka_tune.runs.study import reading
 from palenka_tune.runs.summary import EVALUATION, SUMMARY
 from palenka_tune.spaces.settings import objective_name
-from palenka_tune.spaces.space import IDLE, parse_space
+from palenka_tune.spaces.space import IDLE, Parameter, effective, holds, parse_space
 from palenka_tune.status.reader import StatusReader
 from palenka_tune.status.view import headline
-from palenka_tune.trials.arms import HIDDEN
+from palenka_tune.trials.arms import FIXED, HIDDEN
 from palenka_tune.trials.ledger import TOTAL_STEPS
 from palenka_tune.trials.rows import TrialRow, own_trials
 
@@ -37,15 +37,17 @@ def run_data(reader: StatusReader) -> RunData:
         trials = own_trials(study.get_trials(deepcopy=False))
     wanted = attrs.get("search")
     tree: dict[str, Any] = yaml.safe_load(wanted["yaml"]) if wanted else {}
-    settings = _settings(tree)
+    space, fixed = _searched(tree)
     layers, cache = facts.cache_of(attrs, reader.storage)
     summary = reader.files.json(SUMMARY) or {}
     return RunData(
         name=status.run,
         state=headline(status),
         objective=objective_name(tree.get("search", {}).get("objective", "val_ce")),
-        settings=settings,
-        trials=tuple(_without_constants(TrialRow.of(trial)) for trial in trials),
+        settings=tuple(
+            Setting(each.name, each.kind, each.choices, each.low, each.high, bool(each.when)) for each in space
+        ),
+        trials=tuple(_with_own_settings(TrialRow.of(trial), fixed) for trial in trials),
         spreads=facts.target_spreads(folder),
         total_steps=attrs.get(TOTAL_STEPS),
         seconds=status.elapsed,
@@ -64,17 +66,27 @@ def run_data(reader: StatusReader) -> RunData:
     )
 
 
-def _without_constants(row: TrialRow) -> TrialRow:
-    """The trial without the weights of 0 that make its arm: they are no settings of it, and lie outside the space."""
-    if row.arm == HIDDEN:
-        return row
-    settings = {name: value for name, value in row.settings.items() if value or name not in IDLE}
+def _with_own_settings(row: TrialRow, fixed: Mapping[str, Any]) -> TrialRow:
+    """The trial with what shapes its student of the searched settings.
+
+    A fixed trial has the fixed values. The weights of 0 that make an arm are no settings, and lie outside the space.
+    """
+    settings = effective({**(fixed if row.origin == FIXED else {}), **row.settings})
+    if row.arm != HIDDEN:
+        settings = {name: value for name, value in settings.items() if value or name not in IDLE}
     return dataclasses.replace(row, settings=settings)
 
 
-def _settings(tree: Mapping[str, Any]) -> tuple[Setting, ...]:
-    fixed = flat({**tree.get("distill", {}), "recipe": tree.get("recipe", {})})
-    space = parse_space(tree.get("parameters", {}), SEARCH_YAML).around(fixed, SEARCH_YAML)
-    return tuple(
-        Setting(each.name, each.kind, each.choices, each.low, each.high, bool(each.when)) for each in space.parameters
-    )
+def _searched(tree: Mapping[str, Any]) -> tuple[tuple[Parameter, ...], dict[str, Any]]:
+    """What was searched, and the fixed values of it by name; those of conditional settings only where they exist."""
+    values = flat({**tree.get("distill", {}), "recipe": tree.get("recipe", {})})
+    space = parse_space(tree.get("parameters", {}), SEARCH_YAML).around(values, SEARCH_YAML).parameters
+    return space, {
+        each.name: _as_choice(values[each.name], each) for each in space if each.name in values and holds(each, values)
+    }
+
+
+def _as_choice(value: Any, parameter: Parameter) -> Any:
+    """The choice that is equal to `value`, if there is one: 2 of a fixed 2.0."""
+    equal = (each for each in parameter.choices if each == value and isinstance(each, bool) == isinstance(value, bool))
+    return next(equal, value)

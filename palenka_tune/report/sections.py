@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from palenka_tune.report import tables, text
 from palenka_tune.report.charts.budget import budget_figure
 from palenka_tune.report.charts.comparison import runs_and_arms_figure, runs_by_steps_figure, runs_contrasts_figure
+from palenka_tune.report.charts.early import early_figure
 from palenka_tune.report.charts.grid import weights_figures
 from palenka_tune.report.charts.importance import importance_figure, too_little
 from palenka_tune.report.charts.minimal_pairs import pairs_figures
-from palenka_tune.report.charts.outcome import best_figure, contrasts_figure
+from palenka_tune.report.charts.outcome import accuracies_figure, best_figure, contrasts_figure
 from palenka_tune.report.charts.projections import explained_figure, spread_figure
+from palenka_tune.report.charts.searched import searched_figure
 from palenka_tune.report.charts.trials import history_figure, parallel_figure, search_figure, slices_figure
 from palenka_tune.report.data import RunData
 from palenka_tune.report.page import Fold, Section
@@ -24,16 +26,20 @@ def sections(run: RunData) -> list[Section]:
     return [
         Section(
             "What was found",
-            None if models else f"{text.NOT_SCORED} yet.",
-            tables.finalists_table(run),
-            models,
+            tables.recipe_table(run),
             contrasts_figure(run) or best_figure(run),
+            *text.beside_sentences(run),
+            tables.finalists_table(run),
+            None if models else f"{text.NOT_SCORED} yet.",
+            models,
         ),
+        Section("Do early looks predict the end?", *text.early_sentences(run), early_figure(run)),
         Section(
             "The trials",
             text.trials_sentence(run),
             search_figure(run),
             history_figure(run),
+            searched_figure(run),
             Fold("All trials", tables.trials_table(run)) if run.trials else None,
         ),
         *([Section("The two weights", *weights)] if weights else []),
@@ -53,7 +59,7 @@ def sections(run: RunData) -> list[Section]:
             explained,
             spread,
         ),
-        Section("Minimal pairs", None if pairs else f"{text.NOT_SCORED}.", *pairs),
+        Section("Minimal pairs", None if pairs else f"{text.NOT_SCORED}.", accuracies_figure(run), *pairs),
         Section(
             "How to repeat it",
             text.REPEATABLE,

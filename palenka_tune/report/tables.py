@@ -8,7 +8,7 @@ from palenka_tune.report.data import RunData, Setting, suites_of
 from palenka_tune.report.page import Table
 from palenka_tune.report.words import duration, percent, shown
 from palenka_tune.trials.arms import ARMS, FIXED
-from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED
+from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED, TrialRow
 
 
 def finalists_table(run: RunData) -> Table | None:
@@ -17,6 +17,24 @@ def finalists_table(run: RunData) -> Table | None:
         return None
     caption = "The best of each arm, trained again over paired fresh seeds; differences with 95 % intervals."
     return Table(run.finalists.header, run.finalists.rows, caption)
+
+
+def recipe_table(run: RunData) -> Table | None:
+    """The settings of the winner beside the fixed ones of its arm."""
+    winner = run.winner()
+    if winner is None or not winner.settings:
+        return None
+    fixed = next((trial for trial in run.trials if (trial.arm, trial.origin) == (winner.arm, FIXED)), None)
+    names = dict.fromkeys([setting.name for setting in run.settings if setting.name in winner.settings])
+    names |= dict.fromkeys(winner.settings)
+
+    def value(trial: TrialRow | None, name: str) -> str:
+        return shown(trial.settings[name], name) if trial and name in trial.settings else ""
+
+    rows = [(name, value(winner, name), value(fixed, name)) for name in names]
+    led = "won with fresh seeds" if run.finalists and run.finalists.winner else "led the trials"
+    caption = f"The recipe that {led}: {winner.trial_id} ({winner.arm}). All else is as in search.yaml below."
+    return Table(("setting", "winner", "fixed setting"), rows, caption)
 
 
 def models_table(run: RunData) -> Table | None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from palenka_tune.report.charts.early import fresh_look, rungs
 from palenka_tune.report.data import RunData
 from palenka_tune.report.words import duration
-from palenka_tune.trials.evidence import twins
-from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED
+from palenka_tune.trials.evidence import FEWEST, EarlyLook, twins
+from palenka_tune.trials.rows import COMPLETE, FAILED, PAUSED, PRUNED
 from palenka_tune.trials.tables import leader, twins_sentence
 
 NOT_SCORED = "No model of this search has been scored on minimal pairs"
@@ -35,43 +36,49 @@ def title(run: RunData) -> str:
 
 
 def lead(run: RunData) -> list[str]:
-    """How far the search has come, if it is not at its end, what needs attention, what was searched, what was found."""
+    """The result and what was searched; first how far a search has come that is not at its end, and what it needs."""
     sentences = []
     if not run.is_finished:
         sentences.append(f"This search is not at its end: {run.state}. All below is as far as it has come.")
         if run.ahead:
             sentences.append(f"Go on with it: {run.ahead}")
-    return [*sentences, *(f"Warning: {warning}." for warning in run.warnings), *run.asked, *result_sentences(run)]
+    warnings = [f"Warning: {warning}." for warning in run.warnings]
+    result = result_sentences(run)
+    return [*sentences, *(result + warnings if run.is_finished else warnings + result), *run.asked]
 
 
 def result_sentences(run: RunData) -> list[str]:
-    """The result in words, whichever way it went, and what is not known."""
-    sentences = _of_the_trials(run)
+    """The result in words, whichever way it went: the verdict, or what led the trials and what is not known of it."""
     if run.finalists is not None:
-        return [run.finalists.verdict, *sentences]
-    if run.complete():
-        asked = "are not trained yet" if run.seeds_asked else "were not asked for"
-        sentences.append(
-            f"Students with fresh seeds {asked}: whether a difference would hold with another seed is not known."
-        )
-    return sentences
-
-
-def _of_the_trials(run: RunData) -> list[str]:
-    """What led the trials, beside the best of the other arms."""
+        return [run.finalists.verdict]
     if run.best() is None:
         return _no_best(run)
-    sentences = [leader(run.arms())]
+    asked = "are not trained yet" if run.seeds_asked else "were not asked for"
+    return [
+        *_led(run),
+        f"Students with fresh seeds {asked}: whether a difference would hold with another seed is not known.",
+    ]
+
+
+def beside_sentences(run: RunData) -> list[str]:
+    """What the trials say beside the result: what led them, twins of two arms, and by what the search went."""
+    sentences = _led(run) if run.finalists else []
     for pair in (("hidden", "logits"), ("logits", "plain")):
         found = twins(run.trials, *pair)
         if found.pairs:
             sentences.append(twins_sentence(found))
-    if run.objective != "val_ce":
+    if run.objective != "val_ce" and run.best():
         sentences.append(
             f"The search itself went by {run.objective}, which contains the searched weights; here everything is "
             "judged by val/ce, the student's own cross-entropy."
         )
     return sentences
+
+
+def _led(run: RunData) -> list[str]:
+    """What led the trials, beside the best of the other arms."""
+    arms = run.arms()
+    return [leader(arms)] if arms else []
 
 
 def _no_best(run: RunData) -> list[str]:
@@ -84,14 +91,47 @@ def _no_best(run: RunData) -> list[str]:
     ]
 
 
+def early_sentences(run: RunData) -> list[str]:
+    """What a look at each rung says of the end, and the search's seed of fresh seeds."""
+    looks, fresh = rungs(run), fresh_look(run)
+    sentences = [_look(f"At {100 * each.fraction:.3g} % of the steps", "as at the end", each) for each in looks]
+    if sentences:
+        sentences.insert(
+            0,
+            "This is asked of the trials that no result chose: fixed settings and random start-up points of all arms, "
+            "which are trained to their ends whatever they show at a rung.",
+        )
+    else:
+        sentences.append(
+            "This cannot be said yet: it takes two trials that no result chose, with a value at a rung and an end."
+        )
+    if fresh is not None:
+        sentences.append(_look("By the search's seed", "as in the mean over fresh seeds", fresh))
+    if any(each.tau is None for each in (*looks, *([fresh] if fresh else []))):
+        sentences.append(f"Below {FEWEST} trials a rank correlation says nothing, so that only pairs are counted.")
+    return sentences
+
+
+def _look(where: str, like: str, each: EarlyLook) -> str:
+    pairs = f"{where} {each.pairs_in_order} of {each.pairs} pairs of {each.trials} trials are in the same order {like}"
+    if each.tau is None or each.low is None or each.high is None or each.regret is None:
+        return f"{pairs}."
+    interval = f"95 % interval {each.low:.2f} to {each.high:.2f}"
+    choice = "the trial that leads there is also the best at the end"
+    if each.regret > 0:
+        choice = f"choosing the trial that leads there costs {each.regret:.4f} nats per token"
+    return f"{pairs}; Kendall's tau is {each.tau:.2f} ({interval}), and {choice}."
+
+
 def trials_sentence(run: RunData) -> str:
     """How many trials came how far."""
     states = Counter(trial.state for trial in run.trials)
-    others, by_arm = len(run.trials) - len(run.ended()), Counter(trial.arm for trial in run.trials)
+    training, by_arm = len(run.trials) - len(run.ended()) - states[PAUSED], Counter(trial.arm for trial in run.trials)
     return (
         f"Trials that were trained to the end: {states[COMPLETE]}; stopped early: {states[PRUNED]}; "
         f"failed: {states[FAILED]}; "
-        + (f"not at their end: {others}; " if others else "")
+        + (f"paused at a rung: {states[PAUSED]}; " if states[PAUSED] else "")
+        + (f"not at their end: {training}; " if training else "")
         + f"by arm: {', '.join(f'{arm} {count}' for arm, count in by_arm.items())}."
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -151,11 +152,39 @@ def test_a_point_says_which_trial_it_is(browser_page, pages) -> None:
     assert "beta" in said.text_content()
 
 
+def test_what_lies_above_the_picture_says_its_value(browser_page, pages) -> None:
+    page = browser_page(1280)
+    show(page, pages["search"])
+    chart = page.locator(".chart", has_text="val/ce by trial")
+    above = chart.locator(".scatterlayer .trace").last.locator(".points path").last
+    above.scroll_into_view_if_needed()
+    box = above.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=4)
+    said = chart.locator(".hoverlayer .hovertext")
+    said.wait_for()
+    run = RUNS["search"][0]
+    name, value = re.match(r"(trial-\d+) \(\w+\): val/ce ([\d.]+)", said.text_content()).groups()
+    (trial,) = (trial for trial in run.trials if trial.trial_id == name)
+    assert value == f"{trial.ce:.4f}"
+    assert trial.ce > run.complete()[-1].ce
+
+
+def test_the_page_opens_with_the_verdict_and_the_early_looks_follow_what_was_found(browser_page, pages) -> None:
+    page = browser_page(1280)
+    show(page, pages["search"])
+    run = RUNS["search"][0]
+    assert page.locator("p").first.text_content() == run.finalists.verdict
+    assert page.locator("h2").all_text_contents()[:2] == ["What was found", "Do early looks predict the end?"]
+    lines = page.locator(".chart", has_text="order of the trials at each look").locator(".scatterlayer .points path")
+    unselected = [trial for trial in run.complete() if trial.origin != "proposed"]
+    assert lines.count() == 3 * len(unselected)
+
+
 def test_what_is_wide_scrolls_in_its_own_box(browser_page, pages) -> None:
     page = browser_page(PHONE)
     show(page, pages["search"])
     wide = page.evaluate(
         "[...document.querySelectorAll('.wide')].filter((box) => box.scrollWidth > box.clientWidth).length"
     )
-    assert wide >= 2  # the finalists' table and all settings side by side
+    assert wide >= 3  # the winner's recipe, the verdict's table and all settings side by side
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE

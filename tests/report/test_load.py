@@ -7,6 +7,7 @@ import io
 
 import pytest
 import torch
+import yaml
 from rich.console import Console
 from safetensors.torch import save_file
 
@@ -27,17 +28,18 @@ from palenka_tune.status.reader import StatusReader
 from palenka_tune.tracking.spool import Spool
 from palenka_tune.tracking.tags import PARENT
 from palenka_tune.trials import verdict
+from palenka_tune.trials.arms import FIXED, HIDDEN, LOGITS, PLAIN, STARTUP
 from palenka_tune.trials.ledger import TOTAL_STEPS
-from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED, FinalistRow
+from palenka_tune.trials.rows import COMPLETE, FAILED, PAUSED, PRUNED, FinalistRow
 from tests.trials.test_ledger import open_ledger
 
 RAW = {"alpha": {"log_uniform": [0.3, 10]}, "beta": {"log_uniform": [0.3, 100]}}
-SPACE = resolve("alpha_beta", options={"search.samples": 4, "search.finalists": 1, "search.seeds": 2})
+SPACE = resolve("alpha_beta", options={"search.samples": 4, "search.seeds": 3})
 
 
 @pytest.fixture
 def ledger(tmp_path):
-    """A search of 4 samples and the anchors in `tmp_path/runs/mine`, asked for and not yet begun."""
+    """A search of the fixed settings and 4 samples of `hidden` in `tmp_path/runs/mine`, asked for and not yet begun."""
     folder = tmp_path / "runs" / "mine"
     folder.mkdir(parents=True)
     ledger = open_ledger(folder, RAW, samples=4)
@@ -67,11 +69,11 @@ def read(ledger):
     return run_data(StatusReader(ledger.folder, ledger.folder.parent))
 
 
-def finish(ledger, values=(5.2, 5.0, 4.9, 4.8)):
-    """Anchors, two more trials to the end, one pruned and one failed; the search is then closed."""
+def finish(ledger, values=(5.2, 5.0, 4.95, 4.9, 4.8)):
+    """The fixed settings, two more trials to the end, one pruned and one failed; the search is then closed."""
     for value in values:
         run_trial(ledger, value=value)
-    run_trial(ledger, PRUNED, 5.5, "stopped by ASHA")
+    run_trial(ledger, PRUNED, 5.5, "asha paused it at step 10")
     run_trial(ledger, FAILED, 9.0, "diverged: nan")
     mark_finished(ledger.study, ledger.folder)
 
@@ -80,13 +82,15 @@ def test_every_trial_arrives_as_it_ended(ledger):
     finish(ledger)
     run = read(ledger)
     states = [trial.state for trial in run.trials]
-    assert states == [COMPLETE] * 4 + [PRUNED, FAILED]
-    assert [trial.anchor for trial in run.trials[:3]] == ["no_distillation", "vanilla_kd", None]
+    assert states == [COMPLETE] * 5 + [PRUNED, FAILED]
+    assert [trial.arm for trial in run.trials] == [PLAIN, LOGITS] + [HIDDEN] * 5
+    assert [trial.origin for trial in run.trials] == [FIXED] * 3 + [STARTUP] * 4
     best = run.complete()[0]
     assert (best.val_ce, best.curve, best.val_total) == (4.8, {10: 5.8, 40: 4.8}, 6.8)
     assert (best.steps, best.tokens, best.seconds) == (40, 2560, 4.0)
-    assert run.trials[4].reason == "stopped by ASHA"
-    assert (run.total_steps, run.objective, run.finalists_asked) == (40, "val_ce", 1)
+    assert run.trials[5].reason == "asha paused it at step 10"
+    assert (run.total_steps, run.objective, run.seeds_asked) == (40, "val_ce", 3)
+    assert {arm: trial.ce for arm, trial in run.arms().items()} == {PLAIN: 5.2, LOGITS: 5.0, HIDDEN: 4.8}
     wanted = ledger.study.user_attrs["search"]
     older = wanted["yaml"].replace("objective: val_ce", "objective: val/ce")
     assert older != wanted["yaml"]
@@ -94,6 +98,40 @@ def test_every_trial_arrives_as_it_ended(ledger):
     assert read(ledger).objective == "val_ce"
     alpha, beta = run.settings
     assert (alpha.name, alpha.kind, alpha.low, beta.high) == ("alpha", "log_uniform", 0.1, 100)
+
+
+def test_a_fixed_trial_has_the_fixed_values_of_what_shapes_its_arm(ledger):
+    finish(ledger)
+    plain, logits, hidden, sampled = read(ledger).trials[:4]
+    fixed = SPACE.experiment.distill
+    assert plain.settings == {}
+    assert logits.settings == {"alpha": fixed.alpha}
+    assert hidden.settings == {"alpha": fixed.alpha, "beta": fixed.beta}
+    assert sampled.settings.keys() == {"alpha", "beta"}
+
+
+RANKS = {
+    "beta": {"log_uniform": [0.3, 100]},
+    "temperature": {"choice": [1, 2]},
+    "projection.rank": {"choice": [16, None]},
+    "projection.center": {"choice": [True, False], "when": {"projection.rank": None}},
+    "projection.normalize": {"choice": ["layer_norm", "whiten"], "when": {"projection.rank": 16}},
+}
+
+
+def test_a_fixed_value_is_the_choice_that_it_equals_and_a_conditional_one_has_its_condition(ledger):
+    space = tree(SPACE) | {"parameters": RANKS}
+    fixed = space["distill"]
+    fixed |= {"alpha": 1.0, "beta": 2.0, "temperature": 2.0}
+    fixed["projection"] |= {"rank": None, "center": True, "normalize": "whiten"}
+    ledger.study.set_user_attr("search", {**ledger.study.user_attrs["search"], "yaml": yaml.safe_dump(space)})
+    for _ in range(3):
+        run_trial(ledger)
+    plain, logits, hidden = (trial.settings for trial in read(ledger).trials)
+    assert plain == {}
+    assert logits == {"temperature": 2}
+    assert type(logits["temperature"]) is int
+    assert hidden == {"beta": 2.0, "temperature": 2, "projection.rank": None, "projection.center": True}
 
 
 def test_what_it_was_made_of_and_how_to_repeat_it(ledger):
@@ -110,7 +148,7 @@ def test_what_it_was_made_of_and_how_to_repeat_it(ledger):
     assert f"{ledger.folder}/search.yaml --name mine-again" in again
     assert "--minimal-pairs 'pairs of mine'" in again
     assert anew == f"python -m palenka_tune.report mine --storage {ledger.folder.parent}"
-    assert "4 trials by tpe besides two anchors" in run.asked[0]
+    assert "4 trials by tpe besides the fixed settings" in run.asked[0]
     assert run.comparable["data"] == "0123456789abcdef"
 
 
@@ -130,47 +168,81 @@ def test_a_search_that_was_killed_is_told_as_far_as_it_came(ledger):
     assert "--resume --name mine" in run.ahead
     assert [trial.state for trial in run.trials] == [COMPLETE, "RUNNING"]
     assert run.trials[1].curve == {10: 5.5}
-    assert run.complete() == []
+    assert run.complete() == [run.trials[0]]
+
+
+def test_a_paused_trial_is_said_to_be_paused(ledger):
+    for _ in range(3):
+        run_trial(ledger)
+    ledger.pause(run_trial(ledger, "RUNNING", 4.5), 10)
+    run = read(ledger)
+    assert [trial.state for trial in run.trials] == [COMPLETE] * 3 + [PAUSED]
+    assert run.ended() == [*run.trials[:3]]
 
 
 def test_a_finished_search_says_so(ledger):
     finish(ledger)
-    ledger.study.set_user_attr("finalists", {"finalists": 1, "seeds": 2})
+    ledger.study.set_user_attr("finalists", {"seeds": 3})
     assert read(ledger).is_finished
 
 
-def student_row(config, role, seed, val_ce, beta, blimp):
+def student_row(config, arm, seed, test_ce, blimp):
     folder = f"finalists/{config}-seed{seed}"
-    return FinalistRow(config, role, seed, 1.0, beta, val_ce, folder=folder, scores={"blimp": blimp})
+    weights = {"alpha": float(arm != PLAIN), "beta": 3.0 * (arm == HIDDEN)}
+    known = {"val_ce": test_ce - 0.1, "test_ce": test_ce, "scores": {"blimp": blimp}}
+    return FinalistRow(config, arm, seed, folder=folder, **weights, **known)
 
 
 def write_finalists(ledger) -> list[FinalistRow]:
     """The table and the summary as the last stage writes them."""
     rows = []
     for seed in (1, 2, 3):
-        rows.append(student_row("vanilla_kd", "anchor", seed, 4.5 + 0.01 * seed, 0.0, 0.55))
-        rows.append(student_row("trial-0003", "finalist", seed, 4.45 + 0.012 * seed, 3.0, 0.56 + 0.001 * seed))
+        rows.append(student_row("trial-0000", PLAIN, seed, 4.7 + 0.01 * seed, 0.54))
+        rows.append(student_row("trial-0001", LOGITS, seed, 4.5 + 0.01 * seed, 0.55))
+        rows.append(student_row("trial-0004", HIDDEN, seed, 4.45 + 0.012 * seed, 0.56 + 0.001 * seed))
+    rows.append(FinalistRow("trial-0004", HIDDEN, 4, 1.0, 3.0, diverged="nan"))
     write_rows(ledger.folder / FINALISTS, rows)
-    summaries = verdict.summarise(rows, {"trial-0003": ["alpha"]})
-    known = {"verdict": verdict.verdict(summaries), "configurations": [each.to_dict() for each in summaries]}
-    write_json(ledger.folder / "summary.json", {"finalists": known})
+    known = {"sentence": verdict.verdict(verdict.summarise(rows), 0.01), "on": "test", "margin": 0.01}
+    write_json(ledger.folder / "summary.json", {"verdict": known})
     return rows
 
 
-def test_finalists_come_with_intervals_and_every_seed(ledger):
+def test_the_verdict_comes_with_intervals_and_every_seed(ledger):
     finish(ledger)
     rows = write_finalists(ledger)
-    found = read(ledger).finalists
-    assert found.count == 1
-    assert "lowered dev CE by 0.046" in found.verdict
-    ce, blimp = found.contrasts
-    assert (ce.config, ce.measure, blimp.measure) == ("trial-0003", "val_ce", "blimp")
-    own = [row.val_ce for row in rows if row.config == "trial-0003"]
-    other = [row.val_ce for row in rows if row.config == "vanilla_kd"]
+    run = read(ledger)
+    found = run.finalists
+    assert found.verdict.startswith("Best: hidden (trial-0004), 4.4740 nats per token on test (3 fresh seeds).")
+    assert "hidden is better than logits: -0.0460" in found.verdict
+    names = ["hidden − logits", "logits − plain", "hidden − plain"]
+    assert [(each.name, each.measure) for each in found.contrasts] == [
+        (name, measure) for measure in ("test_ce", "blimp") for name in names
+    ]
+    ce = found.contrasts[0]
+    own, other = ([row.test_ce for row in rows if row.arm == arm and row.test_ce] for arm in (HIDDEN, LOGITS))
     assert ce.seeds == pytest.approx([a - b for a, b in zip(own, other, strict=True)])
     assert ce.low < ce.mean < ce.high
-    assert len(found.rows) == 4  # two configurations, two measures
-    assert found.rows[0][0] == "vanilla KD"
+    assert len(found.rows) == 9  # three arms; dev, test and a suite
+    assert found.rows[0][0] == "plain (trial-0000)"
+    assert (found.winner, found.margin) == ("trial-0004", 0.01)
+    assert run.winner().trial_id == "trial-0004"
+
+
+def test_every_fresh_seed_that_did_not_diverge_is_known_by_its_trial(ledger):
+    finish(ledger)
+    write_finalists(ledger)
+    fresh = read(ledger).finalists.fresh
+    assert [*fresh] == ["trial-0000", "trial-0001", "trial-0004"]
+    assert fresh["trial-0004"] == pytest.approx((4.362, 4.374, 4.386))
+
+
+def test_a_table_without_a_verdict_is_not_told(ledger):
+    finish(ledger)
+    write_finalists(ledger)
+    write_json(ledger.folder / "summary.json", {})
+    run = read(ledger)
+    assert run.finalists is None
+    assert run.winner() == run.best()
 
 
 def suite(accuracy):
@@ -180,11 +252,11 @@ def suite(accuracy):
 
 def test_models_come_with_their_scores_and_finalists_as_means_over_seeds(ledger):
     finish(ledger)
-    model = {"name": "best student", "role": "anchor vanilla_kd", "parameters": 7, "val_ce": 4.8, "suites": suite(0.6)}
+    model = {"name": "best of logits", "role": "logits", "parameters": 7, "val_ce": 4.8, "suites": suite(0.6)}
     students = [
         {
-            "config": "trial-0003",
-            "role": "finalist",
+            "config": "trial-0004",
+            "arm": "hidden",
             "seed": seed,
             "val_ce": 4.4 + seed,
             "suites": suite(0.5 + 0.1 * seed),
@@ -194,12 +266,12 @@ def test_models_come_with_their_scores_and_finalists_as_means_over_seeds(ledger)
     write_json(ledger.folder / "evaluation.json", {"models": [model], "finalists": students})
     best, finalist = read(ledger).models
     assert (best.name, best.role, best.seeds, best.suites["blimp"].paradigms[1].accuracy) == (
-        "best student",
-        "anchor",
+        "best of logits",
+        "logits",
         1,
         0.6,
     )
-    assert (finalist.name, finalist.seeds) == ("trial-0003, all windows", 2)
+    assert (finalist.name, finalist.role, finalist.seeds) == ("trial-0004, all windows", "hidden", 2)
     assert finalist.val_ce == pytest.approx(4.9)
     assert finalist.suites["blimp"].accuracy == pytest.approx(0.55)
     assert finalist.suites["blimp"].paradigms[0].stderr == pytest.approx(0.02)

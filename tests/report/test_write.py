@@ -21,12 +21,13 @@ def test_a_report_of_500_trials_is_under_10_mb_and_has_them_all(tmp_path) -> Non
 
 @pytest.mark.slow
 def test_every_figure_is_a_picture_of_two_kinds(tmp_path) -> None:
-    path, *pictures = write_report(tmp_path / "report.html", [synthetic.run()])
+    path, *pictures = write_report(tmp_path / "report.html", [synthetic.run(50)])
     assert path == tmp_path / "report.html"
     assert {picture.parent for picture in pictures} == {tmp_path / "plots"}
     stems = {picture.stem for picture in pictures}
-    expected = {"finalists", "search", "history", "alpha_beta", "importance", "parallel", "slices", "budget"}
-    assert stems == expected | {"explained_variance", "target_spread", "minimal_pairs_blimp"}
+    expected = {"finalists", "early_looks", "search", "history", "expected_best", "alpha_beta", "importance"}
+    expected |= {"parallel", "slices", "budget", "explained_variance", "target_spread", "finalists_accuracy"}
+    assert stems == expected | {"minimal_pairs_blimp"}
     assert {(picture.stem, picture.suffix) for picture in pictures} == {(s, x) for s in stems for x in (".png", ".svg")}
 
 
@@ -39,21 +40,22 @@ def test_several_runs_are_compared_first_and_keep_their_pictures_apart(tmp_path)
     assert headings[:3] == ["The runs beside each other", "Search one", "one: what was found"]
     assert "two: how to repeat it" in headings
     names = [figure.name for figure in figures]
-    assert {"one_search", "two_search", "runs_by_steps", "runs_and_anchors"} <= set(names)
+    assert {"one_search", "two_search", "runs_by_steps", "runs_and_arms"} <= set(names)
     assert len(set(names)) == len(names)
     assert page.count("plotly.js v") == 1
 
 
 RUNS = {
     "not begun": RunData("young", "preparing"),
-    "anchors only": synthetic.run(trials=tuple(synthetic.anchors()), finalists=None, models=(), layers=()),
+    "fixed settings only": synthetic.run(trials=tuple(synthetic.fixed()), finalists=None, models=(), layers=()),
+    "one arm": synthetic.run(trials=tuple(synthetic.fixed()[:1]), finalists=None, models=(), layers=()),
     "all failed": synthetic.run(
         trials=tuple(synthetic.trial(n, {"alpha": 1.0, "beta": 1.0}, "FAILED") for n in range(3)),
         finalists=None,
         state="failed while searching",
     ),
     "one trial": synthetic.run(1, finalists=None, models=(), state="stopped while searching", total_steps=None),
-    "nothing searched": synthetic.run(settings=(), trials=tuple(synthetic.anchors())),
+    "nothing searched": synthetic.run(settings=(), trials=tuple(synthetic.fixed())),
 }
 
 

@@ -19,8 +19,9 @@ PALETTE = {
     "gold": ("#8a6a00", "#e0b33c"),
     "grey": ("#6b7682", "#8b97a4"),
 }
-# of what belongs to an arm of a search, in the order of the arms
+# of what belongs to an arm of a search, in the order of the arms; shapes tell them apart without colours
 ARM_COLOURS = {"plain": "red", "logits": "gold", "hidden": "blue"}
+ARM_SHAPES = {"plain": "diamond", "logits": "square", "hidden": "circle"}
 PAGE = {
     "paper": ("#ffffff", "#12161b"),
     "ink": ("#1b1f24", "#e6e9ed"),

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from itertools import accumulate
 
-from palenka_tune.report.charts.colours import ARM_COLOURS, PALETTE
+from palenka_tune.report.charts.colours import ARM_COLOURS, ARM_SHAPES, PALETTE
 from palenka_tune.report.charts.figure import CE, Axis, Chart, Figure, Plot, Point, Series, rows_axis
 from palenka_tune.report.charts.outcome import intervals_plot
 from palenka_tune.report.data import RunData
@@ -38,14 +38,14 @@ def runs_and_arms_figure(runs: Sequence[RunData]) -> Figure | None:
     if not rows:
         return None
     series = []
-    for (arm, colour), shape in zip(ARM_COLOURS.items(), SHAPES, strict=True):
+    for arm, colour in ARM_COLOURS.items():
         points = [
             Point(best[arm].ce, row, f"{run.name}, best of {arm}: {best[arm].ce:.4f}")
             for row, run in enumerate(rows)
             if arm in (best := run.arms())
         ]
         if points:
-            series.append(Series(points, f"best of {arm}", colour, marker=11, shape=shape))
+            series.append(Series(points, f"best of {arm}", colour, marker=11, shape=ARM_SHAPES[arm]))
     plot = Plot(Axis(CE), rows_axis([run.name for run in rows]), series)
     chart = Chart("the best of each arm of each run", plot, 170 + 44 * len(rows))
     caption = "One seed each. Runs on other data or windows have other levels; look at the distances within a row."

@@ -12,7 +12,7 @@ from palenka_tune.config.files import atomic_path
 from palenka_tune.report.charts import colours
 from palenka_tune.report.charts.figure import Axis, Bars, Figure, HeatMap, Plot, Series
 
-SHAPES = {"circle": "o", "cross": "x", "diamond": "D", "square": "s"}
+SHAPES = {"circle": "o", "cross": "x", "diamond": "D", "square": "s", "up": "^"}
 WIDTH, PIXELS_PER_INCH = 5.2, 90.0
 SETTINGS: Any = {
     "svg.hashsalt": "palenka",
@@ -62,7 +62,7 @@ def _plot(axes: Any, plot: Plot) -> None:
     shaded = [marks for series in plot.series if (marks := _series(axes, series, ends)) is not None]
     for rule in plot.rules:
         draw = axes.axvline if rule.upright else axes.axhline
-        style = {"ls": "--", "lw": 1.6} if rule.dashed else {"ls": "-", "lw": 0.8}
+        style = {"ls": "--", "lw": 1.6} if rule.dashed else {"ls": "-", "lw": 1.0}
         draw(rule.at, color=_colour(rule.colour), label=rule.name or None, zorder=1.5, **style)
     patch = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.8}
     for x, y, text in plot.labels:
@@ -88,6 +88,7 @@ def _series(axes: Any, series: Series, ends: tuple[float, float]) -> Any:
         return axes.scatter(x, y, s=(size * 1.2) ** 2, marker=SHAPES[series.shape], **style)
     style |= {"lw": series.line * 0.8, "ls": "none" if not series.line else "--" if series.dashed else "-"}
     style |= {"marker": SHAPES[series.shape] if series.marker else None, "ms": size}
+    style |= {"mfc": "none"} if series.shape == "up" else {}
     axes.plot(x, y, color=colour, **style)
     return None
 

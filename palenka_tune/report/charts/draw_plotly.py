@@ -16,9 +16,15 @@ from palenka_tune.report.charts import colours
 from palenka_tune.report.charts.figure import Axis, Bars, Chart, HeatMap, Plot, Rule, Series
 
 FIGURES = 6  # significant digits of numbers, more than a screen can show
-SHAPES = {"circle": "circle", "cross": "x-thin-open", "diamond": "diamond", "square": "square"}
+SHAPES = {
+    "circle": "circle",
+    "cross": "x-thin-open",
+    "diamond": "diamond",
+    "square": "square",
+    "up": "triangle-up-open",
+}
 LAYOUT = {
-    "margin": {"l": 8, "r": 12, "t": 12, "b": 8},
+    "margin": {"l": 8, "r": 12, "t": 30, "b": 8},  # plotly's buttons are at the top, and would cover points
     "autosize": True,
     "paper_bgcolor": "rgba(0,0,0,0)",
     "plot_bgcolor": "rgba(0,0,0,0)",
@@ -74,7 +80,7 @@ def _trace(series: Series, ends: tuple[float, float]) -> dict[str, Any]:
         trace["line"] = _stroke(series.colour, series.line, dashed=series.dashed)
     if series.marker:
         marker: dict[str, Any] = {"size": series.marker, "color": colour, "symbol": SHAPES[series.shape]}
-        if series.shape == "cross":  # a thin cross is all outline
+        if series.shape in ("cross", "up"):  # these are all outline
             marker["line"] = {"color": colour, "width": 1.5}
         if series.shades:
             low, high = _numbers(ends)
@@ -93,7 +99,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
     return {
         "type": "line",
         "layer": "below",
-        "line": _stroke(rule.colour, 2 if rule.dashed else 1, dashed=rule.dashed),
+        "line": _stroke(rule.colour, 2 if rule.dashed else 1.5, dashed=rule.dashed),
         **{f"{along}ref": along, f"{along}0": rule.at, f"{along}1": rule.at},
         **{f"{across}ref": "paper", f"{across}0": 0, f"{across}1": 1},
         **(_named(rule.name) if rule.name else {}),

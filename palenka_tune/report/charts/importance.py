@@ -2,8 +2,9 @@
 
 fANOVA (Hutter et al., 2014) says what share of the variance of val/ce over the whole space is a setting's; it needs
 every setting in every trial, so conditional ones are left to PED-ANOVA (arXiv:2304.10255, 2601.20800), which asks what
-sets the best trials apart from all. Anchors are no samples of the space, and a trial that was stopped early has the
-value of its rung and not of its end: neither counts.
+sets the best trials apart from all. All settings are in one arm only, so that arm alone is asked: `hidden`, or, if too
+few of its trials ended, the next that has enough. A fixed setting is no sample of the space, and a trial that was
+stopped early has the value of its rung and not of its end: neither counts.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from palenka_tune.report.charts.figure import NAN, Axis, Bars, Chart, Figure, Point, Series
 from palenka_tune.report.data import RunData, Setting, key
+from palenka_tune.trials.arms import ARMS, FIXED
 from palenka_tune.trials.rows import TrialRow
 
 if TYPE_CHECKING:
@@ -25,16 +27,23 @@ BEST = 5  # trials that PED-ANOVA's best share should hold, as Optuna advises
 FANOVA, PED_ANOVA = "fANOVA", "PED-ANOVA"
 
 
+def asked(run: RunData) -> list[TrialRow]:
+    """The trials that are asked: all samples of one arm that were trained to the end, the best first."""
+    complete = [trial for trial in run.complete() if trial.origin != FIXED]
+    arms = [[trial for trial in complete if trial.arm == arm] for arm in reversed(ARMS)]
+    return next((trials for trials in arms if len(trials) >= FEWEST), max(arms, key=len))
+
+
 def too_little(run: RunData) -> str | None:
     """Why no setting can be said to matter, in a sentence; None if it can."""
-    trials = run.complete()
+    trials = asked(run)
     if len(trials) < FEWEST:
         return (
-            f"Which settings matter cannot be said from {len(trials)} trials that were trained to the end; {FEWEST} "
-            "are the least for it."
+            f"Which settings matter cannot be said from {len(trials)} trials of an arm that were trained to the end; "
+            f"{FEWEST} are the least for it."
         )
     if len({trial.val_ce for trial in trials}) < 2 or not _varying(run):
-        return "All trials that were trained to the end are alike, so that no setting can be said to matter."
+        return f"All trials of {trials[0].arm} that ended are alike, so that no setting can be said to matter."
     return None
 
 
@@ -42,7 +51,7 @@ def importances(run: RunData) -> dict[str, dict[str, float]]:
     """{method: {setting: its share, from 0 to 1}}, of a run that has enough trials for it."""
     from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
 
-    trials, settings = run.complete(), _varying(run)
+    trials, settings = asked(run), _varying(run)
     everywhere = [setting.name for setting in settings if all(setting.name in trial.settings for trial in trials)]
     quantile = min(0.5, max(0.1, BEST / len(trials)))
     methods: dict[str, dict[str, float]] = {}
@@ -62,7 +71,7 @@ def importance_figure(run: RunData) -> Figure | None:
     """Bars for each setting, the most important first."""
     if too_little(run):
         return None
-    methods = importances(run)
+    trials, methods = asked(run), importances(run)
     measured = {name for shares in methods.values() for name in shares}
     settings = sorted(
         (setting for setting in run.settings if setting.name in measured),
@@ -70,15 +79,15 @@ def importance_figure(run: RunData) -> Figure | None:
     )
     groups = [
         Series([_bar(row, each.name, method, shares) for row, each in enumerate(settings)], method, colour)
-        for (method, shares), colour in zip(methods.items(), ("blue", "gold"), strict=True)
+        for (method, shares), colour in zip(methods.items(), ("green", "purple"), strict=True)
         if shares
     ]
     bars = Bars([setting.short for setting in settings], groups, Axis("share", ends=(0.0, 1.0)))
     left_out = [setting.short for setting in settings if setting.name not in methods[FANOVA]]
     caption = (
-        f"Over the {len(run.complete())} trials that were trained to the end, without anchors. {FANOVA}: share of the "
-        f"variance of val/ce over the whole space. {PED_ANOVA}: what sets the best trials apart. Each adds up to 1. "
-        "Where they disagree, or trials are few, look at the slices."
+        f"Over the {len(trials)} trials of {trials[0].arm} that were trained to the end, without its fixed setting. "
+        f"{FANOVA}: share of the variance of val/ce over the whole space. {PED_ANOVA}: what sets the best trials "
+        "apart. Each adds up to 1. Where they disagree, or trials are few, look at the slices."
     )
     if left_out:
         caption += f" {FANOVA} leaves out {', '.join(left_out)}, which not every trial has."
@@ -92,8 +101,8 @@ def _bar(row: int, setting: str, method: str, shares: Mapping[str, float]) -> Po
 
 
 def _varying(run: RunData) -> list[Setting]:
-    """The settings that have more than one value among the trials that were trained to the end."""
-    trials = run.complete()
+    """The settings that have more than one value among the trials that are asked."""
+    trials = asked(run)
     return [
         setting
         for setting in run.settings

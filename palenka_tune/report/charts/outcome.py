@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterator, Sequence
 
-from palenka_tune.report.charts.colours import ARM_COLOURS
+from palenka_tune.report.charts.colours import ARM_COLOURS, ARM_SHAPES
 from palenka_tune.report.charts.figure import CE, Axis, Chart, Figure, Plot, Point, Rule, Series, rows_axis
 from palenka_tune.report.data import Contrast, RunData
-from palenka_tune.trials.metrics import metric
+from palenka_tune.trials.metrics import METRICS, metric
+
+READ = (
+    "The best of an arm minus the best of another. Bars are 95 % intervals of the mean over paired fresh seeds, small "
+    "points the seeds. A bar that holds 0 tells nothing apart."
+)
 
 
 def contrasts_figure(run: RunData) -> Figure | None:
-    """The arms minus each other, a chart for each measure, with the intervals over paired fresh seeds."""
-    if run.finalists is None or not run.finalists.contrasts:
-        return None
-    contrasts = run.finalists.contrasts
-    charts = [
-        _contrasts([contrast for contrast in contrasts if contrast.measure == measure], measure)
-        for measure in dict.fromkeys(contrast.measure for contrast in contrasts)
-    ]
-    caption = (
-        "The best of an arm minus the best of another. Bars are 95 % intervals of the mean over paired fresh seeds, "
-        "small points the seeds. A bar that holds 0 tells nothing apart. Cross-entropy is better to the left, accuracy "
-        "to the right."
-    )
-    return Figure("finalists", charts, caption)
+    """The arms minus each other in cross-entropy, with the intervals over paired fresh seeds."""
+    charts = [chart for measure, chart in _contrasts(run) if measure in METRICS]
+    caption = f"{READ} Left of 0 the first arm is better."
+    if run.finalists and run.finalists.margin:
+        caption += f" Within ±{run.finalists.margin:g}, between the dashed lines, two arms count as equivalent."
+    return Figure("finalists", charts, caption) if charts else None
 
 
-def _contrasts(contrasts: Sequence[Contrast], measure: str) -> Chart:
+def accuracies_figure(run: RunData) -> Figure | None:
+    """The same in accuracy, a chart for each suite of minimal pairs."""
+    charts = [chart for measure, chart in _contrasts(run) if measure not in METRICS]
+    return Figure("finalists_accuracy", charts, f"{READ} Right of 0 the first arm is better.") if charts else None
+
+
+def _contrasts(run: RunData) -> Iterator[tuple[str, Chart]]:
+    """(measure, chart) of what the arms were compared by."""
+    contrasts = run.finalists.contrasts if run.finalists else ()
+    for measure in dict.fromkeys(contrast.measure for contrast in contrasts):
+        margin = run.finalists.margin if run.finalists and measure in METRICS else None
+        yield measure, _chart([contrast for contrast in contrasts if contrast.measure == measure], measure, margin)
+
+
+def _chart(contrasts: Sequence[Contrast], measure: str, margin: float | None) -> Chart:
     known = metric(measure)
     title, unit, factor, digits = known.label, known.difference_unit, known.scale, known.digits
     rows = []
@@ -38,6 +50,10 @@ def _contrasts(contrasts: Sequence[Contrast], measure: str) -> Chart:
         rows.append((name, f"{name}: {factor * each.mean:+.{digits}f} {unit}{interval}", each))
     seeds = [Point(factor * value, row + 0.22) for row, each in enumerate(contrasts) for value in each.seeds]
     plot = intervals_plot(f"difference ({unit})", rows, factor, seeds)
+    if margin:
+        plot = dataclasses.replace(
+            plot, rules=[*plot.rules, *(Rule(end, upright=True, colour="grey") for end in (-margin, margin))]
+        )
     return Chart(f"{title}, arm minus arm", plot, 150 + 46 * len(contrasts))
 
 
@@ -65,7 +81,12 @@ def best_figure(run: RunData) -> Figure | None:
         return None
     colours = {**ARM_COLOURS, "teacher": "purple"}
     series = [
-        Series([Point(value, row, f"{name}: {value:.4f}")], "", colours.get(role, "blue"), marker=12)
+        Series(
+            [Point(value, row, f"{name}: {value:.4f}")],
+            colour=colours.get(role, "blue"),
+            marker=12,
+            shape=ARM_SHAPES.get(role, "circle"),
+        )
         for row, (name, value, role) in enumerate(rows)
     ]
     plot = Plot(Axis(CE), rows_axis([name for name, _, _ in rows]), series)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 from palenka_tune.report.charts.colours import ARM_COLOURS
+from palenka_tune.report.charts.ends import ROOM, STOPPED, axis_of, best_rules, end_series, ends_axis, has_end
 from palenka_tune.report.charts.figure import (
     ALPHA,
     BETA,
@@ -25,10 +26,10 @@ from palenka_tune.report.charts.figure import (
 )
 from palenka_tune.report.data import RunData, Setting, key
 from palenka_tune.report.words import described, shown
-from palenka_tune.trials.rows import FAILED, PRUNED, TrialRow
+from palenka_tune.trials.rows import FAILED, TrialRow
 
 # of the trials that were trained to the end, by rank, in the chart of all settings
-BANDS = (("best tenth", 0.1, "green", 2.0), ("best third", 1 / 3, "blue", 1.4), ("the others", 1.0, "grey", 1.0))
+BANDS = (("best tenth", 0.1, "green", 2.0), ("best third", 1 / 3, "purple", 1.4), ("the others", 1.0, "grey", 1.0))
 NOWHERE = -0.14  # height of a setting that a trial does not have
 FEWEST = 2  # trials with a value that a chart needs
 
@@ -39,11 +40,12 @@ def search_figure(run: RunData) -> Figure | None:
         return None
     charts = [Chart("val/ce while trials train", curves(run), 420)]
     caption = (
-        "A curve has a point at each rung, where fewer dev windows may be used than at the end; those of "
-        "trials that were stopped early are faded, the best of the other arms dashed."
+        "A curve has a point at each rung, where fewer dev windows may be used than at the end; those of trials that "
+        "were stopped early are faded, the best of the other arms dashed. Triangles at the upper edge are stopped "
+        "trials above it."
     )
     setting = main_setting(run)
-    if setting is not None and any(_ended(trial) for trial in run.trials):
+    if setting is not None and any(has_end(trial) for trial in run.trials):
         charts.append(Chart(f"val/ce at the end, over {setting.short}", slice_of(run, setting), 420))
         caption += (
             f" Over {setting.short}: where each trial ended; crosses are trials that were stopped, at the rung that "
@@ -61,23 +63,38 @@ def main_setting(run: RunData) -> Setting | None:
 def curves(run: RunData) -> Plot:
     """val/ce by step of every trial."""
     proposed, complete = run.trials, run.complete()
-    training = [trial for trial in proposed if trial.state not in (PRUNED, FAILED) and not trial.is_complete]
+    training = [trial for trial in proposed if trial.state not in (*STOPPED, FAILED) and not trial.is_complete]
     series: list[Series] = []
 
     def draw(name: str, trials: Sequence[TrialRow], colour: str, line: float, **look: Any) -> None:
         if any(trial.curve for trial in trials):
             series.append(Series(_joined(trials), name, colour, line, marker=5, **look))
 
-    draw("stopped early", [trial for trial in proposed if trial.state == PRUNED], "grey", 1.0, faded=True)
+    stopped = [trial for trial in proposed if trial.state in STOPPED]
+    draw("stopped early", stopped, "grey", 1.0, faded=True)
     draw("failed", [trial for trial in proposed if trial.state == FAILED], "purple", 1.0, faded=True)
     draw("still training", training, "green", 1.4)
-    draw("trained to the end", complete[1:], "blue", 1.2)
-    for arm, trial in run.arms().items():
+    bests = run.arms()
+    for arm, colour in ARM_COLOURS.items():
+        draw(arm, [trial for trial in complete if trial.arm == arm and trial != bests[arm]], colour, 1.0)
+    for arm, trial in bests.items():
         if trial not in complete[:1]:
             draw(f"best of {arm}", [trial], ARM_COLOURS[arm], 2.4, dashed=True)
     for trial in complete[:1]:
-        draw(f"best, {trial.trial_id}", [trial], "green", 3.2)
-    return Plot(Axis("optimiser step"), Axis(CE), series)
+        draw(f"best, {trial.trial_id}", [trial], ARM_COLOURS[trial.arm], 3.2)
+    highest = [max(trial.curve.values()) for trial in bests.values() if trial.curve]
+    axis = axis_of((value for trial in complete for value in trial.curve.values()), CE, highest)
+    if axis.ends:
+        low, top = axis.ends
+        edge = top - (top - low) * ROOM / 3
+        above = [trial for trial in stopped if trial.curve and trial.ce > top]
+        rug = [Point(max(trial.curve), edge, _at(trial, max(trial.curve))) for trial in above]
+        series += [Series(rug, "above the picture", "grey", marker=7, shape="up")] if rug else []
+    return Plot(Axis("optimiser step"), axis, series)
+
+
+def _at(trial: TrialRow, step: int) -> str:
+    return f"{trial.trial_id} ({trial.arm}), step {step:,}: {trial.curve[step]:.4f}"
 
 
 def _joined(trials: Sequence[TrialRow]) -> list[Point]:
@@ -85,7 +102,7 @@ def _joined(trials: Sequence[TrialRow]) -> list[Point]:
     points = []
     for trial in trials:
         for step, value in sorted(trial.curve.items()):
-            points.append(Point(step, value, f"{trial.trial_id}, step {step:,}: {value:.4f}"))
+            points.append(Point(step, value, _at(trial, step)))
         points.append(GAP)
     return points
 
@@ -100,37 +117,22 @@ def history_figure(run: RunData) -> Figure | None:
     for number, (before, best) in enumerate(pairwise([math.inf, *bests]), 1):
         levels = (before, best) if best < before else (best,)
         stairs += [Point(number, level) for level in levels if math.isfinite(level)]
-    series = _ends(trials, lambda trial: Point(numbers[trial.trial_id], trial.ce, _told(trial, run)), marker=7)
-    series.append(Series(stairs, "best so far", "green", line=2.0))
-    plot = Plot(Axis("trial, in the order of proposal"), Axis(CE), series, _arms(run))
-    caption = "Crosses are trials that were stopped early, at the rung that stopped them: no end was seen of those."
+    axis = ends_axis(run, CE)
+    series = [Series(stairs, "best so far", "green", line=2.0)]
+    series += end_series(
+        trials, lambda trial: Point(numbers[trial.trial_id], trial.ce, _told(trial, run)), axis, marker=7
+    )
+    plot = Plot(Axis("trial, in the order of proposal"), axis, series, best_rules(run))
+    caption = (
+        "Crosses are trials that were stopped early, at the rung that stopped them: no end was seen of those. "
+        "Triangles at the upper edge are trials above it."
+    )
     return Figure("history", [Chart("val/ce by trial", plot, 380)], caption)
-
-
-def _ends(
-    trials: Sequence[TrialRow],
-    point: Callable[[TrialRow], Point],
-    marker: float,
-    *,
-    faded: bool = False,
-    legend: bool = True,
-) -> list[Series]:
-    """Where trials ended: crosses for those that were stopped early (perhaps `faded`), circles for complete ones."""
-    series = []
-    for name, shape, colour, complete in (
-        ("stopped early", "cross", "grey", False),
-        ("trained to the end", "circle", "blue", True),
-    ):
-        points = [point(trial) for trial in trials if _ended(trial) and trial.is_complete == complete]
-        if points:
-            fade = faded and not complete
-            series.append(Series(points, name if legend else "", colour, marker=marker, shape=shape, faded=fade))
-    return series
 
 
 def slices_figure(run: RunData) -> Figure | None:
     """val/ce over each setting by itself."""
-    ended = [trial for trial in run.trials if _ended(trial)]
+    ended = [trial for trial in run.trials if has_end(trial)]
     if len(ended) < FEWEST:
         return None
     charts = [
@@ -139,8 +141,9 @@ def slices_figure(run: RunData) -> Figure | None:
         if any(setting.name in trial.settings for trial in ended)
     ]
     caption = (
-        "val/ce over one setting at a time, whatever the others were: circles are trials that were trained to the end, "
-        "faded crosses those that were stopped early, dashed lines the anchors. Points of a choice are spread sideways."
+        "val/ce over one setting at a time, whatever the others were, of the trials that have it: red diamonds are "
+        "plain, gold squares logits, blue circles hidden; faded crosses were stopped early, triangles are above the "
+        "picture, dashed lines the best of each arm. Points of a choice are spread sideways."
     )
     return Figure("slices", charts, caption, columns=3) if charts else None
 
@@ -153,17 +156,18 @@ def slice_of(run: RunData, setting: Setting, *, legend: bool = True) -> Plot:
     def point(trial: TrialRow) -> Point:
         value = trial.settings[setting.name]
         x = float(value) if places is None else places[key(value)][0] + jitter.uniform(-0.18, 0.18)
-        hover = f"{trial.trial_id}: {trial.ce:.4f}\n{setting.short} {shown(value, setting.name)}"
+        hover = f"{trial.trial_id} ({trial.arm}): {trial.ce:.4f}\n{setting.short} {shown(value, setting.name)}"
         return Point(x, trial.ce, hover)
 
     trials = [trial for trial in run.trials if setting.name in trial.settings]
-    series = _ends(trials, point, marker=8, faded=True, legend=legend)
+    axis_of_ce = ends_axis(run, CE if legend else "val/ce")
+    series = end_series(trials, point, axis_of_ce, marker=8, legend=legend)
     title = {"alpha": ALPHA, "beta": BETA}.get(setting.name, setting.short)
     if places is None:
         axis = Axis(title, log=setting.kind == "log_uniform")
     else:
         axis = Axis(title, ticks=tuple(places.values()), ends=(-0.5, len(places) - 0.5))
-    return Plot(axis, Axis(CE if legend else "val/ce"), series, _arms(run, legend=legend))
+    return Plot(axis, axis_of_ce, series, best_rules(run, legend=legend))
 
 
 def parallel_figure(run: RunData) -> Figure | None:
@@ -222,7 +226,11 @@ def _heights(
     measure = math.log if log else float
     low, high = measure(setting.low), measure(setting.high)
     middle = math.exp((low + high) / 2) if log else (low + high) / 2
-    heights = {trial: (measure(value) - low) / (high - low or 1.0) for trial, value in values.items()}
+    # a fixed value may lie outside of what is searched
+    heights = {
+        trial: (measure(min(max(value, setting.low), setting.high)) - low) / (high - low or 1.0)
+        for trial, value in values.items()
+    }
     return heights, [(0.0, f"{setting.low:.3g}"), (0.5, f"{middle:.3g}"), (1.0, f"{setting.high:.3g}")]
 
 
@@ -239,21 +247,9 @@ def places_of(setting: Setting, trials: Sequence[TrialRow]) -> dict[str, tuple[f
     return {key(value): (float(place), shown(value, setting.name)) for place, value in enumerate(ordered)}
 
 
-def _arms(run: RunData, *, legend: bool = True) -> list[Rule]:
-    return [
-        Rule(trial.ce, f"best of {arm}: {trial.ce:.3f}" if legend else "", ARM_COLOURS[arm])
-        for arm, trial in run.arms().items()
-    ]
-
-
 def _told(trial: TrialRow, run: RunData) -> str:
     """A trial on two lines."""
-    return f"{trial.trial_id}: val/ce {trial.ce:.4f}\n{described(trial.settings, run.settings)}"
-
-
-def _ended(trial: TrialRow) -> bool:
-    """Whether it has a val/ce to show: it came to its end or was stopped."""
-    return math.isfinite(trial.ce) and (trial.is_complete or trial.state == PRUNED)
+    return f"{trial.trial_id} ({trial.arm}): val/ce {trial.ce:.4f}\n{described(trial.settings, run.settings)}"
 
 
 def _is_number(value: object) -> bool:

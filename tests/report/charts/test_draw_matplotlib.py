@@ -11,7 +11,9 @@ from tests.report import synthetic
 FIGURES = {figure.name: figure for part in sections(synthetic.run()) for figure in part.figures}
 
 
-@pytest.mark.parametrize("name", ["search", "alpha_beta", "importance", "minimal_pairs_blimp", "parallel"])
+@pytest.mark.parametrize(
+    "name", ["search", "alpha_beta", "importance", "minimal_pairs_blimp", "parallel", "early_looks"]
+)
 def test_pictures_come_as_svg_and_png(tmp_path, name) -> None:
     paths = write_pictures(tmp_path, FIGURES[name], "title $x_1$")
     assert [path.name for path in paths] == [f"{name}.svg", f"{name}.png"]

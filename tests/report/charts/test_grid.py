@@ -12,6 +12,7 @@ from palenka_tune.report.charts.draw_matplotlib import write_pictures
 from palenka_tune.report.charts.figure import HeatMap, Plot
 from palenka_tune.report.charts.grid import grid_lines, grid_maps, weights_figures
 from palenka_tune.report.grid import grid_of
+from palenka_tune.trials.arms import HIDDEN
 from tests.report import synthetic
 
 
@@ -108,13 +109,14 @@ def test_a_run_over_ranges_has_points_coloured_by_value() -> None:
     body = figure.charts[0].body
     assert isinstance(body, Plot)
     points, best = body.series
-    assert sorted(points.shades) == [trial.val_ce for trial in run.complete()]
+    hidden = [trial.val_ce for trial in run.complete() if trial.arm == HIDDEN]
+    assert sorted(points.shades) == hidden
     assert list(best.shades) == [run.complete()[0].val_ce]
     assert body.x.log
     assert body.y.log
 
 
 def test_only_runs_over_both_weights_have_a_map() -> None:
-    run = synthetic.run(settings=synthetic.SETTINGS[1:])
+    run = synthetic.run(settings=synthetic.SETTINGS[2:])
     assert weights_figures(run) == []
-    assert weights_figures(synthetic.run(trials=tuple(synthetic.anchors()))) == []
+    assert weights_figures(synthetic.run(trials=tuple(synthetic.fixed()[:2]))) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from palenka_tune.report.charts.projections import explained_figure, spread_figure
+from palenka_tune.trials.arms import HIDDEN
 from tests.report import synthetic
 
 
@@ -17,5 +18,5 @@ def test_explained_variance_has_a_row_per_layer() -> None:
 def test_the_spread_of_targets_is_there_where_it_was_measured() -> None:
     run = synthetic.run()
     (series,) = spread_figure(run).charts[0].body.series
-    assert [point.y for point in series.points] == [each.val_ce for each in run.complete()]
-    assert spread_figure(synthetic.run(trials=tuple(synthetic.anchors()))) is None
+    assert [point.y for point in series.points] == [each.val_ce for each in run.complete() if each.arm == HIDDEN]
+    assert spread_figure(synthetic.run(trials=tuple(synthetic.fixed()[:2]))) is None
