@@ -32,7 +32,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def finished_search(tmp_path_factory: pytest.TempPathFactory) -> FinishedSearch:
-    """Run by the command, with two anchors and five trials, and registered; its readers leave it as it is."""
+    """Run by the command, with three fixed settings and nine trials, and registered; its readers leave it as it is."""
     return FinishedSearch.make(tmp_path_factory.mktemp("finished"))
 
 

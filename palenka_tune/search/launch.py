@@ -124,11 +124,11 @@ def _launch(config: SearchConfig | None, options: SearchOptions, console: Consol
         suites = choices_in(pairs) if pairs else own_pairs(prepared)
         tracker = _tracker(folder, store)
         context = Context(folder, storage, prepared, suites, tracker, console, started)
-        summary = _tracked(config, options, context, study)
+        _tracked(config, options, context, study)
     _hand_over(folder, options)
     logger.info(f"run folder: {shown(folder)}")
     logger.info(f"compare the trials: {ui_command(store.uri, storage, tracker.experiment_id)}")
-    return SearchResult(folder, summary)
+    return SearchResult(folder, read_json(folder / SUMMARY))
 
 
 def default_name(config: SearchConfig) -> str:
@@ -241,7 +241,7 @@ def _folder(config: SearchConfig | None, options: SearchOptions, storage: Path) 
     return folder
 
 
-def _tracked(config: SearchConfig, options: SearchOptions, context: Context, study: optuna.Study) -> dict[str, Any]:
+def _tracked(config: SearchConfig, options: SearchOptions, context: Context, study: optuna.Study) -> None:
     """The search; however it ends, its run in MLflow ends in the right state."""
     patience = 60.0
     try:
@@ -251,7 +251,6 @@ def _tracked(config: SearchConfig, options: SearchOptions, context: Context, stu
             summary = run_stages(config, options, context, study)
             if options.register:
                 register(context.tracker, context.folder, summary, options.register)
-            return summary
     except BaseException as error:
         context.tracker.end_run(PARENT, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         if isinstance(error, KeyboardInterrupt):

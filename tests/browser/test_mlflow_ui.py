@@ -74,9 +74,9 @@ def test_trials_are_grouped_under_their_search(ui, search, client, children, pag
     parent = client.get_run(search["parent_run_id"]).info.run_name
     row = page.get_by_role("row").filter(has_text=parent).first
     row.wait_for()
-    assert page.get_by_text("anchor: vanilla KD").count() == 0  # closed at first
+    assert page.get_by_text("logits: fixed setting").count() == 0  # closed at first
     row.get_by_role("button").first.click()
-    page.get_by_text("anchor: vanilla KD").first.wait_for()
+    page.get_by_text("logits: fixed setting").first.wait_for()
     for child in children[:5]:
         page.get_by_text(child.info.run_name, exact=True).first.wait_for()
     shoot(page, "mlflow_runs")
@@ -87,8 +87,8 @@ def test_the_note_is_a_table_with_links(ui, search, client, page, shoot):
     note = page.get_by_test_id("note-view-outer-container").first
     note.wait_for()
     table = note.get_by_role("table").first
-    assert table.get_by_role("row").filter(has_text="best student").count() == 1
-    assert table.get_by_role("row").filter(has_text="vanilla KD").count() == 1
+    assert table.get_by_role("row").filter(has_text="best of hidden").count() == 1
+    assert table.get_by_role("row").filter(has_text="best of logits").count() == 1
     assert "python -m palenka_tune.search ./search.yaml" in note.inner_text()
     if (more := note.page.get_by_text("Show more").first).is_visible():
         more.click()
@@ -100,7 +100,9 @@ def test_the_note_is_a_table_with_links(ui, search, client, page, shoot):
 
 def test_four_trials_compare_in_parallel_coordinates(ui, search, children, page, shoot):
     four = [
-        run.info.run_id for run in children if run.info.status == "FINISHED" and "palenka.anchor" not in run.data.tags
+        run.info.run_id
+        for run in children
+        if run.info.status == "FINISHED" and run.data.tags["palenka.origin"] != "fixed"
     ]
     four = [*four, *(run.info.run_id for run in children if run.info.run_id not in four)][:4]
     runs, experiments = json.dumps(four), json.dumps([search["experiment_id"]])

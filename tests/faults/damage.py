@@ -17,8 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.faults.mlflow_outage import ended
-from tests.faults.searches import SAMPLES, Place, kill, outcome, run_again, undisturbed, wait_for
+from tests.faults.searches import TRIALS, Place, kill, outcome, run_again, undisturbed, wait_for
 
 IDLE = {".lock", ".owner", ".mlflow.lock"}  # empty, or read by nobody once the process is gone
 
@@ -66,10 +65,10 @@ def damages(run: Path, each: Sequence[Callable[[Path, random.Random], str]]) -> 
 
 def interrupted(place: Place, name: str) -> Path:
     """A search that was killed when its last trial had a checkpoint; returns its run folder."""
-    run, last = place.run_folder(name), f"trial-{SAMPLES + 1:04d}"
+    run, last = place.run_folder(name), f"trial-{TRIALS - 1:04d}"
     process = place.start(name)
     kept = run / "checkpoints" / f"{last}.pt"
-    wait_for(lambda: process.poll() is not None or (ended(run) == SAMPLES + 1 and kept.exists()), 600, "the last trial")
+    wait_for(lambda: process.poll() is not None or kept.exists(), 600, "the last trial")
     kill(process.pid)
     process.wait()
     assert kept.exists(), place.said(name)

@@ -1,4 +1,4 @@
-"""Kill a search in its last stage, the finalists, at random moments: `python -m tests.faults.kill_finalists`.
+"""Kill a search in its last stage, the fresh seeds, at random moments: `python -m tests.faults.kill_finalists`.
 
 The trials are over then. Gone on with, the search must train no finished student again and come to the students, bit
 for bit, and the trials of a search that nobody disturbed.
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from tests.faults.command import run as run_command
 from tests.faults.searches import Place, kill, outcome, run_again, wait_for
 
-STAGE = "finalists:"  # what the search says when the stage begins
+STAGE = "the best of each arm ("  # what the search says when the stage begins
 LONGEST = 40.0  # seconds into the stage
 
 
@@ -33,8 +33,8 @@ def finished(run: Path) -> dict[str, int]:
 
 
 def experiment(folder: Path, rounds: int, seed: int) -> dict[str, Any]:
-    """Kill the driver `rounds` times while it trains and scores the finalists of one search."""
-    place = Place.make(folder, finalists=1, seeds=2)
+    """Kill the driver `rounds` times while it trains and scores the best of each arm again."""
+    place = Place.make(folder, seeds=2)
     generator = random.Random(seed)
     try:
         place.finish("undisturbed")

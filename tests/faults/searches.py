@@ -1,8 +1,8 @@
 """Real searches for faults to happen to: started as a user would, killed from outside, gone on with, compared.
 
-The place is a corpus of a few hundred sentences and two untrained teachers; a search has four trials and the anchors,
-of some seconds each. Everything a search starts carries a mark in its environment, by which it is found again: nothing
-else on the machine is ever signalled.
+The place is a corpus of a few hundred sentences and two untrained teachers; a search has the fixed setting of each arm
+and six trials of one arm, of some seconds each. Everything a search starts carries a mark in its environment, by which
+it is found again: nothing else on the machine is ever signalled.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from tests.support.small_place import VOCABULARY, WINDOW, make_place
 Outcome = dict[str, tuple[str, float, int]]
 MARK = "PALENKA_FAULTS"
 REPOSITORY = Path(__file__).parents[2]
-SAMPLES, STEPS, RECORD_STEPS = 4, 400, 20  # proposed trials; steps of a whole training; steps between two checkpoints
+SAMPLES, STEPS, RECORD_STEPS = 6, 400, 20  # proposed trials; steps of a whole training; steps between two checkpoints
+TRIALS = 3 + SAMPLES
 SPACE = {
     "description": "a search for faults to happen to",
     "data": {"vocabulary": VOCABULARY, "window": WINDOW},
@@ -39,11 +40,12 @@ SPACE = {
     # a checkpoint whenever the loop gives a chance to, every 20 steps
     "search": {
         "samples": SAMPLES,
-        "rungs": 2,
+        "arms": {"hidden": 1},  # four start-up trials, and two that may be paused
+        "rungs": [0.25, 0.5],
         "reduction": 2,
         "max_failures": 0,
         "checkpoint_minutes": 1e-6,
-        "finalists": 0,
+        "seeds": 0,
     },
     "parameters": {
         "beta": {"log_uniform": [0.003, 0.3]},

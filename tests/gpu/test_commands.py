@@ -21,7 +21,7 @@ SPACE = {
     "student": {"train_windows": 128, "dev_windows": 32},
     "recipe": RECIPE,
     "teachers": [{"preset": name, "recipe": RECIPE} for name in ("GPT2-tiny", "Llama-tiny")],
-    "search": {"samples": 4, "rungs": 0, "max_failures": 0, "sampler": "random", "finalists": 1, "seeds": 2},
+    "search": {"samples": 4, "rungs": [], "max_failures": 0, "sampler": "random", "seeds": 2},
     "parameters": {"beta": {"log_uniform": [0.3, 30]}, "projection.rank": {"choice": [8, None]}},
 }
 
@@ -46,11 +46,11 @@ def run(place, capfd, share: str, *more: str) -> tuple[str, dict[str, float]]:
 
 
 def test_students_that_share_a_gpu_come_to_what_one_alone_comes_to(place, capfd):
-    """Teachers trained, cache written, six students and the finalists, four at a time and one at a time."""
+    """Teachers trained, cache written, seven students and the best of them again, four at a time and one at a time."""
     said, shared = run(place, capfd, "0.25")
     assert "4 at a time" in said
     assert "0.25 GPU" in said
-    said, alone = run(place, capfd, "1", "--finalists", "0")
+    said, alone = run(place, capfd, "1", "--seeds", "0")
     assert "1 at a time" in said
     assert shared == pytest.approx(alone, abs=2e-2)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import statistics
+from collections import Counter
 
 import optuna
 import pyarrow.parquet as pq
@@ -49,16 +51,32 @@ def run(place, name: str, *more: str, storage: str = "runs"):
 
 def test_the_run_folder_holds_what_is_promised(finished):
     rows = pq.read_table(finished / "trials.parquet").to_pylist()
-    assert len(rows) == 7
-    assert [row["anchor"] for row in rows[:2]] == ["no_distillation", "vanilla_kd"]
+    assert len(rows) == 12
+    assert [(row["arm"], row["origin"]) for row in rows[:3]] == [
+        ("plain", "fixed"),
+        ("logits", "fixed"),
+        ("hidden", "fixed"),
+    ]
+    assert Counter((row["arm"], row["origin"]) for row in rows[3:]) == {
+        ("logits", "startup"): 1,
+        ("hidden", "startup"): 4,
+        ("hidden", "proposed"): 4,
+    }
+    assert {row["origin"] for row in rows if row["state"] == "PRUNED"} == {"proposed"}  # never one that nobody chose
     summary = json.loads((finished / "summary.json").read_text())
     assert summary["best"]["val_ce"] == min(row["val_ce"] for row in rows if row["state"] == "COMPLETE")
-    assert summary["baselines"]["no_distillation"]["val_ce"] == rows[0]["val_ce"]
-    assert sum(summary["counts"].values()) == 7
+    for arm, found in summary["arms"].items():
+        own = [row for row in rows if row["arm"] == arm]
+        assert found["trials"] == len(own)
+        assert found["best"]["val_ce"] == min(row["val_ce"] for row in own if row["state"] == "COMPLETE")
+    assert [*summary["arms"]] == ["plain", "logits", "hidden"]
+    assert "verdict" not in summary  # without fresh seeds
+    assert summary["headroom"]["plain"] == rows[0]["val_ce"]
+    assert sum(summary["counts"].values()) == 12
     steps = 2 * 128 // 16
-    assert summary["budget"]["trial_steps_full_grid"] == 7 * steps
+    assert summary["budget"]["trial_steps_full_grid"] == 12 * steps
     assert summary["budget"]["trial_steps_run"] == sum(row["steps"] for row in rows)
-    assert yaml.safe_load((finished / "search.yaml").read_text())["search"]["samples"] == 5
+    assert yaml.safe_load((finished / "search.yaml").read_text())["search"]["samples"] == 9
     evaluation = json.loads((finished / "evaluation.json").read_text())
     assert [model["role"] for model in evaluation["models"]].count("teacher") == 2
     assert all(model["minimal_pairs"]["pairs"] == 6 for model in evaluation["models"])
@@ -71,7 +89,7 @@ def test_the_trials_read_one_cache_that_the_search_built(place, finished):
     (folder,) = caches_folder(place / "runs").glob("[!.]*")
     cache = TeacherCache.open(folder, verify=True)
     assert cache.manifest["windows"] == {"train": 128, "dev": 32}
-    # beta over full width and rank 8: whole states; every trial and the vanilla anchor: exact logits
+    # beta over full width and rank 8: whole states; every trial of logits: exact logits
     assert cache.manifest["plan"]["form"] == "final_hidden"
     assert {kept for layers in cache.manifest["plan"]["layers"] for kept in layers.values()} == {None}
     client = MlflowClient(tracking_uri=f"sqlite:///{place / 'runs' / 'mlflow.db'}")
@@ -80,14 +98,15 @@ def test_the_trials_read_one_cache_that_the_search_built(place, finished):
     assert float(parent.data.params["cache.bytes"]) == cache.bytes
 
 
-def test_with_online_teachers_there_is_no_cache_and_the_anchors_end_where_they_did(place, finished, session):
+def test_with_online_teachers_there_is_no_cache_and_the_fixed_settings_end_where_they_did(place, finished, session):
     online = run(place, "online", "--teachers-online", "--samples", "1", storage="online")
     assert not caches_folder(place / "online").exists()
     rows, cached = (pq.read_table(folder / "trials.parquet").to_pylist() for folder in (online, finished))
     assert rows[0]["val_ce"] == cached[0]["val_ce"]
-    assert rows[1]["anchor"] == "vanilla_kd"
-    assert rows[1]["val_ce"] == pytest.approx(cached[1]["val_ce"], abs=1e-3)
-    assert rows[1]["val_ce"] != rows[0]["val_ce"]
+    assert [row["arm"] for row in rows[:3]] == ["plain", "logits", "hidden"]
+    for number in (1, 2):
+        assert rows[number]["val_ce"] == pytest.approx(cached[number]["val_ce"], abs=1e-3)
+    assert len({row["val_ce"] for row in rows[:3]}) == 3
 
 
 def test_a_trial_that_diverges_fails_with_its_reason_and_the_search_goes_on(finished):
@@ -109,10 +128,12 @@ def test_the_optuna_journal_agrees_with_the_table(finished):
         if "duplicate_of" not in trial.user_attrs
     }
     rows = pq.read_table(finished / "trials.parquet").to_pylist()
+    assert {row["state"] for row in rows} == {"COMPLETE", "PRUNED", "FAILED"}
     names = {"COMPLETE": "COMPLETE", "PRUNED": "PRUNED", "FAILED": "FAIL"}
     assert {row["trial_id"]: names[row["state"]] for row in rows} == {k: t.state.name for k, t in trials.items()}
     for row in rows:
         if row["state"] == "PRUNED":
+            assert row["reason"] == "ASHA paused it at step 6"
             assert list(trials[row["trial_id"]].intermediate_values) == [6]
         if row["state"] == "COMPLETE":
             assert list(trials[row["trial_id"]].intermediate_values) == [6, 16]
@@ -159,16 +180,22 @@ def test_the_run_list_needs_no_editing(place, finished):
         [ids["experiment_id"]], f"tags.mlflow.parentRunId = '{ids['parent_run_id']}'", max_results=100
     )
     marked = {child.data.tags.get("palenka.trial_id"): child.info.run_name for child in children}
-    assert [trial for trial, name in marked.items() if name.startswith("best: ")] == [summary["best"]["trial_id"]]
-    names = {trial: name.removeprefix("best: ") for trial, name in marked.items()}
-    assert [names["trial-0000"], names["trial-0001"]] == ["anchor: no distillation", "anchor: vanilla KD"]
-    assert all(name.startswith("β=") for trial, name in names.items() if trial and trial > "trial-0001")
-    assert parent.data.tags["mlflow.note.content"].startswith("**Best val/ce ")
+    led = "led the trials, "
+    assert [trial for trial, name in marked.items() if name.startswith(led)] == [summary["best"]["trial_id"]]
+    names = {trial: name.removeprefix(led) for trial, name in marked.items()}
+    assert [names[f"trial-000{n}"] for n in range(3)] == [
+        f"{arm}: fixed setting" for arm in ("plain", "logits", "hidden")
+    ]
+    rest = [name for trial, name in names.items() if trial and trial > "trial-0002"]
+    assert all(name.startswith(("hidden: β=", "logits: lr=")) for name in rest)
+    assert parent.data.tags["mlflow.note.content"].startswith("**Of the trials, with one seed, the best of each arm ")
     assert set(parent.data.metrics) == {
         "val/ce",
         "eval/pairs",
-        "best/minus_vanilla_kd",
-        "best/minus_no_distillation",
+        *(f"best/minus_{arm}" for arm in summary["arms"] if arm != summary["best"]["arm"]),
+        "headroom/logit_average",
+        "headroom/probability_average",
+        "headroom/nats",
     }
     assert parent.data.metrics["val/ce"] == summary["best"]["val_ce"]
     teachers = [child.info.run_id for child in children if child.info.run_name.startswith("teacher ")]
@@ -228,9 +255,9 @@ def check_a_result(result, storage):
     """Of a call: typed, read back the same, with a student that generates."""
     assert isinstance(result, SearchResult)
     assert result.folder == storage / "second"
-    assert len(result.trials) == 7
+    assert len(result.trials) == 12
     assert result.best.val_ce == min(trial.val_ce for trial in result.trials if trial.state == "COMPLETE")
-    assert set(result.anchors) == {"no_distillation", "vanilla_kd"}
+    assert set(result.arms) == {"plain", "logits", "hidden"}
     assert f"{result.best.val_ce:.4f}" in result.verdict
     model, tokenizer = result.load_student()
     ids = model.generate(**tokenizer("The cat", return_tensors="pt"), max_new_tokens=4, do_sample=False)
@@ -279,68 +306,76 @@ def test_a_killed_search_is_seen_for_what_it_is_and_resumes_to_the_same(place, f
     assert metrics_twice(folder) == 0
 
 
-# another temperature than the vanilla KD anchor's, so that the finalist is compared with itself at beta = 0 too
-HOT = ("--set", "temperature={choice: [4]}")
-
-
-def test_finalists_are_trained_over_paired_seeds_and_what_is_there_is_not_trained_again(place, session, capsys):
-    """Finalists of a search that had none, in a second process; then one seed more."""
-    folder = run(place, "final", "--set", "recipe.lr=3e-3", "--set", "rungs=0", "--samples", "1", *HOT)
+def test_fresh_seeds_are_paired_and_what_is_there_is_not_trained_again(place, session, capsys):
+    """The verdict of a search that had none, in a second process; then with one seed more."""
+    folder = run(place, "final", "--set", "recipe.lr=3e-3", "--set", "rungs=[]", "--samples", "1")
     before = json.loads((folder / "summary.json").read_text())
-    assert "finalists" not in before
-    again = ["--resume", "--name", "final", "--storage", str(place / "runs"), "--concurrent", "2", "--finalists", "1"]
+    assert "verdict" not in before
+    again = ["--resume", "--name", "final", "--storage", str(place / "runs"), "--concurrent", "2"]
     assert options.run(search.cli, [*again, "--seeds", "1"]) == 0
     first = {path: path.stat().st_mtime_ns for path in (folder / "finalists").glob("*/result.json")}
     capsys.readouterr()
     assert options.run(search.cli, [*again, "--seeds", "2"]) == 0
     said = capsys.readouterr().out
-    assert "4 of 8 have their result already" in said
+    assert "3 of 6 have their result already" in said
     assert all(path.stat().st_mtime_ns == then for path, then in first.items())
     rows = pq.read_table(folder / "finalists.parquet").to_pylist()
-    names = ["no_distillation", "vanilla_kd", "trial-0002", "trial-0002-without-hidden"]
+    names = [before["arms"][arm]["best"]["trial_id"] for arm in ("plain", "logits", "hidden")]
     assert [(row["config"], row["seed"]) for row in rows] == [(name, seed) for seed in (1, 2) for name in names]
+    assert [row["arm"] for row in rows] == 2 * ["plain", "logits", "hidden"]
+    assert {row["test_ce"] for row in rows} == {None}  # this corpus has no test
     assert len({row["steps"] for row in rows}) == 1
     assert rows[0]["tokens"] > 2 * 128 * WINDOW  # all windows, not the search's 128
     summary = json.loads((folder / "summary.json").read_text())
-    assert {name: summary[name] for name in ("best", "counts", "baselines")} == {
-        name: before[name] for name in ("best", "counts", "baselines")
-    }
-    verdict = summary["finalists"]["verdict"]
-    assert "against vanilla KD (2 seeds, 95 % interval)" in verdict
-    assert "against the same settings without hidden states" in verdict
+    same = ("counts", "arms", "twins", "fidelity", "budget")
+    assert {name: summary[name] for name in same} == {name: before[name] for name in same}
+    found, verdict = summary["verdict"], summary["verdict"]["sentence"]
+    assert (found["on"], found["seeds"], found["margin"]) == ("dev", 2, 0.01)
+    assert [(each["a"], each["b"], each["seeds"]) for each in found["comparisons"]] == [
+        ("hidden", "logits", 2),
+        ("logits", "plain", 2),
+        ("hidden", "plain", 2),
+    ]
+    assert "(2 fresh seeds)" in verdict
+    assert "95 % interval" in verdict
     assert verdict in said
     card = (folder / "best" / "README.md").read_text()
     assert verdict in card
-    assert f"{summary['finalists']['best']['val_ce']:.4f} nats per token" in card
-    assert summary["finalists"]["best"]["seed"] == 1  # the search's own seed chose the finalists
+    assert f"{summary['best']['val_ce']:.4f} nats per token" in card
+    assert summary["best"]["seed"] == 1  # the search's own seed chose the trials
+    means = {arm: statistics.fmean(row["val_ce"] for row in rows if row["arm"] == arm) for arm in before["arms"]}
+    assert summary["best"]["arm"] == min(means, key=means.get)
     evaluation = json.loads((folder / "evaluation.json").read_text())
-    check_the_finalists_in_mlflow(place, summary, verdict)
-    assert len(evaluation["finalists"]) == 8
+    check_the_fresh_seeds_in_mlflow(place, summary, verdict)
+    assert len(evaluation["finalists"]) == 6
     assert all(next(iter(each["suites"].values()))["pairs"] == 6 for each in evaluation["finalists"])
     assert options.run(search.cli, [*again, "--seeds", "2"]) == 0
     assert "nothing is left to do" in capsys.readouterr().out
 
 
-def check_the_finalists_in_mlflow(place, summary, verdict):
+def check_the_fresh_seeds_in_mlflow(place, summary, verdict):
     """Students and trials are marked, the note has the verdict, and the model is that of `best/`."""
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=f"sqlite:///{place / 'runs' / 'mlflow.db'}")
-    ids, best = summary["mlflow"], summary["finalists"]["best"]
+    ids, best = summary["mlflow"], summary["best"]
     parent = client.get_run(ids["parent_run_id"])
     assert parent.info.status == "FINISHED"
     note = parent.data.tags["mlflow.note.content"]
     assert note.startswith(f"**{verdict}**")
-    assert "| configuration | measure | seeds |" in note
+    assert "| arm | measure | seeds |" in note
     assert parent.data.metrics["val/ce"] == best["val_ce"]
     runs = client.search_runs([ids["experiment_id"]], f"tags.mlflow.parentRunId = '{parent.info.run_id}'")
     by_key = {run.data.tags["palenka.key"]: run for run in runs}
     names = {key: run.info.run_name for key, run in by_key.items() if key.startswith("finalist-")}
-    assert len(names) == 8
-    winner = f"finalist-{best['config']}-seed{best['seed']}"
-    assert [key for key, name in names.items() if name.startswith("best student, ")] == [winner]
-    assert names["finalist-vanilla_kd-seed2"].endswith("all data, seed 2: anchor: vanilla KD")
-    assert by_key["trial-0002"].data.tags["palenka.finalist"] == "true"
+    assert len(names) == 6
+    winner = f"finalist-{best['trial_id']}-seed{best['seed']}"
+    assert [key for key, name in names.items() if name.startswith("best: ")] == [winner]
+    chosen = {arm: found["best"]["trial_id"] for arm, found in summary["arms"].items()}
+    assert names[f"finalist-{chosen['plain']}-seed2"].removeprefix("best: ") == "seed 2, plain: fixed setting"
+    marks = {arm: by_key[trial].data.tags["palenka.best"] for arm, trial in chosen.items()}
+    assert marks == {arm: str(arm == best["arm"]).lower() for arm in chosen}
+    assert {by_key[trial].data.tags["palenka.finalist"] for trial in chosen.values()} == {"true"}
     models = [client.get_logged_model(m.model_id) for m in client.search_logged_models([ids["experiment_id"]])]
     newest = next(model for model in models if model.source_run_id == parent.info.run_id)
     assert [metric.value for metric in newest.metrics if metric.key == "val/ce"] == [best["val_ce"]]

@@ -15,7 +15,15 @@ SPACE = {
     "data": {"vocabulary": VOCABULARY, "window": WINDOW},
     "student": {"train_windows": 128, "dev_windows": 32},
     "recipe": {"batch_size": 16, "epochs": 2, "warmup_steps": 2},
-    "search": {"samples": 5, "rungs": 1, "reduction": 3, "max_failures": 0, "sampler": "random", "finalists": 0},
+    "search": {
+        "samples": 9,
+        "arms": {"logits": 1, "hidden": 8},  # four of which are start-up trials, never paused
+        "rungs": [0.375],
+        "reduction": 3,
+        "max_failures": 0,
+        "sampler": "random",
+        "seeds": 0,
+    },
     "parameters": {
         "beta": {"log_uniform": [0.3, 30]},
         # 1e30 makes every loss NaN after a step or two: such a trial must fail alone
