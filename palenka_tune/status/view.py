@@ -21,7 +21,7 @@ from palenka_tune.status.reader import Status, StatusReader
 from palenka_tune.status.trials import Ended, Running
 from palenka_tune.tracking.store import ui_command
 from palenka_tune.trials.ledger import Proposal
-from palenka_tune.trials.rows import COMPLETE, PRUNED
+from palenka_tune.trials.rows import COMPLETE, PAUSED, PRUNED
 from palenka_tune.words import clock
 
 logger = logging.getLogger(__name__)
@@ -282,7 +282,11 @@ class Display:
         """Nothing to do: the next look shows it."""
 
     def finished(self, trial_id: str, state: str, reason: str | None) -> None:
-        if not self.quiet and self._live is None:
+        if self.quiet or self._live is not None:
+            return
+        if state == PAUSED:  # it has not ended: it may be promoted
+            self.console.print(f"{trial_id} is paused, behind the best of its arm", markup=False)
+        else:
             self.console.print(finished_line(self.reader.look(), trial_id), markup=False)
 
 
