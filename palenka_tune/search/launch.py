@@ -13,7 +13,6 @@ import os
 import shutil
 import time
 from pathlib import Path
-from typing import Any
 
 import optuna
 from rich.console import Console

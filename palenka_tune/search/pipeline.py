@@ -23,15 +23,18 @@ from palenka_tune.cache.store import TeacherCache
 from palenka_tune.cluster.session import Resources, ray_session
 from palenka_tune.config import provenance
 from palenka_tune.config.build import flat
-from palenka_tune.config.files import read_json
+from palenka_tune.config.files import read_json, write_json
+from palenka_tune.runs import cost
 from palenka_tune.runs.context import Context
+from palenka_tune.runs.cost import CACHE, FRESH, SCORING, TEACHERS, TRIALS, Cost, timed
 from palenka_tune.runs.full_disk import FullDisk
 from palenka_tune.runs.options import SearchOptions
 from palenka_tune.runs.resume import check_teachers, check_teachers_are, pin_form
 from palenka_tune.runs.run_folder import BEST, SEARCH_YAML
 from palenka_tune.runs.study import finalists_missing, is_finished, mark_finalists, mark_finished, study_url
 from palenka_tune.runs.summary import EVALUATION, SUMMARY
-from palenka_tune.runs.tables import FINALISTS, TRIALS, write_rows
+from palenka_tune.runs.tables import FINALISTS, write_rows
+from palenka_tune.runs.tables import TRIALS as TRIALS_TABLE
 from palenka_tune.search import results
 from palenka_tune.search.finalists.choose import configurations
 from palenka_tune.search.finalists.train import cache_for, train_finalists
@@ -67,13 +70,29 @@ def run_stages(config: SearchConfig, options: SearchOptions, context: Context, s
     if not trials_are_done:
         _describe_in_mlflow(config, options, context)
     with ray_session(options.address) as resources:
-        teachers = _teachers(config, context, tags, resources)
+        with timed(study, TEACHERS):
+            teachers = _teachers(config, context, tags, resources)
         if trials_are_done:
             summary = dict(read_json(context.folder / SUMMARY))
         else:
             summary = _search(config, options, context, study, ledger, teachers, tags, resources)
         if finalists_wanted(config, study):
             summary = _train_finalists(config, options, context, study, ledger, teachers, resources, summary)
+    context.console.print(cost.table(_costs(study, ledger)))
+    return summary
+
+
+def _costs(study: optuna.Study, ledger: Ledger) -> list[Cost]:
+    return cost.costs(study.user_attrs, ledger.rows(), study.user_attrs.get(TOTAL_STEPS))
+
+
+def _keep_costs(study: optuna.Study, ledger: Ledger, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
+    """Add where the time went to `summary.json` and MLflow; returns the summary with it."""
+    found = _costs(study, ledger)
+    summary = {**summary, "cost": [each.to_dict() for each in found]}
+    write_json(context.folder / SUMMARY, summary)
+    seconds = {f"cost/{each.stage.replace(' ', '_')}_seconds": each.seconds for each in found}
+    context.tracker.log_metrics(PARENT, seconds, step=0)
     return summary
 
 
@@ -90,7 +109,8 @@ def _search(
     """The trials, from the teachers' cache to the results."""
     asked, config = config, pin_form(config, study)
     placement = placing.place(config, options, resources)
-    cache = _cache(config, context, study, teachers, tags, resources)
+    with timed(study, CACHE):
+        cache = _cache(config, context, study, teachers, tags, resources)
     spec = BenchSpec(
         store=str(context.prepared.store.folder),
         student=config.experiment.student,
@@ -104,7 +124,8 @@ def _search(
     for name, value in ((TOTAL_STEPS, steps), (PLANNED, trials_of(ledger.arms.values()))):
         if study.user_attrs.get(name) != value:
             study.set_user_attr(name, value)  # for a status view of the search
-    _headroom(config, context, study, teachers, placement)
+    with timed(study, CACHE):
+        _headroom(config, context, study, teachers, placement)
     if options.promote:
         logger.info(f"promoted: {', '.join(ledger.promote(options.promote, steps)) or 'no trial is paused'}")
     tags["palenka.teachers"] = " ".join(teacher.fingerprint for teacher in teachers)
@@ -112,9 +133,12 @@ def _search(
     about = notes.about(context, teachers, options)
     linked = {TEACHER_RUNS: notes.teacher_runs(teachers), NOTE: notes.begun(config, about)}
     context.tracker.set_linked_tags(PARENT, linked)
-    _trials(job, ledger, options, context, tags)
+    with timed(study, TRIALS):
+        _trials(job, ledger, options, context, tags)
     more = finalists_wanted(asked, study) and bool(configurations(job.rows(ledger)))
-    summary = results.trial_results(job, bench, ledger, teachers, context, about, more)
+    with timed(study, SCORING):
+        summary = results.trial_results(job, bench, ledger, teachers, context, about, more)
+    summary = _keep_costs(study, ledger, context, summary)
     mark_finished(study, context.folder)
     results.forget_scratch(job, keep_checkpoints=not options.discard_checkpoints)
     results.publish_report(context, study)
@@ -228,7 +252,7 @@ def _trials(job: Job, ledger: Ledger, options: SearchOptions, context: Context, 
         # a full disk or a database that is away must not hide what ended the search
         with contextlib.suppress(OSError, optuna.exceptions.StorageInternalError):
             names = [parameter.name for parameter in config.space.parameters]
-            write_rows(context.folder / TRIALS, job.rows(ledger), names)
+            write_rows(context.folder / TRIALS_TABLE, job.rows(ledger), names)
             results.write_trial_summary(job, ledger, context, state="searching")
 
 
@@ -257,10 +281,13 @@ def _train_finalists(
     check_teachers_are(study, teachers)
     cache = cache_for(config, chosen, teachers, context, resources)
     placement = placing.place(config if cache else placing.with_teachers(config), options, resources)
-    rows = train_finalists(config, chosen, teachers, cache, context, placement)
+    with timed(study, FRESH):
+        rows = train_finalists(config, chosen, teachers, cache, context, placement)
     mark_finished(study, context.folder, but=(SUMMARY, EVALUATION, FINALISTS, BEST))
     about = notes.about(context, teachers, options)
-    summary = results.finalist_results(config, chosen, rows, teachers, placement, context, about)
+    with timed(study, SCORING):
+        summary = results.finalist_results(config, chosen, rows, teachers, placement, context, about)
+    summary = _keep_costs(study, ledger, context, summary)
     mark_finished(study, context.folder)
     mark_finalists(study, config.search.seeds)
     results.publish_report(context, study)

@@ -1,0 +1,103 @@
+"""Where a search's time went: wall seconds by stage, and how many full trainings of a student that is.
+
+The seconds are in the study, over all processes that worked on the search.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import optuna
+from rich.table import Table
+
+from palenka_tune.trials.rows import TrialRow
+from palenka_tune.words import clock
+
+SECONDS = "stage_seconds"  # attribute of the study: {stage: wall seconds}
+TEACHERS, CACHE, TRIALS, FRESH, SCORING = "teachers", "cache", "trials", "fresh seeds", "scoring"
+STAGES = {
+    TEACHERS: "training the teachers, or finding them",
+    CACHE: "the teachers' outputs, and their headroom",
+    TRIALS: "the trials",
+    FRESH: "the best of each arm again, with fresh seeds",
+    SCORING: "minimal pairs and test, of all models",
+}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A stage: wall seconds, and the same in full trainings, as a student takes on its share of the machines.
+
+    Of the trials it is their steps that are counted, not their time. None: no student was trained to its end yet.
+    """
+
+    stage: str
+    seconds: float
+    trainings: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+@contextlib.contextmanager
+def timed(study: optuna.Study, stage: str) -> Iterator[None]:
+    """Add the wall time of what happens within to that of `stage`, however it ends."""
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        spent = dict(study.user_attrs.get(SECONDS, {}))
+        spent[stage] = round(spent.get(stage, 0.0) + time.monotonic() - started, 1)
+        # a database that is away must not hide what ended the stage
+        with contextlib.suppress(optuna.exceptions.StorageInternalError, OSError):
+            study.set_user_attr(SECONDS, spent)
+
+
+def costs(attrs: Mapping[str, Any], rows: Sequence[TrialRow], total_steps: int | None) -> list[Cost]:
+    """What each stage took, in order, then all of them; `attrs` are the study's."""
+    spent: Mapping[str, float] = attrs.get(SECONDS, {})
+    whole = [row.seconds for row in rows if row.is_complete and row.seconds]
+    each = statistics.fmean(whole) if whole else None
+    found = []
+    for stage in STAGES:
+        if stage in spent:
+            trainings = spent[stage] / each if each else None
+            if stage == TRIALS and total_steps:
+                trainings = sum(row.steps for row in rows) / total_steps
+            found.append(Cost(stage, spent[stage], None if trainings is None else round(trainings, 2)))
+    if found:
+        known = [cost.trainings for cost in found if cost.trainings is not None]
+        whole_of_it = round(sum(known), 2) if len(known) == len(found) else None
+        found.append(Cost("all", round(sum(cost.seconds for cost in found), 1), whole_of_it))
+    return found
+
+
+def cells(found: Sequence[Cost]) -> list[tuple[str, str, str]]:
+    """The rows of the table, for every place that shows it: what, wall time, full trainings."""
+    return [
+        (
+            STAGES.get(cost.stage, cost.stage),
+            clock(cost.seconds),
+            "" if cost.trainings is None else f"{cost.trainings:.1f}",
+        )
+        for cost in found
+    ]
+
+
+HEADER = ("where the time went", "wall time", "full trainings")
+
+
+def table(found: Sequence[Cost]) -> Table:
+    """The table for a terminal."""
+    shown = Table()
+    for column in HEADER:
+        shown.add_column(column, justify="left" if column == HEADER[0] else "right")
+    for row in cells(found):
+        shown.add_row(*row, style="bold" if row[0] == "all" else None)
+    return shown
