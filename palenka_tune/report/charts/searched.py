@@ -34,4 +34,4 @@ def searched_figure(run: RunData) -> Figure | None:
         "curve still falls at its right end was searched too little; a dashed line, the best that was found, below the "
         "curve is what the sampler added."
     )
-    return Figure("expected_best", [Chart("expected best of n random trials", plot, 340)], caption)
+    return Figure("expected_best", [Chart("expected best of n random trials", plot, 420)], caption)

@@ -127,7 +127,7 @@ def history_figure(run: RunData) -> Figure | None:
         "Crosses are trials that were stopped early, at the rung that stopped them: no end was seen of those. "
         "Triangles at the upper edge are trials above it."
     )
-    return Figure("history", [Chart("val/ce by trial", plot, 380)], caption)
+    return Figure("history", [Chart("val/ce by trial", plot, 460)], caption)
 
 
 def slices_figure(run: RunData) -> Figure | None:
