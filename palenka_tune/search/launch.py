@@ -33,6 +33,7 @@ from palenka_tune.runs.resume import Wanted, resumed
 from palenka_tune.runs.run_folder import CHECKPOINTS, SEARCH_YAML, check_name
 from palenka_tune.runs.study import is_finished, new_study, open_study, reopen, storage_errors, study_url
 from palenka_tune.runs.summary import SUMMARY
+from palenka_tune.search.last_lines import last_lines
 from palenka_tune.search.mlflow.results import register
 from palenka_tune.search.pipeline import finalists_wanted, run_stages
 from palenka_tune.search.plan_text import plan
@@ -125,9 +126,10 @@ def _launch(config: SearchConfig | None, options: SearchOptions, console: Consol
         context = Context(folder, storage, prepared, suites, tracker, console, started)
         _tracked(config, options, context, study)
     _hand_over(folder, options)
-    logger.info(f"run folder: {shown(folder)}")
-    logger.info(f"compare the trials: {ui_command(store.uri, storage, tracker.experiment_id)}")
-    return SearchResult(folder, read_json(folder / SUMMARY))
+    summary = read_json(folder / SUMMARY)
+    for line in last_lines(folder, summary, ui_command(store.uri, storage, tracker.experiment_id)):
+        console.print(line, markup=False)
+    return SearchResult(folder, summary)
 
 
 def default_name(config: SearchConfig) -> str:

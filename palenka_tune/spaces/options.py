@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,7 +43,10 @@ class More(int):
 
 def more(text: str) -> int:
     """`6`, or `+6` as `More`."""
-    return More(text) if text.startswith("+") else int(text)
+    try:
+        return More(text) if text.startswith("+") else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"invalid int value: '{text}'") from None
 
 
 @dataclass(frozen=True, kw_only=True)

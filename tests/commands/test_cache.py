@@ -27,6 +27,7 @@ SPACE = {
     "student": {"train_windows": 96, "dev_windows": 32},
     "recipe": {"batch_size": 16, "epochs": 1},
     "cache": {"form": "sampled"},
+    "distill": {"projection": {"rank": 16}},
     "parameters": {"temperature": {"choice": [1, 2]}, "projection.rank": {"choice": [8, 16]}},
 }
 
