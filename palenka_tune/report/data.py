@@ -131,6 +131,8 @@ class RunData:
     models: tuple[Model, ...] = ()
     finalists: Finalists | None = None
     seeds_asked: int = 0
+    costs: tuple[tuple[str, str, str], ...] = ()
+    headroom: tuple[str, ...] = ()
     layers: tuple[Layer, ...] = ()
     cache: tuple[tuple[str, str], ...] = ()
     commands: tuple[str, ...] = ()

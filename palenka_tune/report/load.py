@@ -7,14 +7,16 @@ In: a run's folder, finished or not, by way of a `StatusReader`. Out: a `RunData
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
+from optuna.trial import FrozenTrial
 
 from palenka_tune.config.build import flat
 from palenka_tune.report import facts
 from palenka_tune.report.data import RunData, Setting
+from palenka_tune.runs import cost
 from palenka_tune.runs.run_folder import SEARCH_YAML
 from palenka_tune.runs.study import reading
 from palenka_tune.runs.summary import EVALUATION, SUMMARY
@@ -22,9 +24,10 @@ from palenka_tune.spaces.settings import objective_name
 from palenka_tune.spaces.space import IDLE, Parameter, effective, holds, parse_space
 from palenka_tune.status.reader import StatusReader
 from palenka_tune.status.view import headline
-from palenka_tune.trials.arms import FIXED, HIDDEN
+from palenka_tune.students.headroom import HEADROOM, Headroom
+from palenka_tune.trials.arms import FIXED, HIDDEN, PLAIN
 from palenka_tune.trials.ledger import TOTAL_STEPS
-from palenka_tune.trials.rows import TrialRow, own_trials
+from palenka_tune.trials.rows import TrialRow, best_of_arms, own_trials, rows_of
 
 
 def run_data(reader: StatusReader) -> RunData:
@@ -58,6 +61,8 @@ def run_data(reader: StatusReader) -> RunData:
         models=tuple(facts.models(reader.files.json(EVALUATION) or {})),
         finalists=facts.finalists(folder, summary),
         seeds_asked=int(tree.get("search", {}).get("seeds", 0)),
+        costs=tuple(cost.cells(cost.costs(attrs, rows_of(trials), attrs.get(TOTAL_STEPS)))),
+        headroom=tuple(_headroom(attrs, trials)),
         layers=tuple(layers),
         cache=tuple(cache),
         commands=tuple(facts.commands(status.run, status.folder, status.storage, attrs)),
@@ -75,6 +80,12 @@ def _with_own_settings(row: TrialRow, fixed: Mapping[str, Any]) -> TrialRow:
     if row.arm != HIDDEN:
         settings = {name: value for name, value in settings.items() if value or name not in IDLE}
     return dataclasses.replace(row, settings=settings)
+
+
+def _headroom(attrs: Mapping[str, Any], trials: Sequence[FrozenTrial]) -> list[str]:
+    """What the teachers know beyond the best student alone, in sentences."""
+    known, plain = attrs.get(HEADROOM), best_of_arms(rows_of(trials)).get(PLAIN)
+    return Headroom.of(known).beside(plain.val_ce if plain else None).sentences() if known else []
 
 
 def _searched(tree: Mapping[str, Any]) -> tuple[tuple[Parameter, ...], dict[str, Any]]:

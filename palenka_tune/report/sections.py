@@ -51,7 +51,13 @@ def sections(run: RunData) -> list[Section]:
             parallel_figure(run),
             slices_figure(run),
         ),
-        Section("Budget, cache and cost", text.budget_sentence(run), tables.cost_table(run), budget_figure(run)),
+        Section(
+            "Budget, cache and cost",
+            text.budget_sentence(run),
+            tables.stages_table(run),
+            tables.cost_table(run),
+            budget_figure(run),
+        ),
         Section(
             "The projections",
             None if explained else text.NO_LAYERS,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from palenka_tune.report.data import RunData, Setting, suites_of
 from palenka_tune.report.page import Table
 from palenka_tune.report.words import duration, percent, shown
+from palenka_tune.runs import cost
 from palenka_tune.trials.arms import ARMS, FIXED
 from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED, TrialRow
 
@@ -109,14 +110,17 @@ def _range(setting: Setting) -> tuple[str, str]:
 def cost_table(run: RunData) -> Table:
     """Time and tokens, and the teacher cache."""
     rows = []
-    if run.seconds is not None:
-        rows.append(("wall time of the trials and their scoring", duration(run.seconds)))
     seconds, tokens = sum(trial.seconds for trial in run.trials), sum(trial.tokens for trial in run.trials)
     if seconds:
         rows.append(("training time, summed over trials", duration(seconds)))
         rows.append(("tokens that trials trained on", f"{tokens:,}"))
         rows.append(("tokens a second in a trial, on average", f"{tokens / seconds:,.0f}"))
     return Table(("what", "how much"), [*rows, *run.cache], "What it took.")
+
+
+def stages_table(run: RunData) -> Table | None:
+    """Where the time went, stage by stage."""
+    return Table(cost.HEADER, run.costs) if run.costs else None
 
 
 def provenance_table(run: RunData) -> Table | None:

@@ -44,7 +44,8 @@ def lead(run: RunData) -> list[str]:
             sentences.append(f"Go on with it: {run.ahead}")
     warnings = [f"Warning: {warning}." for warning in run.warnings]
     result = result_sentences(run)
-    return [*sentences, *(result + warnings if run.is_finished else warnings + result), *run.asked]
+    found = result + warnings if run.is_finished else warnings + result
+    return [*sentences, *found, *run.headroom, *run.asked]
 
 
 def result_sentences(run: RunData) -> list[str]:

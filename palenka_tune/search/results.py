@@ -165,7 +165,6 @@ def finalist_results(
     summaries, margin = verdict.summarise(rows), config.search.margin
     sentence, table = verdict.verdict(summaries, margin), verdict.markdown(summaries)
     context.console.print(verdict.table(summaries))
-    context.console.print(sentence, markup=False)
     write_rows(folder / FINALISTS, rows)
     train.forget_others(folder, rows)
     best = _best_finalist(summaries, rows)

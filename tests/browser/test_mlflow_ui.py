@@ -25,7 +25,7 @@ def command(shown_search):
     """The command that shows the runs; a search has printed this very one."""
     folder, printed = shown_search
     shown = store.ui_command(f"sqlite:///{folder.parent / 'mlflow.db'}", folder.parent)
-    assert printed is None or f"compare the trials: {shown}\n" in printed
+    assert printed is None or f"trials    {shown}\n" in printed
     return shown
 
 
