@@ -1,4 +1,4 @@
-"""Optuna's samplers by name, made anew for each trial from (seed, trial number).
+"""Optuna's samplers by name, made anew for each trial from (seed, number of the trial in its arm).
 
 A sampler that starts from the same seed at each trial depends on the ledger alone, so a resumed search proposes what an
 uninterrupted one would have.
@@ -55,7 +55,7 @@ def check_sampler(name: str) -> None:
 
 
 def sampler_for(name: str, space: Space, *, seed: int, number: int, samples: int) -> BaseSampler:
-    """The sampler of trial `number`."""
+    """The sampler of trial `number` of an arm."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return SAMPLERS[name](space, (seed * 100_003 + number) % 2**32, samples)

@@ -67,7 +67,7 @@ def space_schema() -> Node:
             "What is trained, what is fixed and what is searched. A key that is not given is the scale's.",
             _top_level(names),
         ),
-        "allOf": [_grid_needs_choices(), _poster_objective()],
+        "allOf": [_grid_needs_choices(), _poster_objective(), _without_teachers()],
         "$defs": definitions,
     }
 
@@ -240,11 +240,20 @@ def _grid_needs_choices() -> Node:
 
 def _poster_objective() -> Node:
     """`val_total` is what searched weights rescale: no sampler and no early stopping can go by it."""
-    grid = {"required": ["sampler", "rungs"], "properties": {"sampler": {"const": "grid"}, "rungs": {"const": 0}}}
+    grid = {"required": ["sampler", "rungs"], "properties": {"sampler": {"const": "grid"}, "rungs": {"maxItems": 0}}}
     total = {"required": ["objective"], "properties": {"objective": {"enum": ["val_total", "val/total"]}}}
     return {
         "if": {"required": ["search"], "properties": {"search": total}},
         "then": {"properties": {"search": grid}},
+    }
+
+
+def _without_teachers() -> Node:
+    """A student without teachers has a recipe, and nothing of a loss."""
+    recipe = [name for name, path in parameter_names().items() if path.startswith("recipe.")]
+    return {
+        "if": {"required": ["teachers"], "properties": {"teachers": {"maxItems": 0}}},
+        "then": {"properties": {"parameters": {"propertyNames": {"enum": recipe}}}},
     }
 
 

@@ -75,7 +75,7 @@ REPLACED = {
     "palenka_runs/compared": "palenka_runs/first",
     "palenka_runs/NAME/best": "palenka_runs/first/best",
     "runs/my_search/best": "palenka_runs/first/best",
-    "runs/my_search/finalists/vanilla_kd-seed1/student": "palenka_runs/first/finalists/vanilla_kd-seed1/student",
+    "runs/my_search/finalists/trial-0001-seed1/student": "palenka_runs/first/finalists/trial-0001-seed1/student",
 }
 
 # what an option is given here: the small corpus does not have all words of any pair of EWoK's
@@ -85,14 +85,14 @@ TINY = (f"vocabulary={VOCABULARY}", f"window={WINDOW}", "batch_size=16", "warmup
 STUDENT = (*TINY, "train_windows=64", "dev_windows=16", "teachers=[./GPT2-tiny, ./Llama-tiny]")  # folders of the world
 # what is added to a command, unless it goes on with something
 SMALLER = {
-    "search": ("--concurrent", "1", *(part for setting in (*STUDENT, "rungs=0") for part in ("--set", setting))),
+    "search": ("--concurrent", "1", *(part for setting in (*STUDENT, "rungs=[]") for part in ("--set", setting))),
     "cache": tuple(part for setting in STUDENT for part in ("--set", setting)),
     "distill": tuple(part for setting in STUDENT for part in ("--set", setting)),
     "train": ("--workers", "1", *(part for setting in TINY for part in ("--set", setting))),
 }
 # the most that an option may ask for, and what is added where it is not given
-MOST = {"--samples": 1, "--finalists": 1, "--seeds": 2}
-ADDED = {"search": {"--data": "small_corpus", "--samples": "1", "--finalists": "0", "--seeds": "1"}}
+MOST = {"--samples": 2, "--seeds": 2}
+ADDED = {"search": {"--data": "small_corpus", "--samples": "2", "--seeds": "1"}}
 ADDED |= {name: {"--data": "small_corpus"} for name in ("distill", "train")}
 
 

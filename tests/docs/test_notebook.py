@@ -36,8 +36,8 @@ def test_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     outputs = [output for output in outputs if output.data.get("text/html", "-")]  # Ray Tune opens an empty display
     assert len(outputs) == 5, outputs
     verdict, table, plot, text, accuracy = [output.data for output in outputs]
-    assert "best val/ce" in verdict["text/plain"]
-    assert table["text/html"].count("<tr") == 1 + 6  # four trials and two anchors
+    assert "led the trials" in verdict["text/plain"]
+    assert table["text/html"].count("<tr") == 1 + 7  # four trials and three fixed settings
     assert "image/png" in plot
     assert "the little dog" in text["text/plain"]
     assert "% of" in accuracy["text/plain"]

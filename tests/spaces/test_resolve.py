@@ -72,10 +72,12 @@ def test_a_space_is_written_as_it_was_read(path):
 
 
 def test_conditions_follow_what_is_set():
-    fixed = {parameter.name: parameter for parameter in resolve("dskd", assignments=[("rank", 64)]).space.parameters}
-    assert "projection.center" not in fixed
-    full = {parameter.name: parameter for parameter in resolve("dskd", assignments=[("rank", None)]).space.parameters}
-    assert full["projection.center"].when == {}
+    def searched(rank):
+        space = resolve("projections", assignments=[("rank", rank)]).space
+        return {parameter.name: parameter for parameter in space.parameters}
+
+    assert "projection.center" not in searched(64)
+    assert searched(None)["projection.center"].when == {}
 
 
 def test_teachers_by_name_take_the_recipe_of_their_family(tmp_path):

@@ -86,8 +86,8 @@ def test_the_resolved_configuration_of_a_run_is_accepted(space, scale):
         {"parameters": {"layer_map": {"choice": ["last", {4: 4}]}, "temperature": {"int": [1, 4]}}},
         {"parameters": {"ce_weight": {"choice": [0, 1]}}},
         {"search": {"sampler": "grid"}, "parameters": {"rank": {"choice": [1, None]}}},
-        {"search": {"sampler": "grid", "rungs": 0, "objective": "val_total"}},
-        {"search": {"sampler": "grid", "rungs": 0, "objective": "val/total"}},  # as older files spell it
+        {"search": {"sampler": "grid", "rungs": [], "objective": "val_total"}},
+        {"search": {"sampler": "grid", "rungs": [], "objective": "val/total"}},  # as older files spell it
         {"search": {"objective": "val/ce"}},
     ],
 )
