@@ -113,13 +113,18 @@ def look(early: Sequence[float], late: Sequence[float], fraction: float) -> Earl
 
 def tau_interval(tau: float, n: int, level: float = LEVEL) -> tuple[float, float]:
     """The interval of Kendall's tau over `n` pairs, by Fisher's z with variance 0.437 / (n - 4) (Fieller, Hartley and
-    Pearson 1957)."""
+    Pearson 1957).
+
+    A perfect order counts as one with half a pair out of place: its z is infinite, its certainty is not.
+    """
     from scipy import stats
 
-    if abs(tau) >= 1 or n <= 4:
-        return (tau, tau) if abs(tau) >= 1 else (-1.0, 1.0)
+    if n <= 4:
+        return -1.0, 1.0
+    most = 1 - 2 / (n * (n - 1))
+    z = math.atanh(max(-most, min(most, tau)))
     half = float(stats.norm.ppf((1 + level) / 2)) * math.sqrt(0.437 / (n - 4))
-    return math.tanh(math.atanh(tau) - half), math.tanh(math.atanh(tau) + half)
+    return min(math.tanh(z - half), tau), max(math.tanh(z + half), tau)
 
 
 def expected_best(values: Sequence[float], most: int) -> list[float]:

@@ -171,7 +171,8 @@ class Ledger:
         points = startup_points(self.sampler, arm.samples)
         tried = sum(trial.user_attrs[ORIGIN] == STARTUP for trial in others)
         origin = STARTUP if tried < points else PROPOSED
-        sampler = sampler_for(self.sampler, arm.space, seed=self.seed, number=number, samples=arm.samples)
+        # not by the number of all trials: repetitions of other arms, which follow from their values, are among them
+        sampler = sampler_for(self.sampler, arm.space, seed=self.seed, number=len(mine), samples=arm.samples)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             copy = optuna.create_study(direction="minimize", sampler=sampler)

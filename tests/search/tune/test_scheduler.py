@@ -1,8 +1,7 @@
-"""ASHA's decisions on rungs: who is stopped, who never is, and that NaN cannot enter a rung."""
+"""Rungs, and what Tune is told at them: who rests, who never does, and that NaN cannot enter a rung."""
 
 from __future__ import annotations
 
-import random
 from types import SimpleNamespace
 
 import pytest
@@ -13,27 +12,34 @@ from palenka_tune.trials.stopping import SuccessiveHalving
 
 
 @pytest.mark.parametrize(
-    ("total", "rungs", "reduction", "expected"),
+    ("total", "fractions", "expected"),
     [
-        (200, 2, 3, [23, 69, 200]),
-        (90, 2, 3, [10, 30, 90]),
-        (32, 1, 3, [11, 32]),
-        (200, 0, 3, [200]),
-        (1, 2, 3, [1]),
-        (4, 3, 3, [1, 3, 4]),
+        (200, [0.25, 0.5], [50, 100, 200]),
+        (90, [1 / 9, 1 / 3], [10, 30, 90]),
+        (200, [0.5, 0.25, 0.25], [50, 100, 200]),
+        (32, [0.1], [3, 32]),
+        (200, [], [200]),
+        (1, [0.25, 0.5], [1]),
+        (4, [0.01, 0.9], [1, 4]),
     ],
 )
-def test_rungs_end_with_the_last_step(total, rungs, reduction, expected):
-    assert rung_steps(total, rungs, reduction) == expected
+def test_rungs_end_with_the_last_step(total, fractions, expected):
+    assert rung_steps(total, fractions) == expected
 
 
 class Race:
-    def __init__(self, total=90, rungs=2, reduction=3):
-        self.rungs = SuccessiveHalving(rung_steps(total, rungs, reduction), reduction)
-        self.scheduler = RungScheduler(self.rungs)
+    def __init__(self, total=90, fractions=(1 / 9, 1 / 3), reduction=3, unselected=()):
+        self.rule = SuccessiveHalving(rung_steps(total, fractions), reduction)
+        self.unselected = unselected
+        self.scheduler = RungScheduler(self.judge)
 
-    def trial(self, name, anchor=None):
-        trial = SimpleNamespace(trial_id=name, config={"trial_id": name, "anchor": anchor})
+    def judge(self, trial_id, step, value):
+        """As the ledger does."""
+        self.rule.report(trial_id, step, value)
+        return trial_id in self.unselected or self.rule.continues(trial_id, step)
+
+    def trial(self, name, judged_until=0):
+        trial = SimpleNamespace(trial_id=name, config={"trial_id": name, "judged_until": judged_until})
         self.scheduler.on_trial_add(None, trial)
         return trial
 
@@ -44,21 +50,25 @@ class Race:
         return self.scheduler.on_trial_result(None, trial, result)
 
 
-def test_the_worse_are_stopped_at_a_rung_and_the_better_go_on():
+def test_the_worse_are_paused_at_a_rung_and_the_better_go_on():
     race = Race()
     assert race.report(race.trial("a"), 10, 5.0) == "CONTINUE"
     assert race.report(race.trial("b"), 10, 6.0) == "STOP"
     assert race.report(race.trial("c"), 10, 4.0) == "CONTINUE"
-    assert race.scheduler.pruned == {"b"}
+    assert race.scheduler.paused == {"b": 10}
+    assert race.report(race.trial("c"), 30, 4.0) == "CONTINUE"
+    assert race.report(race.trial("a"), 30, 5.0) == "STOP"
+    assert race.scheduler.paused == {"b": 10, "a": 30}
 
 
-def test_anchors_are_measured_at_rungs_but_never_stopped():
-    race = Race()
+def test_what_no_result_chose_is_measured_at_rungs_but_never_paused():
+    race = Race(unselected=("b",))
     race.report(race.trial("a"), 10, 5.0)
-    anchor = race.trial("b", anchor="no_distillation")
-    assert race.report(anchor, 10, 9.0) == "CONTINUE"
-    assert race.report(race.trial("c"), 10, 7.0) == "STOP"
-    assert race.scheduler.pruned == {"c"}
+    assert race.report(race.trial("b"), 10, 1.0) == "CONTINUE"
+    assert race.report(race.trial("b"), 30, 9.0) == "CONTINUE"
+    assert race.report(race.trial("c"), 10, 4.0) == "STOP"
+    assert race.scheduler.paused == {"c": 10}
+    assert race.rule.values == {10: {"a": 5.0, "b": 1.0, "c": 4.0}, 30: {"b": 9.0}}
 
 
 def test_nobody_is_stopped_at_the_end_or_without_rungs():
@@ -66,22 +76,31 @@ def test_nobody_is_stopped_at_the_end_or_without_rungs():
     first, second = race.trial("a"), race.trial("b")
     assert race.report(first, 90, 1.0) == "CONTINUE"
     assert race.report(second, 90, 9.0) == "CONTINUE"
-    free = Race(rungs=0)
+    free = Race(fractions=())
     assert [free.report(free.trial(name), 90, value) for name, value in (("a", 1), ("b", 9))] == ["CONTINUE"] * 2
+
+
+def test_a_trial_that_is_done_is_not_paused_whatever_is_said_of_it():
+    scheduler = RungScheduler(lambda trial_id, step, value: False)
+    trial = SimpleNamespace(config={"trial_id": "a", "judged_until": 0})
+    assert scheduler.on_trial_result(None, trial, {"steps": 90, "val_ce": 9.0, "done": True}) == "CONTINUE"
+    assert scheduler.paused == {}
 
 
 def test_a_failed_trial_stops_and_leaves_no_value():
     race = Race()
     assert race.report(race.trial("a"), 10, None, failed="diverged") == "STOP"
+    assert race.report(race.trial("n"), 10, float("nan"), failed="diverged") == "STOP"
     assert race.report(race.trial("b"), 10, 9.0) == "CONTINUE"
-    assert race.scheduler.pruned == set()
+    assert race.scheduler.paused == {}
+    assert race.rule.values[10] == {"b": 9.0}
 
 
 def test_an_interrupted_trial_stops_and_leaves_no_value():
     race = Race()
     assert race.report(race.trial("a"), 7, None, interrupted=True) == "STOP"
-    assert race.scheduler.pruned == set()
-    assert race.rungs.values == {10: {}, 30: {}}
+    assert race.scheduler.paused == {}
+    assert race.rule.values == {10: {}, 30: {}}
 
 
 def test_a_trial_that_reports_a_rung_again_is_judged_by_the_others_only():
@@ -93,48 +112,21 @@ def test_a_trial_that_reports_a_rung_again_is_judged_by_the_others_only():
     assert race.report(race.trial("a"), 10, 5.0) == "CONTINUE"
 
 
-@pytest.mark.parametrize("reduction", [2, 3, 4])
-def test_decisions_are_those_of_rays_asha(reduction):
-    """A few hundred reports in random order, with ties, through both."""
-    from ray.tune.schedulers import AsyncHyperBandScheduler
-
-    generator = random.Random(reduction)
-    steps = rung_steps(200, 2, reduction)
-    rays = AsyncHyperBandScheduler(
-        time_attr="steps",
-        metric="val_ce",
-        mode="min",
-        max_t=200,
-        grace_period=steps[0],
-        reduction_factor=reduction,
-        stop_last_trials=False,
-    )
-    ours = SuccessiveHalving(steps, reduction)
-    waiting = {f"t{number}": list(steps) for number in range(80)}
-    trials = {name: SimpleNamespace(trial_id=name) for name in waiting}
-    for trial in trials.values():
-        rays.on_trial_add(None, trial)
-    decisions = []
-    while waiting:
-        name = generator.choice(sorted(waiting))
-        step = waiting[name].pop(0)
-        value = round(generator.gauss(3.0, 0.5), 1)
-        theirs = rays.on_trial_result(None, trials[name], {"steps": step, "val_ce": value})
-        goes_on = ours.continues(name, step, value)
-        if step < 200:
-            decisions.append(goes_on)
-            assert goes_on == (theirs == "CONTINUE"), (name, step, value)
-        if not goes_on or not waiting[name]:
-            del waiting[name]
-    assert {True, False} == set(decisions)
+def test_a_promoted_trial_is_not_judged_again_at_its_old_rung():
+    """Its checkpoint is that of the rung, so that it reports there first, though others have overtaken it since."""
+    race = Race()
+    for name, value in (("a", 5.0), ("c", 3.0), ("d", 3.5)):
+        race.report(race.trial(name), 10, value)
+    race.scheduler.paused.clear()
+    promoted = race.trial("a", judged_until=10)
+    assert race.report(promoted, 10, 5.0) == "CONTINUE"
+    assert race.scheduler.paused == {}
+    race.report(race.trial("c"), 30, 3.0)
+    assert race.report(promoted, 30, 4.0) == "STOP"  # but at the next one it is
+    assert race.scheduler.paused == {"a": 30}
 
 
-def test_rungs_that_are_rebuilt_decide_as_those_that_were_lost():
-    first = SuccessiveHalving([10, 30, 90], 3)
-    curves = {name: {10: value, 30: value - 1} for name, value in (("a", 4.0), ("b", 5.0), ("c", 4.5))}
-    for name, curve in curves.items():
-        for step, value in curve.items():
-            first.continues(name, step, value)
-    second = SuccessiveHalving([10, 30, 90], 3)
-    second.restore({name: {**curve, 90: 1.0} for name, curve in curves.items()})
-    assert second.values == first.values
+def test_a_rung_that_a_promoted_trial_did_not_have_a_value_at_hears_of_it_all_the_same():
+    race = Race()
+    race.report(race.trial("a", judged_until=10), 10, 5.0)
+    assert race.rule.values[10] == {"a": 5.0}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from palenka_tune.runs.heartbeat import SearchPulse, TrialPulse
@@ -10,8 +12,9 @@ from palenka_tune.search.tune import searcher as searcher_module
 from palenka_tune.search.tune.scheduler import RungScheduler
 from palenka_tune.search.tune.searcher import LedgerSearcher
 from palenka_tune.spaces.space import parse_space
-from palenka_tune.trials.arms import anchor_values
+from palenka_tune.trials.arms import HIDDEN, LOGITS, PLAIN, Arm
 from palenka_tune.trials.ledger import Ledger
+from palenka_tune.trials.stopping import SuccessiveHalving
 
 
 class Told:
@@ -32,21 +35,27 @@ class Told:
 
 @pytest.fixture
 def make(tmp_path):
-    def make(**more):
+    def make(samples=4, **more):
+        space = parse_space({"beta": {"log_uniform": [0.1, 10]}}, "x")
+        nothing = space.without(("beta",))
         study = open_study(tmp_path, None, print) or new_study(tmp_path, None, print)
         ledger = Ledger(
             study,
-            space=parse_space({"beta": {"log_uniform": [0.1, 10]}}, "x"),
+            space=space,
             sampler="random",
-            samples=4,
             seed=0,
-            anchors=anchor_values(1.0),
+            arms=[
+                Arm(PLAIN, nothing, {"alpha": 0.0, "beta": 0.0}, 0),
+                Arm(LOGITS, nothing, {"beta": 0.0}, 0),
+                Arm(HIDDEN, space, {}, samples, has_fixed=False),
+            ],
+            rules={HIDDEN: SuccessiveHalving([5, 10], 2)},
         )
         told = Told()
         searcher = LedgerSearcher(
             ledger,
-            RungScheduler(None),
-            lambda proposal: {"trial_id": proposal.trial_id},
+            RungScheduler(ledger.judge),
+            lambda proposal: {"trial_id": proposal.trial_id, "judged_until": proposal.judged_until},
             tmp_path,
             [told],
             **{"stopping": lambda: False, **more},
@@ -121,7 +130,7 @@ def test_a_node_that_goes_is_no_failure_of_its_trial(make):
     nodes.remove("node-a")
     searcher.on_trial_complete("tune-1", error=True)
     assert ledger.rows() == []
-    assert searcher.suggest("tune-2") == {"trial_id": "trial-0000"}
+    assert searcher.suggest("tune-2")["trial_id"] == "trial-0000"
     TrialPulse(folder, "trial-0000", "node-b").beat(9)
     searcher.on_trial_complete("tune-2", error=True)  # on a node that is up: its own fault
     assert [row.state for row in ledger.rows()] == ["FAILED"]
@@ -169,8 +178,8 @@ def test_nothing_begins_once_the_search_is_to_stop(make):
 
 def test_a_search_whose_first_trials_fail_alike_stops_with_the_reason(make):
     searcher, _, _, folder = make(abort_after=2)
-    searcher.suggest("anchor")  # an anchor that works says nothing about the teachers
-    searcher.on_trial_complete("anchor", result(5, **{"val_ce": 2.0}, done=True))
+    searcher.suggest("plain")  # a student without teachers that works says nothing about the teachers
+    searcher.on_trial_complete("plain", result(5, **{"val_ce": 2.0}, done=True))
     for number in range(3):
         searcher.suggest(f"tune-{number}")
         searcher.on_trial_complete(f"tune-{number}", result(5, failed=f"diverged: nan in step {number}", done=True))
@@ -200,3 +209,62 @@ def test_only_checkpoints_that_are_needed_stay(make):
         (folder / f"trial-{number:04d}.pt").touch()
         searcher.on_trial_complete(f"tune-{number}", result(5, **{"val_ce": value}, done=True))
     assert sorted(path.stem for path in folder.glob("*.pt")) == ["trial-0000", "trial-0001", "trial-0003"]
+
+
+def run_to_the_rung(searcher, tune_id, value):
+    """A trial that reports at the rung, as Tune has it: the scheduler decides, and the end is told if it is to stop."""
+    config = searcher.suggest(tune_id)
+    trial = SimpleNamespace(trial_id=tune_id, config=config)
+    found = result(5, val_ce=value, done=False)
+    decision = searcher.scheduler.on_trial_result(None, trial, found)
+    if decision == "STOP":
+        searcher.on_trial_complete(tune_id, found)
+        return config["trial_id"]
+    searcher.on_trial_result(tune_id, found)
+    searcher.on_trial_complete(tune_id, result(10, val_ce=value, done=True))
+    return config["trial_id"]
+
+
+def search_with_a_pause(make):
+    """Two fixed settings, four start-up points, and one that was proposed and rests at the rung."""
+    searcher, ledger, told, folder = make(samples=9)
+    for number, value in enumerate((3.0, 3.1, 2.5, 2.6, 2.7, 2.8, 2.75)):
+        path = folder / f"trial-{number:04d}.pt"
+        path.touch()
+        assert run_to_the_rung(searcher, f"tune-{number}", value) == path.stem
+    assert ledger.paused == ["trial-0006"]
+    return searcher, ledger, told, folder
+
+
+def test_a_trial_that_is_paused_rests_with_its_checkpoint_and_is_told_so(make):
+    searcher, ledger, told, folder = search_with_a_pause(make)
+    assert told.heard[-1] == ("finished", "trial-0006", "PAUSED", None)
+    assert "trial-0006" not in [row.trial_id for row in ledger.rows()]
+    assert searcher.scheduler.paused == {}
+    run_to_the_rung(searcher, "tune-7", 2.9)  # its end is when checkpoints are pruned
+    assert (folder / "trial-0006.pt").exists()
+    assert not (folder / "trial-0003.pt").exists()
+
+
+def test_a_promoted_trial_is_proposed_again_and_goes_on_from_where_it_was_judged(make):
+    searcher, ledger, told, _ = search_with_a_pause(make)
+    for number in range(3):
+        ledger._rules[HIDDEN].report(f"other-{number}", 5, 9.0)
+    config = searcher.suggest("tune-8")
+    assert config == {"trial_id": "trial-0006", "judged_until": 5}
+    assert told.heard[-1] == ("started", "trial-0006")
+    trial = SimpleNamespace(trial_id="tune-8", config=config)
+    again = result(5, val_ce=2.75)
+    for number in range(9):
+        ledger._rules[HIDDEN].report(f"better-{number}", 5, 1.0)
+    assert searcher.scheduler.on_trial_result(None, trial, again) == "CONTINUE"
+    searcher.on_trial_result("tune-8", again)
+    searcher.on_trial_complete("tune-8", result(10, val_ce=2.7, done=True))
+    assert {row.trial_id: row.state for row in ledger.rows()}["trial-0006"] == "COMPLETE"
+
+
+def test_what_still_rests_at_the_end_is_told_as_pruned(make):
+    searcher, ledger, told, _ = search_with_a_pause(make)
+    searcher.settle()
+    assert told.heard[-1] == ("finished", "trial-0006", "PRUNED", "ASHA paused it at step 5")
+    assert {row.trial_id: row.state for row in ledger.rows()}["trial-0006"] == "PRUNED"

@@ -38,6 +38,7 @@ def start(spec, tmp_path, monkeypatch):
     def start(folder=tmp_path, **more):
         config = {
             "trial_id": "trial-0000",
+            "judged_until": 0,
             "bench": spec,
             "distill": DistillSettings(alpha=0.0, beta=0.0),
             "recipe": Recipe(batch_size=16, epochs=STEPS * 16 / 128, warmup_steps=2),
@@ -104,6 +105,20 @@ def test_a_trial_on_a_gpu_says_how_much_of_it_it_took(start, spec, tmp_path):
     start(bench=dataclasses.replace(spec, device="cuda")).step()
     said = TrialPulse(tmp_path, "trial-0000").read()
     assert 0 < said["gpu_bytes"] < said["gpu_total"] == torch.cuda.get_device_properties(0).total_memory
+
+
+def test_at_rungs_the_averaged_weights_are_measured_and_at_the_end_the_student(start):
+    made = start()
+    for step in RUNGS[:-1]:
+        result = made.step()
+        measured = {averaged: made._loop.validate(teachers=False, most=16, averaged=averaged) for averaged in (0, 1)}
+        assert result["steps"] == step
+        assert result["val_ce"] == measured[1]["val_ce"]
+        assert result["val_ce_raw"] == measured[0]["val_ce"] != result["val_ce"]
+    result = made.step()
+    assert result["val_ce"] == made._loop.validate()["val_ce"]
+    assert result["val_ce"] != made._loop.validate(teachers=False, most=16)["val_ce"]  # on all of dev
+    assert "val_ce_raw" not in result
 
 
 def test_a_value_that_was_not_heard_is_reported_again(start):
