@@ -8,14 +8,15 @@ import pytest
 
 from palenka_tune.search.mlflow.names import metric_names
 from palenka_tune.trials import metrics, verdict
-from palenka_tune.trials.metrics import METRICS, TERMS, VAL_CE, metric
-from palenka_tune.trials.rows import FinalistRow
+from palenka_tune.trials.metrics import METRICS, TERMS, TEST_CE, VAL_CE, metric
+from palenka_tune.trials.rows import FinalistRow, TrialRow
 
 
 def test_the_registry_and_the_rows_agree():
-    columns = {field.name for field in fields(FinalistRow)}
-    assert set(METRICS) <= columns
-    assert {VAL_CE, *TERMS} == set(METRICS)
+    finalists, trials = ({field.name for field in fields(row)} for row in (FinalistRow, TrialRow))
+    assert set(METRICS) <= finalists | trials
+    assert {name for name, each in METRICS.items() if each.compared} <= finalists
+    assert {VAL_CE, TEST_CE, *TERMS} == set(METRICS)
     assert all(name == each.name for name, each in METRICS.items())
 
 
@@ -42,10 +43,10 @@ def perplexity_is_compared(monkeypatch):
 
 def test_finalists_are_compared_by_every_metric_that_says_so(perplexity_is_compared):
     rows = [
-        FinalistRow(config, role, seed, val_ce=4.0 + seed, val_ppl=50.0 + seed + (config == "trial-1"))
-        for config, role in (("trial-1", "finalist"), ("vanilla_kd", "anchor"))
+        FinalistRow(config, arm, seed, val_ce=4.0 + seed, val_ppl=50.0 + seed + (config == "trial-1"))
+        for config, arm in (("trial-1", "hidden"), ("trial-0", "logits"))
         for seed in (1, 2)
     ]
     shown = {line[:2]: line for line in verdict.cells(verdict.summarise(rows))}
-    assert shown["trial-1", "perplexity"][3].startswith("52.50 ±")
-    assert shown["trial-1", "perplexity"][4] == "+1.00"
+    assert shown["hidden (trial-1)", "perplexity"][3].startswith("52.50 ±")
+    assert shown["hidden (trial-1)", "perplexity"][4] == "+1.00"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from palenka_tune.spaces.resolve import resolve, shipped_spaces
-from palenka_tune.trials.arms import ANCHORS
+from palenka_tune.trials.arms import ARMS, FIXED, PROPOSED, STARTUP, arms_of
 from palenka_tune.trials.names import settings_name, short_name, student_name
 
 
@@ -27,7 +27,9 @@ from palenka_tune.trials.names import settings_name, short_name, student_name
         ({"projection.center": True, "beta_schedule": "cosine_decay"}, "centred β(t)=cosine_decay"),
         ({"recipe.lr": 0.003, "projection.layer_map": {"0": 1}}, 'lr=0.003 layers={"0": 1}'),
         # what means nothing is left out
-        ({"alpha": 0.0, "beta": 0.0, "temperature": 2, "projection.rank": 8}, "α=0 β=0"),
+        ({"alpha": 0.0, "beta": 0.0, "temperature": 2, "projection.rank": 8}, ""),
+        ({"alpha": 0.0, "beta": 0.0, "recipe.lr": 0.003, "temperature": 2}, "lr=0.003"),
+        ({"alpha": 1.5, "beta": 0.0, "projection.rank": 8}, "α=1.5"),
     ],
 )
 def test_settings_in_a_line(values, name):
@@ -41,20 +43,16 @@ def test_an_explicit_layer_map_is_cut():
 
 
 @pytest.mark.parametrize("space", [path.stem for path in shipped_spaces()])
-def test_trials_that_differ_have_names_that_differ(space):
-    corners = list(resolve(space).space.corners(limit=500))
-    alike = {tuple(sorted((name, str(value)) for name, value in corner.items())) for corner in corners}
-    assert len({short_name(corner) for corner in corners}) == len(alike)
+def test_trials_of_an_arm_that_differ_have_names_that_differ(space):
+    for arm in arms_of(resolve(space)):
+        corners = [{**values, **arm.constants} for values in arm.space.corners(limit=500)]
+        alike = {tuple(sorted((name, str(value)) for name, value in corner.items())) for corner in corners}
+        assert len({settings_name(arm.name, PROPOSED, corner) for corner in corners}) == len(alike)
 
 
-@pytest.mark.parametrize("anchor", ANCHORS)
-def test_every_anchor_has_a_name(anchor):
-    name = settings_name(anchor, {"alpha": 0.0, "beta": 0.0})
-    assert name == {"no_distillation": "anchor: no distillation", "vanilla_kd": "anchor: vanilla KD"}[anchor]
-    assert student_name("anchor", anchor, {}, 2) == f"all data, seed 2: {name}"
-
-
-def test_an_ablation_says_what_it_lacks():
-    assert student_name("ablation", "x", {"alpha": 1.0, "beta": 0.0}, 1) == (
-        "all data, seed 1: α=1 β=0 (without hidden states)"
-    )
+@pytest.mark.parametrize("arm", ARMS)
+def test_the_name_of_a_trial_begins_with_its_arm(arm):
+    assert settings_name(arm, FIXED, {"alpha": 0.0, "beta": 0.0}) == f"{arm}: fixed setting"
+    for origin in (STARTUP, PROPOSED):
+        assert settings_name(arm, origin, {"alpha": 2.0}) == f"{arm}: α=2"
+    assert student_name(settings_name(arm, FIXED, {}), 2) == f"seed 2, {arm}: fixed setting"

@@ -1,188 +1,376 @@
-"""The verdict: right numbers, right words, whichever way it went."""
+"""The verdict: right numbers, right words at the rates that they promise, whichever way it went."""
 
 from __future__ import annotations
 
 import json
+import math
+import re
 import statistics
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from palenka_tune.errors import PalenkaError
-from palenka_tune.evaluation.paired import paired_difference
+from palenka_tune.evaluation.paired import Difference, paired_difference
 from palenka_tune.trials.rows import FinalistRow
-from palenka_tune.trials.verdict import best, cells, markdown, sentence, summarise, table, verdict
+from palenka_tune.trials.verdict import (
+    HEADER,
+    MOST_SEEDS,
+    best,
+    cells,
+    comparisons,
+    judged_on,
+    markdown,
+    power,
+    power_of_equivalence,
+    seeds_needed,
+    sentence,
+    summarise,
+    table,
+    verdict,
+    word_for,
+)
 
 NOISE = (0.0, 0.03, -0.02)  # what a seed does to every configuration
+MARGIN = 0.01
+CONFIGS = {"plain": "trial-0000", "logits": "trial-0007", "hidden": "trial-0009"}
 
 
-BETAS = {"trial-0007": 3.125}
-
-
-def student(config, seed, val_ce, blimp=None, role=None, beta=None, **more):
-    role = role or ("finalist" if config.startswith("trial") else "anchor")
-    beta = BETAS.get(config, 0.0) if beta is None else beta
+def student(arm, seed, val_ce, blimp=None, test_ce=None, **more):
     scores = {"blimp": blimp, **more} if blimp else {}
-    return FinalistRow(config, role, seed, beta=beta, val_ce=val_ce, scores=scores)
+    return FinalistRow(CONFIGS[arm], arm, seed, val_ce=val_ce, test_ce=test_ce, scores=scores)
 
 
 def rows(seeds=3):
+    """On dev: logits is better than plain by far, hidden is worse than logits."""
     found = []
     for seed in range(seeds):
         wobble = 0.001 * (seed - 1)
         found += [
-            student("trial-0009", seed, 5.20 + NOISE[seed] - wobble, 0.600),
-            student(
-                "trial-0007", seed, 5.11 + NOISE[seed] + wobble, 0.606 + 5 * wobble, blimp_supplement=0.50 - wobble
-            ),
-            student("vanilla_kd", seed, 5.15 + NOISE[seed], 0.600, blimp_supplement=0.52),
-            student("no_distillation", seed, 5.28 + NOISE[seed] + 2 * wobble, 0.590),
+            student("hidden", seed, 5.20 + NOISE[seed] - wobble, 0.600),
+            student("logits", seed, 5.11 + NOISE[seed] + wobble, 0.606 + 5 * wobble, blimp_supplement=0.50 - wobble),
+            student("plain", seed, 5.28 + NOISE[seed] + 2 * wobble, 0.590, blimp_supplement=0.52),
         ]
     return found
 
 
-def without_suites(students):
-    return [replace(row, scores={}) for row in students]
+def pair(differences, base=5.0, a="logits", b="plain"):
+    """Students of two arms with these differences, by seed."""
+    return [
+        each
+        for seed, difference in enumerate(differences)
+        for each in (student(a, seed, base + difference + 0.1 * seed), student(b, seed, base + 0.1 * seed))
+    ]
+
+
+def compared(differences, **more):
+    (found,) = comparisons(summarise(pair(differences, **more)), MARGIN)
+    return found
 
 
 def test_a_summary_has_mean_deviation_and_paired_differences() -> None:
     found = summarise(rows())
-    assert [summary.config for summary in found] == ["no_distillation", "vanilla_kd", "trial-0007", "trial-0009"]
-    finalist = found[2]
-    own = [row.val_ce for row in rows() if row.config == "trial-0007"]
-    other = [row.val_ce for row in rows() if row.config == "vanilla_kd"]
-    assert finalist.metrics["val_ce"].mean == pytest.approx(sum(own) / 3)
-    assert finalist.metrics["val_ce"].sd == pytest.approx(statistics.stdev(own))
-    assert finalist.against["vanilla_kd"]["val_ce"] == paired_difference(own, other)
-    assert finalist.against["no_distillation"]["val_ce"].mean == pytest.approx(-0.17)
-    assert "vanilla_kd" not in found[1].against
-    assert "blimp_supplement" not in found[0].metrics
-    assert json.loads(json.dumps(finalist.to_dict()))["against"]["vanilla_kd"]["val_ce"]["n"] == 3
+    assert [summary.arm for summary in found] == ["plain", "logits", "hidden"]
+    assert [summary.config for summary in found] == [*CONFIGS.values()]
+    logits = found[1]
+    own = [row.val_ce for row in rows() if row.arm == "logits"]
+    other = [row.val_ce for row in rows() if row.arm == "plain"]
+    assert logits.seeds == (0, 1, 2)
+    assert logits.metrics["val_ce"].mean == pytest.approx(sum(own) / 3)
+    assert logits.metrics["val_ce"].sd == pytest.approx(statistics.stdev(own))
+    assert logits.against["plain"]["val_ce"] == paired_difference(own, other)
+    assert logits.against["plain"]["val_ce"].mean == pytest.approx(-0.17)
+    assert logits.against["hidden"]["val_ce"].mean == pytest.approx(-0.09)
+    assert "logits" not in logits.against
+    assert "blimp_supplement" not in found[2].metrics
+    assert "blimp_supplement" not in logits.against["hidden"]
+    assert json.loads(json.dumps(logits.to_dict()))["against"]["plain"]["val_ce"]["n"] == 3
 
 
 def test_seeds_are_paired_whatever_the_order_of_the_rows() -> None:
     assert summarise(rows()[::-1]) == summarise(rows())
 
 
-def test_the_sentence_of_the_issue() -> None:
-    found = summarise(rows())
-    assert sentence(found[2]) == (
-        "deep supervision (trial-0007, β 3.12) lowered dev CE by 0.040 ± 0.002 nats per token against vanilla KD "
-        "(3 seeds, 95 % interval); BLiMP +0.6 ± 1.2 points, not distinguishable; BLiMP-supplement -2.0 ± 0.2 points"
+def test_arms_are_compared_in_one_order_as_far_as_there_are_two() -> None:
+    found = comparisons(summarise(rows()), MARGIN)
+    assert [(each.a, each.b) for each in found] == [("hidden", "logits"), ("logits", "plain"), ("hidden", "plain")]
+    assert [each.word for each in found] == ["worse", "better", "better"]
+    assert {each.seeds_needed for each in found} == {None}
+    without = summarise([row for row in rows() if row.arm != "logits"])
+    assert [(each.a, each.b) for each in comparisons(without, MARGIN)] == [("hidden", "plain")]
+    assert comparisons(summarise([row for row in rows() if row.arm == "plain"]), MARGIN) == []
+
+
+def test_the_verdict_says_the_best_and_each_difference() -> None:
+    assert verdict(summarise(rows()), MARGIN) == (
+        "Best: logits (trial-0007), 5.1133 nats per token on dev (3 fresh seeds). "
+        "hidden is worse than logits: +0.0900 nats per token (95 % interval +0.0850 to +0.0950). "
+        "logits is better than plain: -0.1700 nats per token (95 % interval -0.1725 to -0.1675). "
+        "hidden is better than plain: -0.0800 nats per token (95 % interval -0.0875 to -0.0725)."
     )
-    assert sentence(found[3]).endswith("; BLiMP-supplement without a seed in common")
-    assert verdict(found) == f"Best of 2 finalists: {sentence(found[2])}."
 
 
-def test_it_says_when_it_went_the_other_way() -> None:
-    others = [row for row in rows() if row.config != "no_distillation"]
-    found = summarise([replace(row, beta=7.0) if row.config == "trial-0009" else row for row in others])
-    assert sentence(found[2]).startswith("deep supervision (trial-0009, β 7) raised dev CE by 0.050 ± 0.002 nats")
-    assert "no seed in common with no distillation" in sentence(found[2], against="no_distillation")
+def test_it_is_judged_on_test_where_the_corpus_has_one() -> None:
+    """Also where test says the opposite of dev."""
+    tested = [replace(row, test_ce=9.0 - row.val_ce) for row in rows()]
+    found = summarise(tested)
+    assert judged_on(found) == "test_ce"
+    assert judged_on(summarise(rows())) == "val_ce"
+    assert best(found).arm == "plain"
+    assert [each.word for each in comparisons(found, MARGIN)] == ["better", "worse", "worse"]
+    assert verdict(found, MARGIN).startswith("Best: plain (trial-0000), 3.7167 nats per token on test (3 fresh seeds).")
+    assert [row[1] for row in cells(found) if "CE" in row[1]] == [
+        "dev CE (nats per token)",
+        "test CE (nats per token)",
+    ] * 3
 
 
-def test_without_beta_nothing_is_said_of_deep_supervision() -> None:
-    found = summarise([replace(row, beta=9.0 * (row.config == "trial-0009")) for row in without_suites(rows())])
-    assert verdict(found).startswith("Best of 2 finalists: trial-0007 (no deep supervision, β 0) lowered dev CE by")
-    assert "deep supervision (" not in verdict(found)
+@pytest.mark.parametrize(
+    ("differences", "word"),
+    [
+        ((-0.02, -0.021, -0.019), "better"),
+        ((0.02, 0.021, 0.019), "worse"),
+        ((0.001, -0.001, 0.0), "equivalent"),
+        ((-0.002, -0.003, -0.004), "equivalent"),  # lower for certain, and by nothing that matters
+        ((0.01, -0.01, 0.0), "undecided"),
+        ((-0.2, 0.1, -0.1), "undecided"),
+        ((-0.009, -0.010, -0.011), "better"),  # part of the interval is beyond the margin
+        ((0.0, 0.0, 0.0), "equivalent"),
+        ((-0.25,), "undecided"),
+    ],
+)
+def test_the_four_words(differences, word) -> None:
+    found = compared(differences)
+    assert found.word == word
+    assert (found.seeds_needed is not None) == (word == "undecided" and len(differences) > 1)
+    mirrored = {"better": "worse", "worse": "better"}
+    assert compared([-difference for difference in differences]).word == mirrored.get(word, word)
 
 
-def test_other_settings_that_changed_are_named() -> None:
-    found = summarise(rows(), {"trial-0007": ["alpha", "temperature"]})
-    assert "(trial-0007, β 3.12; alpha, temperature changed too) lowered" in sentence(found[2])
-    assert "changed too" not in sentence(found[2], against="no_distillation")
+def test_the_words_hold_at_the_very_edges_of_the_interval() -> None:
+    def word(low, high):
+        return word_for(Difference((low + high) / 2, low, high, 5, "t"), 0.01)
+
+    assert word(-0.0099, 0.0099) == "equivalent"
+    assert word(-0.01, 0.0) == word(0.0, 0.01) == word(-0.02, 0.0001) == "undecided"
+    assert (word(-0.02, -0.0001), word(0.0001, 0.02)) == ("better", "worse")
 
 
-def test_one_seed_has_no_interval_and_says_so() -> None:
-    found = summarise([replace(row, scores={"blimp": row.scores["blimp"]}) for row in rows(seeds=1)])
-    assert found[2].metrics["val_ce"].sd is None
-    assert sentence(found[2]) == (
-        "deep supervision (trial-0007, β 3.12) lowered dev CE by 0.041 nats per token against vanilla KD "
-        "(one seed: no interval); BLiMP +0.1 points"
-    )
+@pytest.mark.parametrize(
+    ("differences", "text"),
+    [
+        (
+            (-0.02, -0.021, -0.019),
+            "logits is better than plain: -0.0200 nats per token (95 % interval -0.0225 to -0.0175).",
+        ),
+        (
+            (0.001, -0.001, 0.0),
+            "logits and plain are equivalent within ±0.01: +0.0000 nats per token (95 % interval -0.0025 to +0.0025).",
+        ),
+        ((-0.25,), "logits against plain is undecided: -0.2500 nats per token (one seed: no interval)."),
+    ],
+)
+def test_a_comparison_in_a_sentence(differences, text) -> None:
+    found = compared(differences, base=0.0)
+    assert sentence(found, MARGIN).replace("-0.0000", "+0.0000") == text
+
+
+def test_what_is_undecided_says_how_many_seeds_would_decide() -> None:
+    found = compared((0.02, -0.01, 0.01))
+    assert found.word == "undecided"
+    assert sentence(found, MARGIN).endswith(f"; about {found.seeds_needed} seeds would decide.")
+    sd = statistics.stdev((0.02, -0.01, 0.01))
+    assert found.seeds_needed == seeds_needed(found.difference.mean, pytest.approx(sd).expected, MARGIN) > 3
+    hopeless = compared((1.0, -1.0, 0.02))
+    assert (hopeless.word, hopeless.seeds_needed) == ("undecided", None)
+    assert sentence(hopeless, MARGIN).endswith(").")
 
 
 def test_equal_differences_are_no_certainty() -> None:
-    pair = (("trial-1", 5.0), ("vanilla_kd", 5.25))
-    runs = [student(config, seed, ce, beta=1.0) for seed in (0, 1) for config, ce in pair]
-    found = summarise(runs)
-    assert "by 0.250 nats per token against vanilla KD (2 seeds, no spread between the" in sentence(found[1])
-    scored = [replace(row, scores={"blimp": 0.6 + 0.01 * (row.config == "trial-0007")}) for row in rows()]
-    assert sentence(summarise(scored)[2]).endswith(
-        "BLiMP +1.0 points (3 seeds, no spread between the differences: no interval)"
-    )
-    alike = summarise([replace(run, val_ce=5.0) for run in runs])
-    assert "left dev CE as it was" in sentence(alike[1])
-    assert sentence(alike[1]).endswith("(2 seeds, 95 % interval), not distinguishable")
+    found = compared((-0.25, -0.25))
+    assert (found.word, found.seeds_needed) == ("undecided", None)
+    assert "-0.2500 nats per token (no spread between the differences: no interval)" in sentence(found, MARGIN)
+    assert compared((0.0, 0.0)).word == "equivalent"
 
 
-@pytest.mark.parametrize("shift", [0.0101, 0.0098, -0.0101, -0.0098, 0.00001])
-def test_not_distinguishable_is_said_exactly_when_the_interval_holds_zero(shift) -> None:
-    runs = []
-    for seed, noise in enumerate((0.004, -0.004, 0.0)):
-        runs += [student("trial-1", seed, 5.0 + shift + noise, beta=1.0), student("vanilla_kd", seed, 5.0)]
-    change = summarise(runs)[1].against["vanilla_kd"]["val_ce"]
-    assert change.holds_zero == (abs(shift) < change.half_width)
-    said = sentence(summarise(runs)[1])
-    assert ("not distinguishable" in said) == change.holds_zero
-    mean, half = (float(part.split()[0]) for part in said.split(" dev CE by ")[1].split(" nats")[0].split(" ± "))
-    assert (mean <= half) == change.holds_zero  # the figures shown do not contradict the words
+def test_no_sentence_claims_a_change_that_its_figures_do_not_show() -> None:
+    """Such as "lowered by 0.000 ± 0.079"."""
+    generator = np.random.default_rng(0)
+    said = set()
+    for _ in range(600):
+        effect, sd = generator.choice([0, 0.0001, 0.004, 0.02, 0.1]), generator.choice([0.0005, 0.005, 0.05])
+        found = compared(generator.normal(effect, sd, int(generator.integers(1, 7))) * generator.choice([-1, 1]))
+        text = sentence(found, MARGIN)
+        assert not re.search("lowered|raised|distinguishable|±(?!0.01: )", text)
+        figures = [float(figure) for figure in re.findall(r"[+-]\d+\.\d{4}", text)]
+        said.add(found.word)
+        if found.word in ("better", "worse"):
+            mean, low, high = figures
+            assert (low <= mean <= high < 0.00005) if found.word == "better" else (-0.00005 < low <= mean <= high)
+            assert max(abs(low), abs(high)) >= MARGIN - 0.00005
+        elif len(figures) == 3 and found.word == "undecided":
+            assert figures[1] <= 0.0 <= figures[2]
+    assert said == {"better", "worse", "equivalent", "undecided"}
 
 
-def test_a_student_that_failed_leaves_its_seed_out() -> None:
-    broken = [
-        replace(row, val_ce=None if (row.config, row.seed) == ("vanilla_kd", 1) else row.val_ce) for row in rows()
-    ]
-    found = summarise(broken)
-    assert found[2].against["vanilla_kd"]["val_ce"].n == 2
-    assert "(2 seeds, 95 % interval)" in sentence(found[2])
-    assert "BLiMP +0.6 ± 1.2 points (3 seeds, 95 % interval)" in sentence(found[2])
+def words_at(effect, sd, seeds, runs=1000):
+    """How often each word is said where the differences have this mean and deviation."""
+    generator, counts = np.random.default_rng(1), dict.fromkeys(("better", "worse", "equivalent", "undecided"), 0)
+    for differences in generator.normal(effect, sd, (runs, seeds)):
+        counts[word_for(paired_difference(differences, np.zeros(seeds)), MARGIN)] += 1
+    return {word: count / runs for word, count in counts.items()}
 
 
-def test_a_finalist_that_lost_a_seed_is_not_the_best() -> None:
-    lucky = [student("trial-0011", 0, 4.0)]
-    assert best(summarise([*rows(), *lucky])).config == "trial-0007"
+@pytest.mark.parametrize("sd", [0.001, 0.005, 0.02, 0.1])
+@pytest.mark.parametrize("seeds", [2, 5])
+def test_without_an_effect_a_difference_is_claimed_in_no_more_than_one_of_twenty(sd, seeds) -> None:
+    said = words_at(0.0, sd, seeds)
+    assert said["better"] + said["worse"] <= 0.05 + 0.021  # three standard errors
+    assert said["equivalent"] == pytest.approx(power_of_equivalence(0.0, sd, seeds, MARGIN), abs=0.04)
 
 
-def test_no_finalist_no_verdict() -> None:
-    found = summarise([student("vanilla_kd", 0, 5.0), student("trial-1", 0, float("nan"), beta=1.0)])
+@pytest.mark.parametrize("effect", [MARGIN, -MARGIN, 0.015])
+def test_an_effect_as_large_as_the_margin_is_hardly_ever_called_equivalent(effect) -> None:
+    for sd in (0.002, 0.008, 0.03):
+        said = words_at(effect, sd, 5)
+        assert said["equivalent"] <= 0.025 + 0.015
+        assert said["worse" if effect < 0 else "better"] <= 0.025 + 0.015
+
+
+@pytest.mark.parametrize(
+    ("effect", "sd", "seeds"), [(-0.02, 0.01, 5), (0.05, 0.06, 5), (-0.02, 0.02, 10), (0.03, 0.01, 3)]
+)
+def test_an_effect_is_found_as_often_as_its_power_says(effect, sd, seeds) -> None:
+    said = words_at(effect, sd, seeds)
+    expected = power(effect, sd, seeds)
+    assert 0.2 < expected < 0.99
+    assert said["better" if effect < 0 else "worse"] == pytest.approx(expected, abs=0.045)
+    assert power(-effect, sd, seeds) == expected
+
+
+def test_power_of_nothing_is_what_chance_gives_and_of_one_seed_none() -> None:
+    assert power(0.0, 1.0, 5) == pytest.approx(0.025)
+    assert power(1.0, 1.0, 1) == power_of_equivalence(0.0, 1.0, 1, 2.0) == 0.0
+    assert power_of_equivalence(MARGIN, 1e-6, 50, MARGIN) == 0.0
+    assert power(1.0, 0.001, 3) == pytest.approx(1.0)
+    powers = [power(0.01, 0.02, n) for n in range(2, 60)]
+    assert powers == sorted(powers)
+
+
+@pytest.mark.parametrize("effect", [0.0, 0.002, -0.02, 0.05])
+@pytest.mark.parametrize("sd", [0.002, 0.01, 0.03])
+def test_the_seeds_that_are_needed_are_the_fewest_with_enough_power(effect, sd) -> None:
+    def enough(n):
+        return max(power(effect, sd, n), power_of_equivalence(effect, sd, n, MARGIN)) >= 0.8
+
+    found = seeds_needed(effect, sd, MARGIN)
+    assert found is not None
+    assert enough(found)
+    assert not any(enough(n) for n in range(2, min(found, 50)))
+    assert found < 50 or not enough(round(0.95 * found))
+    said = words_at(effect, sd, found, runs=400)
+    assert 1 - said["undecided"] >= 0.8 - 0.06
+
+
+def test_seeds_that_nobody_has_are_not_named() -> None:
+    assert seeds_needed(0.0005, 1.0, MARGIN) is None
+    assert seeds_needed(0.01, 0.0, MARGIN) is None
+    assert seeds_needed(MARGIN, 0.25, MARGIN) is None
+    assert MOST_SEEDS * 0.9 < seeds_needed(MARGIN, 0.11, MARGIN) <= MOST_SEEDS
+
+
+def test_an_undecided_difference_needs_more_seeds_than_it_had() -> None:
+    generator, named = np.random.default_rng(0), 0
+    for _ in range(150):
+        seeds, sd = int(generator.integers(2, 8)), generator.choice([0.003, 0.01, 0.02])
+        found = compared(generator.normal(generator.choice([0, 0.005, 0.02]), sd, seeds))
+        if found.seeds_needed is not None:
+            named += 1
+            assert found.word == "undecided"
+            assert found.seeds_needed > seeds
+    assert named > 50
+
+
+def test_one_seed_has_no_interval_and_says_so() -> None:
+    found = summarise(rows(seeds=1))
+    assert found[1].metrics["val_ce"].sd is None
+    said = verdict(found, MARGIN)
+    assert said.startswith("Best: logits (trial-0007), 5.1090 nats per token on dev (1 fresh seed). ")
+    assert "logits against plain is undecided: -0.1690 nats per token (one seed: no interval)." in said
+    assert "better" not in said
+
+
+def test_a_student_that_diverged_leaves_its_seed_out() -> None:
+    for nothing in (None, math.nan, math.inf):
+        broken = [
+            replace(row, val_ce=nothing, diverged="nan") if (row.arm, row.seed) == ("plain", 1) else row
+            for row in rows()
+        ]
+        found = summarise(broken)
+        assert found[1].against["plain"]["val_ce"].n == 2
+        assert found[1].against["hidden"]["val_ce"].n == 3
+        assert found[0].metrics["val_ce"].n == 2
+        assert found[1].against["plain"]["blimp"].n == 3
+        assert [each.difference.n for each in comparisons(found, MARGIN)] == [3, 2, 2]
+
+
+def test_a_test_value_that_one_student_lacks_leaves_its_seed_out() -> None:
+    tested = [replace(row, test_ce=row.val_ce if (row.arm, row.seed) != ("hidden", 2) else None) for row in rows()]
+    assert [each.difference.n for each in comparisons(summarise(tested), MARGIN)] == [2, 3, 2]
+
+
+def test_an_arm_that_lost_a_seed_is_not_the_best() -> None:
+    lucky = [replace(row, val_ce=4.0 if row.seed == 0 else None) if row.arm == "hidden" else row for row in rows()]
+    assert best(summarise(lucky)).arm == "logits"
+
+
+def test_no_student_no_verdict() -> None:
+    found = summarise([student("plain", 0, math.nan), student("logits", 0, None)])
     assert best(found) is None
-    assert verdict(found) == "No finalist was trained to the end, so there is nothing to compare."
-    assert "nothing to compare its dev CE with" in sentence(found[1])
+    assert comparisons(found, MARGIN) == []
+    nothing = "No student was trained to its end with a fresh seed, so there is nothing to compare."
+    assert verdict(found, MARGIN) == verdict(summarise([]), MARGIN) == nothing
+
+
+def test_arms_without_a_seed_in_common_are_not_compared() -> None:
+    found = summarise([student("plain", 0, 5.0), student("logits", 1, 4.0)])
+    assert comparisons(found, MARGIN) == []
+    assert found[1].against == {"plain": {}}
+    assert verdict(found, MARGIN) == "Best: logits (trial-0007), 4.0000 nats per token on dev (1 fresh seed)."
 
 
 def test_the_tables_show_every_metric_with_its_interval() -> None:
     found = summarise(rows())
     lines = cells(found)
-    assert lines[5][:3] == ("trial-0007", "dev CE (nats per token)", "3")
-    assert lines[5][3:] == ("5.1133 ± 0.0248", "-0.0400 ± 0.0025", "-0.1700 ± 0.0025")
-    assert lines[6] == ("trial-0007", "BLiMP (%)", "3", "60.6 ± 0.5", "+0.6 ± 1.2", "+1.6 ± 1.2")
-    console = Console(width=140)
+    assert len(lines) == 3 + 3 + 2
+    by_row = {line[:2]: line[2:] for line in lines}
+    ce = "dev CE (nats per token)"
+    logits, plain, hidden = (f"{arm} ({CONFIGS[arm]})" for arm in ("logits", "plain", "hidden"))
+    assert by_row[logits, ce] == ("3", "5.1133 ± 0.0248", "", "-0.1700 ± 0.0025")
+    assert by_row[hidden, ce][2:] == ("+0.0900 ± 0.0050", "-0.0800 ± 0.0075")
+    assert by_row[plain, ce] == ("3", "5.2833 ± 0.0244", "", "")
+    assert by_row[logits, "BLiMP (%)"] == ("3", "60.6 ± 0.5", "", "+1.6 ± 1.2")
+    assert by_row[hidden, "BLiMP (%)"] == ("3", "60.0 ± 0.0", "-0.6 ± 1.2", "+1.0")
+    console = Console(width=160)
     with console.capture() as printed:
         console.print(table(found))
-    assert "-0.0400 ± 0.0025" in printed.get()
+    assert "-0.1700 ± 0.0025" in printed.get()
     text = markdown(found).splitlines()
     assert len({line.count("|") for line in text}) == 1
     assert len(text) == 2 + len(lines)
-    assert "| vanilla KD | BLiMP (%) | 3 | 60.0 ± 0.0 |" in "\n".join(text)
+    assert all(heading in text[0] for heading in HEADER)
+    assert "| logits (trial-0007) | BLiMP (%) | 3 | 60.6 ± 0.5 |" in "\n".join(text)
+
+
+def test_a_comparison_as_json_has_what_the_contract_lists() -> None:
+    found = compared((0.02, -0.01, 0.01)).to_dict()
+    assert set(found) == {"a", "b", "difference", "low", "high", "seeds", "word", "seeds_needed"}
+    assert found["low"] < found["difference"] < found["high"]
+    json.dumps(compared((0.5,)).to_dict(), allow_nan=False)
 
 
 def test_what_is_not_paired_by_seed_is_refused() -> None:
-    with pytest.raises(PalenkaError, match="two rows of seed 0"):
-        summarise([*rows(), student("trial-0007", 0, 5.0)])
-
-
-def test_what_the_hidden_states_did_alone_is_said_and_is_no_finalist() -> None:
-    """The finalist's own settings with beta = 0 are nobody's rival, however good, and a second sentence compares."""
-    without = [
-        student("trial-0007-without-hidden", seed, 5.05 + NOISE[seed] - 0.001 * seed, 0.60, role="ablation")
-        for seed in range(3)
-    ]
-    found = summarise([*rows(), *without])
-    assert best(found).config == "trial-0007"
-    said = verdict(found)
-    assert said.startswith("Best of 2 finalists: deep supervision (trial-0007, β 3.12) lowered dev CE by 0.040")
-    assert "And deep supervision (trial-0007, β 3.12) raised dev CE by 0.061" in said
-    assert "against the same settings without hidden states (3 seeds, 95 % interval)" in said
-    assert "without hidden" not in verdict(summarise(rows()))
+    with pytest.raises(PalenkaError, match="the arm logits has two rows of seed 0"):
+        summarise([*rows(), student("logits", 0, 5.0)])
