@@ -18,9 +18,9 @@ from palenka_tune.commands import distill as distill_command
 from palenka_tune.commands import evaluate as evaluate_command
 from palenka_tune.commands import search as search_command
 from palenka_tune.errors import UserError
-from palenka_tune.runs.options import SearchOptions
 from palenka_tune.runs.summary import write_summary
 from palenka_tune.runs.tables import FINALISTS, write_rows
+from palenka_tune.search.options import SearchOptions
 from palenka_tune.spaces.resolve import find_space
 from palenka_tune.trials.rows import FinalistRow
 from tests.runs.test_summary import ROWS

@@ -104,7 +104,7 @@ def test_importing_is_cheap(module: str) -> None:
 PROMISED = {
     "init": "DIR --data --scale",
     "search": "SPACE --data --scale --set --seed --storage --quiet --name --samples --concurrent --gpus-per-trial "
-    "--minimal-pairs --cache-budget --teachers-online --address --resume --resume-or-start --study-storage --finalists "
+    "--minimal-pairs --cache-budget --teachers-online --address --resume --resume-or-start --study-storage "
     "--seeds --method --push-to-hub --plain --register --dry-run",
     "distill": "--out --data --scale --set --seed --storage --quiet --device --cached",
     "train": "PRESET --data --scale --set --seed --storage --quiet --list --workers --address",

@@ -27,7 +27,7 @@ from palenka_tune.config.files import check_writable
 from palenka_tune.config.options import add_options
 from palenka_tune.data import prepare as data
 from palenka_tune.errors import PalenkaError, UserError
-from palenka_tune.runs.options import SearchOptions
+from palenka_tune.search.options import SearchOptions
 from palenka_tune.spaces.experiment import open_runs
 from palenka_tune.spaces.resolve import DEFAULT_SPACE, check_space, resolve
 

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from palenka_tune.commands.options import Parser
 from palenka_tune.config.files import write_json
 from palenka_tune.config.options import add_options
-from palenka_tune.runs.options import SearchOptions
+from palenka_tune.search.options import SearchOptions
 from palenka_tune.spaces.experiment import open_runs
 from palenka_tune.spaces.options import ExperimentOptions, RayOptions
 from palenka_tune.spaces.resolve import DEFAULT_SPACE, resolve

@@ -27,8 +27,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from palenka_tune.commands.options import Parser
-from palenka_tune.runs.options import SearchOptions
 from palenka_tune.search import run
+from palenka_tune.search.options import SearchOptions
 from palenka_tune.spaces.resolve import DEFAULT_SPACE, shipped_spaces
 
 

@@ -20,7 +20,7 @@ from palenka_tune.doctor.checks.finding import Finding
 from palenka_tune.doctor.facts import Facts, access, nodes, probe, services, storage
 from palenka_tune.doctor.facts.needs import needs_of
 from palenka_tune.errors import UserError
-from palenka_tune.runs.options import SearchOptions
+from palenka_tune.search.options import SearchOptions
 from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.tracking.store import redact
 

@@ -19,7 +19,7 @@ from palenka_tune.config.artifacts import open_artifact
 from palenka_tune.config.files import fingerprint
 from palenka_tune.errors import PalenkaError
 from palenka_tune.report.data import RANKS, Contrast, Finalists, Layer, Model, Paradigm, SuiteScore
-from palenka_tune.runs.options import PLACE
+from palenka_tune.runs.place import PLACE
 from palenka_tune.runs.tables import FINALISTS, read_rows
 from palenka_tune.tracking.spool import SPOOL, read_events
 from palenka_tune.trials import verdict

@@ -23,8 +23,8 @@ from palenka_tune.report.page import Section, write_page
 from palenka_tune.report.write import REPORT
 from palenka_tune.reproduce.experiments import ReproduceConfig
 from palenka_tune.reproduce.rows import ROWS
-from palenka_tune.runs.options import SearchOptions
 from palenka_tune.runs.tables import TRIALS, read_rows
+from palenka_tune.search.options import SearchOptions
 from palenka_tune.spaces.poster_method import AS_PUBLISHED, METHODS, method_settings
 from palenka_tune.spaces.resolve import resolve
 from palenka_tune.spaces.settings import SearchConfig

@@ -18,7 +18,7 @@ from palenka_tune.config.build import flat
 from palenka_tune.config.files import write_text
 from palenka_tune.data.prepare import PreparedData
 from palenka_tune.errors import PalenkaError, UserError
-from palenka_tune.runs.options import CHANGED_BY_RESUME
+from palenka_tune.runs.place import CHANGED_BY_RESUME
 from palenka_tune.runs.run_folder import SEARCH_YAML
 from palenka_tune.spaces.options import More
 from palenka_tune.spaces.resolve import resolve

@@ -26,7 +26,7 @@ from palenka_tune.config.build import check_keywords, leaf_paths
 from palenka_tune.config.environment import calm_libraries
 from palenka_tune.config.options import changed_options, split_options, takes_options
 from palenka_tune.errors import UserError
-from palenka_tune.runs.options import SearchOptions
+from palenka_tune.search.options import SearchOptions
 from palenka_tune.spaces.experiment import Experiment
 from palenka_tune.spaces.options import SpaceOptions
 from palenka_tune.spaces.resolve import resolve

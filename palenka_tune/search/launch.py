@@ -28,13 +28,14 @@ from palenka_tune.models import hub
 from palenka_tune.runs import run_folder
 from palenka_tune.runs.context import Context
 from palenka_tune.runs.full_disk import FullDisk
-from palenka_tune.runs.options import PLACE, SearchOptions, resume_command
+from palenka_tune.runs.place import PLACE, resume_command
 from palenka_tune.runs.resume import Wanted, resumed
 from palenka_tune.runs.run_folder import CHECKPOINTS, SEARCH_YAML, check_name
 from palenka_tune.runs.study import is_finished, new_study, open_study, reopen, storage_errors, study_url
 from palenka_tune.runs.summary import SUMMARY
 from palenka_tune.search.last_lines import last_lines
 from palenka_tune.search.mlflow.results import register
+from palenka_tune.search.options import SearchOptions
 from palenka_tune.search.pipeline import finalists_wanted, run_stages
 from palenka_tune.search.plan_text import plan
 from palenka_tune.search.search_result import SearchResult

@@ -28,7 +28,6 @@ from palenka_tune.runs import cost
 from palenka_tune.runs.context import Context
 from palenka_tune.runs.cost import CACHE, FRESH, SCORING, TEACHERS, TRIALS, Cost, timed
 from palenka_tune.runs.full_disk import FullDisk
-from palenka_tune.runs.options import SearchOptions
 from palenka_tune.runs.resume import check_teachers, check_teachers_are, pin_form
 from palenka_tune.runs.run_folder import BEST, SEARCH_YAML
 from palenka_tune.runs.study import finalists_missing, is_finished, mark_finalists, mark_finished, study_url
@@ -42,6 +41,7 @@ from palenka_tune.search.mlflow import notes
 from palenka_tune.search.mlflow.results import datasets
 from palenka_tune.search.mlflow.teachers import TeacherRuns
 from palenka_tune.search.mlflow.trials import MlflowObserver
+from palenka_tune.search.options import SearchOptions
 from palenka_tune.search.tune import placement as placing
 from palenka_tune.search.tune.placement import Placement
 from palenka_tune.search.tune.run import Job, run_trials

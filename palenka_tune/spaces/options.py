@@ -1,5 +1,5 @@
 """Options that say what is trained, and those that all commands share. Each is defined here or in
-`palenka_tune.runs.options`, and nowhere else: see `palenka_tune.config.options`."""
+`palenka_tune.search.options`, and nowhere else: see `palenka_tune.config.options`."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ import optuna
 import yaml
 from optuna.trial import FrozenTrial, TrialState
 
-from palenka_tune.runs.options import PLACE, resume_command
+from palenka_tune.runs.place import PLACE, resume_command
 from palenka_tune.runs.study import damage_of, finalists_missing, open_study, reading
 from palenka_tune.runs.summary import SUMMARY
 from palenka_tune.spaces.settings import objective_name

@@ -19,7 +19,7 @@ from palenka_tune.commands.reproduce import ReproduceOptions
 from palenka_tune.commands.status import StatusOptions
 from palenka_tune.commands.train import TrainOptions
 from palenka_tune.errors import UserError
-from palenka_tune.runs.options import SearchOptions
+from palenka_tune.search.options import SearchOptions
 from palenka_tune.students.distill import DistillOptions
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from palenka_tune.commands import COMMANDS
 from palenka_tune.config.build import leaf_paths
-from palenka_tune.runs.options import SearchOptions
+from palenka_tune.search.options import SearchOptions
 from palenka_tune.spaces.experiment import Experiment
 from palenka_tune.spaces.resolve import shipped_spaces
 from palenka_tune.spaces.settings import SearchSettings

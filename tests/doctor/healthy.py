@@ -7,7 +7,7 @@ from typing import Any
 
 from palenka_tune.doctor.facts import Access, Disk, Facts, Listener, Node, Probe, Service, Versions
 from palenka_tune.doctor.facts.needs import needs_of
-from palenka_tune.runs.options import SearchOptions
+from palenka_tune.search.options import SearchOptions
 from palenka_tune.spaces.resolve import resolve
 
 HERE: Versions = {"python": "3.11.7", "ray": "2.60.0", "torch": "2.13.0", "palenka_tune": "0.1.0 (code 01234567)"}

@@ -16,7 +16,7 @@ from palenka_tune.config.artifacts import build_once
 from palenka_tune.config.files import write_json
 from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.report.load import run_data
-from palenka_tune.runs.options import PLACE
+from palenka_tune.runs.place import PLACE
 from palenka_tune.runs.resume import Wanted
 from palenka_tune.runs.run_folder import locked
 from palenka_tune.runs.study import is_finished, mark_finished

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from palenka_tune.config.sealed import Slate
 from palenka_tune.runs.heartbeat import TrialPulse
-from palenka_tune.runs.options import PLACE
+from palenka_tune.runs.place import PLACE
 from palenka_tune.runs.resume import Wanted
 from palenka_tune.runs.run_folder import OWNER, locked
 from palenka_tune.spaces.resolve import resolve

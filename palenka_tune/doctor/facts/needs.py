@@ -16,7 +16,7 @@ from palenka_tune.data.prepare import BABYTALK, DataSettings
 from palenka_tune.errors import UserError
 from palenka_tune.models.memory import training_memory
 from palenka_tune.models.presets import get_preset
-from palenka_tune.runs.options import SearchOptions
+from palenka_tune.search.options import SearchOptions
 from palenka_tune.search.tune.placement import trial_memory
 from palenka_tune.spaces.experiment import shape_of
 from palenka_tune.spaces.settings import SearchConfig

@@ -13,7 +13,8 @@ from typing import Any
 
 from palenka_tune.config import provenance
 from palenka_tune.runs.context import Context
-from palenka_tune.runs.options import SearchOptions, resume_command
+from palenka_tune.runs.place import resume_command
+from palenka_tune.search.options import SearchOptions
 from palenka_tune.spaces.settings import SearchConfig, objective_name
 from palenka_tune.teachers.spec import Teacher
 from palenka_tune.tracking.tracker import link_to

@@ -10,7 +10,7 @@ from palenka_tune.cache.plan import candidates
 from palenka_tune.data.babytalk.corpus import generate
 from palenka_tune.data.prepare import prepare
 from palenka_tune.doctor.facts.needs import BYTES_PER_WORD, needs_of, tokens_of
-from palenka_tune.runs.options import SearchOptions
+from palenka_tune.search.options import SearchOptions
 from palenka_tune.search.tune.placement import trial_memory
 from palenka_tune.spaces.resolve import resolve
 from palenka_tune.students.bench import select_windows

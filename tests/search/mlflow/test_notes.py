@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from palenka_tune.commands import search as command
-from palenka_tune.runs.options import SearchOptions
 from palenka_tune.search.mlflow import notes
+from palenka_tune.search.options import SearchOptions
 from palenka_tune.spaces.resolve import resolve
 from palenka_tune.teachers.spec import Teacher
 from palenka_tune.trials.arms import arms_of

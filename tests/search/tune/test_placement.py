@@ -8,7 +8,7 @@ import pytest
 
 from palenka_tune.cluster.session import Resources
 from palenka_tune.errors import PalenkaError
-from palenka_tune.runs.options import SearchOptions
+from palenka_tune.search.options import SearchOptions
 from palenka_tune.search.tune.placement import Placement, place
 from palenka_tune.spaces.resolve import resolve
 

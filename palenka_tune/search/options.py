@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from palenka_tune.config.options import flag, option
+from palenka_tune.runs.place import CHANGED_BY_RESUME, NEEDED_BY_RESUME
 from palenka_tune.spaces.options import RayOptions, SpaceOptions
-
-PLACE = "place"  # attribute of the study: `SearchOptions.place` of its last process
-CHANGED_BY_RESUME = ("samples", "seeds")
-NEEDED_BY_RESUME = (
-    "address",
-    "study_storage",
-    "concurrent",
-    "gpus_per_trial",
-    "minimal_pairs",
-    "push_to_hub",
-    "register",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +60,3 @@ class SearchOptions(RayOptions, SpaceOptions):
 
     def _given(self, names: Iterable[str]) -> dict[str, Any]:
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-
-
-def resume_command(name: str, storage: str, more: Mapping[str, Any]) -> str:
-    """The command that resumes the search `name`; `more` are `SearchOptions.place`."""
-    parts = ["python", "-m", "palenka_tune.search", "--resume", "--name", name, "--storage", storage]
-    return shlex.join([*parts, *(part for option, value in more.items() for part in (option, str(value)))])
