@@ -13,7 +13,7 @@ from palenka_tune.report.data import RunData
 from palenka_tune.report.words import duration
 from palenka_tune.trials.evidence import FEWEST, EarlyLook, twins
 from palenka_tune.trials.rows import COMPLETE, FAILED, PAUSED, PRUNED
-from palenka_tune.trials.tables import leader, twins_sentence
+from palenka_tune.trials.sentences import leader, twins_sentence
 
 NOT_SCORED = "No model of this search has been scored on minimal pairs"
 NO_LAYERS = (

@@ -51,7 +51,7 @@ from palenka_tune.trials.ledger import Ledger
 from palenka_tune.trials.metrics import TEST_CE, VAL_CE
 from palenka_tune.trials.names import settings_name
 from palenka_tune.trials.rows import FinalistRow, TrialRow, best_of_arms, best_row
-from palenka_tune.trials.tables import leader, models_table
+from palenka_tune.trials.sentences import leader, models_table
 from palenka_tune.words import counted, saved
 
 logger = logging.getLogger(__name__)

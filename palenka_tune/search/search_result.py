@@ -64,7 +64,7 @@ class SearchResult:
         led the trials. None if no trial was trained to the end."""
         if "verdict" in self.summary:
             return str(self.summary["verdict"]["sentence"])
-        from palenka_tune.trials.tables import leader
+        from palenka_tune.trials.sentences import leader
 
         return leader(self.arms) or None
 

@@ -136,7 +136,8 @@ def score_models(jobs: Sequence[ScoreJob], share: Share) -> list[dict[str, Any]]
 
 
 def _describe(result: Mapping[str, Any]) -> str:
-    ce = [] if result["val_ce"] is None else [f"val/ce {result['val_ce']:.4f}"]
+    known = {"val/ce": result["val_ce"], "test/ce": result["test_ce"]}
+    ce = [f"{name} {value:.4f}" for name, value in known.items() if value is not None]
     return ", ".join([*ce, *(f"{name} {100 * suite['accuracy']:.1f} %" for name, suite in result["suites"].items())])
 
 

@@ -13,7 +13,7 @@ from palenka_tune.runs.summary import write_summary
 from palenka_tune.runs.tables import read_rows, write_rows
 from palenka_tune.spaces.space import effective
 from palenka_tune.trials.rows import TrialRow, best_of_arms, best_row
-from palenka_tune.trials.tables import leader
+from palenka_tune.trials.sentences import leader
 from palenka_tune.words import describe_values
 
 

@@ -18,6 +18,7 @@ from ray.tune.search import Searcher
 from palenka_tune.runs import checkpoints
 from palenka_tune.runs.heartbeat import SearchPulse, TrialPulse
 from palenka_tune.search.tune.callbacks import Observer
+from palenka_tune.search.tune.retries import Retries
 from palenka_tune.search.tune.scheduler import RungScheduler
 from palenka_tune.storage import mirror
 from palenka_tune.trials.arms import PLAIN
@@ -25,7 +26,6 @@ from palenka_tune.trials.ledger import Ledger, Proposal
 from palenka_tune.trials.metrics import TERMS, VAL_CE
 from palenka_tune.trials.rows import COMPLETE, FAILED, PAUSED, PRUNED
 
-NODES_LOST = 10
 logger = logging.getLogger(__name__)
 
 
@@ -37,10 +37,8 @@ class LedgerSearcher(Searcher):
     because Ray is not `is_up` any more has not failed: it was interrupted. `when_room` runs an action once the disk has
     room for it.
 
-    A trial that ended with an error is proposed again `max_failures` times, and resumes from its checkpoint. Where its
-    `node_is_gone` (a spot machine that was reclaimed), or its process never began, as on a node of which Ray does not
-    know yet that it is gone, the trial is proposed again too, up to `NODES_LOST` times, and that is no failure of its
-    own. `room()` is how many trials may run at a time: on a cluster it changes as nodes come and go.
+    A trial that ended with an error is proposed again as `retries` grants it, and resumes from its checkpoint. `room()`
+    is how many trials may run at a time: on a cluster it changes as nodes come and go.
     """
 
     def __init__(
@@ -63,11 +61,9 @@ class LedgerSearcher(Searcher):
         self.ledger, self.scheduler, self.trial_config = ledger, scheduler, trial_config
         self.folder, self.observers = folder, observers
         self.stopping, self.is_up, self.when_room, self.abort_after = stopping, is_up, when_room, abort_after
-        self.max_failures, self.node_is_gone, self.room = max_failures, node_is_gone, room
+        self.retries, self.room = Retries(folder, max_failures, node_is_gone), room
         self.aborted: str | None = None
         self._ids: dict[str, str] = {}
-        self._failures: Counter[str] = Counter()
-        self._nodes_lost: Counter[str] = Counter()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         if self.stopping() or self.aborted:
@@ -93,7 +89,7 @@ class LedgerSearcher(Searcher):
             return
         if "steps" in result:
             self._record(own, result)
-        if error and not self.stopping() and self._once_more(own):
+        if error and not self.stopping() and self.retries.granted(own):
             self.ledger.again(own)
             return
         state, reason = COMPLETE, None
@@ -133,17 +129,6 @@ class LedgerSearcher(Searcher):
             measured={name: float(result[name]) for name in TERMS if name in result},
         )
         self._tell("reported", trial_id, result)
-
-    def _once_more(self, trial_id: str) -> bool:
-        """Whether a trial that ended with an error gets another try."""
-        state = TrialPulse(self.folder, trial_id).read() or {}
-        began = state.get("pid") or mirror.exists(self.folder / f"{trial_id}.error")
-        if self.node_is_gone is not None and (not began or (state.get("node") and self.node_is_gone(state["node"]))):
-            self._nodes_lost[trial_id] += 1
-            logger.warning("the node of %s is gone; the trial continues elsewhere from its last checkpoint", trial_id)
-            return self._nodes_lost[trial_id] <= NODES_LOST
-        self._failures[trial_id] += 1
-        return self._failures[trial_id] <= self.max_failures
 
     def _error(self, trial_id: str) -> str:
         text = mirror.read(self.folder / f"{trial_id}.error")

@@ -8,7 +8,7 @@ import pytest
 
 from palenka_tune.runs.heartbeat import SearchPulse, TrialPulse
 from palenka_tune.runs.study import new_study, open_study
-from palenka_tune.search.tune import searcher as searcher_module
+from palenka_tune.search.tune.retries import NODES_LOST
 from palenka_tune.search.tune.scheduler import RungScheduler
 from palenka_tune.search.tune.searcher import LedgerSearcher
 from palenka_tune.spaces.space import parse_space
@@ -149,7 +149,7 @@ def test_a_trial_that_never_began_was_sent_to_a_node_that_is_gone(make):
 
 def test_a_trial_that_keeps_losing_its_node_ends_at_last(make):
     searcher, ledger, _, folder = make(node_is_gone=lambda node: True)
-    for number in range(searcher_module.NODES_LOST + 1):
+    for number in range(NODES_LOST + 1):
         assert ledger.rows() == []
         searcher.suggest(f"tune-{number}")
         TrialPulse(folder, "trial-0000", "gone").beat(number)
