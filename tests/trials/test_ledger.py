@@ -547,3 +547,29 @@ def test_what_rests_at_the_end_is_pruned_where_it_rests(tmp_path):
         ends = [(row.state, row.reason, row.steps, row.val_ce) for row in seen.rows()[7:]]
         assert ends == [(PRUNED, reason, 3, 1.7), (PRUNED, reason, 3, 1.8)]
         assert seen.paused == []
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_trials_that_are_promoted_after_the_end_take_their_own_place(tmp_path, restarted):
+    ledger = pause_two(tmp_path)
+    while (proposal := ledger.ask()) is not None:
+        end(ledger, proposal, 50.0, step=RUNGS[-1])
+    ledger.settle()
+    before = ledger.rows()
+    pruned = [row for row in before if row.state == PRUNED]
+    best = min(pruned, key=lambda row: (-max(row.curve), row.ce))
+    assert ledger.promote(1, RUNGS[-1]) == [best.trial_id]
+    if restarted:
+        ledger = open_ledger(tmp_path, samples=7, rules=rules_for())
+    again = ledger.ask()
+    assert (again.trial_id, again.values, again.judged_until) == (best.trial_id, best.settings, RUNGS[-1])
+    ledger.report(again.trial_id, RUNGS[0], 99.0)  # reported again: the first value counts
+    end(ledger, again, 1.5, step=RUNGS[-1])
+    after = ledger.rows()
+    assert [row.trial_id for row in after] == [row.trial_id for row in before]
+    changed = {row.trial_id: row for row in after if row not in before}
+    assert set(changed) == {best.trial_id}
+    assert changed[best.trial_id].state == COMPLETE
+    assert changed[best.trial_id].curve == {**best.curve, RUNGS[-1]: 1.5}
+    assert changed[best.trial_id].reason is None
+    assert ledger.ask() is None
