@@ -10,11 +10,14 @@ measured.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from palenka_tune.reproduce.dry_run import dry_run
 from palenka_tune.spaces.resolve import resolve
+from palenka_tune.spaces.samplers import startup_points
+from palenka_tune.trials.arms import arms_of, trials_of
 
 STUDENT, TEACHERS = "PalenkaLlama1-58M-L0.1-H0.5", ("teacher GPT2-705M", "teacher Llama-360M")
 CACHE = "cache of GPT2-705M + Llama-360M"
@@ -42,9 +45,9 @@ MACHINES = (
 )
 
 
-def asha_share(rungs: int, reduction: int) -> float:
+def asha_share(rungs: Sequence[float], reduction: int) -> float:
     """The share of all steps that is run when each rung lets exactly the best 1/reduction go on."""
-    points = [reduction ** (rung - rungs) for rung in range(rungs)] + [1.0]
+    points = [*rungs, 1.0]
     alive, share, before = 1.0, 0.0, 0.0
     for point in points:
         share += alive * (point - before)
@@ -54,20 +57,22 @@ def asha_share(rungs: int, reduction: int) -> float:
 
 def parts(space: str) -> dict[str, float]:
     """Floating-point operations of the poster's search, by part."""
-    options = {"scale": "poster", "search.samples": 25 if space == "poster_grid" else 40, "search.finalists": 3}
+    options = {"scale": "poster", "search.samples": 25 if space == "poster_grid" else 40, "search.seeds": 5}
     config = resolve(space, options=options)
     plan = dry_run("poster")
     rows: dict[str, dict[str, Any]] = {entry["name"]: entry for entry in [*plan["rows"], *plan["shared"]]}
     settings, student = config.search, config.experiment.student
     full = float(rows[STUDENT]["flops"])  # six epochs on all windows
-    trials = 2 * full * student.train_fraction  # the anchors run to their end
-    trials += settings.samples * full * student.train_fraction * asha_share(settings.rungs, settings.reduction)
-    again = (settings.finalists + 3) * settings.seeds  # both anchors, and the best without hidden states
+    arms = arms_of(config)
+    unpaused = sum(arm.has_fixed + startup_points(settings.sampler, arm.samples) for arm in arms)
+    share = asha_share(settings.rungs, settings.reduction)
+    trials = (unpaused + (trials_of(arms) - unpaused) * share) * full * student.train_fraction
+    again = len(arms) * settings.seeds
     return {
         "both teachers": sum(float(rows[name]["flops"]) for name in TEACHERS),
         "the cache of what they say": float(rows[CACHE]["flops"]),
-        f"{settings.samples} trials and 2 anchors": trials,
-        f"finalists: {again} students on all windows": again * full,
+        f"{trials_of(arms)} trials": trials,
+        f"the best of each arm again: {again} students on all windows": again * full,
     }
 
 

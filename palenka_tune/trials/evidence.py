@@ -104,7 +104,7 @@ def look(early: Sequence[float], late: Sequence[float], fraction: float) -> Earl
     n, pairs = len(early), list(itertools.combinations(range(len(early)), 2))
     in_order = sum((early[i] - early[j]) * (late[i] - late[j]) > 0 for i, j in pairs)
     tau = low = high = spearman = None
-    if n >= FEWEST:
+    if n >= FEWEST and len(set(early)) > 1 and len(set(late)) > 1:  # without an order there is no correlation
         tau, spearman = float(stats.kendalltau(early, late)[0]), float(stats.spearmanr(early, late)[0])
         low, high = tau_interval(tau, n)
     regret = late[min(range(n), key=lambda each: early[each])] - min(late) if n else None

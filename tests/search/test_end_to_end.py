@@ -196,6 +196,7 @@ def test_the_run_list_needs_no_editing(place, finished):
         "headroom/logit_average",
         "headroom/probability_average",
         "headroom/nats",
+        *(f"cost/{each['stage'].replace(' ', '_')}_seconds" for each in summary["cost"]),
     }
     assert parent.data.metrics["val/ce"] == summary["best"]["val_ce"]
     teachers = [child.info.run_id for child in children if child.info.run_name.startswith("teacher ")]

@@ -86,7 +86,7 @@ def test_an_artifact_is_complete_and_used_again_without_ray(data: PreparedData, 
     assert AutoModelForCausalLM.from_pretrained(folders[0]).num_parameters() == manifest["parameters"]
     # No Ray session is open here, so that training anything would fail.
     teachers = train_teachers(specs, data, tmp_path)
-    assert [teacher.name for teacher in teachers] == ["Mini-Llama", "Mini-GPT2"]
+    assert [teacher.name for teacher in teachers] == ["Mini-Llama", "Mini-GPT2, seed 1"]
     assert teachers[0].val_ce == manifest["val_ce"]
     assert f"dev CE {manifest['val_ce']:.4f}" in teachers[0].describe()
     assert teachers[0].fingerprint == folders[0].name.rsplit("-", 1)[1]

@@ -175,3 +175,7 @@ def test_the_expected_best_is_what_a_simulation_gives():
 def test_the_expected_best_of_nothing_is_nothing():
     assert expected_best([], 5) == []
     assert expected_best([3.0], 3) == pytest.approx([3.0] * 3)
+
+
+def test_equal_values_have_no_correlation():
+    assert look([1.0] * 9, [float(place) for place in range(9)], 0.5).tau is None

@@ -138,7 +138,8 @@ class LedgerSearcher(Searcher):
         """The common failure reason (digits ignored) if every trial so far failed alike, else None."""
         rows = self.ledger.rows()
         # a student without teachers says nothing about them
-        if self.abort_after is None or any(row.state != FAILED and row.arm != PLAIN for row in rows):
+        worked = self.ledger.paused or any(row.state != FAILED and row.arm != PLAIN for row in rows)
+        if self.abort_after is None or worked:
             return None
         reasons = [str(row.reason) for row in rows if row.state == FAILED]
         counts = Counter(re.sub(r"[\d.]+", "", reason) for reason in reasons)
