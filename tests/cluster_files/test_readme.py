@@ -105,6 +105,6 @@ def test_its_table_is_what_the_script_prints(capsys: pytest.CaptureFixture[str])
     lines = [line for line in capsys.readouterr().out.splitlines() if line]
     assert len(lines) > 8
     assert [line for line in lines if line not in TEXT] == []
-    # all run to the first rung, a third of them to the second, a ninth to the end
-    assert estimate.asha_share(2, 3) == pytest.approx(1 / 9 + (1 / 3) * (2 / 9) + (1 / 9) * (2 / 3))
-    assert estimate.asha_share(0, 3) == 1
+    # all run to the first rung, half of them to the second, a quarter to the end
+    assert estimate.asha_share([0.25, 0.5], 2) == pytest.approx(1 / 4 + (1 / 2) * (1 / 4) + (1 / 4) * (1 / 2))
+    assert estimate.asha_share([], 3) == 1
