@@ -50,7 +50,7 @@ def cli(argv: Sequence[str]) -> int:
     if any(teacher.is_run for teacher in config.experiment.teachers):
         experiment = open_runs(config.experiment, working_folder(options.storage))
         config = dataclasses.replace(config, experiment=experiment)
-    from palenka_tune.doctor.run import examine  # mlflow and others: only once the input is known to be good
+    from palenka_tune.doctor.examination import examine  # mlflow and others: only once the input is known to be good
 
     report = examine(config, options)
     if file:

@@ -35,7 +35,7 @@ from palenka_tune.runs.summary import EVALUATION, SUMMARY
 from palenka_tune.runs.tables import FINALISTS, write_rows
 from palenka_tune.runs.tables import TRIALS as TRIALS_TABLE
 from palenka_tune.search import results
-from palenka_tune.search.finalists.choose import configurations
+from palenka_tune.search.finalists.configurations import configurations
 from palenka_tune.search.finalists.train import cache_for, train_finalists
 from palenka_tune.search.mlflow import notes
 from palenka_tune.search.mlflow.results import datasets

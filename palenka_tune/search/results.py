@@ -32,7 +32,7 @@ from palenka_tune.runs.run_folder import BEST, TUNE
 from palenka_tune.runs.summary import EVALUATION, SUMMARY, write_summary
 from palenka_tune.runs.tables import FINALISTS, write_rows
 from palenka_tune.search.finalists import train
-from palenka_tune.search.finalists.choose import Configuration, run_key
+from palenka_tune.search.finalists.configurations import Configuration, run_key
 from palenka_tune.search.mlflow import notes, results, teachers
 from palenka_tune.search.tune.placement import Placement
 from palenka_tune.search.tune.run import Job

@@ -13,12 +13,10 @@ from typing import Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
+from palenka_tune.status.live_table import best_table, running_table, step_of
 from palenka_tune.status.reader import Status, StatusReader
-from palenka_tune.status.trials import Ended, Running
 from palenka_tune.tracking.store import ui_command
 from palenka_tune.trials.ledger import Proposal
 from palenka_tune.trials.rows import COMPLETE, PAUSED, PRUNED
@@ -29,8 +27,7 @@ LOOK_SECONDS = 1.0
 STYLES = {"finished": "green", "failed": "red", "killed": "red", "silent": "yellow", "stopped": "yellow"}
 BARS = "▁▂▃▄▅▆▇█"
 WIDEST = 60  # characters of a sparkline
-BAR = 10
-LEADERS, RUNNING = 5, 16  # trials that a live view lists: what does not fit on a terminal is not drawn
+LEADERS = 5  # trials that a live view lists
 
 
 def view(status: Status, *, within: bool = False) -> RenderableType:
@@ -46,10 +43,10 @@ def view(status: Status, *, within: bool = False) -> RenderableType:
         parts.append(Descent(best))
     parts += [Text(f"  warning: {warning}", style="yellow") for warning in status.warnings]
     if status.running:
-        parts.append(_running(status, within))
+        parts.append(running_table(status, within))
     leaders = sorted((trial for trial in status.ended if trial.rank), key=lambda trial: trial.rank or 0)[:LEADERS]
     if len(leaders) > 1:
-        parts.append(_best_trials(leaders, within))
+        parts.append(best_table(leaders, within))
     parts += [
         Text(f"  {work.name}: {f'{work.progress}, ' if work.progress else ''}moved {clock(work.age)} ago")
         for work in status.under_way
@@ -143,7 +140,7 @@ def line(status: Status) -> str:
     if counts.get("planned") is not None:
         done = sum(counts[name] or 0 for name in ("complete", "pruned", "failed"))
         parts.append(f"{done}/{counts['planned']} trials")
-    parts += [f"{trial.trial_id} {_step(trial.step, trial.total_steps)}" for trial in status.running]
+    parts += [f"{trial.trial_id} {step_of(trial.step, trial.total_steps)}" for trial in status.running]
     parts += [f"{work.name} {work.progress}".strip() for work in status.under_way]
     if status.best:
         parts.append(f"best {_best(status)}")
@@ -166,7 +163,7 @@ def finished_line(status: Status, trial_id: str) -> str:
     if status.left is not None:
         rest.append(f"about {clock(status.left)} left")
     done = f"[{len(status.ended)}/{status.trials['planned']}] {trial_id} {trial.state:<8}"
-    return f"{done} {shown}step {_step(trial.step, total)}  {trial.settings}{note}   {', '.join(rest)}".rstrip()
+    return f"{done} {shown}step {step_of(trial.step, total)}  {trial.settings}{note}   {', '.join(rest)}".rstrip()
 
 
 def _best(status: Status) -> str:
@@ -179,62 +176,6 @@ def _against_arms(status: Status, word: str) -> list[str]:
     best = status.best or {}
     others = {name: value for name, value in status.arms.items() if value is not None and name != best["arm"]}
     return [f"{best['val_ce'] - value:+.4f} {word} {name}" for name, value in others.items()]
-
-
-def _step(step: int, total: int | None) -> str:
-    return f"{step:,}/{total:,}" if total else f"{step:,}"
-
-
-def _table(one_line: bool, first: str, *columns: str) -> Table:
-    """A table below the facts that ends with the settings; on `one_line` they get what is left of the terminal's."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), expand=one_line)
-    for column in (f"  {first}", *columns):
-        left = column.strip() in (first, "to next", "node")
-        table.add_column(column, justify="left" if left else "right", no_wrap=True)
-    table.add_column("settings", no_wrap=one_line, overflow="ellipsis", ratio=1 if one_line else None)
-    return table
-
-
-def _running(status: Status, one_line: bool) -> Table:
-    on_gpu = any(trial.gpu_bytes for trial in status.running)
-    more = [*(["GPU GB"] if on_gpu else []), *([] if one_line else ["moved"])]  # one that stands still is warned of
-    table = _table(one_line, "running", "rung", "to next", "step", "val/ce", "tokens/s", *more, "node")
-    for trial in status.running[:RUNNING] if one_line else status.running:
-        table.add_row(
-            f"  {trial.trial_id}",
-            f"{trial.rung}/{len(status.rungs)}" if status.rungs else "",
-            _to_next(trial, status.rungs),
-            _step(trial.step, trial.total_steps),
-            "" if trial.val_ce is None else f"{trial.val_ce:.4f}",
-            f"{trial.tokens_per_second:,.0f}" if trial.tokens_per_second else "",
-            *([_gpu(trial)] if on_gpu else []),
-            *([] if one_line else [f"{clock(trial.age)} ago"]),
-            trial.node,
-            Text(trial.settings),
-        )
-    if one_line and len(status.running) > RUNNING:
-        table.add_row(f"  and {len(status.running) - RUNNING} more")
-    return table
-
-
-def _to_next(trial: Running, rungs: list[int]) -> RenderableType:
-    """A bar from the rung that the trial has reported at to the next one."""
-    before, after = [0, *rungs][trial.rung : trial.rung + 1], rungs[trial.rung : trial.rung + 1]
-    if not after:
-        return ""
-    done = max(0, min(trial.step, after[0]) - before[0])
-    return ProgressBar(total=after[0] - before[0], completed=done, width=BAR)
-
-
-def _gpu(trial: Running) -> str:
-    return "" if trial.gpu_bytes is None else f"{trial.gpu_bytes / 1e9:.1f}/{(trial.gpu_total or 0) / 1e9:.0f}"
-
-
-def _best_trials(leaders: list[Ended], one_line: bool) -> Table:
-    table = _table(one_line, "the best", "val/ce")
-    for trial in leaders:
-        table.add_row(f"  {trial.trial_id}", f"{trial.val_ce:.4f}", Text(trial.settings))
-    return table
 
 
 class Display:

@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 
 from palenka_tune.doctor.checks import CHECKS
+from palenka_tune.doctor.examination import judge
 from palenka_tune.doctor.facts import Access, Disk, Listener, Service
-from palenka_tune.doctor.run import judge
 from tests.doctor.healthy import HEAD, HERE, PROBE, STORAGE, WORKERS, facts, spoilt
 
 

@@ -16,7 +16,7 @@ from palenka_tune.cluster.session import Resources
 from palenka_tune.errors import PalenkaError
 from palenka_tune.runs.context import Context
 from palenka_tune.runs.run_folder import FINALISTS
-from palenka_tune.search.finalists.choose import Configuration, run_key
+from palenka_tune.search.finalists.configurations import Configuration, run_key
 from palenka_tune.search.mlflow.names import metric_names
 from palenka_tune.search.tune.placement import Placement
 from palenka_tune.spaces.experiment import StudentSettings
