@@ -7,11 +7,10 @@ In: a run's folder, finished or not, by way of a `StatusReader`. Out: a `RunData
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
-from optuna.trial import FrozenTrial
 
 from palenka_tune.config.build import flat
 from palenka_tune.report import facts
@@ -24,10 +23,10 @@ from palenka_tune.spaces.settings import objective_name
 from palenka_tune.spaces.space import IDLE, Parameter, effective, holds, parse_space
 from palenka_tune.status.reader import StatusReader
 from palenka_tune.status.view import headline
-from palenka_tune.students.headroom import HEADROOM, Headroom
-from palenka_tune.trials.arms import FIXED, HIDDEN, PLAIN
+from palenka_tune.students.headroom import headroom_of
+from palenka_tune.trials.arms import FIXED, HIDDEN
 from palenka_tune.trials.ledger import TOTAL_STEPS
-from palenka_tune.trials.rows import TrialRow, best_of_arms, own_trials, rows_of
+from palenka_tune.trials.rows import TrialRow, own_trials, rows_of
 
 
 def run_data(reader: StatusReader) -> RunData:
@@ -41,6 +40,8 @@ def run_data(reader: StatusReader) -> RunData:
     wanted = attrs.get("search")
     tree: dict[str, Any] = yaml.safe_load(wanted["yaml"]) if wanted else {}
     space, fixed = _searched(tree)
+    rows = rows_of(trials)
+    headroom = headroom_of(attrs, rows)
     layers, cache = facts.cache_of(attrs, reader.storage)
     summary = reader.files.json(SUMMARY) or {}
     return RunData(
@@ -61,8 +62,8 @@ def run_data(reader: StatusReader) -> RunData:
         models=tuple(facts.models(reader.files.json(EVALUATION) or {})),
         finalists=facts.finalists(folder, summary),
         seeds_asked=int(tree.get("search", {}).get("seeds", 0)),
-        costs=tuple(cost.cells(cost.costs(attrs, rows_of(trials), attrs.get(TOTAL_STEPS)))),
-        headroom=tuple(_headroom(attrs, trials)),
+        costs=tuple(cost.cells(cost.costs(attrs, rows, attrs.get(TOTAL_STEPS)))),
+        headroom=tuple(headroom.sentences() if headroom else ()),
         layers=tuple(layers),
         cache=tuple(cache),
         commands=tuple(facts.commands(status.run, status.folder, status.storage, attrs)),
@@ -80,12 +81,6 @@ def _with_own_settings(row: TrialRow, fixed: Mapping[str, Any]) -> TrialRow:
     if row.arm != HIDDEN:
         settings = {name: value for name, value in settings.items() if value or name not in IDLE}
     return dataclasses.replace(row, settings=settings)
-
-
-def _headroom(attrs: Mapping[str, Any], trials: Sequence[FrozenTrial]) -> list[str]:
-    """What the teachers know beyond the best student alone, in sentences."""
-    known, plain = attrs.get(HEADROOM), best_of_arms(rows_of(trials)).get(PLAIN)
-    return Headroom.of(known).beside(plain.val_ce if plain else None).sentences() if known else []
 
 
 def _searched(tree: Mapping[str, Any]) -> tuple[tuple[Parameter, ...], dict[str, Any]]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from palenka_tune.report.charts.early import fresh_look, rungs
 from palenka_tune.report.data import RunData
 from palenka_tune.report.words import duration
-from palenka_tune.trials.evidence import FEWEST, EarlyLook, twins
+from palenka_tune.trials.evidence import FEWEST, TWINS, EarlyLook, twins
 from palenka_tune.trials.rows import COMPLETE, FAILED, PAUSED, PRUNED
 from palenka_tune.trials.sentences import leader, twins_sentence
 
@@ -64,7 +64,7 @@ def result_sentences(run: RunData) -> list[str]:
 def beside_sentences(run: RunData) -> list[str]:
     """What the trials say beside the result: what led them, twins of two arms, and by what the search went."""
     sentences = _led(run) if run.finalists else []
-    for pair in (("hidden", "logits"), ("logits", "plain")):
+    for pair in TWINS:
         found = twins(run.trials, *pair)
         if found.pairs:
             sentences.append(twins_sentence(found))

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from palenka_tune.config.files import write_json
-from palenka_tune.trials.arms import ARMS, STARTUP
-from palenka_tune.trials.evidence import early_looks, expected_best, twins
+from palenka_tune.trials.arms import ARMS
+from palenka_tune.trials.evidence import TWINS, early_looks, expected_best, random_values, twins
 from palenka_tune.trials.rows import TrialRow, best_first, best_of_arms, budget_of, counts_of
 
 SUMMARY, EVALUATION = "summary.json", "evaluation.json"
@@ -31,7 +31,7 @@ def write_summary(
         "best": best and _trial(best, objective),
         "arms": _arms(rows, objective),
         "fidelity": {"rungs": [each.to_dict() for each in early_looks(rows, total_steps)]},
-        "twins": [twins(rows, a, b).to_dict() for a, b in (("hidden", "logits"), ("logits", "plain"))],
+        "twins": [twins(rows, a, b).to_dict() for a, b in TWINS],
         "counts": counts_of(rows),
         "budget": budget_of(rows, total_steps),
         "wall_seconds": round(wall_seconds, 1),
@@ -55,7 +55,7 @@ def _arms(rows: Sequence[TrialRow], objective: str) -> dict[str, Any]:
     for arm in ARMS:
         own = [row for row in rows if row.arm == arm]
         if own:
-            random = [row.ce for row in own if row.origin == STARTUP and row.is_complete]
+            random = random_values(own, arm)
             found[arm] = {
                 "trials": len(own),
                 "best": _trial(best[arm], objective) if arm in best else None,

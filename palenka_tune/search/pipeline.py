@@ -50,7 +50,7 @@ from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.status.reader import StatusReader
 from palenka_tune.status.view import Display
 from palenka_tune.students.bench import Bench, BenchSpec
-from palenka_tune.students.headroom import HEADROOM, Headroom, HeadroomNotice, measure_headroom
+from palenka_tune.students.headroom import HEADROOM, HeadroomNotice, headroom_of, measure_headroom
 from palenka_tune.students.teacher_cache import obtain_cache, search_need
 from palenka_tune.students.teachers import obtain_teachers
 from palenka_tune.teachers.spec import Teacher
@@ -233,8 +233,7 @@ def _trials(job: Job, ledger: Ledger, options: SearchOptions, context: Context, 
         context.tracker, lambda proposal: config.settings_of(proposal.values).flat(), tags, job.rungs
     )
     observer.settle(ledger.rows())
-    known = ledger.study.user_attrs.get(HEADROOM)
-    notices = [HeadroomNotice(Headroom.of(known), ledger.rows)] if known else []
+    notice = HeadroomNotice(lambda: headroom_of(ledger.study.user_attrs, ledger.rows()))
     reader = StatusReader(context.folder, context.storage, url)
     display = Display(reader, context.console, quiet=options.quiet, plain=options.plain)
     done, half = len(ledger.rows()), len(ledger.waiting)
@@ -246,7 +245,7 @@ def _trials(job: Job, ledger: Ledger, options: SearchOptions, context: Context, 
         if ledger.remaining:
             with display:
                 full = FullDisk(context.storage)
-                run_trials(job, ledger, [display, observer, *notices], full.when_room)
+                run_trials(job, ledger, [display, observer, notice], full.when_room)
     finally:
         observer.close()
         # a full disk or a database that is away must not hide what ended the search

@@ -41,7 +41,7 @@ from palenka_tune.status.reader import StatusReader
 from palenka_tune.storage import mirror
 from palenka_tune.students.bench import Bench
 from palenka_tune.students.fit import weights_sha256
-from palenka_tune.students.headroom import HEADROOM, Headroom
+from palenka_tune.students.headroom import headroom_of
 from palenka_tune.students.scoring import DevWindows, ScoreJob, score_models
 from palenka_tune.teachers.spec import Teacher
 from palenka_tune.tracking.tags import NOTE, PARENT, RUN_NAME
@@ -227,8 +227,7 @@ def finalist_results(
 def write_trial_summary(job: Job, ledger: Ledger, context: Context, *, state: str) -> dict[str, Any]:
     """Write and return `summary.json` as far as the search has come."""
     tracker, experiment, rows = context.tracker, job.config.experiment, job.rows(ledger)
-    known, plain = ledger.study.user_attrs.get(HEADROOM), best_of_arms(rows).get(PLAIN)
-    headroom = Headroom.of(known).beside(plain.val_ce if plain else None) if known else None
+    headroom = headroom_of(ledger.study.user_attrs, rows)
     return write_summary(
         context.folder / SUMMARY,
         rows,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -113,7 +113,8 @@ class HeadroomJob(Job):
     def identity(self) -> str:
         """What was measured."""
         made = [(name, digest) for name, _, digest in self.teachers]
-        return fingerprint({"store": Path(self.store).name, "student": asdict(self.student), "teachers": made})
+        store, student = Path(self.store).name, asdict(self.student)
+        return fingerprint({"store": store, "student": student, "teachers": made, "weights": self.weights})
 
 
 def measure(job: HeadroomJob, threads: int = 1) -> dict[str, Any]:
@@ -167,14 +168,21 @@ def measure_headroom(
     )
 
 
+def headroom_of(attrs: Mapping[str, Any], rows: Iterable[TrialRow]) -> Headroom | None:
+    """What a study with these attributes knows of it, beside the best student without teachers among its trials; None
+    if nothing was measured."""
+    known, plain = attrs.get(HEADROOM), best_of_arms(rows).get(PLAIN)
+    return Headroom.of(known).beside(plain.val_ce if plain else None) if known else None
+
+
 class HeadroomNotice:
     """Says the headroom as soon as the first student without teachers has come to its end; an observer of a search.
 
-    `rows` gives the finished trials.
+    `now` gives it as it is known.
     """
 
-    def __init__(self, headroom: Headroom, rows: Callable[[], Sequence[TrialRow]]) -> None:
-        self.headroom, self.rows, self.said = headroom, rows, False
+    def __init__(self, now: Callable[[], Headroom | None]) -> None:
+        self.now, self.said = now, False
 
     def started(self, proposal: Any) -> None:
         """Nothing is known yet."""
@@ -183,8 +191,8 @@ class HeadroomNotice:
         """Only an end counts."""
 
     def finished(self, trial_id: str, state: str, reason: str | None) -> None:
-        plain = best_of_arms(self.rows()).get(PLAIN)
-        if plain is not None and not self.said:
+        headroom = None if self.said else self.now()
+        if headroom is not None and headroom.nats is not None:
             self.said = True
-            for sentence in self.headroom.beside(plain.ce).sentences()[1:]:
+            for sentence in headroom.sentences()[1:]:
                 logger.info(sentence)

@@ -12,11 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from palenka_tune.trials.arms import UNSELECTED
+from palenka_tune.trials.arms import STARTUP, UNSELECTED
 from palenka_tune.trials.rows import TrialRow
 
 FEWEST = 8  # trials below which a rank correlation says nothing; pairs are still counted
 LEVEL = 0.95
+TWINS = (("hidden", "logits"), ("logits", "plain"))  # arms of which the first has all settings of the second
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,11 @@ def tau_interval(tau: float, n: int, level: float = LEVEL) -> tuple[float, float
     z = math.atanh(max(-most, min(most, tau)))
     half = float(stats.norm.ppf((1 + level) / 2)) * math.sqrt(0.437 / (n - 4))
     return min(math.tanh(z - half), tau), max(math.tanh(z + half), tau)
+
+
+def random_values(rows: Iterable[TrialRow], arm: str) -> list[float]:
+    """The ends of an arm's random start-up trials."""
+    return [row.ce for row in rows if row.arm == arm and row.origin == STARTUP and row.is_complete]
 
 
 def expected_best(values: Sequence[float], most: int) -> list[float]:

@@ -6,8 +6,7 @@ from palenka_tune.report.charts.colours import ARM_COLOURS, ARM_SHAPES
 from palenka_tune.report.charts.ends import best_rules
 from palenka_tune.report.charts.figure import CE, Axis, Chart, Figure, Plot, Point, Series
 from palenka_tune.report.data import RunData
-from palenka_tune.trials.arms import STARTUP
-from palenka_tune.trials.evidence import expected_best
+from palenka_tune.trials.evidence import expected_best, random_values
 
 FEWEST = 2  # random trials that make a curve
 
@@ -16,7 +15,7 @@ def searched_figure(run: RunData) -> Figure | None:
     """A curve for each arm over its random start-up trials."""
     series, most = [], 0
     for arm, colour in ARM_COLOURS.items():
-        values = [trial.ce for trial in run.complete() if trial.arm == arm and trial.origin == STARTUP]
+        values = random_values(run.trials, arm)
         if len(values) >= FEWEST:
             most = max(most, len(values))
             points = [
