@@ -16,6 +16,7 @@ from palenka_tune.storage import mirror
 
 logger = logging.getLogger(__name__)
 PROGRESS, RESULT = "progress.txt", "result.json"  # in a job's folder: what it last said of itself, what it made
+SCORES = "scores.json"  # there, what a scoring made
 RETRIES = 2  # of a process that died
 SAY_SECONDS = 20.0
 

@@ -78,7 +78,7 @@ def _launch(config: SearchConfig | None, options: SearchOptions, console: Consol
     if config is not None:
         data.check(config.experiment.data)
         if options.dry_run:
-            console.print(plan(config), markup=False)
+            console.print(plan(config, storage), markup=False)
             return SearchResult(folder, {})
     check_writable(options.storage)
     if config is not None:
@@ -108,7 +108,7 @@ def _launch(config: SearchConfig | None, options: SearchOptions, console: Consol
         elif config is None:
             raise UserError(f"--resume: nothing was begun in {folder}; delete it and start the search again")
         store = begin(None, storage)
-        logger.info(plan(config))
+        logger.info(plan(config, storage))
         config, wanted, prepared = _prepare(config, wanted, options, storage)
         if not options.resume:
             run_folder.make(folder)
@@ -128,7 +128,9 @@ def _launch(config: SearchConfig | None, options: SearchOptions, console: Consol
         _tracked(config, options, context, study)
     _hand_over(folder, options)
     summary = read_json(folder / SUMMARY)
-    for line in last_lines(folder, summary, ui_command(store.uri, storage, tracker.experiment_id)):
+    ui = ui_command(store.uri, storage, tracker.experiment_id)
+    resume = resume_command(folder.name, options.storage, options.place)
+    for line in last_lines(folder, summary, ui, resume):
         console.print(line, markup=False)
     return SearchResult(folder, summary)
 

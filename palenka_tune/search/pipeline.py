@@ -24,7 +24,9 @@ from palenka_tune.cluster.session import Resources, ray_session
 from palenka_tune.config import provenance
 from palenka_tune.config.build import flat
 from palenka_tune.config.files import read_json, write_json
+from palenka_tune.distill.loop import steps_for
 from palenka_tune.runs import cost
+from palenka_tune.runs.ahead import AHEAD, AfterTrials
 from palenka_tune.runs.context import Context
 from palenka_tune.runs.cost import CACHE, FRESH, SCORING, TEACHERS, TRIALS, Cost, timed
 from palenka_tune.runs.full_disk import FullDisk
@@ -51,6 +53,7 @@ from palenka_tune.status.reader import StatusReader
 from palenka_tune.status.view import Display
 from palenka_tune.students.bench import Bench, BenchSpec
 from palenka_tune.students.headroom import HEADROOM, HeadroomNotice, headroom_of, measure_headroom
+from palenka_tune.students.scoring import score_steps
 from palenka_tune.students.teacher_cache import obtain_cache, search_need
 from palenka_tune.students.teachers import obtain_teachers
 from palenka_tune.teachers.spec import Teacher
@@ -121,7 +124,9 @@ def _search(
     bench = Bench(spec)
     steps = bench.total_steps(config.experiment.recipe)
     job = Job(config, spec, context.folder, placement, steps, context.prepared.store.vocabulary_size)
-    for name, value in ((TOTAL_STEPS, steps), (PLANNED, trials_of(ledger.arms.values()))):
+    planned = trials_of(ledger.arms.values())
+    ahead = _after_trials(config, context, ledger, len(teachers))
+    for name, value in ((TOTAL_STEPS, steps), (PLANNED, planned), (AHEAD, ahead.to_dict())):
         if study.user_attrs.get(name) != value:
             study.set_user_attr(name, value)  # for a status view of the search
     with timed(study, CACHE):
@@ -208,6 +213,17 @@ def _cache(
         params = {name.replace("/", "."): value for name, value in cache.metrics().items()}
         context.tracker.log_params(PARENT, params)
     return cache
+
+
+def _after_trials(config: SearchConfig, context: Context, ledger: Ledger, teachers: int) -> AfterTrials:
+    """What is to come when the trials are done."""
+    recipe, store, arms = config.experiment.recipe, context.prepared.store, len(ledger.arms)
+    return AfterTrials(
+        models=arms + teachers,
+        students=arms * config.search.seeds,
+        student_steps=steps_for(recipe, len(store.windows("train"))),
+        score_steps=score_steps(context.suites, store, recipe.batch_size * store.window),
+    )
 
 
 def _headroom(

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from palenka_tune.models.presets import get_preset
 from palenka_tune.models.scales import parameter_count
+from palenka_tune.runs import known_headroom
 from palenka_tune.spaces.poster_method import units
 from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.trials.arms import arms_of
 from palenka_tune.trials.stopping import stopping_text
 
 
-def plan(config: SearchConfig) -> str:
-    """What will be run, as a person would want to check it: models, data, space."""
+def plan(config: SearchConfig, storage: Path) -> str:
+    """What will be run, as a person would want to check it: models, data, space, and what earlier searches in the
+    folder `storage` found of its headroom."""
     experiment = config.experiment
     vocabulary, window = experiment.data.vocabulary, experiment.data.window
     lines = [
@@ -30,6 +34,8 @@ def plan(config: SearchConfig) -> str:
     lines += [f"  teacher   {teacher.preset} (given)" for teacher in experiment.teachers if teacher.is_folder]
     kept = "run on every batch" if experiment.cache.form == "online" else f"run once, cache {experiment.cache.form}"
     lines.append(f"  teachers  {kept}")
+    known, _ = known_headroom.sentences(config, storage)
+    lines += [f"  {'headroom' if sentence is known[0] else '':<9} {sentence}" for sentence in known]
     search = config.search
     stopping = stopping_text(search.stopping, search.rungs, search.reduction) or "no early stopping"
     counts = ", ".join(f"{arm.name} {arm.samples + arm.has_fixed}" for arm in arms_of(config))

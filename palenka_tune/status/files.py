@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import socket
 import struct
@@ -21,7 +22,7 @@ from typing import Any
 
 import psutil
 
-from palenka_tune.cluster.tasks import PROGRESS, RESULT
+from palenka_tune.cluster.tasks import PROGRESS, RESULT, SCORES
 from palenka_tune.config.artifacts import MANIFEST
 from palenka_tune.config.files import read_json
 from palenka_tune.config.sealed import Slate
@@ -67,11 +68,13 @@ class Pulse:
 
 @dataclass(frozen=True)
 class Work:
-    """Something else that is under way: a teacher, a cache, a finalist. `age` is seconds since it moved."""
+    """Something else that is under way: a teacher, a cache, a finalist. `age` is seconds since it moved, `done` the
+    part of a finalist's steps that are done."""
 
     name: str
     progress: str
     age: float
+    done: float = 0.0
 
 
 class RunFiles:
@@ -133,15 +136,17 @@ class RunFiles:
         except PalenkaError:
             return None
 
-    def finalists(self) -> tuple[int, list[Work]]:
-        """How many finalists are trained, and those that are not yet."""
-        done, others = 0, []
+    def finalists(self) -> tuple[int, int, list[Work]]:
+        """How many finalists are trained, how many of them scored, and those that are not trained yet."""
+        done, scored, others = 0, 0, []
         for folder in sorted((self.folder / FINALISTS).glob("*-seed*")):
             if (folder / RESULT).exists():
                 done += 1
+                scored += (folder / SCORES).exists()
             elif (newest := _newest(folder.glob("*"))) is not None:
-                others.append(Work(folder.name, _text(folder / PROGRESS), _age(newest)))
-        return done, others
+                progress = _text(folder / PROGRESS)
+                others.append(Work(folder.name, progress, _age(newest), _part(progress)))
+        return done, scored, others
 
     def preparing(self) -> list[Work]:
         """Teachers and caches under way in the storage, for this run or another one."""
@@ -215,6 +220,12 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return ""
+
+
+def _part(progress: str) -> float:
+    """The part of a student's steps that are done, as its line of progress says (`step 20/100`)."""
+    found = re.match(r"step (\d+)/(\d+)", progress)
+    return int(found[1]) / int(found[2]) if found else 0.0
 
 
 def _teacher(path: Path, tail: int = 4096) -> str:

@@ -17,6 +17,8 @@ import optuna
 import yaml
 from optuna.trial import FrozenTrial, TrialState
 
+from palenka_tune.runs.ahead import AfterTrials
+from palenka_tune.runs.cost import SECONDS, TRIALS, Cost, costs
 from palenka_tune.runs.place import PLACE, resume_command
 from palenka_tune.runs.study import damage_of, finalists_missing, open_study, reading
 from palenka_tune.runs.summary import SUMMARY
@@ -52,7 +54,8 @@ class Status:
     `trials` counts: planned, complete, pruned, failed, running, paused, waiting (interrupted), to_come. `ended` are the
     trials that ended, in the order of their ends; `rungs` the steps at which trials may be paused, and the last one.
     `arms` is the best val/ce of each arm. `resume`
-    is the command that continues the search, if it neither runs nor is finished.
+    is the command that continues the search, if it neither runs nor is finished. `left` are the seconds until all of it
+    is done, `costs` what each stage has taken so far.
     """
 
     run: str
@@ -75,6 +78,7 @@ class Status:
     budget: dict[str, float | None] = field(default_factory=dict)
     elapsed: float | None = None
     left: float | None = None
+    costs: list[Cost] = field(default_factory=list)
     tokens_per_second: float | None = None
     verdict: str | None = None
     mlflow: Tracking | None = None
@@ -137,7 +141,14 @@ class StatusReader:
         pulses = [(trial, self._pulse(trial)) for trial in unfinished]
         running = [running_of(trial, pulse, total_steps) for trial, pulse in pulses if pulse is not None]
         speed = Speed(trials, running)
-        done, finalists = files.finalists()
+        done, scored, finalists = files.finalists()
+        found = costs(attrs, rows, total_steps)
+        steps_left = speed.steps_left(reached, planned, total_steps)
+        in_trials = attrs.get(SECONDS, {}).get(TRIALS)
+        rate = (
+            speed.steps if stage == "searching" else sum(row.steps for row in rows) / in_trials if in_trials else None
+        )
+        done_part = done + sum(work.done for work in finalists)
         under_way = files.preparing() if stage == "preparing" else finalists if stage == "finalists" else []
         objective = objective_name(asked.get("objective", "val_ce"))
         return Status(
@@ -160,7 +171,8 @@ class StatusReader:
             arms={arm: row.val_ce for arm, row in best_of_arms(rows, objective).items()},
             budget=budget_of(reached, total_steps),
             elapsed=self._elapsed(attrs, trials, summary, now if alive else None),
-            left=speed.left(reached, planned, total_steps) if state == "searching" else None,
+            left=_left(stage, steps_left, AfterTrials.of(attrs), done_part, scored, rate) if alive else None,
+            costs=found,
             tokens_per_second=speed.tokens if running else None,
             verdict=(summary.get("verdict") or {}).get("sentence"),
             mlflow=tracking,
@@ -221,6 +233,24 @@ def _trial_warnings(running: Sequence[Running], rows: Sequence[TrialRow], stall:
     failed = [row for row in rows if row.state == FAILED]
     if failed:
         yield f"{len(failed)} failed, the last one ({failed[-1].trial_id}) because {failed[-1].reason}"
+
+
+def _left(
+    stage: Stage,
+    in_trials: float | None,
+    after: AfterTrials | None,
+    trained: float,
+    scored: int,
+    rate: float | None,
+) -> float | None:
+    """Seconds until the search is done at `rate` steps per second, all stages counted; None before that is known."""
+    if not rate or stage not in ("searching", "scoring", "finalists"):
+        return None
+    if stage == "searching":
+        steps = None if in_trials is None else in_trials + (after.steps_left() if after else 0.0)
+    else:
+        steps = after.steps_left(trained, after.models + scored if stage == "finalists" else 0) if after else None
+    return None if steps is None else steps / rate
 
 
 def _rungs(asked: Mapping[str, Any], total_steps: int | None) -> list[int]:

@@ -70,14 +70,14 @@ class Speed:
         usual = statistics.median(reported.values())
         return sum(reported.get(trial.trial_id, usual) for trial in self.running)
 
-    def left(self, rows: Sequence[TrialRow], planned: int | None, total_steps: int | None) -> float | None:
-        """Seconds until the trials are done, if those to come train as many steps as those that ended or rest (`rows`)
-        do on average."""
+    def steps_left(self, rows: Sequence[TrialRow], planned: int | None, total_steps: int | None) -> float | None:
+        """Steps until the trials are done, if those to come train as many as those that ended or rest (`rows`) do on
+        average."""
         mean = statistics.fmean(row.steps for row in rows) if rows else total_steps
-        if not (mean and planned and self.steps):
+        if not (mean and planned):
             return None
         reached = sum(row.steps for row in rows) + sum(trial.step for trial in self.running)
-        return max(0.0, mean * planned - reached) / self.steps
+        return max(0.0, mean * planned - reached)
 
 
 def _rate(trial: FrozenTrial, quantity: str) -> float | None:

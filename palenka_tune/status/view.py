@@ -15,6 +15,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.live import Live
 from rich.text import Text
 
+from palenka_tune.runs import cost
 from palenka_tune.status.live_table import best_table, running_table, step_of
 from palenka_tune.status.reader import Status, StatusReader
 from palenka_tune.tracking.store import ui_command
@@ -51,6 +52,8 @@ def view(status: Status, *, within: bool = False) -> RenderableType:
         Text(f"  {work.name}: {f'{work.progress}, ' if work.progress else ''}moved {clock(work.age)} ago")
         for work in status.under_way
     ]
+    if status.costs and not within:
+        parts.append(cost.table(status.costs))
     if status.resume:
         parts.append(Text(f"  resume it:  {status.resume}"))
     return Group(*parts)
@@ -111,7 +114,7 @@ def facts(status: Status, *, within: bool = False) -> list[tuple[str, str]]:
     if status.elapsed is not None:
         times.append(f"{clock(status.elapsed)} so far" if status.is_running else f"{clock(status.elapsed)} in all")
     if status.left is not None:
-        times.append(f"the trials take about {clock(status.left)} more")
+        times.append(f"about {clock(status.left)} left, all stages counted")
     if status.tokens_per_second:
         many = "trial" if len(status.running) == 1 else "trials"
         times.append(f"{status.tokens_per_second:,.0f} tokens/s in {len(status.running)} {many}")

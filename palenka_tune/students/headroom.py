@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 HEADROOM = "headroom"  # attribute of the study
 LITTLE = 0.05
 """Nats per token below which a search says that there is little to distil."""
+WHAT_TO_DO = (
+    "train the teachers longer, tune them (python -m palenka_tune.search teacher), or add seeds of them to the ensemble"
+)
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,7 @@ class Headroom:
         found = [known, f"Headroom: {self.nats:.4f} nats per token below the best student alone ({self.plain:.4f})."]
         if self.nats < LITTLE:
             found.append(
-                f"That is less than {LITTLE} nats: there is little to distil. Train the teachers longer, tune them "
-                "(python -m palenka_tune.search teacher), or add seeds of them to the ensemble."
+                f"That is less than {LITTLE} nats: there is little to distil. {WHAT_TO_DO[0].upper()}{WHAT_TO_DO[1:]}."
             )
         return found
 

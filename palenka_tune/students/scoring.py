@@ -14,7 +14,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
-from palenka_tune.cluster.tasks import Job, Share, run_jobs
+from palenka_tune.cluster.tasks import SCORES, Job, Share, run_jobs
 from palenka_tune.config.artifacts import is_complete
 from palenka_tune.config.files import fingerprint
 from palenka_tune.data.corpus import open_corpus
@@ -28,6 +28,7 @@ from palenka_tune.spaces.experiment import StudentSettings
 from palenka_tune.storage import mirror
 
 logger = logging.getLogger(__name__)
+PASSES = 3  # of a training step, forward and backward, in forward passes
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class ScoreJob(Job):
     its cross-entropy on dev and test, on windows of `window` tokens (None: as the model's export says).
     """
 
-    RESULT = "scores.json"
+    RESULT = SCORES
     name: str
     folder: str
     model: str
@@ -145,3 +146,18 @@ def own_pairs(prepared: PreparedData) -> tuple[SuiteChoice, ...]:
     """The minimal pairs that come with a corpus, if any."""
     folder = prepared.minimal_pairs
     return () if folder is None else (SuiteChoice(str(folder), label=f"{prepared.name} pairs"),)
+
+
+def score_steps(suites: Sequence[SuiteChoice], store: TokenStore, tokens_per_step: int) -> float:
+    """How many training steps of `tokens_per_step` tokens take about as long as a model's scoring on `suites`.
+
+    Raises `UserError` for a suite that cannot be read.
+    """
+    words = sum(
+        len(text.split())
+        for choice in suites
+        for paradigm in choice.read().paradigms
+        for pair in paradigm.pairs
+        for text in (pair.good_context, pair.good, pair.bad_context, pair.bad)
+    )
+    return words * store.tokens("train") / max(1, store.words("train")) / PASSES / tokens_per_step

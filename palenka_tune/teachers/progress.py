@@ -67,4 +67,4 @@ class ProgressFollower:
 def _metrics(line: dict[str, Any]) -> dict[str, float]:
     if line["kind"] == "epoch":
         return {"val_ce": line["val_ce"], "val_ppl": line["val_ppl"]}
-    return {"train/loss": line["loss"], "train/tokens_per_second": line["tokens_per_second"]}
+    return {"train/ce": line["loss"], "train/tokens_per_second": line["tokens_per_second"]}

@@ -223,6 +223,13 @@ CASES = {
         "99 % full",
         "--temp-dir",
     ),
+    "nothing to distil": (
+        "headroom",
+        {"needs": dataclasses.replace(facts().needs, headroom=("Headroom: 0.0100 nats",), headroom_nats=0.01)},
+        "warning",
+        "0.0100 nats",
+        "train the teachers longer",
+    ),
     "shared memory": (
         "ray disk",
         {"nodes": spoilt(shared_memory=64 * 10**6)},

@@ -88,9 +88,9 @@ def test_teachers_caches_and_finalists_under_way_are_found(tmp_path):
         ("teacher GPT2-tiny-0123", "epoch 1 of 4, step 5 of 40"),
         ("cache 8e-14", "1 shards"),
     ]
-    done, others = files.finalists()
-    assert done == 1
-    assert [(w.name, w.progress) for w in others] == [("a-seed2", "step 3/10")]
+    done, scored, others = files.finalists()
+    assert (done, scored) == (1, 0)
+    assert [(w.name, w.progress, w.done) for w in others] == [("a-seed2", "step 3/10", 0.3)]
 
 
 def test_a_run_is_found_by_name_by_path_and_as_the_last(tmp_path, monkeypatch):

@@ -11,6 +11,8 @@ import yaml
 from rich.console import Console
 
 from palenka_tune.config.sealed import Slate
+from palenka_tune.runs.ahead import AHEAD, AfterTrials
+from palenka_tune.runs.cost import SECONDS
 from palenka_tune.runs.heartbeat import TrialPulse
 from palenka_tune.runs.place import PLACE
 from palenka_tune.runs.resume import Wanted
@@ -109,6 +111,38 @@ def test_a_search_in_the_middle_of_its_trials(ledger):
     assert status.elapsed == pytest.approx(3600, abs=60)
     assert status.resume is None
     assert status.warnings == []
+
+
+def test_the_time_left_counts_every_stage(ledger):
+    ledger.study.set_user_attr(AHEAD, AfterTrials(models=3, students=6, student_steps=40, score_steps=5.0).to_dict())
+    with locked(ledger.folder):
+        for _ in range(7):
+            run_trial(ledger, 40, 5.0, COMPLETE)
+        beat(ledger, run_trial(ledger, 10, 4.75, "RUNNING", 5.0), 30)
+        # 10 steps of the last trial, 6 students, 9 models to score, at 2 steps per second
+        assert look(ledger).left == pytest.approx((10 + 6 * 40 + 9 * 5) / 2)
+        ledger.finish("trial-0007", PRUNED, None)
+        ledger.study.set_user_attr(SECONDS, {"trials": 145.0})  # for 290 steps
+        status = look(ledger)
+        assert (status.stage, status.left) == ("scoring", pytest.approx((6 * 40 + 9 * 5) / 2))
+        ledger.study.set_user_attr("finished", True)
+        finalists = ledger.folder / "finalists"
+        for name, files in {
+            "trial-0001-seed1": {"result.json": "{}", "scores.json": "{}"},
+            "trial-0001-seed2": {"result.json": "{}"},
+            "trial-0002-seed1": {"progress.txt": "step 10/40  loss 5.0"},
+        }.items():
+            (finalists / name).mkdir(parents=True)
+            for file, text in files.items():
+                (finalists / name / file).write_text(text)
+        status = look(ledger)
+        assert (status.stage, status.finalists_done) == ("finalists", 2)
+        assert status.left == pytest.approx(((6 - 2.25) * 40 + 5 * 5) / 2)
+        assert [cost.stage for cost in status.costs] == ["trials", "all"]
+        console = Console(file=io.StringIO(), width=120)
+        console.print(view(status))
+    assert "where the time went" in console.file.getvalue()
+    assert look(ledger).left is None  # nobody works on it
 
 
 def test_stalled_waiting_and_failed_trials_are_warned_of(ledger):

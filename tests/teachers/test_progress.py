@@ -43,7 +43,7 @@ def test_records_become_lines_and_metrics(tmp_path: Path, monkeypatch: pytest.Mo
             "teacher A: epoch 1 of 2 done, dev CE 2.0000 (perplexity 7.4)",
         ]
         assert metrics == [
-            ("A-1", {"train/loss": 3.25, "train/tokens_per_second": 5000.4}, 2000),
+            ("A-1", {"train/ce": 3.25, "train/tokens_per_second": 5000.4}, 2000),
             ("A-1", {"val_ce": 2.0, "val_ppl": 7.389}, 3000),
         ]
         file.write(record(40)[30:] + "\n")

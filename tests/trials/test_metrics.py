@@ -29,8 +29,13 @@ def test_a_suite_is_an_accuracy_in_percent():
 
 
 def test_mlflow_has_names_of_its_own():
-    values = {"val_ce": 3.0, "val_kl": None, "babytalk pairs": 0.5, "train/loss": 2.0}
-    assert metric_names(values) == {"val/ce": 3.0, "eval/babytalk_pairs": 0.5, "train/loss": 2.0}
+    values = {"val_ce": 3.0, "val_kl": None, "babytalk pairs": 0.5, "train/ce": 2.0, "val_total": 4.0}
+    assert metric_names(values) == {
+        "val/ce": 3.0,
+        "eval/babytalk_pairs": 0.5,
+        "train/ce": 2.0,
+        "diagnostics/val_total": 4.0,
+    }
 
 
 @pytest.fixture

@@ -177,7 +177,7 @@ def test_only_without_a_rule_all_continue():
     assert 10 < kept["asha"] < 40
 
 
-def test_a_plan_and_a_report_name_the_rule_that_pauses_trials_if_one_does():
+def test_a_plan_and_a_report_name_the_rule_that_pauses_trials_if_one_does(tmp_path):
     for settings, text in (
         ((), "ASHA at 25 % and 50 % of the steps pauses all but the best 1/2 of an arm"),
         ((("search.rungs", [0.1]), ("search.reduction", 4)), "ASHA at 10 % of the steps pauses all but the best 1/4"),
@@ -185,7 +185,7 @@ def test_a_plan_and_a_report_name_the_rule_that_pauses_trials_if_one_does():
         ((("search.rungs", []),), "no early stopping"),
     ):
         config = resolve("dskd", assignments=settings)
-        assert f"by tpe; {text}" in plan(config)
+        assert f"by tpe; {text}" in plan(config, tmp_path)
         said = next(asked(tree(config)))
         assert ("no trial was stopped early." if text == "no early stopping" else text) in said
     old = tree(resolve("dskd"))

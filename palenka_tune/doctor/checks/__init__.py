@@ -27,6 +27,7 @@ CHECKS: dict[str, Check] = {
     "memory": _of_reports(capacity.memory),
     "storage": storage.storage,
     "cache": capacity.cache,
+    "headroom": capacity.headroom,
     "study": lambda facts: storage.service(facts, facts.study),
     "mlflow": lambda facts: storage.service(facts, facts.mlflow),
     "token": _of_reports(security.token),

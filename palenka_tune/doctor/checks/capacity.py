@@ -12,6 +12,7 @@ from palenka_tune.doctor.facts import Facts
 from palenka_tune.errors import PalenkaError
 from palenka_tune.search.tune import placement as placing
 from palenka_tune.search.tune.placement import Placement
+from palenka_tune.students.headroom import LITTLE, WHAT_TO_DO
 
 PROCESS_BYTES = 0.8e9  # of a trial's process before it has a model: Python, torch, transformers, Ray
 FEWER_WINDOWS = "set recipe.accumulate higher, so that a micro-batch has fewer windows"
@@ -127,6 +128,15 @@ def _main_memory(facts: Facts, placement: Placement) -> Finding:
             )
     least = min((free for _, free in workers), default=0)
     return good(f"{takes}, and each node has {gigabytes(least)} or more free")
+
+
+def headroom(facts: Facts) -> Finding:
+    """Whether there is anything to distil, as far as earlier searches tell."""
+    needs = facts.needs
+    said = " ".join(needs.headroom[:2])  # the third is the fix
+    if needs.headroom_nats is not None and needs.headroom_nats < LITTLE:
+        return warning(said, WHAT_TO_DO)
+    return good(said)
 
 
 def cache(facts: Facts) -> Finding:

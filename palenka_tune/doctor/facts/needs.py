@@ -7,6 +7,7 @@ plan that the search would choose, and from an upper bound on the number of wind
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from palenka_tune.cache.plan import candidates
 from palenka_tune.data import hub
@@ -16,6 +17,7 @@ from palenka_tune.data.prepare import BABYTALK, DataSettings
 from palenka_tune.errors import UserError
 from palenka_tune.models.memory import training_memory
 from palenka_tune.models.presets import get_preset
+from palenka_tune.runs import known_headroom
 from palenka_tune.search.options import SearchOptions
 from palenka_tune.search.tune.placement import trial_memory
 from palenka_tune.spaces.experiment import shape_of
@@ -32,7 +34,8 @@ BYTES_PER_WORD = 6
 class Needs:
     """What a search needs. `trial_bytes` and `teacher_bytes` are of the memory that trains (a GPU's or main memory),
     with the micro-batches of the recipe. `cache_bytes` are the largest and the smallest cache that would do (None: no
-    cache, or `cache_unknown` says why its size is unknown)."""
+    cache, or `cache_unknown` says why its size is unknown). `headroom` is what earlier searches tell of it, in
+    sentences, and `headroom_nats` in nats per token (None: not known)."""
 
     config: SearchConfig
     options: SearchOptions
@@ -43,6 +46,8 @@ class Needs:
     teacher_bytes: int = 0
     cache_bytes: tuple[int, int] | None = None
     cache_unknown: str = ""
+    headroom: tuple[str, ...] = ()
+    headroom_nats: float | None = None
 
 
 def needs_of(config: SearchConfig, options: SearchOptions) -> Needs:
@@ -59,6 +64,7 @@ def needs_of(config: SearchConfig, options: SearchOptions) -> Needs:
     largest = max(teachers, key=lambda name: teachers[name])
     micro = experiment.recipe.batch_size // experiment.recipe.accumulate
     cache_bytes, unknown = _cache(config)
+    said, headroom = known_headroom.sentences(config, Path(options.storage))
     return Needs(
         config=config,
         options=options,
@@ -69,6 +75,8 @@ def needs_of(config: SearchConfig, options: SearchOptions) -> Needs:
         teacher_bytes=teachers[largest],
         cache_bytes=cache_bytes,
         cache_unknown=unknown,
+        headroom=tuple(said),
+        headroom_nats=None if headroom is None else headroom.nats,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from palenka_tune.search.mlflow.names import metric_names
+from palenka_tune.search.mlflow.names import TRAIN_LOSS, metric_names
 from palenka_tune.tracking.tags import NOTE, PARENT
 from palenka_tune.tracking.tracker import Status, Tracker
 from palenka_tune.trials.arms import FIXED, HIDDEN, LOGITS, PLAIN
@@ -20,7 +20,7 @@ from palenka_tune.trials.rows import COMPLETE, FAILED, PAUSED, PRUNED, TrialRow
 
 STATUS: dict[str, Status] = {COMPLETE: "FINISHED", PRUNED: "KILLED", PAUSED: "KILLED", FAILED: "FAILED"}
 # a term of the loss in training: what is logged of it (the others are measured on dev)
-TRAINED = {"total": "train/loss", "ce": "train/ce", "target_std": "train/target_std"}
+TRAINED = {"total": TRAIN_LOSS, "ce": "train/ce", "target_std": "train/target_std"}
 FIXED_NOTES = {
     PLAIN: "The fixed setting without teachers, with the budget and the seed of every trial.",
     LOGITS: "The fixed setting that learns from logits alone, with the budget and the seed of every trial.",
@@ -57,15 +57,16 @@ class MlflowObserver:
         )
 
     def reported(self, trial_id: str, result: dict[str, Any]) -> None:
+        measured = {name: value for name, value in result.items() if name in METRICS}
+        if measured:
+            # before the training's: Compare opens on a run's first metric, which is val/ce
+            self.tracker.log_metrics(trial_id, metric_names(measured), step=result["tokens"])
+            passed = sum(step <= result["steps"] for step in self.rungs)
+            self.tracker.set_tags(trial_id, {"palenka.rung": f"{passed} of {len(self.rungs)}"})
         for record in result.get("history", ()):
             metrics = {TRAINED[name]: value for name, value in record["terms"].items() if name in TRAINED}
             metrics["train/tokens_per_second"] = record["tokens_per_second"]
             self.tracker.log_metrics(trial_id, metrics, step=record["tokens"])
-        measured = {name: value for name, value in result.items() if name in METRICS}
-        if measured:
-            self.tracker.log_metrics(trial_id, metric_names(measured), step=result["tokens"])
-            passed = sum(step <= result["steps"] for step in self.rungs)
-            self.tracker.set_tags(trial_id, {"palenka.rung": f"{passed} of {len(self.rungs)}"})
 
     def settle(self, rows: Iterable[TrialRow]) -> None:
         """End the runs of finished trials whose end a process that died could not tell any more."""

@@ -57,8 +57,11 @@ def test_few_metrics_on_the_axis_of_trained_tokens(observer, tracker):
     observer.reported("trial-0007", result(6, val_ce=3.1, val_ppl=22.2))
     logged = tracker.all("log_metrics")
     assert logged == [
-        (("trial-0007", {"train/loss": 3.5, "train/ce": 3.0, "train/tokens_per_second": 5.0}), {"step": 60}),
         (("trial-0007", {"val/ce": 3.1, "val/ppl": 22.2}), {"step": 60}),
+        (
+            ("trial-0007", {"diagnostics/train_loss": 3.5, "train/ce": 3.0, "train/tokens_per_second": 5.0}),
+            {"step": 60},
+        ),
     ]
     assert tracker.all("set_tags") == [(("trial-0007", {"palenka.rung": "1 of 2"}), {})]
     observer.reported("trial-0007", result(16, val_ce=3.0))
