@@ -101,7 +101,7 @@ def _claim(
         if not others:
             return
         remote.delete(key)
-        now, holder, alive = time.monotonic(), "another process", False
+        now, holder, alive, dead = time.monotonic(), "another process", False, 0
         for other in others:
             content = remote.read(other)
             first, since = seen.setdefault(other, (content, now))
@@ -111,11 +111,14 @@ def _claim(
             ended_here = claim is not None and claim["host"] == _here() and not psutil.pid_exists(claim["pid"])
             if ended_here or (content == first and now - since > lease_seconds):
                 remote.delete(other)
+                dead += 1
                 continue
             if content != first:
                 seen[other], alive = (content, now), True
             if claim is not None:
                 holder = f"process {claim['pid']} on {claim['host'].partition(' ')[0]}"
+        if dead == len(others):
+            continue  # nobody is waited for
         if not told:
             told = True
             waiting(holder)
