@@ -115,6 +115,8 @@ def early_sentences(run: RunData) -> list[str]:
 
 def _look(where: str, like: str, each: EarlyLook) -> str:
     pairs = f"{where} {each.pairs_in_order} of {each.pairs} pairs of {each.trials} trials are in the same order {like}"
+    if 0 < each.within < each.pairs:
+        pairs += f" ({each.within_in_order} of {each.within} within an arm, where a rung compares them)"
     if each.tau is None or each.low is None or each.high is None or each.regret is None:
         return f"{pairs}."
     interval = f"95 % interval {each.low:.2f} to {each.high:.2f}"

@@ -65,7 +65,8 @@ def _equal(settings: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 class EarlyLook:
     """What the values at a fraction of the steps say of the end, over `trials`.
 
-    `pairs_in_order` of `pairs` are ordered as at the end. `tau` is Kendall's with its interval [low, high] (None: too
+    `pairs_in_order` of `pairs` are ordered as at the end; `within` counts those of two trials of one arm, which is what
+    a rung judges, and `within_in_order` those of them that are ordered as at the end. `tau` is Kendall's with its interval [low, high] (None: too
     few trials), `regret` how much the trial that leads at the look is worse than the best at the end, in nats per
     token.
     """
@@ -74,6 +75,8 @@ class EarlyLook:
     trials: int
     pairs: int
     pairs_in_order: int
+    within: int
+    within_in_order: int
     tau: float | None
     low: float | None
     high: float | None
@@ -92,24 +95,28 @@ def early_looks(rows: Iterable[TrialRow], total_steps: int | None) -> list[Early
     looks = []
     for step in steps:
         reported = [row for row in known if step in row.curve]
-        looks.append(
-            look([row.curve[step] for row in reported], [row.ce for row in reported], step / (total_steps or 1))
-        )
+        early, late = [row.curve[step] for row in reported], [row.ce for row in reported]
+        looks.append(look(early, late, step / (total_steps or 1), [row.arm for row in reported]))
     return looks
 
 
-def look(early: Sequence[float], late: Sequence[float], fraction: float) -> EarlyLook:
-    """How well `early` values order what `late` ones order; both are of the same trials, lower is better."""
+def look(
+    early: Sequence[float], late: Sequence[float], fraction: float, arms: Sequence[str] | None = None
+) -> EarlyLook:
+    """How well `early` values order what `late` ones order; both are of the same trials, lower is better. `arms` are
+    those of the trials (None: one arm)."""
     from scipy import stats
 
     n, pairs = len(early), list(itertools.combinations(range(len(early)), 2))
-    in_order = sum((early[i] - early[j]) * (late[i] - late[j]) > 0 for i, j in pairs)
+    agree = {(i, j): (early[i] - early[j]) * (late[i] - late[j]) > 0 for i, j in pairs}
+    own = [pair for pair in pairs if arms is None or arms[pair[0]] == arms[pair[1]]]
+    counts = len(pairs), sum(agree.values()), len(own), sum(agree[pair] for pair in own)
     tau = low = high = spearman = None
     if n >= FEWEST and len(set(early)) > 1 and len(set(late)) > 1:  # without an order there is no correlation
         tau, spearman = float(stats.kendalltau(early, late)[0]), float(stats.spearmanr(early, late)[0])
         low, high = tau_interval(tau, n)
     regret = late[min(range(n), key=lambda each: early[each])] - min(late) if n else None
-    return EarlyLook(round(fraction, 4), n, len(pairs), in_order, tau, low, high, spearman, regret)
+    return EarlyLook(round(fraction, 4), n, *counts, tau, low, high, spearman, regret)
 
 
 def tau_interval(tau: float, n: int, level: float = LEVEL) -> tuple[float, float]:

@@ -151,7 +151,9 @@ class World:
     def stopped(self, name: str) -> None:
         """A search that was stopped before its first trial, in place of one of that name."""
         shutil.rmtree(self.folder / "palenka_runs" / name, ignore_errors=True)
-        command = Command("", ("python", "-m", "palenka_tune.search", "dskd", "--name", name, "--samples", "1", "--seeds", "0"))
+        command = Command(
+            "", ("python", "-m", "palenka_tune.search", "dskd", "--name", name, "--samples", "1", "--seeds", "0")
+        )
         module = importlib.import_module("palenka_tune.commands.search")
         with pytest.MonkeyPatch.context() as patch:
 

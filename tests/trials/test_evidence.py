@@ -110,6 +110,12 @@ def test_a_look_is_what_scipy_and_counting_say(seed):
     json.dumps(found.to_dict(), allow_nan=False)
 
 
+def test_pairs_of_one_arm_are_counted_apart():
+    found = look([1, 2, 9, 8], [1, 2, 8, 9], 0.5, ["plain", "plain", "hidden", "hidden"])
+    assert (found.pairs, found.pairs_in_order) == (6, 5)
+    assert (found.within, found.within_in_order) == (2, 1)
+
+
 def test_below_eight_trials_there_are_pairs_and_no_correlation():
     found = look([3, 1, 2], [30, 10, 9], 0.5)
     assert (found.trials, found.pairs, found.pairs_in_order, found.regret) == (3, 3, 2, 1)
