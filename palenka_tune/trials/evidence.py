@@ -66,9 +66,9 @@ class EarlyLook:
     """What the values at a fraction of the steps say of the end, over `trials`.
 
     `pairs_in_order` of `pairs` are ordered as at the end; `within` counts those of two trials of one arm, which is what
-    a rung judges, and `within_in_order` those of them that are ordered as at the end. `tau` is Kendall's with its interval [low, high] (None: too
-    few trials), `regret` how much the trial that leads at the look is worse than the best at the end, in nats per
-    token.
+    a rung judges, and `within_in_order` those of them that are ordered as at the end. `tau` is Kendall's with its
+    interval [low, high] (None: too few trials), `regret` how much the trial that leads at the look is worse than the
+    best at the end, in nats per token.
     """
 
     fraction: float
