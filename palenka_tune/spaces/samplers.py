@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler
@@ -44,8 +45,27 @@ SAMPLERS: dict[str, Callable[[Space, int, int], BaseSampler]] = {
 
 
 def startup_points(name: str, samples: int) -> int:
-    """How many of the samples are random points before `name` proposes by what it has seen: a third, from 4 to 10."""
+    """How many of the samples are start-up points before `name` proposes by what it has seen: a third, from 4 to 10."""
     return 0 if name == "grid" else min(samples, max(4, min(10, samples // 3)))
+
+
+def startup_point(space: Space, *, seed: int, number: int) -> dict[str, Any]:
+    """The start-up point `number` of a search: each parameter's value as Optuna keeps it.
+
+    The points are a scrambled Sobol sequence (Owen 1998): each is random, and together they are spread out. Of the
+    first four every setting has one value in each quarter of its range, where four independent ones often crowd.
+    """
+    from scipy.stats import qmc  # type: ignore[import-untyped]
+
+    if not space.parameters:
+        return {}
+    sequence = qmc.Sobol(len(space.parameters), rng=seed)
+    if number:
+        sequence.fast_forward(number)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # one point alone is not balanced; the sequence is
+        (shares,) = sequence.random(1).tolist()
+    return {each.name: each.at(share) for each, share in zip(space.parameters, shares, strict=True)}
 
 
 def check_sampler(name: str) -> None:

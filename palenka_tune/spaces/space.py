@@ -90,6 +90,17 @@ class Parameter:
             return trial.suggest_int(self.name, self.low, self.high, log=self.multiples is not None)
         return trial.suggest_float(self.name, self.low, self.high, log=self.kind == "log_uniform")
 
+    def at(self, share: float) -> Any:
+        """The value, as Optuna keeps it, at a `share` in [0, 1) of the way through the choices or the range."""
+        if self.kind == "choice":
+            return self.labels[int(share * len(self.choices))]
+        if self.kind == "int" and self.multiples is None:
+            return self.low + int(share * (self.high - self.low + 1))
+        if self.kind == "uniform":
+            return self.low + share * (self.high - self.low)
+        value = math.exp(math.log(self.low) + share * (math.log(self.high) - math.log(self.low)))
+        return round(value) if self.kind == "int" else min(value, self.high)
+
     def extremes(self) -> tuple[Any, ...]:
         """Values that stand for all when a space is checked: every choice, or both ends of the range."""
         return self.choices if self.kind == "choice" else (self.low, self.high)

@@ -19,7 +19,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from palenka_tune.spaces.samplers import sampler_for, startup_points
+from palenka_tune.spaces.samplers import sampler_for, startup_point, startup_points
 from palenka_tune.spaces.space import Space, effective, label
 from palenka_tune.trials.arms import ARM, FIXED, ORIGIN, PROPOSED, STARTUP, UNSELECTED, Arm
 from palenka_tune.trials.names import trial_id
@@ -189,7 +189,8 @@ class Ledger:
 
     def _startup_point(self, number: int, space: Space) -> dict[str, Any]:
         """What of the start-up point `number`, which all arms share, lies in the space of one of them."""
-        whole = optuna.create_study(sampler=sampler_for("random", self.space, seed=self.seed, number=number, samples=1))
+        whole = optuna.create_study()
+        whole.enqueue_trial(startup_point(self.space, seed=self.seed, number=number))
         trial = whole.ask()
         self.space.suggest(trial)
         names = {parameter.name for parameter in space.parameters}
