@@ -6,7 +6,6 @@ The seconds are in the study, over all processes that worked on the search.
 from __future__ import annotations
 
 import contextlib
-import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from palenka_tune.trials.rows import TrialRow
 from palenka_tune.words import clock
 
 SECONDS = "stage_seconds"  # attribute of the study: {stage: wall seconds}
+FRESH_STEPS = "fresh_steps"  # attribute of the study: optimiser steps of all students with fresh seeds
 TEACHERS, CACHE, TRIALS, FRESH, SCORING = "teachers", "cache", "trials", "fresh seeds", "scoring"
 STAGES = {
     TEACHERS: "training the teachers, or finding them",
@@ -31,9 +31,10 @@ STAGES = {
 
 @dataclass(frozen=True)
 class Cost:
-    """A stage: wall seconds, and the same in full trainings, as a student takes on its share of the machines.
+    """A stage: wall seconds, and in how many full trainings of a student they would have gone.
 
-    Of the trials it is their steps that are counted, not their time. None: no student was trained to its end yet.
+    Of the trials and the fresh seeds the steps are counted. The time of another stage is divided by what the trials
+    took for a training, with as many at a time as there were. None: that is not known yet.
     """
 
     stage: str
@@ -62,14 +63,15 @@ def timed(study: optuna.Study, stage: str) -> Iterator[None]:
 def costs(attrs: Mapping[str, Any], rows: Sequence[TrialRow], total_steps: int | None) -> list[Cost]:
     """What each stage took, in order, then all of them; `attrs` are the study's."""
     spent: Mapping[str, float] = attrs.get(SECONDS, {})
-    whole = [row.seconds for row in rows if row.is_complete and row.seconds]
-    each = statistics.fmean(whole) if whole else None
+    steps = {TRIALS: sum(row.steps for row in rows), FRESH: attrs.get(FRESH_STEPS, 0)}
+    in_trials = steps[TRIALS] / total_steps if total_steps else 0.0
+    each = spent[TRIALS] / in_trials if in_trials and TRIALS in spent else None
     found = []
     for stage in STAGES:
         if stage in spent:
             trainings = spent[stage] / each if each else None
-            if stage == TRIALS and total_steps:
-                trainings = sum(row.steps for row in rows) / total_steps
+            if total_steps and stage in steps:
+                trainings = steps[stage] / total_steps or None
             found.append(Cost(stage, spent[stage], None if trainings is None else round(trainings, 2)))
     if found:
         known = [cost.trainings for cost in found if cost.trainings is not None]

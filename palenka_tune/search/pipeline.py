@@ -28,7 +28,7 @@ from palenka_tune.distill.loop import steps_for
 from palenka_tune.runs import cost
 from palenka_tune.runs.ahead import AHEAD, AfterTrials
 from palenka_tune.runs.context import Context
-from palenka_tune.runs.cost import CACHE, FRESH, SCORING, TEACHERS, TRIALS, Cost, timed
+from palenka_tune.runs.cost import CACHE, FRESH, FRESH_STEPS, SCORING, TEACHERS, TRIALS, Cost, timed
 from palenka_tune.runs.full_disk import FullDisk
 from palenka_tune.runs.resume import check_teachers, check_teachers_are, pin_form
 from palenka_tune.runs.run_folder import BEST, SEARCH_YAML
@@ -298,6 +298,7 @@ def _train_finalists(
     placement = placing.place(config if cache else placing.with_teachers(config), options, resources)
     with timed(study, FRESH):
         rows = train_finalists(config, chosen, teachers, cache, context, placement)
+    study.set_user_attr(FRESH_STEPS, sum(row.steps or 0 for row in rows))
     mark_finished(study, context.folder, but=(SUMMARY, EVALUATION, FINALISTS, BEST))
     about = notes.about(context, teachers, options)
     with timed(study, SCORING):

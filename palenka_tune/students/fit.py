@@ -24,6 +24,7 @@ from palenka_tune.storage import mirror
 logger = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"
 CHECKPOINTS = 10
+BETWEEN_LOOKS = 100  # steps from one validation to the next at least: a short training is not slowed down by them
 
 
 def train_to_end(
@@ -35,7 +36,8 @@ def train_to_end(
     strict: bool = True,
     tell: Callable[[str], None] = logger.info,
 ) -> dict[str, Any]:
-    """Train what is left of `loop`, validating and leaving a checkpoint in `folder` every tenth of it.
+    """Train what is left of `loop`, leaving a checkpoint in `folder` every tenth of it, and validating there if 100
+    steps have passed.
 
     Before the end only val/ce is measured, and on `between` dev windows, if that is given. A checkpoint that cannot be
     gone on from is an error, or, unless `strict`, is dropped and the training begins again.
@@ -63,12 +65,14 @@ def train_to_end(
     loop.on_record = _progress(loop, tell)
     started = time.monotonic() - spent
     every = max(1, -(-loop.total_steps // CHECKPOINTS))
+    look = max(every, BETWEEN_LOOKS)
     while loop.step < loop.total_steps:
         records = loop.run_until(loop.step + every)
-        whole = between is None or loop.step == loop.total_steps
-        measured = loop.validate() if whole else loop.validate(teachers=False, most=between)
-        curve.append({"step": loop.step, "tokens": loop.tokens, **measured, "train": records[-1].terms})
-        tell(f"step {loop.step}/{loop.total_steps}  val/ce {measured['val_ce']:.4f} nats per token")
+        ended = loop.step == loop.total_steps
+        if ended or loop.step % look < every:
+            measured = loop.validate() if ended or between is None else loop.validate(teachers=False, most=between)
+            curve.append({"step": loop.step, "tokens": loop.tokens, **measured, "train": records[-1].terms})
+            tell(f"step {loop.step}/{loop.total_steps}  val/ce {measured['val_ce']:.4f} nats per token")
         spent = time.monotonic() - started
         with atomic_path(path) as temporary:
             state = {"loop": loop.state_dict(), "curve": curve, "identity": identity, "seconds": spent}

@@ -55,6 +55,11 @@ class Headroom:
         """The headroom in nats per token; None while no student without teachers was trained to its end."""
         return None if self.plain is None else self.plain - self.average
 
+    @property
+    def is_little(self) -> bool:
+        """Whether it is known, and so small that there is little to distil."""
+        return self.nats is not None and self.nats < LITTLE
+
     def beside(self, plain: float | None) -> Headroom:
         """The same with the best student without teachers."""
         return dataclasses.replace(self, plain=plain)
@@ -91,7 +96,7 @@ class Headroom:
         if self.nats is None:
             return [known]
         found = [known, f"Headroom: {self.nats:.4f} nats per token below the best student alone ({self.plain:.4f})."]
-        if self.nats < LITTLE:
+        if self.is_little:
             found.append(
                 f"That is less than {LITTLE} nats: there is little to distil. {WHAT_TO_DO[0].upper()}{WHAT_TO_DO[1:]}."
             )

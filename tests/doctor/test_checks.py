@@ -9,6 +9,7 @@ import pytest
 from palenka_tune.doctor.checks import CHECKS
 from palenka_tune.doctor.examination import judge
 from palenka_tune.doctor.facts import Access, Disk, Listener, Service
+from palenka_tune.students.headroom import Headroom
 from tests.doctor.healthy import HEAD, HERE, PROBE, STORAGE, WORKERS, facts, spoilt
 
 
@@ -37,6 +38,7 @@ def lost(node, reason=""):
 
 BUCKET = Disk("s3://lab/runs", free=10**12, total=10**12, kind="object store")
 EVERYWHERE = Listener("gcs_server", "0.0.0.0", 6379)
+NO_HEADROOM = Headroom((("Llama-tiny", 4.0),), logit_average=3.99, probability_average=4.0, plain=4.0)
 AUTOSCALER = dataclasses.replace(PROBE, autoscaler={"gpu": 8})
 
 CASES = {
@@ -225,7 +227,7 @@ CASES = {
     ),
     "nothing to distil": (
         "headroom",
-        {"needs": dataclasses.replace(facts().needs, headroom=("Headroom: 0.0100 nats",), headroom_nats=0.01)},
+        {"needs": dataclasses.replace(facts().needs, headroom=NO_HEADROOM, headroom_said=("0.0100 nats",))},
         "warning",
         "0.0100 nats",
         "train the teachers longer",

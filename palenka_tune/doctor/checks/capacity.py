@@ -12,7 +12,7 @@ from palenka_tune.doctor.facts import Facts
 from palenka_tune.errors import PalenkaError
 from palenka_tune.search.tune import placement as placing
 from palenka_tune.search.tune.placement import Placement
-from palenka_tune.students.headroom import LITTLE, WHAT_TO_DO
+from palenka_tune.students.headroom import WHAT_TO_DO
 
 PROCESS_BYTES = 0.8e9  # of a trial's process before it has a model: Python, torch, transformers, Ray
 FEWER_WINDOWS = "set recipe.accumulate higher, so that a micro-batch has fewer windows"
@@ -133,8 +133,8 @@ def _main_memory(facts: Facts, placement: Placement) -> Finding:
 def headroom(facts: Facts) -> Finding:
     """Whether there is anything to distil, as far as earlier searches tell."""
     needs = facts.needs
-    said = " ".join(needs.headroom[:2])  # the third is the fix
-    if needs.headroom_nats is not None and needs.headroom_nats < LITTLE:
+    said = " ".join(needs.headroom_said[:2])  # the third is the fix
+    if needs.headroom is not None and needs.headroom.is_little:
         return warning(said, WHAT_TO_DO)
     return good(said)
 

@@ -22,6 +22,7 @@ from palenka_tune.search.options import SearchOptions
 from palenka_tune.search.tune.placement import trial_memory
 from palenka_tune.spaces.experiment import shape_of
 from palenka_tune.spaces.settings import SearchConfig
+from palenka_tune.students.headroom import Headroom
 from palenka_tune.students.teacher_cache import search_need
 from palenka_tune.teachers.spec import open_teacher
 from palenka_tune.trials.arms import arms_of, trials_of
@@ -34,8 +35,8 @@ BYTES_PER_WORD = 6
 class Needs:
     """What a search needs. `trial_bytes` and `teacher_bytes` are of the memory that trains (a GPU's or main memory),
     with the micro-batches of the recipe. `cache_bytes` are the largest and the smallest cache that would do (None: no
-    cache, or `cache_unknown` says why its size is unknown). `headroom` is what earlier searches tell of it, in
-    sentences, and `headroom_nats` in nats per token (None: not known)."""
+    cache, or `cache_unknown` says why its size is unknown). `headroom` is what an earlier search measured (None: not
+    known), and `headroom_said` says so in sentences."""
 
     config: SearchConfig
     options: SearchOptions
@@ -46,8 +47,8 @@ class Needs:
     teacher_bytes: int = 0
     cache_bytes: tuple[int, int] | None = None
     cache_unknown: str = ""
-    headroom: tuple[str, ...] = ()
-    headroom_nats: float | None = None
+    headroom: Headroom | None = None
+    headroom_said: tuple[str, ...] = ()
 
 
 def needs_of(config: SearchConfig, options: SearchOptions) -> Needs:
@@ -75,8 +76,8 @@ def needs_of(config: SearchConfig, options: SearchOptions) -> Needs:
         teacher_bytes=teachers[largest],
         cache_bytes=cache_bytes,
         cache_unknown=unknown,
-        headroom=tuple(said),
-        headroom_nats=None if headroom is None else headroom.nats,
+        headroom=headroom,
+        headroom_said=tuple(said),
     )
 
 
