@@ -131,7 +131,8 @@ def _babytalk(artifacts: Path) -> Path:
     """The generated corpus with its minimal pairs, written once a version."""
     from palenka_tune.data import babytalk
 
-    folder = artifacts / "corpora" / f"{BABYTALK}-{fingerprint({'babytalk': babytalk.VERSION})}"
+    shaped_by = {"babytalk": babytalk.VERSION, "words": babytalk.WORDS}
+    folder = artifacts / "corpora" / f"{BABYTALK}-{fingerprint(shaped_by)}"
 
     def build(temporary: Path) -> dict[str, Any]:
         logger.info("writing the babytalk corpus")

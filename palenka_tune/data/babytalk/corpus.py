@@ -13,7 +13,7 @@ from palenka_tune.data.babytalk.dialogue import Dialogue
 from palenka_tune.data.babytalk.narrative import Tale
 from palenka_tune.errors import UserError, nearest
 
-VERSION = "1"
+VERSION = "2"
 WORDS = {"train": 40_000, "dev": 20_000, "test": 20_000}
 GENRES: dict[str, type[Dialogue] | type[Tale]] = {"dialogue": Dialogue, "narrative": Tale}
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import functools
 import json
+import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from palenka_tune.config.files import write_text
+from palenka_tune.data.babytalk.corpus import WORDS, generate
 from palenka_tune.data.babytalk.draw import Draw
 from palenka_tune.data.babytalk.heldout import Combination, combinations, held_out, sentences
 from palenka_tune.data.babytalk.inflection import DEMONSTRATIVES, STATIVE, VerbPhrase, inflect, join, sentence
@@ -21,6 +24,8 @@ from palenka_tune.data.babytalk.lexicon import Noun, Verb, kind, nouns, pluralis
 from palenka_tune.data.babytalk.scene import Phrase, person, the
 from palenka_tune.errors import UserError
 
+OFTEN = 3  # times that the train split has a word of a pair at least
+_WORD = re.compile(r"[a-z']+")
 PATIENCE = 10_000  # candidates without a new pair after which a paradigm counts as used up
 
 OTHER = {"sg": "pl", "pl": "sg"}
@@ -318,8 +323,17 @@ class PairMaker(Draw):
         return _pair(start, f"{verb.participle} {rest}", f"{verb.past} {rest}", *key)
 
 
+@functools.cache
+def known_words() -> frozenset[str]:
+    """The words that the corpus' train split has often enough for a student to know them."""
+    lines = (line.lower() for lines in generate("train", words=WORDS["train"]).values() for line in lines)
+    counts = Counter(word for line in lines for word in _WORD.findall(line))
+    return frozenset(word for word, count in counts.items() if count >= OFTEN)
+
+
 def paradigm_pairs(uid: str, *, seed: int = 0, pairs: int = 200) -> list[Pair]:
-    """`pairs` different pairs of one paradigm, each with a held-out combination that its good sentence contains."""
+    """`pairs` different pairs of one paradigm, each of known words, with a held-out combination that its good sentence
+    contains."""
     maker = PairMaker("babytalk/pairs", seed, uid)
     drawn: dict[str, Pair] = {}
     in_vain = 0
@@ -327,6 +341,8 @@ def paradigm_pairs(uid: str, *, seed: int = 0, pairs: int = 200) -> list[Pair]:
         in_vain += 1
         pair = PARADIGMS[uid].make(maker)
         if pair is None or not held_out(pair.combination) or len(set(pair.combination)) < len(pair.combination):
+            continue
+        if not known_words().issuperset(_WORD.findall(f"{pair.good} {pair.bad}".lower())):
             continue
         contained = any(pair.combination in set(combinations(words)) for words in sentences(pair.good))
         if contained and pair.good not in drawn:
