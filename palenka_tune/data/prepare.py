@@ -11,22 +11,24 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from palenka_tune.config.artifacts import build_once, open_artifact
 from palenka_tune.config.files import check_writable, file_sha256, fingerprint
-from palenka_tune.data import hub
+from palenka_tune.data import given_tokenizer, hub
 from palenka_tune.data.cleaning import CLEANING_VERSION, cleaner
-from palenka_tune.data.corpus import Corpus, open_corpus
-from palenka_tune.data.store import STORE_VERSION, TokenStore, write_split
+from palenka_tune.data.corpus import Corpus, SourceFile, open_corpus
+from palenka_tune.data.store import STORE_VERSION, Around, TokenStore, write_split
+from palenka_tune.data.texts import Unit, Wrapped, texts
 from palenka_tune.data.tokenizer import TOKENIZER_VERSION, VOCABULARY, load_tokenizer, save_tokenizer, train_tokenizer
 from palenka_tune.errors import UserError
 from palenka_tune.limits import Limits, Strict, check_fields
 
 logger = logging.getLogger(__name__)
 BABYTALK = "babytalk"
+TRAIN, TEACHER = "train", "teacher"
 LOG_SECONDS = 5.0
 
 
@@ -34,19 +36,34 @@ LOG_SECONDS = 5.0
 class DataSettings(Strict):
     """What to train on: `source` is `babytalk`, a corpus folder or a Hugging Face dataset id (`owner/name`).
 
-    `vocabulary` is the tokenizer's upper limit in entries, `window` the length of a training window in tokens.
+    `tokenizer` is `train` (byte-level BPE on the corpus, with at most `vocabulary` entries), the folder of a tokenizer
+    that exists, or `teacher`, the first given teacher's (None: `teacher` if a teacher is given, else `train`). `unit`
+    is what stands between its start and end token, `separator` a token that stands between texts in their place.
+    `window` is the length of a training window in tokens.
     """
 
     source: str = BABYTALK
     vocabulary: Annotated[int, VOCABULARY] = 2048
     window: Annotated[int, Limits(ge=2, le=8192, hint=" tokens, for example 128")] = 64
+    tokenizer: str | None = None
+    separator: str | None = None
+    unit: Unit = "line"
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.separator is not None and self.tokenizer == TRAIN:
+            raise UserError(
+                "data.separator names a token of a tokenizer that exists, but data.tokenizer is train; leave one out"
+            )
         if not self.source.strip():
             raise UserError(
                 "the data source is empty; give babytalk, a corpus folder or a Hugging Face dataset id (owner/name)"
             )
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the tokenizer exists, in a folder."""
+        return self.tokenizer not in (None, TRAIN, TEACHER)
 
 
 @dataclass(frozen=True)
@@ -120,8 +137,11 @@ def prepare(settings: DataSettings, storage: str | Path) -> PreparedData:
     else:
         corpus = open_corpus(settings.source)
     digests = {split: corpus.digests(split) for split in corpus.splits}
-    tokenizer_dir = _tokenizer(corpus, digests["train"], settings, artifacts)
-    store = _tokens(corpus, digests, tokenizer_dir, settings, artifacts)
+    if settings.is_given:
+        tokenizer_dir, around = _given(settings, artifacts)
+    else:
+        tokenizer_dir, around = _tokenizer(corpus, digests["train"], settings, artifacts), Around()
+    store = _tokens(corpus, digests, tokenizer_dir, around, settings, artifacts)
     return PreparedData(
         settings.source, tokenizer_dir, store, store.fingerprint, minimal_pairs, corpus.folder.absolute()
     )
@@ -168,10 +188,29 @@ def _tokenizer(corpus: Corpus, train: list[tuple[str, str]], settings: DataSetti
     return folder
 
 
+def _given(settings: DataSettings, artifacts: Path) -> tuple[Path, Around]:
+    """The folder of a tokenizer that exists, as we keep it, and the ids that it puts around a text."""
+    source = str(settings.tokenizer)
+    shaped_by = {"given": given_tokenizer.digest(source), "separator": settings.separator}
+    folder = artifacts / "tokenizers" / fingerprint(shaped_by)
+
+    def build(temporary: Path) -> dict[str, Any]:
+        tokenizer = given_tokenizer.open_tokenizer(source, settings.separator)
+        tokenizer.save(temporary)
+        logger.info(f"tokenizer {Path(source).name}: {tokenizer.size:,} ids, {tokenizer.describe_ends()}")
+        around = {"start": tokenizer.start, "end": tokenizer.end, "pad": None}
+        kept = {"kind": "tokenizer", "fingerprint": folder.name, "vocabulary_size": tokenizer.size, "around": around}
+        return {**kept, "rules": given_tokenizer.rules_digest(tokenizer.backend), "shaped_by": shaped_by}
+
+    build_once(folder, build)
+    return folder, Around(**open_artifact(folder, verify=True)["around"])
+
+
 def _tokens(
     corpus: Corpus,
     digests: dict[str, list[tuple[str, str]]],
     tokenizer_dir: Path,
+    around: Around,
     settings: DataSettings,
     artifacts: Path,
 ) -> TokenStore:
@@ -183,14 +222,19 @@ def _tokens(
         "store": STORE_VERSION,
         "window": settings.window,
     }
+    if around != Around():  # what is the same as before keeps its fingerprint
+        shaped_by["around"] = asdict(around)
+    if settings.unit != "line":
+        shaped_by["unit"] = settings.unit
     folder = artifacts / "tokens" / fingerprint(shaped_by)
 
     def build(temporary: Path) -> dict[str, Any]:
         tokenizer = load_tokenizer(tokenizer_dir)
+        size = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values())
         splits = {}
         for split in corpus.splits:
-            lines = _with_progress(corpus, split, f"encoding {split}")
-            counts = write_split(temporary, split, lines, tokenizer, settings.window)
+            units = _with_progress(corpus, split, f"encoding {split}", settings.unit)
+            counts = write_split(temporary, split, units, tokenizer, settings.window, around, size)
             if split in ("train", "dev") and counts["tokens"] < settings.window:
                 raise _too_small(split, str(counts["tokens"]), settings)
             splits[split] = counts
@@ -198,7 +242,9 @@ def _tokens(
             "kind": "token store",
             "version": STORE_VERSION,
             "fingerprint": folder.name,
-            "vocabulary_size": tokenizer.get_vocab_size(),
+            "vocabulary_size": size,
+            "around": asdict(around),
+            "rules": given_tokenizer.rules_digest(tokenizer),
             "window": settings.window,
             "splits": splits,
             "shaped_by": shaped_by,
@@ -215,17 +261,26 @@ def _too_small(split: str, tokens: str, settings: DataSettings) -> UserError:
     )
 
 
-def _with_progress(corpus: Corpus, split: str, doing: str) -> Iterator[str]:
-    """The cleaned lines of `split`, with a line of progress in percent of bytes every few seconds."""
+def _with_progress(corpus: Corpus, split: str, doing: str, unit: Unit = "line") -> Iterator[str]:
+    """The cleaned texts of `split`, with a line of progress in percent of bytes every few seconds."""
     files = corpus.splits[split]
     total = max(1, sum(file.path.stat().st_size for file in files))
-    done, spoke = 0, time.monotonic()
-    for file in files:
+    done, spoke, wrapped = 0, time.monotonic(), Wrapped()
+
+    def lines(file: SourceFile) -> Iterator[str]:
+        nonlocal done, spoke
         clean = cleaner(file.source)
         for raw, size in file.raw_lines():
             done += size
             if time.monotonic() - spoke > LOG_SECONDS:
                 spoke = time.monotonic()
                 logger.info(f"{doing}: {100 * done / total:.0f} % ({file.path.name})")
-            if line := clean(raw):
-                yield line
+            yield wrapped.see(clean(raw))
+
+    for file in files:
+        yield from texts(lines(file), unit)
+    if unit == "line" and split == "train" and wrapped.found:
+        logger.info(
+            f"most lines of {corpus.folder.name}/train end in mid-sentence: the text looks hard-wrapped, and every "
+            "line is taken for a text of its own; --set data.unit=paragraph joins them"
+        )

@@ -1,9 +1,11 @@
 """Token store: a corpus as fixed windows of token ids that every process reads without a copy.
 
-Each cleaned line becomes `<s> ids </s>`; the lines of a split are concatenated in file order and cut into N windows of
-T tokens, the last one padded with `<pad>` at its end. One Arrow IPC file a split (`train.arrow`, ...) holds a single
-record batch with one column `tokens`, FixedSizeList<uint16>[T]: one batch is one buffer, so that the memory-mapped file
-is one (N, T) array. Encoding streams, so memory does not grow with the corpus.
+Each cleaned text, a line unless the corpus is read otherwise, becomes `<s> ids </s>`; the texts of a split are
+concatenated in file order and cut into N windows of T tokens, the last one padded with `<pad>` at its end. A tokenizer
+that was given may have other tokens around a text, and no token for padding: then what fills no window is left out. One
+Arrow IPC file a split (`train.arrow`, ...) holds a single record batch with one column `tokens`, FixedSizeList[T] of
+uint16, or of int32 where ids need it: one batch is one buffer, so that the memory-mapped file is one (N, T) array.
+Encoding streams, so memory does not grow with the corpus.
 
 Shape legend: N windows of a split, T tokens of a window.
 """
@@ -27,6 +29,22 @@ from palenka_tune.errors import PalenkaError, UserError
 
 STORE_VERSION = 1
 LINES_PER_BATCH = 4096
+NO_PADDING = -1  # in place of an id where no token is padding
+MOST_UINT16 = 2**16  # entries whose ids fit in uint16
+
+
+@dataclass(frozen=True)
+class Around:
+    """The ids around a text and that of padding (None: there is no such token)."""
+
+    start: int | None = BOS_ID
+    end: int | None = EOS_ID
+    pad: int | None = PAD_ID
+
+
+def id_type(vocabulary_size: int) -> np.dtype[Any]:
+    """The type of the ids of a vocabulary."""
+    return np.dtype(np.uint16 if vocabulary_size <= MOST_UINT16 else np.int32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +53,6 @@ class TokenStore:
 
     folder: Path
     manifest: dict[str, Any]
-
-    pad_id = PAD_ID
-    bos_id = BOS_ID
-    eos_id = EOS_ID
 
     @classmethod
     def open(cls, folder: str | Path, *, verify: bool = False) -> TokenStore:
@@ -59,6 +73,17 @@ class TokenStore:
         return tuple(self.manifest["splits"])
 
     @property
+    def around(self) -> Around:
+        """The ids around a text, and that of padding."""
+        return Around(**self.manifest.get("around", {}))
+
+    @property
+    def pad_id(self) -> int:
+        """The id of padding, which is never predicted; `NO_PADDING` if every window is full."""
+        pad = self.around.pad
+        return NO_PADDING if pad is None else pad
+
+    @property
     def vocabulary_size(self) -> int:
         """Entries of the tokenizer, special tokens included; every id is below it."""
         return int(self.manifest["vocabulary_size"])
@@ -74,7 +99,7 @@ class TokenStore:
         return str(self.manifest["fingerprint"])
 
     def tokens(self, split: str) -> int:
-        """Tokens of `split` without padding, `<s>` and `</s>` included."""
+        """Tokens of `split` without padding, those around texts included."""
         return int(self._split(split)["tokens"])
 
     def words(self, split: str) -> int:
@@ -82,22 +107,25 @@ class TokenStore:
         return int(self._split(split)["words"])
 
     def windows(self, split: str) -> np.ndarray:
-        """The windows of `split`: (N, T) uint16, read-only and memory-mapped, never copied."""
+        """The windows of `split`: (N, T) uint16 or int32, read-only and memory-mapped, never copied."""
         self._split(split)
         return self._arrays[split]
 
     def shifted(self, split: str, copies: int) -> np.ndarray:
-        """(copies * N, T) uint16: the windows of `split`, then the same text cut T/copies, 2T/copies, ... tokens later.
+        """(copies * N, T): the windows of `split`, then the same text cut T/copies, 2T/copies, ... tokens later.
 
-        The last window of a shifted copy ends in padding. One copy is `windows`; more are made in memory.
+        The last window of a shifted copy ends in padding, or, where no token is padding, with the beginning of the
+        text. One copy is `windows`; more are made in memory.
         """
         windows = self.windows(split)
         if copies == 1:
             return windows
-        made = np.full((copies, *windows.shape), self.pad_id, dtype=windows.dtype)
+        made = np.empty((copies, *windows.shape), dtype=windows.dtype)
+        whole = windows.reshape(-1)
         for number in range(copies):
-            text = windows.reshape(-1)[number * self.window // copies :]
-            made[number].reshape(-1)[: len(text)] = text
+            begin = number * self.window // copies
+            rest = whole[:begin] if self.around.pad is None else np.full(begin, self.pad_id, dtype=windows.dtype)
+            made[number].reshape(-1)[:] = np.concatenate([whole[begin:], rest])
         return made.reshape(-1, self.window)
 
     def _split(self, split: str) -> dict[str, int]:
@@ -121,7 +149,7 @@ class TokenStore:
                 f"{path} is damaged ({error}); delete the folder {self.folder} and run the command again"
             ) from None
         expected = (self.manifest["splits"][split]["windows"], self.window)
-        if array.shape != expected or array.dtype != np.uint16:
+        if array.shape != expected or array.dtype != id_type(self.vocabulary_size):
             raise PalenkaError(
                 f"{path} holds {array.dtype} windows of shape {array.shape} where its manifest says {expected}; "
                 f"delete the folder {self.folder} and run the command again"
@@ -129,37 +157,51 @@ class TokenStore:
         return array
 
 
-def write_split(folder: Path, split: str, lines: Iterable[str], tokenizer: Tokenizer, window: int) -> dict[str, int]:
-    """Encode `lines` into `folder/<split>.arrow`; returns the counts `lines, words, tokens, windows` for the manifest.
+def write_split(
+    folder: Path,
+    split: str,
+    lines: Iterable[str],
+    tokenizer: Tokenizer,
+    window: int,
+    around: Around = Around(),
+    size: int = MOST_UINT16,
+) -> dict[str, int]:
+    """Encode the texts `lines` into `folder/<split>.arrow`, with the ids `around` each; `size` is the vocabulary's.
+
+    Returns the counts `lines, words, bytes, tokens, windows` for the manifest; `bytes` are those of the texts in UTF-8,
+    one more each for its end.
 
     The ids go to a flat file first and from there, mapped, into the one record batch, so memory stays at one batch of
     lines. Text that spells a special token is encoded as the characters it is.
     """
-    counts = {"lines": 0, "words": 0, "tokens": 0, "windows": 0}
+    counts = {"lines": 0, "words": 0, "bytes": 0, "tokens": 0, "windows": 0}
+    dtype, start, end = id_type(size), *([] if each is None else [each] for each in (around.start, around.end))
     flat = folder / f".{split}.ids"
     tokenizer.encode_special_tokens = True
     with flat.open("wb") as file:
         for batch in batches(lines):
             encodings = tokenizer.encode_batch_fast(batch, add_special_tokens=False)
-            ids = list(chain.from_iterable((BOS_ID, *encoding.ids, EOS_ID) for encoding in encodings))
-            file.write(np.array(ids, dtype=np.uint16).tobytes())
+            ids = list(chain.from_iterable((*start, *encoding.ids, *end) for encoding in encodings))
+            file.write(np.array(ids, dtype=dtype).tobytes())
             counts["lines"] += len(batch)
             counts["words"] += sum(len(line.split()) for line in batch)
+            counts["bytes"] += sum(len(line.encode()) + 1 for line in batch)
             counts["tokens"] += len(ids)
-        padding = -counts["tokens"] % window
-        file.write(np.full(padding, PAD_ID, dtype=np.uint16).tobytes())
-    counts["windows"] = (counts["tokens"] + padding) // window
+        if around.pad is not None:
+            file.write(np.full(-counts["tokens"] % window, around.pad, dtype=dtype).tobytes())
+        counts["windows"] = file.tell() // dtype.itemsize // window
+        file.truncate(counts["windows"] * window * dtype.itemsize)
     try:
-        _write_arrow(flat, folder / f"{split}.arrow", window)
+        _write_arrow(flat, folder / f"{split}.arrow", window, dtype)
     finally:
         flat.unlink()
     return counts
 
 
-def _write_arrow(flat: Path, path: Path, window: int) -> None:
-    """One FixedSizeList record batch over the flat file of uint16 ids."""
+def _write_arrow(flat: Path, path: Path, window: int, dtype: np.dtype[Any]) -> None:
+    """One FixedSizeList record batch over the flat file of ids."""
     buffer = pa.memory_map(str(flat)).read_buffer() if flat.stat().st_size else pa.py_buffer(b"")
-    ids = pa.Array.from_buffers(pa.uint16(), buffer.size // 2, [None, buffer])
+    ids = pa.Array.from_buffers(pa.from_numpy_dtype(dtype), buffer.size // dtype.itemsize, [None, buffer])
     column = pa.FixedSizeListArray.from_arrays(ids, window)
     batch = pa.record_batch([column], names=["tokens"])
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:

@@ -35,7 +35,7 @@ PAD_ID, BOS_ID, EOS_ID = range(3)
 VOCABULARY = Limits(
     ge=256 + len(SPECIAL_TOKENS), le=2**16, hint=", for example 2048 for a small corpus or 16000 for BabyLM"
 )
-"""Entries: the 256 bytes and the special tokens at least; ids are stored as uint16."""
+"""Entries of a tokenizer that is trained: the 256 bytes and the special tokens at least."""
 
 
 def train_tokenizer(lines: Iterable[str], vocabulary: int) -> Tokenizer:

@@ -46,7 +46,7 @@ class Windows:
 
 
 def window_tensor(windows: np.ndarray) -> Tensor:
-    """The windows (n,T) as a uint16 tensor that shares their memory."""
+    """The windows (n,T) as a tensor of their type that shares their memory."""
     import torch  # only processes that train load it
 
     with warnings.catch_warnings():

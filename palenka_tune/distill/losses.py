@@ -62,7 +62,8 @@ def _positions(tokens_BT: Tensor, pad_id: int, reduction: str) -> tuple[Tensor, 
     # a mean over at least one: a batch without targets is worth 0, not NaN
     ce = predicted_BT.float() / predicted_BT.sum().clamp_min(1)
     kl = mask_BT.float() / (mask_BT.sum().clamp_min(1) if reduction == "token" else tokens_BT.shape[0])
-    return next_BT.flatten(), ce.flatten(), kl.flatten()
+    # what is not predicted weighs nothing, and needs an index that exists
+    return next_BT.clamp_min(0).flatten(), ce.flatten(), kl.flatten()
 
 
 def logit_loss(

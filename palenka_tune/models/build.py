@@ -25,9 +25,9 @@ def build_model(
     *,
     vocabulary_size: int,
     window: int,
-    pad_id: int = PAD_ID,
-    bos_id: int = BOS_ID,
-    eos_id: int = EOS_ID,
+    pad_id: int | None = PAD_ID,
+    bos_id: int | None = BOS_ID,
+    eos_id: int | None = EOS_ID,
     seed: int | None = None,
     device: str | torch.device = "cpu",
 ) -> PreTrainedModel:
@@ -45,7 +45,7 @@ def build_model(
             f"model {preset.name}: vocabulary_size {vocabulary_size} and window {window} must both be 1 or more"
         )
     for name, token_id in (("pad_id", pad_id), ("bos_id", bos_id), ("eos_id", eos_id)):
-        if not 0 <= token_id < vocabulary_size:
+        if token_id is not None and not 0 <= token_id < vocabulary_size:
             raise UserError(
                 f"model {preset.name}: {name} {token_id} lies outside the vocabulary of {vocabulary_size} tokens; "
                 "give the id that the tokenizer has"
@@ -83,8 +83,10 @@ def build_model(
 def build_for_store(
     preset: ModelPreset, store: TokenStore, *, seed: int, device: str | torch.device = "cpu"
 ) -> PreTrainedModel:
-    """A fresh model for the windows of `store`: its vocabulary and window."""
-    return build_model(preset, vocabulary_size=store.vocabulary_size, window=store.window, seed=seed, device=device)
+    """A fresh model for the windows of `store`: its vocabulary, special ids and window."""
+    around, size = store.around, store.vocabulary_size
+    ids: dict[str, int | None] = {"pad_id": around.pad, "bos_id": around.start, "eos_id": around.end}
+    return build_model(preset, vocabulary_size=size, window=store.window, seed=seed, device=device, **ids)
 
 
 def count_parameters(model: torch.nn.Module) -> int:

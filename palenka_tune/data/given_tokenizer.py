@@ -1,0 +1,159 @@
+"""A tokenizer that exists: any fast one of the Hugging Face world, read from a folder and kept as it stands.
+
+`tokenizer.json` is read as transformers reads it, so that ids are those of the model that it belongs to; without one
+`vocab.json` and `merges.txt` (GPT-2's form) or `tokenizer.model` (SentencePiece's) will do. No code of the folder is
+run. Between texts stand its own start and end token, whichever exist, or the one token that `separator` names: an
+instruct model's end of turn is not its end of text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+from palenka_tune.config.files import file_sha256, fingerprint, read_json, write_json
+from palenka_tune.errors import UserError, first_line, nearest
+
+GIVEN_VERSION = 1
+SOURCES = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt")
+SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "config.json")
+END_OF_TEXT = "<|endoftext|>"  # the one special token of GPT-2's form, which has no file that says so
+SHOWN = 8  # special tokens that a message lists
+
+
+@dataclass(frozen=True)
+class GivenTokenizer:
+    """`backend` turns texts into ids; `start` and `end` are the ids around a text (None: it has none), `size` is one
+    more than its highest id."""
+
+    backend: Tokenizer
+    start: int | None
+    end: int | None
+    size: int
+
+    def describe_ends(self) -> str:
+        """What stands between two texts, for a line of the log."""
+        names = [repr(self.backend.id_to_token(each)) for each in (self.end, self.start) if each is not None]
+        return f"{' '.join(names)} between texts"
+
+    def save(self, folder: Path) -> None:
+        """Write it for `AutoTokenizer.from_pretrained(folder)`; its start and end are those that training puts."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.backend.encode_special_tokens = False
+        self.backend.save(str(folder / "tokenizer.json"))
+        named = {"bos_token": self.start, "eos_token": self.end}
+        config = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            **{name: self.backend.id_to_token(number) for name, number in named.items() if number is not None},
+            "pad_token": self.backend.id_to_token(next(n for n in (self.end, self.start) if n is not None)),
+            "clean_up_tokenization_spaces": False,
+            "padding_side": "right",
+            "model_input_names": ["input_ids", "attention_mask"],
+        }
+        write_json(folder / "tokenizer_config.json", config)
+
+
+def digest(folder: str | Path) -> str:
+    """16 hex digits over the files that make the tokenizer in `folder`; raises `UserError` if it has none."""
+    folder = check(folder)
+    files = [name for name in (*SOURCES, *SETTINGS) if (folder / name).is_file()]
+    return fingerprint({"version": GIVEN_VERSION, "files": [(name, file_sha256(folder / name)) for name in files]})
+
+
+def check(folder: str | Path) -> Path:
+    """The folder, if it holds a tokenizer; raises `UserError` if not. Nothing is loaded."""
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"data.tokenizer {folder} is not a folder; give one with a tokenizer.json, or 'train'")
+    has = {name for name in SOURCES if (folder / name).is_file()}
+    if not (has & {"tokenizer.json", "tokenizer.model"} or {"vocab.json", "merges.txt"} <= has):
+        raise UserError(
+            f"{folder} has no tokenizer: it holds neither tokenizer.json, nor tokenizer.model, nor vocab.json with "
+            "merges.txt; copy the tokenizer's files there, or give another folder as data.tokenizer"
+        )
+    return folder
+
+
+def open_tokenizer(folder: str | Path, separator: str | None = None) -> GivenTokenizer:
+    """Read the tokenizer in `folder`; `separator` names the token that stands between texts (None: its own).
+
+    Raises:
+        UserError: if there is none, it cannot be read or would run code, or has no token to stand between texts.
+    """
+    folder = check(folder)
+    backend, special = _read(folder)
+    vocabulary = backend.get_vocab(with_added_tokens=True)
+    start, end = (vocabulary.get(str(special.get(name))) for name in ("bos_token", "eos_token"))
+    if separator is not None:
+        if separator not in vocabulary:
+            known = [token.content for token in backend.get_added_tokens_decoder().values()]
+            raise UserError(
+                f"data.separator {separator!r} is no token of {folder}{nearest(separator, known)}; it has "
+                f"{', '.join(known[:SHOWN])}"
+            )
+        start, end = None, vocabulary[separator]
+    if start is None and end is None:
+        raise UserError(
+            f"the tokenizer in {folder} names neither a start nor an end token, and texts need one between them; give "
+            "data.separator, the token that ends a text"
+        )
+    # one token that is both, as GPT-2's, stands once between two texts
+    return GivenTokenizer(backend, None if start == end else start, end, 1 + max(vocabulary.values()))
+
+
+def rules_digest(backend: Tokenizer) -> str:
+    """16 hex digits over what makes ids of a text: equal for two folders of one tokenizer, however they are written.
+
+    Tokens that were added for a chat, the special ones, the template around a text and the way back do not count.
+    """
+    rules = json.loads(backend.to_str())
+    added = [token["content"] for token in rules["added_tokens"] if not token["special"]]
+    parts = {name: rules[name] for name in ("normalizer", "pre_tokenizer", "model")}
+    return hashlib.sha256(json.dumps([parts, added], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _read(folder: Path) -> tuple[Tokenizer, dict[str, Any]]:
+    """The tokenizer as transformers makes it, and its special tokens by name."""
+    config = read_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
+    if config.get("auto_map"):
+        raise UserError(
+            f"{folder}/tokenizer_config.json asks for code of its own (auto_map), which is never run; give a tokenizer "
+            "that transformers itself knows"
+        )
+    whole = (folder / "tokenizer.json").is_file()
+    if not whole and not (folder / "tokenizer.model").is_file():
+        return _bpe(folder), {"eos_token": END_OF_TEXT, "bos_token": END_OF_TEXT}
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    kind = AutoTokenizer if not whole or config.get("tokenizer_class") else PreTrainedTokenizerFast
+    try:
+        tokenizer = kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    except Exception as error:  # transformers raises what its parts raise
+        needed = "; run: pip install sentencepiece" if not whole else ""
+        raise UserError(
+            f"the tokenizer in {folder} cannot be read ({first_line(error)}){needed}, or save it again as a fast "
+            "tokenizer (tokenizer.json)"
+        ) from None
+    backend.no_padding()
+    backend.no_truncation()
+    return backend, {name: getattr(tokenizer, name) for name in ("bos_token", "eos_token")}
+
+
+def _bpe(folder: Path) -> Tokenizer:
+    """GPT-2's byte-level BPE from `vocab.json` and `merges.txt`."""
+    try:
+        backend = Tokenizer(models.BPE.from_file(str(folder / "vocab.json"), str(folder / "merges.txt")))
+    except Exception as error:  # tokenizers raises a bare Exception
+        raise UserError(
+            f"{folder}/vocab.json and merges.txt cannot be read ({first_line(error)}); copy them again"
+        ) from None
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    backend.add_special_tokens([AddedToken(END_OF_TEXT, special=True, normalized=False)])
+    return backend

@@ -1,0 +1,193 @@
+"""Tokenizers that exist: ids are transformers' own, whatever the kind; what cannot work is refused in a sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import AutoTokenizer, GPT2Tokenizer
+
+from palenka_tune.data.given_tokenizer import digest, open_tokenizer, rules_digest
+from palenka_tune.data.prepare import DataSettings, prepare
+from palenka_tune.data.store import NO_PADDING, Around
+from palenka_tune.errors import UserError
+
+LINES = [
+    f"The {a} sees a {b} near <s> the café, {n} times." for n in range(40) for a, b in [("cat", "dog"), ("ox", "elk")]
+]
+
+
+def byte_level(folder: Path, *, eos: str = "<|im_end|>", vocabulary: int = 400, highest: int | None = None) -> Path:
+    """Qwen's kind: byte-level BPE, no start token, an end of turn beside an end of text."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer.train_from_iterator(
+        LINES, trainers.BpeTrainer(vocab_size=vocabulary, initial_alphabet=alphabet, show_progress=False)
+    )
+    tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in ("<|endoftext|>", eos)])
+    if highest is not None:  # a vocabulary of a size that needs more than 16 bits
+        tokenizer.add_special_tokens([f"<extra_{n}>" for n in range(highest - tokenizer.get_vocab_size() + 1)])
+    return _write(tokenizer, folder, {"eos_token": eos, "pad_token": "<|endoftext|>"})
+
+
+def sentencepiece(folder: Path) -> Path:
+    """Llama 2's kind: spaces as U+2581, byte fallback, <s> put first."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    special = ["<unk>", "<s>", "</s>", *(f"<0x{n:02X}>" for n in range(256))]
+    tokenizer.train_from_iterator(
+        LINES, trainers.BpeTrainer(vocab_size=500, special_tokens=special[:3], show_progress=False)
+    )
+    rules = json.loads(tokenizer.to_str())
+    vocabulary = rules["model"]["vocab"]
+    vocabulary.update({name: len(vocabulary) + n for n, name in enumerate(special[3:])})
+    tokenizer = Tokenizer.from_str(json.dumps(rules))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", 1)]
+    )
+    return _write(tokenizer, folder, {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"})
+
+
+def _write(tokenizer: Tokenizer, folder: Path, special: dict[str, str]) -> Path:
+    folder.mkdir(parents=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", **special}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return folder
+
+
+def gpt2_files(folder: Path) -> Path:
+    """GPT-2's two files and nothing else."""
+    whole = byte_level(folder.with_name("whole"))
+    rules = json.loads((whole / "tokenizer.json").read_text())["model"]
+    folder.mkdir()
+    (folder / "vocab.json").write_text(json.dumps(rules["vocab"] | {"<|endoftext|>": len(rules["vocab"])}))
+    merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in rules["merges"]]
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n")
+    return folder
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    for split in ("train", "dev"):
+        (tmp_path / "corpus" / split).mkdir(parents=True)
+        (tmp_path / "corpus" / split / f"a.{split}").write_text("\n".join(LINES) + "\n")
+    return tmp_path / "corpus"
+
+
+KINDS = {"qwen": byte_level, "llama": sentencepiece, "gpt2": gpt2_files}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_store_holds_transformers_own_ids_between_the_tokenizers_own_ends(kind, tmp_path, corpus):
+    folder = KINDS[kind](tmp_path / kind)
+    prepared = prepare(DataSettings(str(corpus), window=16, tokenizer=str(folder)), tmp_path / "runs")
+    kept = AutoTokenizer.from_pretrained(prepared.tokenizer_dir)
+    own = kept if kind == "gpt2" else AutoTokenizer.from_pretrained(folder)
+    start, end = {"qwen": ([], [own.eos_token_id]), "llama": ([1], [2])}.get(kind, ([], [kept.eos_token_id]))
+    ids: list[int] = []
+    for line in LINES:
+        ids += [*start, *own(line, add_special_tokens=False, split_special_tokens=True)["input_ids"], *end]
+    store = prepared.store
+    windows = store.windows("train")
+    assert windows.reshape(-1).tolist() == ids[: windows.size]
+    assert len(ids) - windows.size < 16  # what fills no window is left out
+    assert (store.tokens("train"), store.pad_id) == (len(ids), NO_PADDING)
+    assert store.vocabulary_size == 1 + max(own.get_vocab().values())
+    assert store.around == Around(start[0] if start else None, end[0], None)
+    assert (kept.bos_token_id, kept.eos_token_id) == (start[0] if start else None, end[0])
+    for line in LINES[:3]:
+        assert kept.decode(own(line, add_special_tokens=False, split_special_tokens=True)["input_ids"]) == line
+
+
+def test_ids_beyond_16_bits(tmp_path, corpus):
+    folder = byte_level(tmp_path / "large", highest=70_000)
+    store = prepare(DataSettings(str(corpus), window=16, tokenizer=str(folder)), tmp_path / "runs").store
+    assert store.windows("train").dtype == np.int32
+    assert store.vocabulary_size == 70_001
+
+
+def test_shifted_windows_without_padding_go_on_with_the_beginning(tmp_path, corpus):
+    folder = sentencepiece(tmp_path / "llama")
+    store = prepare(DataSettings(str(corpus), window=16, tokenizer=str(folder)), tmp_path / "runs").store
+    whole = store.windows("dev").reshape(-1)
+    assert store.shifted("dev", 2)[len(store.windows("dev")) :].reshape(-1).tolist() == [*whole[8:], *whole[:8]]
+
+
+def test_a_separator_takes_the_place_of_both_ends(tmp_path, corpus):
+    folder = byte_level(tmp_path / "qwen")
+    settings = DataSettings(str(corpus), window=16, tokenizer=str(folder), separator="<|endoftext|>")
+    store = prepare(settings, tmp_path / "runs").store
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert store.around == Around(None, tokenizer.convert_tokens_to_ids("<|endoftext|>"), None)
+    with pytest.raises(UserError, match=r"'<\|endoftxt\|>' is no token of .* \(did you mean '<\|endoftext\|>'\?\)"):
+        open_tokenizer(folder, "<|endoftxt|>")
+
+
+def test_two_spellings_of_one_tokenizer_have_the_same_rules(tmp_path):
+    one, other = byte_level(tmp_path / "one"), byte_level(tmp_path / "other", eos="<|end|>")
+    rules = json.loads((other / "tokenizer.json").read_text())
+    rules["padding"] = None
+    (other / "tokenizer.json").write_text(json.dumps(rules))
+    assert digest(one) != digest(other)
+    assert rules_digest(open_tokenizer(one).backend) == rules_digest(open_tokenizer(other).backend)
+    assert rules_digest(open_tokenizer(one).backend) != rules_digest(
+        open_tokenizer(byte_level(tmp_path / "third", vocabulary=300)).backend
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (lambda folder: shutil.rmtree(folder), "is not a folder; give one with a tokenizer.json"),
+        (lambda folder: (folder / "tokenizer.json").unlink(), "has no tokenizer: it holds neither"),
+        (lambda folder: (folder / "tokenizer.json").write_text("{"), "cannot be read"),
+        (
+            lambda folder: (folder / "tokenizer_config.json").write_text('{"auto_map": {"AutoTokenizer": "x.Y"}}'),
+            "asks for code of its own",
+        ),
+        (
+            lambda folder: (folder / "tokenizer_config.json").write_text(
+                '{"tokenizer_class": "PreTrainedTokenizerFast"}'
+            ),
+            "names neither a start nor an end token",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused_in_a_sentence(fault, message, tmp_path):
+    folder = byte_level(tmp_path / "qwen")
+    fault(folder)
+    with pytest.raises(UserError, match=message):
+        open_tokenizer(folder)
+
+
+REAL = "PALENKA_TOKENIZERS"
+
+
+@pytest.mark.skipif(REAL not in os.environ, reason=f"{REAL} names no folder of tokenizers that people have")
+@pytest.mark.parametrize("name", ["gpt2", "llama2", "qwen3", "gemma3"])
+def test_tokenizers_that_people_have(name, tmp_path, corpus):
+    folder = Path(os.environ[REAL]) / name
+    store = prepare(DataSettings(str(corpus), window=16, tokenizer=str(folder)), tmp_path / "runs").store
+    start, end = ([] if each is None else [each] for each in (store.around.start, store.around.end))
+    own = GPT2Tokenizer(str(folder / "vocab.json"), str(folder / "merges.txt")) if name == "gpt2" else None
+    own = own or AutoTokenizer.from_pretrained(folder)
+    ids: list[int] = []
+    for line in LINES:
+        line_ids = own(line, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        assert own.decode(line_ids) == line
+        ids += [*start, *line_ids, *end]
+    windows = store.windows("train")
+    assert windows.reshape(-1).tolist() == ids[: windows.size]
+    assert windows.dtype == (np.uint16 if name in ("gpt2", "llama2") else np.int32)
