@@ -16,7 +16,7 @@ from torch import Tensor
 from palenka_tune.errors import PalenkaError
 
 MAX_CODE = 127
-MAX_VOCABULARY = 2**16  # ids are stored as uint16
+MAX_VOCABULARY = 2**31 - 1  # ids are stored as int32 at most
 BLOCK_ELEMENTS = 2**19  # 4 MiB of float64: a block's passes stay in the processor's cache
 
 
@@ -71,7 +71,7 @@ def systematic_sample(log_probs_NV: Tensor, samples: int, generator: torch.Gener
     is q_j as before, while its variance, f (1 − f) / K² with f the fractional part of K q_j, is never above the
     q_j (1 − q_j) / K of independent draws. A token whose log-probability is −inf is never drawn.
 
-    Each row is normalised here. V is at most 65,536, so that ids fit in uint16. One number per row is drawn from
+    Each row is normalised here. One number per row is drawn from
     `generator`, in row order. Beside its input and its output the call holds a few blocks of rows, 4 MiB each in
     float64, however large N is. Raises `PalenkaError` for a row that is no distribution (NaN, or nothing above −inf).
     """

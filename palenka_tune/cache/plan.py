@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from palenka_tune.cache.settings import CacheSettings
+from palenka_tune.data.ids import id_type
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.distill.shapes import ModelShape, resolved_maps
 from palenka_tune.errors import UserError
 
 # components of a hidden state that `auto` falls back to where the budget is short
 FEWER_COMPONENTS = (128, 64, 32, 16)
-BYTES = {"float16": 2, "float32": 4, "int8": 1, "uint16": 2}
+BYTES = {"float16": 2, "float32": 4, "int8": 1, "uint16": 2, "int32": 4}
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class Plan:
                     found.append(Column(scale_name(teacher, layer), "float32", None))
         if self.form == "sampled":
             for number in range(len(self.need.distributions)):
-                found.append(Column(f"ids{number}", "uint16", self.samples))
+                found.append(Column(f"ids{number}", id_type(self.vocabulary), self.samples))
                 found.append(Column(f"entropy{number}", "float32", None))
         elif self.form is not None:
             for number, shape in enumerate(self.teachers):

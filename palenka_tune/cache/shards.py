@@ -24,11 +24,11 @@ from palenka_tune.config.files import atomic_path
 from palenka_tune.errors import PalenkaError, first_line, nearest
 
 SHAPE = b"shape"
-DTYPES = tuple(np.dtype(name) for name in ("float16", "float32", "int8", "uint16"))
+DTYPES = tuple(np.dtype(name) for name in ("float16", "float32", "int8", "uint16", "int32"))
 
 
 def write_shard(path: str | Path, columns: Mapping[str, np.ndarray]) -> None:
-    """Write `columns`, each (n,T,W) or (n,T) of float16, float32, int8 or uint16, to `path` in one atomic step.
+    """Write `columns`, each (n,T,W) or (n,T) of one of `DTYPES`, to `path` in one atomic step.
 
     The arrays' own memory is written, without a copy if it is contiguous. Columns of unequal length, another type or
     another number of dimensions raise `ValueError`. A full disk raises `OSError` and leaves nothing behind.

@@ -25,6 +25,7 @@ from palenka_tune.cache.job import BATCH_WINDOWS, CacheJob
 from palenka_tune.cache.plan import hidden_name, scale_name
 from palenka_tune.cache.shards import write_shard
 from palenka_tune.config.files import atomic_path
+from palenka_tune.data.ids import id_type
 from palenka_tune.data.store import TokenStore
 from palenka_tune.data.windows import window_tensor
 from palenka_tune.distill.heads import head_explains, states_of
@@ -168,7 +169,7 @@ class ShardWriter:
                     parts.setdefault(self.plan.logits_column(number), []).append(to_float16(log_q, "log-probabilities"))
                     continue
                 ids = systematic_sample(log_q, self.plan.samples, generator)
-                parts.setdefault(f"ids{number}", []).append(ids.to(torch.uint16))
+                parts.setdefault(f"ids{number}", []).append(ids.to(getattr(torch, id_type(self.plan.vocabulary))))
                 parts.setdefault(f"entropy{number}", []).append(entropy(log_q))
         return {name: torch.cat(pieces) for name, pieces in parts.items()}
 

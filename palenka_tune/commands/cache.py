@@ -28,7 +28,7 @@ from palenka_tune.config.options import add_options
 from palenka_tune.data import prepare as data
 from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.search.options import SearchOptions
-from palenka_tune.spaces.experiment import open_runs
+from palenka_tune.spaces.given import open_given
 from palenka_tune.spaces.resolve import DEFAULT_SPACE, check_space, resolve
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def build(space: str | None, options: SearchOptions) -> Path | None:
     from palenka_tune.students.teacher_cache import fit_cache, obtain_cache, search_need
     from palenka_tune.students.teachers import obtain_teachers, open_given_teachers, teacher_shapes
 
-    config = dataclasses.replace(config, experiment=open_runs(config.experiment, check_writable(options.storage)))
+    config = dataclasses.replace(config, experiment=open_given(config.experiment, check_writable(options.storage)))
     experiment = config.experiment
     if experiment.cache.form == "online":
         raise UserError("cache.form is 'online', which keeps nothing; choose auto, final_hidden, sampled or dense")

@@ -21,7 +21,7 @@ from palenka_tune.commands.options import Parser
 from palenka_tune.config.files import write_json
 from palenka_tune.config.options import add_options
 from palenka_tune.search.options import SearchOptions
-from palenka_tune.spaces.experiment import open_runs
+from palenka_tune.spaces.given import open_given
 from palenka_tune.spaces.options import ExperimentOptions, RayOptions
 from palenka_tune.spaces.resolve import DEFAULT_SPACE, resolve
 from palenka_tune.storage.mirror import working_folder
@@ -48,7 +48,7 @@ def cli(argv: Sequence[str]) -> int:
     space, file, options = keywords.pop("space"), keywords.pop("json"), SearchOptions(**keywords)
     config = resolve(space, options=options.as_settings(), assignments=[*options.settings.items()])
     if any(teacher.is_run for teacher in config.experiment.teachers):
-        experiment = open_runs(config.experiment, working_folder(options.storage))
+        experiment = open_given(config.experiment, working_folder(options.storage))
         config = dataclasses.replace(config, experiment=experiment)
     from palenka_tune.doctor.examination import examine  # mlflow and others: only once the input is known to be good
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from palenka_tune.config.files import file_sha256, fingerprint, read_json, write_json
+from palenka_tune.data.store import Around
 from palenka_tune.errors import UserError, first_line, nearest
 
 GIVEN_VERSION = 1
@@ -28,29 +30,38 @@ SHOWN = 8  # special tokens that a message lists
 
 @dataclass(frozen=True)
 class GivenTokenizer:
-    """`backend` turns texts into ids; `start` and `end` are the ids around a text (None: it has none), `size` is one
-    more than its highest id."""
+    """`backend` turns texts into ids; `around` are the ids around a text and that of padding, `size` is one more than
+    its highest id. `file` is the tokenizer.json that says the same as the backend, if there is one."""
 
     backend: Tokenizer
-    start: int | None
-    end: int | None
+    around: Around
     size: int
+    file: Path | None = None
 
     def describe_ends(self) -> str:
         """What stands between two texts, for a line of the log."""
-        names = [repr(self.backend.id_to_token(each)) for each in (self.end, self.start) if each is not None]
+        ends = (self.around.end, self.around.start)
+        names = [repr(self.backend.id_to_token(each)) for each in ends if each is not None]
         return f"{' '.join(names)} between texts"
 
     def save(self, folder: Path) -> None:
         """Write it for `AutoTokenizer.from_pretrained(folder)`; its start and end are those that training puts."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.backend.encode_special_tokens = False
-        self.backend.save(str(folder / "tokenizer.json"))
-        named = {"bos_token": self.start, "eos_token": self.end}
+        if self.file is not None:
+            shutil.copyfile(self.file, folder / "tokenizer.json")
+        else:
+            self.backend.encode_special_tokens = False
+            self.backend.save(str(folder / "tokenizer.json"))
+        around = self.around
+        pads = (around.pad, around.end, around.start)  # a batch of texts must be padded with something
+        named = {
+            "bos_token": around.start,
+            "eos_token": around.end,
+            "pad_token": next(n for n in pads if n is not None),
+        }
         config = {
             "tokenizer_class": "PreTrainedTokenizerFast",
             **{name: self.backend.id_to_token(number) for name, number in named.items() if number is not None},
-            "pad_token": self.backend.id_to_token(next(n for n in (self.end, self.start) if n is not None)),
             "clean_up_tokenization_spaces": False,
             "padding_side": "right",
             "model_input_names": ["input_ids", "attention_mask"],
@@ -88,7 +99,7 @@ def open_tokenizer(folder: str | Path, separator: str | None = None) -> GivenTok
     folder = check(folder)
     backend, special = _read(folder)
     vocabulary = backend.get_vocab(with_added_tokens=True)
-    start, end = (vocabulary.get(str(special.get(name))) for name in ("bos_token", "eos_token"))
+    start, end, pad = (vocabulary.get(str(special.get(name))) for name in ("bos_token", "eos_token", "pad_token"))
     if separator is not None:
         if separator not in vocabulary:
             known = [token.content for token in backend.get_added_tokens_decoder().values()]
@@ -102,8 +113,28 @@ def open_tokenizer(folder: str | Path, separator: str | None = None) -> GivenTok
             f"the tokenizer in {folder} names neither a start nor an end token, and texts need one between them; give "
             "data.separator, the token that ends a text"
         )
-    # one token that is both, as GPT-2's, stands once between two texts
-    return GivenTokenizer(backend, None if start == end else start, end, 1 + max(vocabulary.values()))
+    # one token that is both, as GPT-2's, stands once between two texts, and one that ends texts is no padding
+    around = Around(None if start == end else start, end, None if pad in (start, end) else pad)
+    file = folder / "tokenizer.json"
+    same = file.is_file() and Tokenizer.from_file(str(file)).to_str() == backend.to_str()
+    return GivenTokenizer(backend, around, 1 + max(vocabulary.values()), file if same else None)
+
+
+def open_backend(folder: str | Path) -> Tokenizer:
+    """What makes ids of a text, whatever stands between texts; raises `UserError` if it cannot be read."""
+    return _read(check(folder))[0]
+
+
+def size_of(folder: str | Path, separator: str | None = None) -> int:
+    """One more than the highest id of the tokenizer in `folder`, from its files alone where they say it; raises as
+    `open_tokenizer` does."""
+    folder = check(folder)
+    if (folder / "tokenizer.json").is_file():
+        rules = read_json(folder / "tokenizer.json")
+        vocabulary, added = rules.get("model", {}).get("vocab", {}), rules.get("added_tokens", [])
+        ids = [*(vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary)))]
+        return 1 + max([*ids, *(token["id"] for token in added)], default=-1)
+    return open_tokenizer(folder, separator).size
 
 
 def rules_digest(backend: Tokenizer) -> str:
@@ -142,7 +173,7 @@ def _read(folder: Path) -> tuple[Tokenizer, dict[str, Any]]:
         ) from None
     backend.no_padding()
     backend.no_truncation()
-    return backend, {name: getattr(tokenizer, name) for name in ("bos_token", "eos_token")}
+    return backend, {name: getattr(tokenizer, name) for name in ("bos_token", "eos_token", "pad_token")}
 
 
 def _bpe(folder: Path) -> Tokenizer:

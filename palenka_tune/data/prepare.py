@@ -198,9 +198,8 @@ def _given(settings: DataSettings, artifacts: Path) -> tuple[Path, Around]:
         tokenizer = given_tokenizer.open_tokenizer(source, settings.separator)
         tokenizer.save(temporary)
         logger.info(f"tokenizer {Path(source).name}: {tokenizer.size:,} ids, {tokenizer.describe_ends()}")
-        around = {"start": tokenizer.start, "end": tokenizer.end, "pad": None}
-        kept = {"kind": "tokenizer", "fingerprint": folder.name, "vocabulary_size": tokenizer.size, "around": around}
-        return {**kept, "rules": given_tokenizer.rules_digest(tokenizer.backend), "shaped_by": shaped_by}
+        kept = {"kind": "tokenizer", "fingerprint": folder.name, "vocabulary_size": tokenizer.size}
+        return {**kept, "around": asdict(tokenizer.around), "shaped_by": shaped_by}
 
     build_once(folder, build)
     return folder, Around(**open_artifact(folder, verify=True)["around"])

@@ -24,13 +24,13 @@ import pyarrow as pa
 from tokenizers import Tokenizer
 
 from palenka_tune.config.artifacts import open_artifact
+from palenka_tune.data.ids import MOST_UINT16, id_type
 from palenka_tune.data.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from palenka_tune.errors import PalenkaError, UserError
 
 STORE_VERSION = 1
 LINES_PER_BATCH = 4096
 NO_PADDING = -1  # in place of an id where no token is padding
-MOST_UINT16 = 2**16  # entries whose ids fit in uint16
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,6 @@ class Around:
     start: int | None = BOS_ID
     end: int | None = EOS_ID
     pad: int | None = PAD_ID
-
-
-def id_type(vocabulary_size: int) -> np.dtype[Any]:
-    """The type of the ids of a vocabulary."""
-    return np.dtype(np.uint16 if vocabulary_size <= MOST_UINT16 else np.int32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +144,7 @@ class TokenStore:
                 f"{path} is damaged ({error}); delete the folder {self.folder} and run the command again"
             ) from None
         expected = (self.manifest["splits"][split]["windows"], self.window)
-        if array.shape != expected or array.dtype != id_type(self.vocabulary_size):
+        if array.shape != expected or array.dtype != np.dtype(id_type(self.vocabulary_size)):
             raise PalenkaError(
                 f"{path} holds {array.dtype} windows of shape {array.shape} where its manifest says {expected}; "
                 f"delete the folder {self.folder} and run the command again"
@@ -175,7 +170,10 @@ def write_split(
     lines. Text that spells a special token is encoded as the characters it is.
     """
     counts = {"lines": 0, "words": 0, "bytes": 0, "tokens": 0, "windows": 0}
-    dtype, start, end = id_type(size), *([] if each is None else [each] for each in (around.start, around.end))
+    dtype, start, end = (
+        np.dtype(id_type(size)),
+        *([] if each is None else [each] for each in (around.start, around.end)),
+    )
     flat = folder / f".{split}.ids"
     tokenizer.encode_special_tokens = True
     with flat.open("wb") as file:

@@ -33,7 +33,7 @@ PAD, BOS, EOS = "<pad>", "<s>", "</s>"
 SPECIAL_TOKENS = (PAD, BOS, EOS)
 PAD_ID, BOS_ID, EOS_ID = range(3)
 VOCABULARY = Limits(
-    ge=256 + len(SPECIAL_TOKENS), le=2**16, hint=", for example 2048 for a small corpus or 16000 for BabyLM"
+    ge=256 + len(SPECIAL_TOKENS), le=2**20, hint=", for example 2048 for a small corpus or 16000 for BabyLM"
 )
 """Entries of a tokenizer that is trained: the 256 bytes and the special tokens at least."""
 

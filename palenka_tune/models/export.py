@@ -24,6 +24,8 @@ from palenka_tune.config.files import read_json, write_json, write_text
 from palenka_tune.errors import PalenkaError, UserError, first_line
 from palenka_tune.models.folder import NOTE, TOKENIZER_FILES, check_model_folder, tokenizer_digest
 
+_LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+
 
 def export_student(model: PreTrainedModel, tokenizer_dir: str | Path, folder: str | Path, *, card: str) -> Path:
     """Write `model` with its tokenizer and model card to `folder`; returns the folder.
@@ -70,20 +72,37 @@ def load_model(
             model's, or if its weights do not fill the model that its configuration describes.
     """
     path = check_model_folder(path)
-    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    model = load_weights(path, device=device)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, **_LOCAL)
+    except Exception as error:
+        raise UserError(f"the tokenizer in {path} does not load ({first_line(error)}); export it again") from error
+    return model, tokenizer
+
+
+def load_weights(
+    path: str | Path, *, device: str | torch.device = "cpu", vocabulary_size: int | None = None
+) -> PreTrainedModel:
+    """The causal language model (in evaluation mode) of a local folder, whatever its tokenizer.
+
+    Embeddings and head are cut to `vocabulary_size` rows, if they have more: many models are padded to a round number
+    that their tokenizer does not reach. Raises `UserError` as `load_model` does.
+    """
+    path = Path(path)
     try:
         with _no_progress_bars():
             model, report = AutoModelForCausalLM.from_pretrained(
-                path, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **local
+                path, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **_LOCAL
             )
-            tokenizer = AutoTokenizer.from_pretrained(path, **local)
     except Exception as error:  # transformers raises what its parts raise; all of it means a folder that cannot load
         reason = first_line(error)
         raise UserError(f"{path} does not load as a causal language model ({reason}); export it again") from error
     if report["missing_keys"]:  # transformers would only warn and leave these at random values
         names = sorted(report["missing_keys"])
         raise UserError(f"{path} lacks {len(names)} of the model's weights, such as {names[0]}; export it again")
-    return model.eval().to(device), tokenizer
+    if vocabulary_size is not None and model.get_output_embeddings().weight.shape[0] > vocabulary_size:
+        model.resize_token_embeddings(vocabulary_size)
+    return model.eval().to(device)
 
 
 def _check_tokenizer(tokenizer_dir: Path, model: PreTrainedModel) -> dict[str, Any]:

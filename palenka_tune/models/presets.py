@@ -124,6 +124,12 @@ SHRINKAGES = {
 }
 
 
+def is_preset(name: str) -> bool:
+    """Whether there is a preset of that name."""
+    base, separator, scale = name.partition(SEPARATOR)
+    return base in POSTER and scale in SHRINKAGES if separator else name in PRESETS
+
+
 def get_preset(name: str) -> ModelPreset:
     """The preset called `name`, or the poster's `NAME@SCALE`; `UserError` with the nearest name if there is none."""
     base, separator, scale = name.partition(SEPARATOR)

@@ -39,7 +39,7 @@ from palenka_tune.search.options import SearchOptions
 from palenka_tune.search.pipeline import finalists_wanted, run_stages
 from palenka_tune.search.plan_text import plan
 from palenka_tune.search.search_result import SearchResult
-from palenka_tune.spaces.experiment import open_runs
+from palenka_tune.spaces.given import open_given
 from palenka_tune.spaces.resolve import check_space
 from palenka_tune.spaces.serialise import search_yaml, tree
 from palenka_tune.spaces.settings import SearchConfig
@@ -82,7 +82,7 @@ def _launch(config: SearchConfig | None, options: SearchOptions, console: Consol
             return SearchResult(folder, {})
     check_writable(options.storage)
     if config is not None:
-        config = dataclasses.replace(config, experiment=open_runs(config.experiment, storage))
+        config = dataclasses.replace(config, experiment=open_given(config.experiment, storage))
     full = FullDisk(storage)
     with contextlib.ExitStack() as stack:
         study, wanted = None, None

@@ -23,7 +23,7 @@ def plan(config: SearchConfig, storage: Path) -> str:
     ]
     lines.append(f"  data      {experiment.data.source}, vocabulary up to {vocabulary:,}, windows of {window} tokens")
     roles = [("student", experiment.student.preset, experiment.recipe)]
-    roles += [("teacher", teacher.preset, teacher.recipe) for teacher in experiment.teachers if not teacher.is_folder]
+    roles += [("teacher", teacher.preset, teacher.recipe) for teacher in experiment.teachers if not teacher.is_given]
     for role, name, recipe in roles:
         preset = get_preset(name)
         count = parameter_count(preset, vocabulary, window)
@@ -31,7 +31,7 @@ def plan(config: SearchConfig, storage: Path) -> str:
             f"  {role:<9} {name}: {preset.architecture}; {count:,} parameters; lr {recipe.lr:g}, "
             f"batch {recipe.batch_size}, {recipe.epochs:g} epochs"
         )
-    lines += [f"  teacher   {teacher.preset} (given)" for teacher in experiment.teachers if teacher.is_folder]
+    lines += [f"  teacher   {teacher.preset} (given)" for teacher in experiment.teachers if teacher.is_given]
     kept = "run on every batch" if experiment.cache.form == "online" else f"run once, cache {experiment.cache.form}"
     lines.append(f"  teachers  {kept}")
     known, _ = known_headroom.sentences(config, storage)

@@ -14,17 +14,16 @@ from typing import Annotated, Any
 
 from palenka_tune.cache.settings import CacheSettings
 from palenka_tune.config.build import build, full_path, set_path
-from palenka_tune.config.files import is_path
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.data.prepare import DataSettings
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.distill.shapes import ModelShape, resolved_maps
-from palenka_tune.errors import UserError, nearest
+from palenka_tune.errors import UserError
 from palenka_tune.limits import Limits, Strict, check_fields
 from palenka_tune.models.presets import ModelPreset, get_preset
 from palenka_tune.models.scales import Scale, get_scale
+from palenka_tune.models.source import source_of
 
-RUN = "run:"  # before the name of a search whose best student teaches
 SEED = Limits(ge=0, le=2**32 - 1)
 
 
@@ -56,10 +55,10 @@ class StudentSettings(Strict):
 
 @dataclass(frozen=True)
 class TeacherSettings(Strict):
-    """A teacher to train (a preset's name and a recipe), or a trained one: the folder of a Hugging Face model, or
-    `run:NAME`, the best student of a search in the same storage.
+    """A teacher to train (a preset's name and a recipe), or a trained one: the folder of a Hugging Face model, a model
+    of the hub (`hub:OWNER/NAME@REVISION`), or `run:NAME`, the best student of a search in the same storage.
 
-    `preset` is the name, the folder or the run. `recipe` changes settings of the recipe that the scale has for it. Its
+    `preset` is that name (`models.source`). `recipe` changes settings of the recipe that the scale has for it. Its
     `seed` is its own: students of several seeds learn from the same teachers.
     """
 
@@ -69,17 +68,12 @@ class TeacherSettings(Strict):
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if not self.is_folder:
-            get_preset(self.preset)
+        source_of(self.preset)
 
     @property
-    def is_folder(self) -> bool:
-        """Whether it is trained already, in a folder or by a search."""
-        return self.is_run or is_path(self.preset)
-
-    @property
-    def is_run(self) -> bool:
-        return self.preset.startswith(RUN)
+    def is_given(self) -> bool:
+        """Whether it is trained already: in a folder, by a search, on the hub."""
+        return source_of(self.preset).kind != "preset"
 
 
 @dataclass(frozen=True)
@@ -104,7 +98,7 @@ class Experiment(Strict):
 
     def teacher_shapes(self) -> tuple[ModelShape, ...] | None:
         """Shapes of the teachers, or None while one of them is a folder that has not been opened yet."""
-        if any(teacher.is_folder for teacher in self.teachers):
+        if any(teacher.is_given for teacher in self.teachers):
             return None
         return tuple(shape_of(get_preset(teacher.preset)) for teacher in self.teachers)
 
@@ -169,7 +163,7 @@ def _teacher(entry: Any, scale: str, where: str) -> dict[str, Any]:
         raise UserError(f"{where}: a teacher is {entry!r}; give a preset's name, a model folder, or {{preset: NAME}}")
     entry = dict(entry)
     settings = TeacherSettings(entry["preset"])
-    recipe = {} if settings.is_folder else dataclasses.asdict(recipe_for(entry["preset"], scale))
+    recipe = {} if settings.is_given else dataclasses.asdict(recipe_for(entry["preset"], scale))
     given = entry.get("recipe") or {}
     if not isinstance(given, Mapping):
         raise UserError(f"{where}: teachers.recipe is {given!r}; give settings such as {{epochs: 3}}")
@@ -190,32 +184,12 @@ def resolve_overrides(assignments: Sequence[tuple[str, Any]], paths: Sequence[st
     return [(full_path(key, paths, f"--set {key}"), value) for key, value in assignments]
 
 
-def open_runs(experiment: Experiment, storage: Path) -> Experiment:
-    """The experiment with the folder of its best student in place of each `run:NAME`.
-
-    Raises `UserError` if there is no such search in `storage`, or it has no best student yet.
-    """
-    teachers = []
-    for teacher in experiment.teachers:
-        if teacher.is_run:
-            name = teacher.preset.removeprefix(RUN)
-            folder = storage / name / "best"
-            if not folder.is_dir():
-                known = sorted(path.parent.name for path in storage.glob("*/best"))
-                raise UserError(
-                    f"teacher {teacher.preset}: {storage} holds no finished search {name!r}{nearest(name, known)}; "
-                    "give the --name of one"
-                )
-            teacher = dataclasses.replace(teacher, preset=str(folder.absolute()))
-        teachers.append(teacher)
-    return dataclasses.replace(experiment, teachers=teachers)
-
-
 def experiment_from(tree: Mapping[str, Any], where: str) -> Experiment:
     """Build and check the experiment of a resolved tree (keys that do not belong to it are refused)."""
     experiment = build(Experiment, tree, where)
     for teacher in experiment.teachers:
-        if teacher.is_folder and not teacher.is_run and not Path(teacher.preset).expanduser().is_dir():
+        source = source_of(teacher.preset)
+        if source.kind == "folder" and not Path(source.name).expanduser().is_dir():
             raise UserError(
                 f"{where}: teacher {teacher.preset} is not a folder; give a preset's name or a model folder"
             )

@@ -21,7 +21,7 @@ from palenka_tune.config.options import changed_options, flag, option, settings_
 from palenka_tune.data import prepare as data
 from palenka_tune.errors import UserError
 from palenka_tune.models.folder import STUDENT
-from palenka_tune.spaces.experiment import Experiment, experiment_from, open_runs, resolve_overrides, resolve_tree
+from palenka_tune.spaces.experiment import Experiment, experiment_from, resolve_overrides, resolve_tree
 from palenka_tune.spaces.options import ExperimentOptions, StorageOptions
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def main(experiment: Experiment, options: DistillOptions) -> DistillResult:
     device = resolve_device(options.device)
     data.check(experiment.data)
     storage = check_writable(options.storage)
-    experiment = open_runs(experiment, storage)
+    experiment = open_given(experiment, storage)
     out = check_writable(options.out)
     if (out / METRICS_JSON).exists():
         raise UserError(f"--out {options.out} holds a finished student; give another folder or delete that one")

@@ -130,7 +130,7 @@ def measure(job: HeadroomJob, threads: int = 1) -> dict[str, Any]:
 
     from palenka_tune.data.store import TokenStore
     from palenka_tune.evaluation.ensemble import ensemble_cross_entropy
-    from palenka_tune.models.export import load_model
+    from palenka_tune.models.export import load_weights
     from palenka_tune.students.bench import select_windows
 
     known = job.result()
@@ -138,7 +138,8 @@ def measure(job: HeadroomJob, threads: int = 1) -> dict[str, Any]:
         return known
     torch.set_num_threads(threads)
     store = TokenStore.open(job.store)
-    models = [load_model(folder, device=job.device)[0] for _, folder, _ in job.teachers]
+    size = store.vocabulary_size
+    models = [load_weights(folder, device=job.device, vocabulary_size=size) for _, folder, _ in job.teachers]
     windows = select_windows(store, job.student).array(store, "dev")
     found = ensemble_cross_entropy(models, windows, store.pad_id, job.weights)
     result = {"name": job.name, "identity": job.identity, **asdict(found)}

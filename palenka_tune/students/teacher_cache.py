@@ -68,7 +68,7 @@ def _trained(experiment: Experiment, store: TokenStore, storage: Path) -> list[T
     """The teachers, if all exist already: then a cache of them may be there too, or a part of one."""
     folders = teacher_folders(experiment, store.fingerprint, storage)
     for teacher, folder in zip(experiment.teachers, folders, strict=True):
-        if not (teacher.is_folder or is_complete(folder)):
+        if not (teacher.is_given or is_complete(folder)):
             return None
     return [open_teacher(folder) for folder in folders]
 

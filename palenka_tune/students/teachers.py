@@ -21,7 +21,7 @@ def teacher_specs(experiment: Experiment) -> list[TeacherSpec | Path]:
     """A specification per teacher to train, or the folder of one that was given; in the experiment's order."""
     return [
         Path(teacher.preset).expanduser()
-        if teacher.is_folder
+        if teacher.is_given
         else TeacherSpec(get_preset(teacher.preset), teacher.recipe, teacher.seed)
         for teacher in experiment.teachers
     ]

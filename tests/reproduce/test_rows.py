@@ -121,7 +121,7 @@ def test_every_row_at_every_scale_is_an_experiment(name: str, scale: str) -> Non
     assert at.recipe(row.recipe).weight_decay == row.recipe.weight_decay
     for teacher, recipe in row.teacher_recipes.items():
         spec = at.training(teacher, recipe, seed=3)
-        assert not TeacherSettings(spec.preset.name, spec.recipe, spec.seed).is_folder
+        assert not TeacherSettings(spec.preset.name, spec.recipe, spec.seed).is_given
 
 
 @pytest.mark.parametrize("scale", sorted(SCALES))

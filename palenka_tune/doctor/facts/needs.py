@@ -57,7 +57,7 @@ def needs_of(config: SearchConfig, options: SearchOptions) -> Needs:
     vocabulary, window = experiment.data.vocabulary, experiment.data.window
     teachers = {"": 0}
     for teacher in experiment.teachers:
-        if not teacher.is_folder:
+        if not teacher.is_given:
             micro = teacher.recipe.batch_size // teacher.recipe.accumulate
             teachers[f"{teacher.preset} with micro-batches of {micro} windows"] = training_memory(
                 get_preset(teacher.preset), [], vocabulary=vocabulary, window=window, micro_batch=micro
@@ -88,7 +88,7 @@ def _cache(config: SearchConfig) -> tuple[tuple[int, int] | None, str]:
         return None, ""
     try:
         shapes = tuple(
-            open_teacher(teacher.preset).shape if teacher.is_folder else shape_of(get_preset(teacher.preset))
+            open_teacher(teacher.preset).shape if teacher.is_given else shape_of(get_preset(teacher.preset))
             for teacher in experiment.teachers
         )
     except UserError:

@@ -82,7 +82,7 @@ def trial_memory(config: SearchConfig) -> int:
     experiment = config.experiment
     return training_memory(
         get_preset(experiment.student.preset),
-        [get_preset(teacher.preset) for teacher in experiment.teachers if not teacher.is_folder],
+        [get_preset(teacher.preset) for teacher in experiment.teachers if not teacher.is_given],
         vocabulary=experiment.data.vocabulary,
         window=experiment.data.window,
         micro_batch=experiment.recipe.batch_size // experiment.recipe.accumulate,

@@ -1,0 +1,66 @@
+"""Models and tokenizers that exist, in place of the names by which a configuration calls them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from palenka_tune.data.given_tokenizer import size_of
+from palenka_tune.data.prepare import TEACHER, TRAIN, DataSettings
+from palenka_tune.errors import UserError, nearest
+from palenka_tune.models.fetch import fetch
+from palenka_tune.models.source import Source, source_of
+from palenka_tune.spaces.experiment import Experiment, TeacherSettings
+
+
+def open_given(experiment: Experiment, storage: Path) -> Experiment:
+    """The experiment with folders in place of each `run:NAME`, model of the hub, and tokenizer.
+
+    Raises `UserError` if there is no such search in `storage`, or it has no best student yet, or for a model or a
+    tokenizer that is not there; `PalenkaError` if the hub cannot be reached.
+    """
+    teachers = [_open_teacher(teacher, storage) for teacher in experiment.teachers]
+    return dataclasses.replace(experiment, teachers=teachers, data=_open_data(experiment.data, teachers))
+
+
+def _open_teacher(teacher: TeacherSettings, storage: Path) -> TeacherSettings:
+    source = source_of(teacher.preset)
+    if source.kind == "preset":
+        return teacher
+    return dataclasses.replace(teacher, preset=str(_folder(source, f"teacher {teacher.preset}", storage)))
+
+
+def _folder(source: Source, what: str, storage: Path) -> Path:
+    if source.kind == "hub":
+        return fetch(source)
+    if source.kind == "folder":
+        return Path(source.name).expanduser().absolute()
+    folder = storage / source.name / "best"
+    if not folder.is_dir():
+        known = sorted(path.parent.name for path in storage.glob("*/best"))
+        raise UserError(
+            f"{what}: {storage} holds no finished search {source.name!r}{nearest(source.name, known)}; give the --name "
+            "of one"
+        )
+    return folder.absolute()
+
+
+def _open_data(data: DataSettings, teachers: list[TeacherSettings]) -> DataSettings:
+    """The tokenizer's folder in place of `teacher`, of a name of the hub, and of nothing."""
+    given = [teacher.preset for teacher in teachers if teacher.is_given]
+    wanted = data.tokenizer or (TEACHER if given else TRAIN)
+    if wanted == TRAIN:
+        return dataclasses.replace(data, tokenizer=TRAIN)
+    if wanted == TEACHER and not given:
+        raise UserError("data.tokenizer is teacher, but every teacher is trained here; give train, or a folder")
+    folder = given[0] if wanted == TEACHER else _tokenizer(wanted)
+    return dataclasses.replace(data, tokenizer=folder, vocabulary=size_of(folder, data.separator))
+
+
+def _tokenizer(name: str) -> str:
+    source = source_of(name)
+    if source.kind == "hub":
+        return str(fetch(source, weights=False))
+    if source.kind == "folder":
+        return str(Path(source.name).expanduser().absolute())
+    raise UserError(f"data.tokenizer is {name}; give train, teacher, a folder, or a name of the Hugging Face hub")
