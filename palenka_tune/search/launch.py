@@ -76,13 +76,12 @@ def _launch(config: SearchConfig | None, options: SearchOptions, console: Consol
     storage = working_folder(options.storage)
     folder = _folder(config, options, storage)
     if config is not None:
+        config = dataclasses.replace(config, experiment=open_given(config.experiment, storage))
         data.check(config.experiment.data)
         if options.dry_run:
             console.print(plan(config, storage), markup=False)
             return SearchResult(folder, {})
     check_writable(options.storage)
-    if config is not None:
-        config = dataclasses.replace(config, experiment=open_given(config.experiment, storage))
     full = FullDisk(storage)
     with contextlib.ExitStack() as stack:
         study, wanted = None, None

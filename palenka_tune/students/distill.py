@@ -22,6 +22,7 @@ from palenka_tune.data import prepare as data
 from palenka_tune.errors import UserError
 from palenka_tune.models.folder import STUDENT
 from palenka_tune.spaces.experiment import Experiment, experiment_from, resolve_overrides, resolve_tree
+from palenka_tune.spaces.given import open_given
 from palenka_tune.spaces.options import ExperimentOptions, StorageOptions
 
 if TYPE_CHECKING:

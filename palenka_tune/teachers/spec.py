@@ -118,11 +118,22 @@ def _open_plain(folder: Path) -> Teacher:
     """A model folder from elsewhere; its name is the folder's, or the search's whose best student it is."""
     weights = sorted(folder.glob("*.safetensors"))
     if not (folder / "config.json").is_file() or not weights:
+        if any(folder.glob("*.bin")):
+            raise UserError(
+                f"{folder} has its weights as pickles only (*.bin), which can run code; convert them once: python -c "
+                f"\"from transformers import AutoModelForCausalLM as M; M.from_pretrained('{folder}')"
+                f".save_pretrained('{folder}')\""
+            )
         raise UserError(
             f"{folder} is not a teacher: it has no {'config.json' if weights else 'safetensors weights'}; give a "
             "preset's name or a Hugging Face model folder"
         )
     config = read_json(folder / "config.json")
+    if config.get("auto_map"):
+        raise UserError(
+            f"{folder}/config.json asks for code of its own (auto_map), which is never run; give a model of a family "
+            "that transformers itself knows"
+        )
     width, depth = _size(config, "hidden_size", "n_embd"), _size(config, "num_hidden_layers", "n_layer")
     if width is None or depth is None:
         raise UserError(

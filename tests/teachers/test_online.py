@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 
@@ -49,18 +50,33 @@ def test_another_tokenizer_is_refused(data: PreparedData, tmp_path: Path) -> Non
     corpus = write_corpus(tmp_path / "corpus", sentences(60, 9) + "a zebra.\n" * 9, sentences(20, 8))
     other = prepare(DataSettings(str(corpus), vocabulary=300, window=16), tmp_path / "storage")
     stranger = teacher(GPT2, other, tmp_path / "stranger")
-    with pytest.raises(UserError, match=r"teacher stranger has another tokenizer .* than the student's data"):
+    with pytest.raises(UserError, match="teacher stranger has another tokenizer than the student's data"):
         online_source([stranger], data.store, torch.zeros(1, 16, dtype=torch.int64))
     (stranger.folder / "tokenizer.json").unlink()
-    with pytest.raises(UserError, match="teacher stranger has no tokenizer"):
+    with pytest.raises(UserError, match="stranger has no tokenizer: it holds neither"):
         online_source([stranger], data.store, torch.zeros(1, 16, dtype=torch.int64))
 
 
-def test_another_vocabulary_is_refused(data: PreparedData, tmp_path: Path) -> None:
+def test_a_padded_vocabulary_is_cut_to_the_tokenizers(data: PreparedData, tmp_path: Path) -> None:
     size = data.store.vocabulary_size
     padded = teacher(GPT2, data, tmp_path / "padded", vocabulary=size + 5)
-    with pytest.raises(UserError, match=f"vocabulary of {size + 5} entries and the student's data has {size}"):
-        online_source([padded], data.store, torch.zeros(1, 16, dtype=torch.int64))
+    windows = window_tensor(data.store.windows("train"))[:2].long()
+    source = online_source([padded], data.store, windows)
+    request = SignalRequest(LogitRequest((1.0,), 1.0), (frozenset(),))
+    targets = source.signal(WindowBatch("train", torch.arange(2), windows), request).targets
+    assert isinstance(targets, ExactTargets)
+    model, _ = load_model(padded.folder)
+    expected = torch.log_softmax(model(windows).logits.detach()[..., :size], -1)  # normalised over what both have
+    torch.testing.assert_close(targets.log_probs(slice(0, 32)), expected.flatten(0, 1))
+
+
+def test_a_vocabulary_that_lacks_ids_is_refused(data: PreparedData, tmp_path: Path) -> None:
+    size = data.store.vocabulary_size
+    folder = teacher(GPT2, data, tmp_path / "small").folder
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"vocab_size": size - 5}))
+    with pytest.raises(UserError, match=f"vocabulary of {size - 5} entries, .* gives ids up to {size - 1}"):
+        online_source([open_teacher(folder)], data.store, torch.zeros(1, 16, dtype=torch.int64))
 
 
 def test_windows_longer_than_the_teacher_reads_are_refused(data: PreparedData, tmp_path: Path) -> None:
