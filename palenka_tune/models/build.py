@@ -1,6 +1,6 @@
 """Models from presets: randomly initialised Hugging Face models whose weights depend on the seed alone.
 
-A model is a `GPT2LMHeadModel` or `LlamaForCausalLM` without dropout (the poster's setting), with scaled-dot-product
+A model is a `GPT2LMHeadModel`, `LlamaForCausalLM` or `Qwen3ForCausalLM` without dropout (the poster's setting), with scaled-dot-product
 attention and no key-value cache while training. On the `meta` device it costs no memory and still has its true
 parameter count.
 """
@@ -11,7 +11,15 @@ import contextlib
 from typing import Any
 
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 from palenka_tune.data.store import TokenStore
 from palenka_tune.data.tokenizer import BOS_ID, EOS_ID, PAD_ID
@@ -76,7 +84,16 @@ def build_model(
             no_dropout = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop", "summary_first_dropout"), 0.0)
             model = GPT2LMHeadModel(GPT2Config(**settings, **no_dropout))
         else:
-            model = LlamaForCausalLM(LlamaConfig(**settings, intermediate_size=preset.ffn, attention_dropout=0.0))
+            sizes = {
+                "intermediate_size": preset.ffn,
+                "num_key_value_heads": preset.kv_heads or preset.heads,
+                "head_dim": preset.head_size,
+                "attention_dropout": 0.0,
+            }
+            if preset.family == "qwen3":
+                model = Qwen3ForCausalLM(Qwen3Config(**settings, **sizes))
+            else:
+                model = LlamaForCausalLM(LlamaConfig(**settings, **sizes))
     return model.train().to(device)
 
 

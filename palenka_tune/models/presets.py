@@ -11,23 +11,24 @@ Standard library only, so that a search space can be checked without loading tor
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Any, Literal
 
 from palenka_tune.errors import UserError, nearest
 from palenka_tune.limits import Limits, Strict, check_fields
 
-Family = Literal["gpt2", "llama"]
-FAMILIES: dict[str, str] = {"gpt2": "GPT-2", "llama": "Llama"}
+Family = Literal["gpt2", "llama", "qwen3"]
+FAMILIES: dict[str, str] = {"gpt2": "GPT-2", "llama": "Llama", "qwen3": "Qwen3"}
 
 
 @dataclass(frozen=True)
 class ModelPreset(Strict):
     """One decoder-only architecture, without its vocabulary.
 
-    `width` is the size D of the hidden states, `ffn` the inner size of Llama's gated MLP (GPT-2's is always 4 * width),
-    `tied` says whether the output head shares the embedding's weights, and `positions` is the least number of positions
-    that a model has (twice the training window if that is more).
+    `width` is the size D of the hidden states, `ffn` the inner size of the gated MLP (GPT-2's is always 4 * width),
+    `kv_heads` how many heads of keys and values the `heads` share (None: as many), `head_dim` the size of a head (None:
+    width / heads), both not of GPT-2. `tied` says whether the output head shares the embedding's weights, and
+    `positions` is the least number of positions that a model has (twice the training window if that is more).
 
     Raises:
         UserError: if the sizes do not fit together.
@@ -41,38 +42,56 @@ class ModelPreset(Strict):
     ffn: int | None = None
     tied: bool = True
     positions: Annotated[int, Limits(ge=1)] = 256
+    kv_heads: Annotated[int, Limits(ge=1)] | None = None
+    head_dim: Annotated[int, Limits(ge=2)] | None = None
 
     def __post_init__(self) -> None:
-        where = f"model preset {self.name!r}"
+        where = f"model {self.name!r}"
         if self.family not in FAMILIES:
-            raise UserError(f"{where}: family is {self.family!r}; it must be 'gpt2' or 'llama'")
+            raise UserError(f"{where}: family is {self.family!r}; it must be one of {', '.join(FAMILIES)}")
         check_fields(self, f"{where}: ")
-        if self.width % self.heads:
+        if self.head_dim is None and self.width % self.heads:
             raise UserError(f"{where}: width {self.width} must be divisible by heads {self.heads}")
-        if self.family == "gpt2" and self.ffn is not None:
-            raise UserError(
-                f"{where}: ffn is {self.ffn}, but GPT-2's is always 4 * width ({4 * self.width}); leave ffn out"
-            )
-        if self.family == "llama":
-            if self.ffn is None or self.ffn < 1:
-                raise UserError(f"{where}: ffn is {self.ffn}; a llama preset needs a feed-forward size of 1 or more")
-            if self.head_dim % 2:
+        if self.heads % (self.kv_heads or self.heads):
+            raise UserError(f"{where}: heads {self.heads} must be divisible by kv_heads {self.kv_heads}")
+        if self.family == "gpt2":
+            if self.ffn is not None:
                 raise UserError(
-                    f"{where}: width {self.width} over {self.heads} heads gives heads of {self.head_dim} dimensions; "
-                    "llama's rotary positions need an even number"
+                    f"{where}: ffn is {self.ffn}, but GPT-2's is always 4 * width ({4 * self.width}); leave ffn out"
+                )
+            for name in ("kv_heads", "head_dim"):
+                if getattr(self, name) is not None:
+                    raise UserError(
+                        f"{where}: {name} is {getattr(self, name)}, which GPT-2 does not have; leave it out"
+                    )
+        else:
+            if self.ffn is None or self.ffn < 1:
+                raise UserError(f"{where}: ffn is {self.ffn}; a {self.family} needs a feed-forward size of 1 or more")
+            if self.head_size % 2:
+                raise UserError(
+                    f"{where}: width {self.width} over {self.heads} heads gives heads of {self.head_size} dimensions; "
+                    "rotary positions need an even number"
                 )
 
     @property
-    def head_dim(self) -> int:
+    def head_size(self) -> int:
         """Dimensions of one attention head."""
-        return self.width // self.heads
+        return self.head_dim or self.width // self.heads
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a fingerprint is made of: what is not set does not count."""
+        optional = ("kv_heads", "head_dim")
+        return {name: value for name, value in asdict(self).items() if name not in optional or value is not None}
 
     @property
     def architecture(self) -> str:
         """One line for tables, such as `Llama, d 512, ffn 1024, 16 layers, 8 heads, untied`."""
         ffn = f", ffn {self.ffn}" if self.ffn else ""
+        shared = f" over {self.kv_heads}" if self.kv_heads else ""
+        sized = f" of {self.head_dim}" if self.head_dim else ""
         return (
-            f"{FAMILIES[self.family]}, d {self.width}{ffn}, {self.layers} layers, {self.heads} heads, "
+            f"{FAMILIES[self.family]}, d {self.width}{ffn}, {self.layers} layers, {self.heads} heads{shared}{sized}, "
             f"{'tied' if self.tied else 'untied'}"
         )
 

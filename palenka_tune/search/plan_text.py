@@ -6,32 +6,49 @@ from pathlib import Path
 
 from palenka_tune.models.presets import get_preset
 from palenka_tune.models.scales import parameter_count
+from palenka_tune.models.source import source_of
 from palenka_tune.runs import known_headroom
 from palenka_tune.spaces.poster_method import units
 from palenka_tune.spaces.settings import SearchConfig
+from palenka_tune.teachers.spec import open_teacher
 from palenka_tune.trials.arms import arms_of
 from palenka_tune.trials.stopping import stopping_text
+
+
+def _given(preset: str) -> str:
+    """A teacher that exists, once its folder is known."""
+    if source_of(preset).kind != "folder":
+        return f"{preset} (given)"
+    teacher = open_teacher(preset)
+    shape = teacher.shape
+    size = f"{shape.family}, d {shape.width}, {shape.depth} layers; {teacher.parameters:,} parameters"
+    return f"{teacher.name} (given): {size}; {preset}"
 
 
 def plan(config: SearchConfig, storage: Path) -> str:
     """What will be run, as a person would want to check it: models, data, space, and what earlier searches in the
     folder `storage` found of its headroom."""
     experiment = config.experiment
-    vocabulary, window = experiment.data.vocabulary, experiment.data.window
+    data = experiment.data
+    vocabulary, window = data.vocabulary, data.window
     lines = [
         f"search {config.space_name}: {config.description}" if config.description else f"search {config.space_name}"
     ]
-    lines.append(f"  data      {experiment.data.source}, vocabulary up to {vocabulary:,}, windows of {window} tokens")
-    roles = [("student", experiment.student.preset, experiment.recipe)]
-    roles += [("teacher", teacher.preset, teacher.recipe) for teacher in experiment.teachers if not teacher.is_given]
-    for role, name, recipe in roles:
-        preset = get_preset(name)
+    made = (
+        f"the tokenizer of {data.tokenizer}, {vocabulary:,} ids"
+        if data.is_given
+        else f"vocabulary up to {vocabulary:,}"
+    )
+    lines.append(f"  data      {data.source}, a {data.unit} a text, {made}, windows of {window} tokens")
+    roles = [("student", experiment.student.architecture, experiment.recipe)]
+    roles += [("teacher", get_preset(each.preset), each.recipe) for each in experiment.teachers if not each.is_given]
+    for role, preset, recipe in roles:
         count = parameter_count(preset, vocabulary, window)
         lines.append(
-            f"  {role:<9} {name}: {preset.architecture}; {count:,} parameters; lr {recipe.lr:g}, "
+            f"  {role:<9} {preset.name}: {preset.architecture}; {count:,} parameters; lr {recipe.lr:g}, "
             f"batch {recipe.batch_size}, {recipe.epochs:g} epochs"
         )
-    lines += [f"  teacher   {teacher.preset} (given)" for teacher in experiment.teachers if teacher.is_given]
+    lines += [f"  teacher   {_given(teacher.preset)}" for teacher in experiment.teachers if teacher.is_given]
     kept = "run on every batch" if experiment.cache.form == "online" else f"run once, cache {experiment.cache.form}"
     lines.append(f"  teachers  {kept}")
     known, _ = known_headroom.sentences(config, storage)

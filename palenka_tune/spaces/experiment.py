@@ -20,11 +20,12 @@ from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.distill.shapes import ModelShape, resolved_maps
 from palenka_tune.errors import UserError
 from palenka_tune.limits import Limits, Strict, check_fields
-from palenka_tune.models.presets import ModelPreset, get_preset
+from palenka_tune.models.presets import Family, ModelPreset, get_preset
 from palenka_tune.models.scales import Scale, get_scale
 from palenka_tune.models.source import source_of
 
 SEED = Limits(ge=0, le=2**32 - 1)
+ARCHITECTURE = ("family", "width", "layers", "heads", "kv_heads", "head_dim", "ffn", "tied")
 
 
 def shape_of(preset: ModelPreset) -> ModelShape:
@@ -36,7 +37,8 @@ def shape_of(preset: ModelPreset) -> ModelShape:
 class StudentSettings(Strict):
     """The student's architecture and which windows it sees.
 
-    `preset` is an architecture by name. `train_fraction` keeps that share of the train windows (a fixed, nested
+    `preset` is an architecture by name, of which `family` (gpt2, llama, qwen3), `width`, `layers`, `heads`, `kv_heads`,
+    `head_dim`, `ffn` and `tied` change what is given (`models.presets.ModelPreset`). `train_fraction` keeps that share of the train windows (a fixed, nested
     choice), `train_windows` caps their number after that; `dev_windows` caps the dev windows on which `val/ce` is
     measured. With `offsets` E above 1 each epoch cuts the text into windows a further T/E tokens later, E times before
     the first cut returns.
@@ -47,10 +49,32 @@ class StudentSettings(Strict):
     train_windows: Annotated[int, Limits(ge=1, hint=", or null for all")] | None = None
     dev_windows: Annotated[int, Limits(ge=1, hint=", or null for all")] | None = None
     offsets: Annotated[int, Limits(ge=1, le=64, hint=" cuts of the text")] = 1
+    family: Family | None = None
+    width: Annotated[int, Limits(ge=1)] | None = None
+    layers: Annotated[int, Limits(ge=1)] | None = None
+    heads: Annotated[int, Limits(ge=1)] | None = None
+    kv_heads: Annotated[int, Limits(ge=1)] | None = None
+    head_dim: Annotated[int, Limits(ge=2)] | None = None
+    ffn: Annotated[int, Limits(ge=1)] | None = None
+    tied: bool | None = None
 
     def __post_init__(self) -> None:
-        get_preset(self.preset)
         check_fields(self, "student.")
+        self.architecture  # noqa: B018 (raises for sizes that do not fit together)
+
+    @property
+    def architecture(self) -> ModelPreset:
+        """The preset with what is changed of it; raises `UserError` for sizes that do not fit together."""
+        preset = get_preset(self.preset)
+        changed = {name: getattr(self, name) for name in ARCHITECTURE if getattr(self, name) is not None}
+        if not changed:
+            return preset
+        if changed.get("family", preset.family) == "gpt2":
+            changed = {"ffn": None, **changed}
+        elif preset.family == "gpt2":
+            changed = {"ffn": 4 * changed.get("width", preset.width), **changed}  # GPT-2's size, gated
+        sizes = ", ".join(f"{name} {value}" for name, value in changed.items() if value is not None)
+        return dataclasses.replace(preset, name=f"{self.preset} with {sizes}", **changed)
 
 
 @dataclass(frozen=True)
@@ -94,7 +118,7 @@ class Experiment(Strict):
 
     @property
     def student_shape(self) -> ModelShape:
-        return shape_of(get_preset(self.student.preset))
+        return shape_of(self.student.architecture)
 
     def teacher_shapes(self) -> tuple[ModelShape, ...] | None:
         """Shapes of the teachers, or None while one of them is a folder that has not been opened yet."""

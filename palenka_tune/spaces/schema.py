@@ -46,7 +46,7 @@ def space_schema() -> Node:
     groups = {group.__name__: _group(group) for group in GROUPS}
     groups["StudentSettings"]["properties"]["preset"].update(_preset())
     groups["TeacherSettings"]["properties"]["preset"] = _describe(
-        TeacherSettings, "preset", {"anyOf": [_preset(), {"type": "string", "pattern": r"[/\\]|^[.~]"}]}
+        TeacherSettings, "preset", {"anyOf": [_preset(), {"type": "string", "pattern": r"[/\\:]|^[.~]"}]}
     )
     groups["TeacherSettings"]["required"] = ["preset"]
     groups["ProjectionSettings"]["properties"]["layer_map"] |= {"anyOf": _layer_maps()}

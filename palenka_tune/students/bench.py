@@ -24,7 +24,6 @@ from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.distill.signals import SignalSource
 from palenka_tune.distill.statistics import statistics_sample
 from palenka_tune.models.build import build_for_store
-from palenka_tune.models.presets import get_preset
 from palenka_tune.spaces.experiment import StudentSettings, shape_of
 from palenka_tune.teachers.online import online_source
 from palenka_tune.teachers.spec import open_teacher
@@ -63,7 +62,7 @@ class Bench:
 
     def build_student(self, seed: int, device: str | None = None) -> PreTrainedModel:
         """A fresh student; the same weights for the same seed, whatever it will be trained on."""
-        preset = get_preset(self.spec.student.preset)
+        preset = self.spec.student.architecture
         return build_for_store(preset, self.store, seed=seed, device=device or self.spec.device)
 
     def total_steps(self, recipe: Recipe) -> int:
@@ -73,7 +72,7 @@ class Bench:
     def loop(self, distill: DistillSettings, recipe: Recipe, *, seed: int, averaging: bool = False) -> TrainingLoop:
         """The training loop of a fresh student under `distill`; alpha = beta = 0 is plain training and opens no
         teacher. `averaging` keeps an average of its weights beside them."""
-        shape = shape_of(get_preset(self.spec.student.preset))
+        shape = shape_of(self.spec.student.architecture)
         pad_id, copies = self.store.pad_id, self.spec.student.offsets
         objective: PlainObjective | DistillationObjective = PlainObjective(pad_id)
         if distill.alpha or distill.beta:

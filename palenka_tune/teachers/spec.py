@@ -74,7 +74,7 @@ def fingerprint(spec: TeacherSpec, data_fingerprint: str, dev_windows: int | Non
     }
     return digest(
         {
-            "preset": asdict(spec.preset),
+            "preset": spec.preset.identity,
             "recipe": recipe,
             "seed": spec.seed,
             "data": data_fingerprint,

@@ -79,8 +79,8 @@ def test_every_name_at_every_scale_is_a_model(name: str, scale: str) -> None:
     assert (preset.ffn or 0) * by.width == (base.ffn or 0)
     assert preset.layers == max(2, base.layers // by.depth)
     assert 1 <= preset.heads <= base.heads
-    assert preset.head_dim * preset.heads == preset.width
-    assert preset.head_dim % 2 == 0
+    assert preset.head_size * preset.heads == preset.width
+    assert preset.head_size % 2 == 0
     model = build_model(preset, vocabulary_size=300, pad_id=0, bos_id=1, eos_id=2, window=64, device="meta")
     assert (model.config.num_hidden_layers, model.config.hidden_size) == (preset.layers, preset.width)
 

@@ -70,7 +70,7 @@ def needs_of(config: SearchConfig, options: SearchOptions) -> Needs:
         config=config,
         options=options,
         trials=trials_of(arms_of(config)),
-        student=f"{experiment.student.preset} with micro-batches of {micro} windows of {window} tokens",
+        student=f"{experiment.student.architecture.name} with micro-batches of {micro} windows of {window} tokens",
         trial_bytes=trial_memory(config),
         teacher=largest,
         teacher_bytes=teachers[largest],

@@ -65,7 +65,7 @@ def begun(config: SearchConfig, about: About) -> str:
         f"{search.sampler}, seed {experiment.seed}.",
         config.description,
         markdown_table(("searched", "values"), space),
-        f"Student {experiment.student.preset}. {_origin(about)}",
+        f"Student {experiment.student.architecture.name}. {_origin(about)}",
         _goes_on("", about),
     )
 

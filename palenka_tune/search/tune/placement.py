@@ -81,7 +81,7 @@ def trial_memory(config: SearchConfig) -> int:
     """Bytes that a trial takes of the memory of what trains it."""
     experiment = config.experiment
     return training_memory(
-        get_preset(experiment.student.preset),
+        experiment.student.architecture,
         [get_preset(teacher.preset) for teacher in experiment.teachers if not teacher.is_given],
         vocabulary=experiment.data.vocabulary,
         window=experiment.data.window,
