@@ -1,8 +1,8 @@
 """Models from presets: randomly initialised Hugging Face models whose weights depend on the seed alone.
 
-A model is a `GPT2LMHeadModel`, `LlamaForCausalLM` or `Qwen3ForCausalLM` without dropout (the poster's setting), with scaled-dot-product
-attention and no key-value cache while training. On the `meta` device it costs no memory and still has its true
-parameter count.
+A model is a `GPT2LMHeadModel`, `LlamaForCausalLM` or `Qwen3ForCausalLM` without dropout (the poster's setting), with
+scaled-dot-product attention and no key-value cache while training. On the `meta` device it costs no memory and still
+has its true parameter count.
 """
 
 from __future__ import annotations

@@ -38,10 +38,10 @@ class StudentSettings(Strict):
     """The student's architecture and which windows it sees.
 
     `preset` is an architecture by name, of which `family` (gpt2, llama, qwen3), `width`, `layers`, `heads`, `kv_heads`,
-    `head_dim`, `ffn` and `tied` change what is given (`models.presets.ModelPreset`). `train_fraction` keeps that share of the train windows (a fixed, nested
-    choice), `train_windows` caps their number after that; `dev_windows` caps the dev windows on which `val/ce` is
-    measured. With `offsets` E above 1 each epoch cuts the text into windows a further T/E tokens later, E times before
-    the first cut returns.
+    `head_dim`, `ffn` and `tied` change what is given (`models.presets.ModelPreset`). `train_fraction` keeps that share
+    of the train windows (a fixed, nested choice), `train_windows` caps their number after that; `dev_windows` caps the
+    dev windows on which `val/ce` is measured. With `offsets` E above 1 each epoch cuts the text into windows a further
+    T/E tokens later, E times before the first cut returns.
     """
 
     preset: str
