@@ -20,6 +20,7 @@ from palenka_tune.config.files import check_writable, file_sha256, fingerprint
 from palenka_tune.data import given_tokenizer, hub
 from palenka_tune.data.cleaning import CLEANING_VERSION, cleaner
 from palenka_tune.data.corpus import Corpus, SourceFile, open_corpus
+from palenka_tune.data.formats import Document
 from palenka_tune.data.store import STORE_VERSION, Around, TokenStore, write_split
 from palenka_tune.data.texts import Unit, Wrapped, texts
 from palenka_tune.data.tokenizer import TOKENIZER_VERSION, VOCABULARY, load_tokenizer, save_tokenizer, train_tokenizer
@@ -30,6 +31,8 @@ logger = logging.getLogger(__name__)
 BABYTALK = "babytalk"
 TRAIN, TEACHER = "train", "teacher"
 LOG_SECONDS = 5.0
+LONG, FEWEST = 7, 50  # blanks of a line that nobody writes twice by chance; such lines below which nothing is said
+MOST_SHARED = 0.5
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class DataSettings(Strict):
     `tokenizer` is `train` (byte-level BPE on the corpus, with at most `vocabulary` entries), the folder of a tokenizer
     that exists, or `teacher`, the first given teacher's (None: `teacher` if a teacher is given, else `train`). `unit`
     is what stands between its start and end token, `separator` a token that stands between texts in their place.
-    `window` is the length of a training window in tokens.
+    `window` is the length of a training window in tokens. Where `source` is a single file, `dev_fraction` of its
+    documents are dev.
     """
 
     source: str = BABYTALK
@@ -48,6 +52,7 @@ class DataSettings(Strict):
     tokenizer: str | None = None
     separator: str | None = None
     unit: Unit = "line"
+    dev_fraction: Annotated[float, Limits(gt=0, lt=1, hint=", such as 0.05")] | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -101,25 +106,41 @@ class PreparedData:
 def check(settings: DataSettings) -> None:
     """Raise `UserError` for everything that can be refused before work starts, and write nothing.
 
-    A folder is checked for its splits, for UTF-8 in every file, and for text in train and dev; a dataset id for the
-    library that loads it. The exact sizes in tokens are known to `prepare` only.
+    A folder is checked for its splits, for UTF-8 in every file, for text in train and dev, and for dev lines that are
+    train's too; a dataset id for the library that loads it. The exact sizes in tokens are known to `prepare` only.
     """
     if settings.source == BABYTALK:
         return
     if hub.is_dataset_id(settings.source):
         hub.require_datasets(settings.source)
         return
-    corpus = open_corpus(settings.source)
-    for split, files in corpus.splits.items():
+    corpus = open_corpus(settings.source, settings.dev_fraction)
+    dev: set[int] = set()  # hashes of long lines
+    shared: set[int] = set()
+    for split, files in sorted(corpus.splits.items(), key=lambda item: item[0] != "dev"):
         # No line has more tokens than bytes, the prefix space, <s> and </s>: a bound that holds for any tokenizer.
         bound = 0
         for file in files:
             clean = cleaner(file.source)
             for raw, _ in file.raw_lines():
-                if bound < settings.window and (line := clean(raw)):
-                    bound += len(line.encode()) + 3
+                if split == "test" and bound >= settings.window:
+                    continue
+                line = clean(raw)
+                bound += len(line.encode()) + 3 if line else 0
+                if line.count(" ") >= LONG and split != "test":
+                    known = hash(line)
+                    if split == "dev":
+                        dev.add(known)
+                    elif known in dev:
+                        shared.add(known)
         if split in ("train", "dev") and bound < settings.window:
             raise _too_small(split, f"at most {bound}", settings)
+    share = len(shared) / max(1, len(dev))
+    if share > MOST_SHARED and len(dev) >= FEWEST:
+        raise UserError(
+            f"{100 * share:.0f} % of the long lines of dev are in train of {settings.source} too, so that dev would "
+            "measure what was learnt by heart; give a dev split of other text"
+        )
 
 
 def prepare(settings: DataSettings, storage: str | Path) -> PreparedData:
@@ -135,7 +156,9 @@ def prepare(settings: DataSettings, storage: str | Path) -> PreparedData:
     elif hub.is_dataset_id(settings.source):
         corpus = open_corpus(hub.download(settings.source, artifacts / "corpora"))
     else:
-        corpus = open_corpus(settings.source)
+        corpus = open_corpus(settings.source, settings.dev_fraction)
+    for line in corpus.describe() if settings.source != BABYTALK else ():
+        logger.info(line)
     digests = {split: corpus.digests(split) for split in corpus.splits}
     if settings.is_given:
         tokenizer_dir, around = _given(settings, artifacts)
@@ -266,18 +289,19 @@ def _with_progress(corpus: Corpus, split: str, doing: str, unit: Unit = "line") 
     total = max(1, sum(file.path.stat().st_size for file in files))
     done, spoke, wrapped = 0, time.monotonic(), Wrapped()
 
-    def lines(file: SourceFile) -> Iterator[str]:
+    def lines(file: SourceFile, document: Document) -> Iterator[str]:
         nonlocal done, spoke
         clean = cleaner(file.source)
-        for raw, size in file.raw_lines():
+        for raw, size in document:
             done += size
             if time.monotonic() - spoke > LOG_SECONDS:
                 spoke = time.monotonic()
-                logger.info(f"{doing}: {100 * done / total:.0f} % ({file.path.name})")
+                logger.info(f"{doing}: {min(100.0, 100 * done / total):.0f} % ({file.path.name})")
             yield wrapped.see(clean(raw))
 
     for file in files:
-        yield from texts(lines(file), unit)
+        for document in file.documents():
+            yield from texts(lines(file, document), unit)
     if unit == "line" and split == "train" and wrapped.found:
         logger.info(
             f"most lines of {corpus.folder.name}/train end in mid-sentence: the text looks hard-wrapped, and every "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,10 @@ BROKEN = {
     "folder and file": ({"train/a.train": "x", "train.txt": "x", "dev.txt": "x"}, r"train/ and train\.txt"),
     "folder and source files": ({"train/a.train": "x", "b.train": "x", "dev.txt": "x"}, r"train/ and b\.train"),
     "two devs": ({"train.txt": "x", "dev.txt": "x", "valid.txt": "x"}, r"dev\.txt and valid\.txt"),
-    "wrong endings": ({"train/a.csv": "x", "dev/a.dev": "x"}, r"train holds no file that ends in \.train or \.txt"),
+    "wrong endings": (
+        {"train/a.csv": "x", "dev/a.dev": "x"},
+        r"train holds no file that ends in \.train, \.txt, \.md, \.jsonl, \.parquet",
+    ),
     "empty files": ({"train/a.train": "", "train/b.train": "", "dev/a.dev": "x"}, "every file of the train split"),
     "trainer is no train": ({"trainer/a.train": "x", "dev/a.dev": "x"}, "no train split"),
 }
@@ -110,9 +114,74 @@ def test_missing_folder_names_a_near_one(tmp_path: Path) -> None:
         open_corpus(tmp_path / "nothing" / "there")
 
 
-def test_a_file_is_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is a file; give the folder"):
-        open_corpus(write(tmp_path, {"train.txt": "a"}) / "train.txt")
+def test_a_single_file_is_split_by_its_documents(tmp_path: Path) -> None:
+    file = write(tmp_path, {"all.txt": "".join(f"Story {n} begins\nand ends.\n\n" for n in range(200))}) / "all.txt"
+    with pytest.raises(UserError, match=r"is a file; --set data\.dev_fraction=0\.05 keeps"):
+        open_corpus(file)
+    corpus = open_corpus(file, 0.2)
+    train, dev = (list(corpus.lines(split)) for split in ("train", "dev"))
+    assert sorted(train + dev) == sorted(line for n in range(200) for line in (f"Story {n} begins", "and ends."))
+    assert 20 < len(dev) / 2 < 60
+    assert all(line == "and ends." for line in dev[1::2])  # a document stays whole
+    assert list(open_corpus(file, 0.2).lines("dev")) == dev
+    with pytest.raises(UserError, match=r"splits a single file, and .* is a folder"):
+        open_corpus(write(tmp_path, {"c/train.txt": "a", "c/dev.txt": "b"}) / "c", 0.1)
+
+
+def test_every_kind_of_file_and_folders_below(tmp_path: Path) -> None:
+    import gzip
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    record = json.dumps({"id": "x", "text": "One.\nTwo."}) + "\n\n" + json.dumps({"id": "y", "text": "Three."})
+    files: dict[str, str | bytes] = {
+        "train/sub/a.TXT": "Plain.\n",
+        "train/b.md": "Marked.\n",
+        "train/c.jsonl": record,
+        "train/d.JSONL.gz": gzip.compress(json.dumps({"words": "Packed."}).encode()),
+        "train/README.md": "no text",
+        "train/e.csv": "no text",
+        "dev/x.dev": "dev",
+    }
+    write(tmp_path, files)
+    pq.write_table(pa.table({"text": ["Row one.", None, "Row two."], "n": [1, 2, 3]}), tmp_path / "train" / "f.parquet")
+    corpus = open_corpus(tmp_path)
+    expected = ["Marked.", "One.", "Two.", "Three.", "Packed.", "Row one.", "Row two.", "Plain."]
+    assert list(corpus.lines("train")) == expected
+    assert [file.name for file in corpus.splits["train"]][-1] == "sub/a.TXT"
+    said = corpus.describe()
+    assert said[0].startswith("train: 5 files, 0.00 MB: ")
+    assert "README.md" in said[-1]
+    assert "e.csv" in said[-1]
+    assert [len(list(file.documents())) for file in corpus.splits["train"]] == [1, 2, 1, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", '{"text": "x"}\n{', r"a\.jsonl, line 2, is not JSON"),
+        ("a.jsonl", "[1]", r"a\.jsonl, line 1, is no record"),
+        (
+            "a.jsonl",
+            '{"a": "x", "b": "y"}',
+            r"must have a field 'text' or exactly one field of strings, and it has a, b",
+        ),
+        ("a.parquet", "no parquet", r"a\.parquet cannot be read as Parquet"),
+        ("a.jsonl.gz", "no gzip", r"a\.jsonl\.gz cannot be unpacked"),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: str, message: str) -> None:
+    write(tmp_path, {f"train/{name}": content, "dev/a.dev": "x"})
+    with pytest.raises(UserError, match=message):
+        list(open_corpus(tmp_path).lines("train"))
+
+
+def test_a_link_to_nothing_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, {"train/a.train": "x", "dev/a.dev": "x"})
+    (tmp_path / "train" / "b.train").symlink_to(tmp_path / "gone")
+    with pytest.raises(UserError, match=r"b\.train is a link to a file that is not there"):
+        open_corpus(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,179 @@
+"""Files of text, each kind read as a stream of documents: plain text, JSON lines and Parquet.
+
+A document is an iterator of (line, bytes read for it) pairs, so that no file is ever held in memory. A file of plain
+text is one document, a record of JSON lines or a row of Parquet is one each: the text of its field `text`, or of its
+only field of strings. `.gz` after an ending is unpacked on the way; endings may be in upper case.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO
+
+from palenka_tune.errors import UserError, first_line
+
+Line = tuple[str, int]
+Document = Iterator[Line]
+FIELD = "text"
+ROWS = 1024  # of Parquet at a time
+BEGINNING = 2000  # lines by which plain text is told to have paragraphs
+
+
+def ending(path: Path) -> str:
+    """The ending that says what a file is, in lower case and without `.gz`: `.jsonl` of `a.JSONL.gz`."""
+    name = path.name.lower().removesuffix(".gz")
+    return Path(name).suffix
+
+
+def source_name(path: Path) -> str:
+    """The file's name without its endings, which picks the cleaning rules."""
+    return Path(path.stem if path.suffix.lower() == ".gz" else path.name).stem
+
+
+def documents(path: Path) -> Iterator[Document]:
+    """The documents of a file, one after another.
+
+    Raises `UserError` for a file that cannot be read, is not UTF-8 (with the byte offset), or has no field of text.
+    """
+    reader = READERS.get(ending(path), _plain)
+    return reader(path)
+
+
+def decoded(path: Path, raw: bytes, offset: int) -> str:
+    """UTF-8, or a `UserError` that names the byte; `offset` is that of `raw` in the unpacked file."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} is not UTF-8: byte 0x{raw[error.start]:02x} at byte offset {offset + error.start}"
+            " cannot be read; convert the file to UTF-8 (for example with iconv)"
+        ) from None
+
+
+def _open(path: Path) -> IO[bytes]:
+    try:
+        return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); make it readable or remove it") from None
+
+
+def _raw(path: Path) -> Iterator[tuple[bytes, int]]:
+    """(line, its offset) pairs of the unpacked file."""
+    offset = 0
+    try:
+        with _open(path) as file:
+            for raw in file:
+                yield raw, offset
+                offset += len(raw)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path} cannot be unpacked ({first_line(error)}); copy it again") from None
+
+
+def _split(text: str, size: int) -> Iterator[Line]:
+    """The lines of a text, of which the first counts for all its bytes."""
+    for number, part in enumerate(text.split("\n")):
+        for index, piece in enumerate(part.rstrip("\r").split("\r")):  # a lone carriage return ends a line too
+            yield piece, size if number == index == 0 else 0
+
+
+def _plain(path: Path) -> Iterator[Document]:
+    def lines() -> Document:
+        for raw, offset in _raw(path):
+            text = decoded(path, raw, offset)
+            yield from _split((text.removeprefix("\ufeff") if offset == 0 else text).rstrip("\r\n"), len(raw))
+
+    yield lines()
+
+
+def _json_lines(path: Path) -> Iterator[Document]:
+    for number, (raw, offset) in enumerate(_raw(path), 1):
+        text = decoded(path, raw, offset)
+        if not text.strip():
+            continue
+        try:
+            record = json.loads(text)
+        except ValueError as error:
+            raise UserError(f"{path}, line {number}, is not JSON ({error}); a line must hold one record") from None
+        if not isinstance(record, dict):
+            raise UserError(f'{path}, line {number}, is no record; give lines such as {{"text": "..."}}')
+        value = record.get(_field(path, [name for name, held in record.items() if isinstance(held, str)]))
+        yield _split(str(value), len(raw))
+
+
+def _parquet(path: Path) -> Iterator[Document]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path)
+        strings = [
+            field.name
+            for field in file.schema_arrow
+            if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
+        ]
+        name = _field(path, strings)
+        share = path.stat().st_size / max(1, file.metadata.num_rows)
+        for batch in file.iter_batches(ROWS, columns=[name]):
+            for value in batch.column(0).to_pylist():
+                if value is not None:
+                    yield _split(value, int(share))
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{path} cannot be read as Parquet ({first_line(error)}); copy it again") from None
+
+
+def _field(path: Path, strings: list[str]) -> str:
+    if FIELD in strings:
+        return FIELD
+    if len(strings) != 1:
+        raise UserError(
+            f"{path} must have a field {FIELD!r} or exactly one field of strings, and it has "
+            f"{', '.join(strings) or 'none'}; rename the one that holds the text"
+        )
+    return strings[0]
+
+
+def parts(path: Path, low: float, high: float) -> Iterator[Document]:
+    """The documents of a file whose place, which a hash of the text draws from [0, 1), is in [low, high).
+
+    Plain text has the paragraphs of its one document in their place, or its lines if no line of its beginning is blank.
+    The same text always falls on the same side.
+    """
+    for document in documents(path):
+        for piece in _pieces(document) if READERS.get(ending(path), _plain) is _plain else (list(document),):
+            text = "\n".join(line for line, _ in piece)
+            place = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
+            if text.strip() and low <= place < high:
+                yield iter(piece)
+
+
+def _pieces(document: Document) -> Iterator[list[Line]]:
+    beginning = list(islice(document, BEGINNING))
+    by_line = all(line.strip() for line, _ in beginning)
+    held: list[Line] = []
+    for line, size in chain(beginning, document):
+        held.append((line, size))
+        if by_line or not line.strip():
+            yield held
+            held = []
+    yield held
+
+
+READERS: dict[str, Callable[[Path], Iterator[Document]]] = {
+    ".txt": _plain,
+    ".md": _plain,
+    ".jsonl": _json_lines,
+    ".parquet": _parquet,
+}
+
+
+def is_text(path: Path) -> bool:
+    """Whether a file is of a kind that is read; a README or a licence beside the text is none of it."""
+    return ending(path) in READERS and not any(
+        path.name.upper().startswith(name) for name in ("README", "LICENSE", "LICENCE", "COPYING")
+    )
