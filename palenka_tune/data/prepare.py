@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 BABYTALK = "babytalk"
 TRAIN, TEACHER = "train", "teacher"
 LOG_SECONDS = 5.0
-LONG, FEWEST = 7, 50  # blanks of a line that nobody writes twice by chance; such lines below which nothing is said
+LONG, FEWEST = 11, 50  # blanks of a line that nobody writes twice by chance; such lines below which nothing is said
 MOST_SHARED = 0.5
 
 

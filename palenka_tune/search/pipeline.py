@@ -113,6 +113,7 @@ def _search(
     asked, config = config, pin_form(config, study)
     placement = placing.place(config, options, resources)
     with timed(study, CACHE):
+        _headroom(config, context, study, teachers, placement)  # before anything expensive: is there anything to learn?
         cache = _cache(config, context, study, teachers, tags, resources)
     spec = BenchSpec(
         store=str(context.prepared.store.folder),
@@ -129,8 +130,6 @@ def _search(
     for name, value in ((TOTAL_STEPS, steps), (PLANNED, planned), (AHEAD, ahead.to_dict())):
         if study.user_attrs.get(name) != value:
             study.set_user_attr(name, value)  # for a status view of the search
-    with timed(study, CACHE):
-        _headroom(config, context, study, teachers, placement)
     if options.promote:
         logger.info(f"promoted: {', '.join(ledger.promote(options.promote, steps)) or 'no trial is paused'}")
     tags["palenka.teachers"] = " ".join(teacher.fingerprint for teacher in teachers)

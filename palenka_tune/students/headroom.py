@@ -14,9 +14,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from palenka_tune.cluster.tasks import Job, Share, run_jobs
 from palenka_tune.config.files import fingerprint
-from palenka_tune.errors import PalenkaError
+from palenka_tune.data.store import TokenStore
+from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.spaces.experiment import Experiment, StudentSettings
 from palenka_tune.teachers.spec import Teacher
 from palenka_tune.trials.arms import PLAIN
@@ -128,7 +131,6 @@ def measure(job: HeadroomJob, threads: int = 1) -> dict[str, Any]:
     """Measure the teachers in this process."""
     import torch
 
-    from palenka_tune.data.store import TokenStore
     from palenka_tune.evaluation.ensemble import ensemble_cross_entropy
     from palenka_tune.models.export import load_weights
     from palenka_tune.students.bench import select_windows
@@ -142,9 +144,17 @@ def measure(job: HeadroomJob, threads: int = 1) -> dict[str, Any]:
     models = [load_weights(folder, device=job.device, vocabulary_size=size) for _, folder, _ in job.teachers]
     windows = select_windows(store, job.student).array(store, "dev")
     found = ensemble_cross_entropy(models, windows, store.pad_id, job.weights)
-    result = {"name": job.name, "identity": job.identity, **asdict(found)}
+    unigram = unigram_cross_entropy(store, windows)
+    result = {"name": job.name, "identity": job.identity, **asdict(found), "unigram": unigram}
     job.keep(result)
     return result
+
+
+def unigram_cross_entropy(store: TokenStore, windows: np.ndarray) -> float:
+    """Nats per token of `windows` (N,T) under the frequencies of train, with one more of each token."""
+    counts = np.bincount(store.windows("train").reshape(-1), minlength=store.vocabulary_size) + 1
+    predicted = windows[:, 1:][windows[:, 1:] != store.pad_id]
+    return float(-np.log(counts[predicted] / counts.sum()).mean())
 
 
 def measure_headroom(
@@ -152,7 +162,7 @@ def measure_headroom(
 ) -> Headroom | None:
     """The teachers on the dev windows of a search, measured once in the open Ray session; None without teachers.
 
-    Raises `PalenkaError` if they cannot be measured.
+    Raises `PalenkaError` if they cannot be measured, `UserError` for a given one that knows less than frequencies do.
     """
     if not teachers:
         return None
@@ -168,6 +178,13 @@ def measure_headroom(
     (result,) = run_jobs(measure, [job], share, lambda result: f"averaged logits {result['logit_average']:.4f}")
     if "failed" in result:
         raise PalenkaError(f"the teachers could not be measured on dev ({result['failed']}); go on with --resume")
+    for settings, teacher, val_ce in zip(experiment.teachers, teachers, result["models"], strict=True):
+        if settings.is_given and not val_ce < result["unigram"]:
+            raise UserError(
+                f"teacher {teacher.name} has a dev cross-entropy of {val_ce:.4f} nats per token, no better than "
+                f"guessing by how frequent a token is ({result['unigram']:.4f}); there is nothing to learn from it: is "
+                "it trained, is the tokenizer its own, was it saved in another precision than it was trained in?"
+            )
     return Headroom(
         tuple(zip((each.name for each in teachers), result["models"], strict=True)),
         result["logit_average"],

@@ -1,4 +1,5 @@
-"""A corpus of a few hundred sentences and two untrained teachers with its tokenizer: enough for whole commands."""
+"""A corpus of a few hundred sentences and two teachers with its tokenizer that have just begun to learn it: enough for
+whole commands."""
 
 from __future__ import annotations
 
@@ -7,11 +8,16 @@ from pathlib import Path
 
 WORDS = ["cat", "dog", "bird", "tree", "house", "river"]
 VOCABULARY, WINDOW = 300, 16
+STEPS = 12  # that a teacher is trained for: it must know more than how frequent a token is
 
 
 def make_place(folder: Path) -> list[str]:
     """Write `data/`, `pairs/` and the teachers under `folder`; returns the teachers' folders."""
+    from palenka_tune.config.recipe import Recipe
     from palenka_tune.data.prepare import DataSettings, prepare
+    from palenka_tune.data.windows import window_tensor
+    from palenka_tune.distill.loop import TrainingLoop
+    from palenka_tune.distill.objective import PlainObjective
     from palenka_tune.models.build import build_model
     from palenka_tune.models.export import export_student
     from palenka_tune.models.presets import get_preset
@@ -35,5 +41,8 @@ def make_place(folder: Path) -> list[str]:
             window=WINDOW,
             seed=1,
         )
+        train, dev = (window_tensor(prepared.store.windows(split)) for split in ("train", "dev"))
+        recipe = Recipe(lr=3e-3, batch_size=16, epochs=1, warmup_steps=2)
+        TrainingLoop(model, PlainObjective(0), train, dev[:8], recipe, pad_id=0, seed=1).run_until(STEPS)
         teachers.append(str(export_student(model, prepared.tokenizer_dir, folder / name, card="")))
     return teachers
