@@ -81,6 +81,22 @@ def need_of(
     return Need(sorted_layers, tuple(distributions), any_temperature, frozenset(divergences - {"forward_kl"}))
 
 
+def merged(needs: Sequence[Need]) -> Need:
+    """What all of `needs`, at least one, ask of the same teachers."""
+    layers: list[dict[int, int | None]] = [{} for _ in needs[0].layers]
+    for need in needs:
+        for held, wanted in zip(layers, need.layers, strict=True):
+            for layer, rank in wanted.items():
+                known = held.get(layer, 0)
+                held[layer] = None if rank is None or known is None else max(rank, known)
+    return Need(
+        tuple(dict(sorted(held.items())) for held in layers),
+        tuple(dict.fromkeys(each for need in needs for each in need.distributions)),
+        needs[0].any_temperature,
+        frozenset().union(*(need.exact_divergences for need in needs)),
+    )
+
+
 @dataclass(frozen=True)
 class Column:
     """One stored quantity of a window: (T, width) of `dtype`, or (T,) where `width` is None."""

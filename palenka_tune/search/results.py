@@ -256,7 +256,8 @@ def load_student(job: Job, bench: Bench, row: TrialRow, context: Context) -> Pre
         loop = bench.loop(*job.config.settings_of(row.settings), seed=seed)
         loop.run_until(loop.total_steps)
         return loop.model.cpu()
-    model = bench.build_student(seed, device="cpu")
+    student = job.config.settings_of(row.settings).student
+    model = bench.build_student(seed, device="cpu", student=student)
     model.load_state_dict(state["loop"]["model"])
     return model
 
@@ -411,7 +412,7 @@ def _finalist_card(
     compared: Mapping[str, str],
 ) -> str:
     """The model card of a finalist's student, with the verdict and the table that compares all."""
-    distill, recipe = config.settings_of(settings)
+    distill, recipe, _ = config.settings_of(settings)
     folder = context.folder / row.folder / STUDENT
     mirror.fetch_folder(folder)
     taught = bool(row.alpha or row.beta)

@@ -119,16 +119,16 @@ def check_space(config: SearchConfig, where: str, shapes: tuple[ModelShape, ...]
             "else to learn from; set it above 0"
         )
     if not experiment.teachers:
-        idle = [each.name for each in config.space.parameters if not each.name.startswith("recipe.")]
+        idle = [each.name for each in config.space.parameters if not each.name.startswith(("recipe.", "student."))]
         if idle:
             raise UserError(
                 f"{where}: there are no teachers, so that {idle[0]} means nothing; search settings of the recipe, or "
                 "name teachers"
             )
         return
-    for distill in (experiment.distill, *config.corner_losses):
+    for settings in (config.settings_of({}), *config.corners):
         try:
-            experiment.check_distillation(distill, shapes)
+            dataclasses.replace(experiment, student=settings.student).check_distillation(settings.distill, shapes)
         except UserError as error:
             raise UserError(f"{where}: {error}") from None
 

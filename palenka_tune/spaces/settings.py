@@ -14,7 +14,7 @@ from palenka_tune.config.recipe import Recipe
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.errors import UserError, nearest
 from palenka_tune.limits import Limits, Strict, check_fields
-from palenka_tune.spaces.experiment import Experiment
+from palenka_tune.spaces.experiment import ARCHITECTURE, Experiment, StudentSettings
 from palenka_tune.spaces.samplers import check_sampler
 from palenka_tune.spaces.space import Space
 
@@ -95,10 +95,13 @@ class TrialSettings(NamedTuple):
 
     distill: DistillSettings
     recipe: Recipe
+    student: StudentSettings
 
     def flat(self) -> dict[str, Any]:
-        """Every setting by its dotted path, such as `projection.rank` or `recipe.lr`."""
-        return flat({**dataclasses.asdict(self.distill), "recipe": dataclasses.asdict(self.recipe)})
+        """Every setting by its dotted path, such as `projection.rank`, `recipe.lr` or `student.layers`."""
+        given = {name: value for name in ARCHITECTURE if (value := getattr(self.student, name)) is not None}
+        recipe = dataclasses.asdict(self.recipe)
+        return flat({**dataclasses.asdict(self.distill), "recipe": recipe, **({"student": given} if given else {})})
 
 
 @dataclass(frozen=True)
@@ -116,17 +119,20 @@ class SearchConfig:
         fixed = {
             "distill": dataclasses.asdict(self.experiment.distill),
             "recipe": dataclasses.asdict(self.experiment.recipe),
+            "student": dataclasses.asdict(self.experiment.student),
         }
         for name, value in values.items():
-            set_path(fixed, name if name.startswith("recipe.") else f"distill.{name}", value)
+            set_path(fixed, name if name.startswith(("recipe.", "student.")) else f"distill.{name}", value)
         return TrialSettings(
-            build(DistillSettings, fixed["distill"], self.space_name), build(Recipe, fixed["recipe"], self.space_name)
+            build(DistillSettings, fixed["distill"], self.space_name),
+            build(Recipe, fixed["recipe"], self.space_name),
+            build(StudentSettings, fixed["student"], self.space_name),
         )
 
     @functools.cached_property
-    def corner_losses(self) -> list[DistillSettings]:
-        """The loss of each corner of the space. A large space has thousands, so that they are made once."""
-        return [self.settings_of(values).distill for values in self.space.corners()]
+    def corners(self) -> list[TrialSettings]:
+        """The settings of each corner of the space. A large space has thousands, so that they are made once."""
+        return [self.settings_of(values) for values in self.space.corners()]
 
     def tree(self) -> dict[str, Any]:
         """The whole configuration as plain data, as `search.yaml` keeps it and a search can be started from again."""
@@ -139,9 +145,9 @@ class SearchConfig:
         }
 
 
-def losses(config: SearchConfig, fixed: Iterable[Mapping[str, Any]] = ()) -> list[DistillSettings]:
-    """The losses that a search can train: those of the space's corners and of the `fixed` settings of its arms."""
-    return [*config.corner_losses, *(config.settings_of(values).distill for values in fixed)]
+def trainable(config: SearchConfig, fixed: Iterable[Mapping[str, Any]] = ()) -> list[TrialSettings]:
+    """What a search can train: the space's corners and the `fixed` settings of its arms."""
+    return [*config.corners, *(config.settings_of(values) for values in fixed)]
 
 
 def grid_size(space: Space) -> int:

@@ -29,6 +29,7 @@ from palenka_tune.config.build import full_path, leaf_paths, leaf_types
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.errors import UserError, nearest
+from palenka_tune.spaces.experiment import ARCHITECTURE, StudentSettings
 
 KINDS = ("choice", "uniform", "log_uniform", "int", "times")
 # trials are compared at the same step of the same batches
@@ -49,15 +50,19 @@ IDLE = {
 
 
 def searchable_paths() -> list[str]:
-    """Settings that a space may name: the loss's, its projection's, and of the student's recipe what leaves the budget
-    and the data of all trials the same."""
+    """Settings that a space may name: the loss's, its projection's, the student's architecture, and of its recipe what
+    leaves the budget and the data of all trials the same."""
     recipe = [path for path in leaf_paths(Recipe, "recipe.") if path.removeprefix("recipe.") not in BUDGET]
-    return [*leaf_paths(DistillSettings), *recipe]
+    return [*leaf_paths(DistillSettings), *recipe, *(f"student.{name}" for name in ARCHITECTURE)]
 
 
 def whole_numbers() -> list[str]:
     """Searchable settings that are whole numbers."""
-    types = {**leaf_types(DistillSettings), **leaf_types(Recipe, "recipe.")}
+    types = {
+        **leaf_types(DistillSettings),
+        **leaf_types(Recipe, "recipe."),
+        **leaf_types(StudentSettings, "student."),
+    }
     return [path for path in searchable_paths() if types[path] in (int, int | None)]
 
 

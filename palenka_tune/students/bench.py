@@ -60,26 +60,36 @@ class Bench:
         teachers = [open_teacher(Path(folder)) for folder in self.spec.teachers]
         return online_source(teachers, self.store, statistics_sample(self.train), device=self.spec.device)
 
-    def build_student(self, seed: int, device: str | None = None) -> PreTrainedModel:
-        """A fresh student; the same weights for the same seed, whatever it will be trained on."""
-        preset = self.spec.student.architecture
+    def build_student(
+        self, seed: int, device: str | None = None, student: StudentSettings | None = None
+    ) -> PreTrainedModel:
+        """A fresh student (None: the bench's); the same weights for the same seed, whatever it will be trained on."""
+        preset = (student or self.spec.student).architecture
         return build_for_store(preset, self.store, seed=seed, device=device or self.spec.device)
 
     def total_steps(self, recipe: Recipe) -> int:
         """Optimiser steps of a full training."""
         return steps_for(recipe, len(self.train) // self.spec.student.offsets)
 
-    def loop(self, distill: DistillSettings, recipe: Recipe, *, seed: int, averaging: bool = False) -> TrainingLoop:
-        """The training loop of a fresh student under `distill`; alpha = beta = 0 is plain training and opens no
+    def loop(
+        self,
+        distill: DistillSettings,
+        recipe: Recipe,
+        student: StudentSettings | None = None,
+        *,
+        seed: int,
+        averaging: bool = False,
+    ) -> TrainingLoop:
+        """The training loop of a fresh student, of the architecture of `student` (None: the bench's), under `distill`; alpha = beta = 0 is plain training and opens no
         teacher. `averaging` keeps an average of its weights beside them."""
-        shape = shape_of(self.spec.student.architecture)
+        shape = shape_of((student or self.spec.student).architecture)
         pad_id, copies = self.store.pad_id, self.spec.student.offsets
         objective: PlainObjective | DistillationObjective = PlainObjective(pad_id)
         if distill.alpha or distill.beta:
             steps = self.total_steps(recipe)
             objective = DistillationObjective(distill, shape, self.source, total_steps=steps, pad_id=pad_id, seed=seed)
         return TrainingLoop(
-            self.build_student(seed),
+            self.build_student(seed, student=student),
             objective,
             self.train,
             self.dev,

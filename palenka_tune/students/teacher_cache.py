@@ -12,16 +12,17 @@ from pathlib import Path
 
 from palenka_tune.cache import build
 from palenka_tune.cache.job import base_of
-from palenka_tune.cache.plan import Need, candidates, choose, gigabytes, need_of
+from palenka_tune.cache.plan import Need, candidates, choose, gigabytes, merged, need_of
 from palenka_tune.cache.store import TeacherCache
 from palenka_tune.cluster.session import Resources
 from palenka_tune.config.artifacts import is_complete
 from palenka_tune.data.store import TokenStore
+from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.errors import UserError
-from palenka_tune.spaces.experiment import Experiment
+from palenka_tune.spaces.experiment import Experiment, shape_of
 from palenka_tune.spaces.resolve import restrict_rank
-from palenka_tune.spaces.settings import SearchConfig, losses
+from palenka_tune.spaces.settings import SearchConfig, trainable
 from palenka_tune.students.bench import select_windows
 from palenka_tune.students.teachers import teacher_folders
 from palenka_tune.teachers.spec import Teacher, open_teacher
@@ -34,9 +35,13 @@ def search_need(config: SearchConfig, shapes: tuple[ModelShape, ...]) -> Need:
     """What the trials of a search ask of its teachers."""
     fixed = [arm.constants for arm in arms_of(config)]
     ranges = [p.name for p in config.space.parameters if p.kind != "choice"]
-    shape = config.experiment.student_shape
-    known = losses(config, fixed) if shapes else []
-    return need_of(known, shape, shapes, any_temperature="temperature" in ranges)
+    by_student: dict[ModelShape, list[DistillSettings]] = {config.experiment.student_shape: []}
+    for settings in trainable(config, fixed) if shapes else ():
+        by_student.setdefault(shape_of(settings.student.architecture), []).append(settings.distill)
+    any_temperature = "temperature" in ranges
+    return merged(
+        [need_of(losses, shape, shapes, any_temperature=any_temperature) for shape, losses in by_student.items()]
+    )
 
 
 def fit_cache(config: SearchConfig, shapes: tuple[ModelShape, ...], store: TokenStore, storage: Path) -> SearchConfig:

@@ -17,7 +17,7 @@ from palenka_tune.config.artifacts import partial_folder
 from palenka_tune.errors import UserError
 from palenka_tune.spaces.experiment import StudentSettings
 from palenka_tune.spaces.resolve import resolve, restrict_rank
-from palenka_tune.spaces.settings import losses
+from palenka_tune.spaces.settings import trainable
 from palenka_tune.students.teacher_cache import _trained, fit_cache, obtain_cache, search_need
 from palenka_tune.students.teachers import teacher_shapes
 from palenka_tune.trials.arms import arms_of
@@ -87,8 +87,10 @@ def test_every_corner_and_the_fixed_setting_of_each_arm_are_covered(place):
 
 def test_the_arm_of_logits_alone_needs_them(place):
     configuration = config(place, {"beta": {"uniform": [1, 2]}}, distill={"alpha": 0})
-    assert not any(each.alpha for each in losses(configuration))
-    assert any(each.alpha for each in losses(configuration, [arm.constants for arm in arms_of(configuration)]))
+    assert not any(each.distill.alpha for each in trainable(configuration))
+    assert any(
+        each.distill.alpha for each in trainable(configuration, [arm.constants for arm in arms_of(configuration)])
+    )
     assert len(search_need(configuration, place.shapes).distributions) == 1
 
 
@@ -124,7 +126,7 @@ def test_ranks_that_do_not_fit_leave_the_space_with_a_line(place, tmp_path, logg
     need = search_need(found, place.shapes)
     assert need.layers == ({2: 16}, {2: 16})
     assert found.experiment.distill.projection.rank == 16  # of the fixed setting, which was the full width
-    assert len(list(losses(found))) == 2
+    assert len(trainable(found)) == 2
     # and then it fits: nothing more is given up
     assert fit_cache(found, place.shapes, place.store, tmp_path) is found
     assert len(logged) == 1

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from palenka_tune.cache.plan import need_of
+from palenka_tune.cache.plan import merged, need_of
 from palenka_tune.cluster.session import Resources
 from palenka_tune.errors import PalenkaError
 from palenka_tune.runs.context import Context
@@ -19,7 +19,7 @@ from palenka_tune.runs.run_folder import FINALISTS
 from palenka_tune.search.finalists.configurations import Configuration, run_key
 from palenka_tune.search.mlflow.names import metric_names
 from palenka_tune.search.tune.placement import Placement
-from palenka_tune.spaces.experiment import StudentSettings
+from palenka_tune.spaces.experiment import StudentSettings, shape_of
 from palenka_tune.spaces.settings import SearchConfig, TrialSettings
 from palenka_tune.storage import mirror
 from palenka_tune.students.bench import BenchSpec
@@ -47,8 +47,9 @@ def cache_for(
 ) -> str | None:
     """The folder of a cache over all windows that serves all configurations; None: the teachers run on every batch."""
     experiment = dataclasses.replace(config.experiment, student=all_windows(config.experiment.student))
-    losses = [config.settings_of(each.settings)[0] for each in chosen]
-    need = need_of(losses, experiment.student_shape, tuple(teacher.shape for teacher in teachers))
+    settings = [config.settings_of(each.settings) for each in chosen]
+    shapes = tuple(teacher.shape for teacher in teachers)
+    need = merged([need_of([each.distill], shape_of(each.student.architecture), shapes) for each in settings])
     place = context.prepared.store, context.storage, lambda: resources
     cache = obtain_cache(experiment, need, teachers, *place, or_online=True)
     return None if cache is None else str(cache.folder)
@@ -79,12 +80,12 @@ def train_finalists(
     # not the search's own seed, by which the best were chosen
     for seed in range(experiment.seed + 1, experiment.seed + 1 + config.search.seeds):
         for each in chosen:
-            distill, recipe = settings[each.trial_id]
+            distill, recipe, student = settings[each.trial_id]
             name = f"{each.trial_id}-seed{seed}"
             job = StudentJob(
                 name=name,
                 folder=str(context.folder / FINALISTS / name),
-                bench=bench,
+                bench=dataclasses.replace(bench, student=all_windows(student)),
                 distill=distill,
                 recipe=recipe,
                 seed=seed,
@@ -132,7 +133,7 @@ def _log_run(context: Context, job: StudentJob, each: Configuration, result: Map
     """A run of its own in MLflow."""
     key, tracker = run_key(each.trial_id, job.seed), context.tracker
     tags = {"palenka.role": "finalist", "palenka.arm": each.arm, "palenka.configuration": each.trial_id}
-    params = TrialSettings(job.distill, job.recipe).flat()
+    params = TrialSettings(job.distill, job.recipe, job.bench.student).flat()
     tracker.start_run(key, name=each.run_name(job.seed), parent=PARENT, tags=tags, params={**params, "seed": job.seed})
     if result.get("val_ce") is not None:
         tracker.log_metrics(key, metric_names({name: result.get(name) for name in METRICS}), step=result["tokens"])

@@ -57,14 +57,15 @@ class Job:
 
     def trial_config(self, proposal: Proposal) -> dict[str, Any]:
         """The configuration of a `StudentTrial`."""
-        distill, recipe = self.config.settings_of(proposal.values)
+        settings = self.config.settings_of(proposal.values)
         search = self.config.search
         return {
             "trial_id": proposal.trial_id,
             "judged_until": proposal.judged_until,
             "bench": self.bench,
-            "distill": distill,
-            "recipe": recipe,
+            "distill": settings.distill,
+            "recipe": settings.recipe,
+            "student": settings.student,
             "seed": self.config.experiment.seed,
             "rungs": self.rungs,
             "rung_windows": search.rung_windows,

@@ -67,7 +67,8 @@ class StudentTrial(tune.Trainable):
         self._said: dict[str, float] = {}
         if self._bench is None or self._bench.spec != config["bench"]:
             self._bench = Bench(config["bench"])
-        self._loop = self._bench.loop(config["distill"], config["recipe"], seed=config["seed"], averaging=True)
+        settings = config["distill"], config["recipe"], config["student"]
+        self._loop = self._bench.loop(*settings, seed=config["seed"], averaging=True)
         self._loop.on_record = self._recorded
         if config["bench"].device == "cuda":
             import torch
