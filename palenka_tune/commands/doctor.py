@@ -47,7 +47,7 @@ def cli(argv: Sequence[str]) -> int:
     keywords = parser().keywords(argv)
     space, file, options = keywords.pop("space"), keywords.pop("json"), SearchOptions(**keywords)
     config = resolve(space, options=options.as_settings(), assignments=[*options.settings.items()])
-    experiment = open_given(config.experiment, working_folder(options.storage))
+    experiment = open_given(config.experiment, working_folder(options.storage), weights=False)
     config = dataclasses.replace(config, experiment=experiment)
     from palenka_tune.doctor.examination import examine  # mlflow and others: only once the input is known to be good
 

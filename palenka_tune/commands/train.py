@@ -34,6 +34,7 @@ from palenka_tune.limits import Limits, Strict, check_fields
 from palenka_tune.models.presets import PRESETS, get_preset
 from palenka_tune.models.scales import SCALES, get_scale, parameter_count
 from palenka_tune.spaces.experiment import SEED, recipe_for, resolve_overrides
+from palenka_tune.spaces.given import open_data
 from palenka_tune.spaces.options import ExperimentOptions, RayOptions
 
 if TYPE_CHECKING:
@@ -152,7 +153,8 @@ def settings_from(options: TrainOptions) -> TrainSettings:
     paths = [path for path in leaf_paths(TrainSettings) if path != "preset"]
     for path, value in resolve_overrides([*options.settings.items()], paths):
         set_path(tree, path, value)
-    return build(TrainSettings, tree, "train")
+    settings = build(TrainSettings, tree, "train")
+    return dataclasses.replace(settings, data=open_data(settings.data, []))
 
 
 def parser() -> Parser:

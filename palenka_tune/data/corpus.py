@@ -39,6 +39,12 @@ class SourceFile:
     part: tuple[float, float] | None = None
     """Which documents are the split's (`formats.parts`); None: all."""
 
+    @property
+    def size(self) -> int:
+        """Bytes of the file, or about those of the part that is the split's."""
+        low, high = self.part or (0.0, 1.0)
+        return round(self.path.stat().st_size * (high - low))
+
     def raw_lines(self) -> Iterator[tuple[str, int]]:
         """(line, bytes it took in the file) pairs of all documents; raises `UserError` as `formats.documents` does."""
         for document in self.documents():
@@ -105,13 +111,13 @@ def open_corpus(folder: str | Path, dev_fraction: float | None = None) -> Corpus
     entries = sorted(item for item in root.iterdir() if not item.name.startswith("."))
     if not entries:
         raise UserError(f"the data folder {folder} is empty; {LAYOUTS}")
-    found = {split: _split_files(root, entries, split) for split in SPLITS}
-    splits = {split: files for split, (files, _) in found.items() if files}
+    by_split = {split: _split_files(root, entries, split) for split in SPLITS}
+    splits = {split: files for split, (files, _) in by_split.items() if files}
     for split in ("train", "dev"):
         if split not in splits:
             found = ", ".join(item.name + "/" * item.is_dir() for item in entries[:8])
             raise UserError(f"the data folder {folder} has no {split} split (it holds {found}); {LAYOUTS}")
-    return Corpus(root, splits, tuple(path for _, others in found.values() for path in others))
+    return Corpus(root, splits, tuple(path for _, others in by_split.values() for path in others))
 
 
 def _single(path: Path, dev_fraction: float | None) -> Corpus:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,11 +48,13 @@ class GivenTokenizer:
     def save(self, folder: Path) -> None:
         """Write it for `AutoTokenizer.from_pretrained(folder)`; its start and end are those that training puts."""
         folder.mkdir(parents=True, exist_ok=True)
-        if self.file is not None:
+        rules = json.loads(self.backend.to_str())
+        beyond = [token for token in rules["added_tokens"] if token["id"] >= self.size]
+        if self.file is not None and not beyond:
             shutil.copyfile(self.file, folder / "tokenizer.json")
-        else:
-            self.backend.encode_special_tokens = False
-            self.backend.save(str(folder / "tokenizer.json"))
+        else:  # a model with `size` rows has none for tokens beyond it
+            rules["added_tokens"] = [token for token in rules["added_tokens"] if token not in beyond]
+            (folder / "tokenizer.json").write_text(json.dumps(rules, ensure_ascii=False), encoding="utf-8")
         around = self.around
         pads = (around.pad, around.end, around.start)  # a batch of texts must be padded with something
         named = {
@@ -99,7 +102,7 @@ def open_tokenizer(folder: str | Path, separator: str | None = None) -> GivenTok
     folder = check(folder)
     backend, special = _read(folder)
     vocabulary = backend.get_vocab(with_added_tokens=True)
-    start, end, pad = (vocabulary.get(str(special.get(name))) for name in ("bos_token", "eos_token", "pad_token"))
+    start, end, pad = (_id(special.get(name), vocabulary) for name in ("bos_token", "eos_token", "pad_token"))
     if separator is not None:
         if separator not in vocabulary:
             known = [token.content for token in backend.get_added_tokens_decoder().values()]
@@ -117,7 +120,19 @@ def open_tokenizer(folder: str | Path, separator: str | None = None) -> GivenTok
     around = Around(None if start == end else start, end, None if pad in (start, end) else pad)
     file = folder / "tokenizer.json"
     same = file.is_file() and Tokenizer.from_file(str(file)).to_str() == backend.to_str()
-    return GivenTokenizer(backend, around, 1 + max(vocabulary.values()), file if same else None)
+    return GivenTokenizer(backend, around, _size(backend, around), file if same else None)
+
+
+def _id(token: str | None, vocabulary: Mapping[str, int]) -> int | None:
+    return None if token is None else vocabulary.get(token)
+
+
+def _size(backend: Tokenizer, around: Around) -> int:
+    """One more than the highest id that a text or what stands around it can have. Special tokens beyond it, as for
+    images, are no text."""
+    special = {number for number, token in backend.get_added_tokens_decoder().items() if token.special}
+    ids = set(backend.get_vocab(with_added_tokens=True).values()) - special
+    return 1 + max(ids | {each for each in (around.start, around.end, around.pad) if each is not None})
 
 
 def open_backend(folder: str | Path) -> Tokenizer:
@@ -125,16 +140,19 @@ def open_backend(folder: str | Path) -> Tokenizer:
     return _read(check(folder))[0]
 
 
-def size_of(folder: str | Path, separator: str | None = None) -> int:
-    """One more than the highest id of the tokenizer in `folder`, from its files alone where they say it; raises as
-    `open_tokenizer` does."""
+def size_of(folder: str | Path) -> int:
+    """Entries of the tokenizer in `folder`, special tokens included, from its files alone where they say it; raises as
+    `open_backend` does."""
     folder = check(folder)
-    if (folder / "tokenizer.json").is_file():
-        rules = read_json(folder / "tokenizer.json")
-        vocabulary, added = rules.get("model", {}).get("vocab", {}), rules.get("added_tokens", [])
-        ids = [*(vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary)))]
-        return 1 + max([*ids, *(token["id"] for token in added)], default=-1)
-    return open_tokenizer(folder, separator).size
+    if not (folder / "tokenizer.json").is_file():
+        return int(open_backend(folder).get_vocab_size())
+    rules = read_json(folder / "tokenizer.json")
+    vocabulary = rules.get("model", {}).get("vocab", {})
+    return len(
+        {*vocabulary, *(token["content"] for token in rules.get("added_tokens", []))}
+        if isinstance(vocabulary, dict)
+        else vocabulary
+    )
 
 
 def rules_digest(backend: Tokenizer) -> str:
@@ -151,17 +169,13 @@ def rules_digest(backend: Tokenizer) -> str:
 def _read(folder: Path) -> tuple[Tokenizer, dict[str, Any]]:
     """The tokenizer as transformers makes it, and its special tokens by name."""
     config = read_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
-    if config.get("auto_map"):
-        raise UserError(
-            f"{folder}/tokenizer_config.json asks for code of its own (auto_map), which is never run; give a tokenizer "
-            "that transformers itself knows"
-        )
     whole = (folder / "tokenizer.json").is_file()
     if not whole and not (folder / "tokenizer.model").is_file():
         return _bpe(folder), {"eos_token": END_OF_TEXT, "bos_token": END_OF_TEXT}
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-    kind = AutoTokenizer if not whole or config.get("tokenizer_class") else PreTrainedTokenizerFast
+    own = not whole or (config.get("tokenizer_class") and not config.get("auto_map"))  # code of a folder is never run
+    kind = AutoTokenizer if own else PreTrainedTokenizerFast
     try:
         tokenizer = kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())

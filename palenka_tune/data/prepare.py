@@ -60,6 +60,8 @@ class DataSettings(Strict):
             raise UserError(
                 "data.separator names a token of a tokenizer that exists, but data.tokenizer is train; leave one out"
             )
+        if self.dev_fraction is not None and (self.source == BABYTALK or hub.is_dataset_id(self.source)):
+            raise UserError(f"data.dev_fraction splits a single file, and {self.source} has splits; leave it out")
         if not self.source.strip():
             raise UserError(
                 "the data source is empty; give babytalk, a corpus folder or a Hugging Face dataset id (owner/name)"
@@ -123,11 +125,12 @@ def check(settings: DataSettings) -> None:
         for file in files:
             clean = cleaner(file.source)
             for raw, _ in file.raw_lines():
-                if split == "test" and bound >= settings.window:
+                compared = split != "test" and raw.count(" ") >= LONG
+                if bound >= settings.window and not compared:
                     continue
                 line = clean(raw)
                 bound += len(line.encode()) + 3 if line else 0
-                if line.count(" ") >= LONG and split != "test":
+                if compared and line.count(" ") >= LONG:
                     known = hash(line)
                     if split == "dev":
                         dev.add(known)
@@ -157,8 +160,6 @@ def prepare(settings: DataSettings, storage: str | Path) -> PreparedData:
         corpus = open_corpus(hub.download(settings.source, artifacts / "corpora"))
     else:
         corpus = open_corpus(settings.source, settings.dev_fraction)
-    for line in corpus.describe() if settings.source != BABYTALK else ():
-        logger.info(line)
     digests = {split: corpus.digests(split) for split in corpus.splits}
     if settings.is_given:
         tokenizer_dir, around = _given(settings, artifacts)
@@ -253,13 +254,18 @@ def _tokens(
     def build(temporary: Path) -> dict[str, Any]:
         tokenizer = load_tokenizer(tokenizer_dir)
         size = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values())
+        for line in corpus.describe() if settings.source != BABYTALK else ():
+            logger.info(line)
         splits = {}
         for split in corpus.splits:
             units = _with_progress(corpus, split, f"encoding {split}", settings.unit)
             counts = write_split(temporary, split, units, tokenizer, settings.window, around, size)
             if split in ("train", "dev") and counts["tokens"] < settings.window:
                 raise _too_small(split, str(counts["tokens"]), settings)
-            splits[split] = counts
+            if counts["windows"] or around.pad is not None:
+                splits[split] = counts
+            else:
+                logger.info(f"{split} fills no window of {settings.window} tokens and is left out")
         return {
             "kind": "token store",
             "version": STORE_VERSION,

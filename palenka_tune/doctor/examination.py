@@ -82,11 +82,12 @@ def examine(config: SearchConfig, options: SearchOptions) -> Report:
         raise UserError(f"--concurrent is {options.concurrent}; it must be 1 or more")
     access.check_address(options.address)
     services.study_url(options.study_storage)
-    source = config.experiment.data.source
+    data = config.experiment.data
+    source = data.source
     if hub.is_dataset_id(source):
         hub.require_datasets(source)
     elif source != BABYTALK:
-        open_corpus(source)  # the search reads every byte of it; that takes longer than all of this
+        open_corpus(source, data.dev_fraction)  # the search reads every byte of it; that takes longer than all of this
     needs = needs_of(config, options)
     protect(options.address)
     with storage.marked(options.storage) as mark:

@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from palenka_tune.errors import UserError
+from palenka_tune.evaluation.perplexity import bounded_batch
 from palenka_tune.evaluation.scoring import evaluating
 
 
@@ -52,6 +53,7 @@ def ensemble_cross_entropy(
     if not tokens:
         raise UserError(f"{len(windows)} windows of {windows.shape[1]} tokens hold no token to predict")
     sums = torch.zeros(len(models) + 2, dtype=torch.float64)
+    batch = bounded_batch(batch, windows.shape[1], int(models[0].config.vocab_size))
     with contextlib.ExitStack() as stack:
         for model in models:
             stack.enter_context(evaluating(model))

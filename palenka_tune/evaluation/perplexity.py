@@ -31,6 +31,7 @@ from palenka_tune.words import perplexity
 
 DEFAULT_WINDOW = 128
 _NO_PADDING = -1
+MOST_LOGITS = 2**27  # float32 numbers of a batch
 
 
 def cross_entropy(model: PreTrainedModel, windows: np.ndarray, pad_id: int, *, batch: int = 32) -> tuple[float, int]:
@@ -48,6 +49,7 @@ def cross_entropy(model: PreTrainedModel, windows: np.ndarray, pad_id: int, *, b
             f"windows have shape {windows.shape} and type {windows.dtype}; give an integer array (windows, tokens)"
         )
     total = torch.zeros((), dtype=torch.float64, device=model.device)
+    batch = bounded_batch(batch, windows.shape[1], int(model.config.vocab_size))
     tokens = int((windows[:, 1:] != pad_id).sum())
     if not tokens:
         raise UserError(f"{len(windows)} windows of {windows.shape[1]} tokens hold no token to predict")
@@ -60,6 +62,11 @@ def cross_entropy(model: PreTrainedModel, windows: np.ndarray, pad_id: int, *, b
             )
             total += losses.double().sum()
     return float(total) / tokens, tokens
+
+
+def bounded_batch(batch: int, window: int, vocabulary: int) -> int:
+    """As many windows, at most `batch`, as have logits of at most half a gigabyte."""
+    return max(1, min(batch, MOST_LOGITS // (window * vocabulary)))
 
 
 @dataclass(frozen=True)
@@ -75,18 +82,19 @@ def tokenise_text(tokenizer: PreTrainedTokenizerFast, lines: Iterable[str]) -> T
     """Encode cleaned lines as for training; text that spells a special token is encoded as the characters it is.
 
     Raises:
-        UserError: if the tokenizer lacks a start or end token.
+        UserError: if the tokenizer has neither a start nor an end token.
     """
     start, end = tokenizer.bos_token_id, tokenizer.eos_token_id
-    if start is None or end is None:
-        raise UserError("the tokenizer has no start or no end token (bos_token, eos_token); lines stand between them")
+    if start is None and end is None:
+        raise UserError("the tokenizer has no start and no end token (bos_token, eos_token); lines stand between them")
+    before, after = ([] if each is None else [each] for each in (start, end))
     backend = tokenizer.backend_tokenizer
     spelled, backend.encode_special_tokens = backend.encode_special_tokens, True
     ids, count, size = array("q"), 0, 0
     try:
         for batch in batches(lines):
             for line, line_ids in zip(batch, encode(tokenizer, batch), strict=True):
-                ids.extend((start, *line_ids, end))
+                ids.extend((*before, *line_ids, *after))
                 size += len(line.encode()) + 1
             count += len(batch)
     finally:

@@ -20,6 +20,7 @@ TOKENIZER = (
 )
 LIGHT = ("config.json", "generation_config.json", *TOKENIZER)
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
+WHOLE = "consolidated*"  # the same weights once more, as their makers had them
 
 
 def fetch(source: Source, *, weights: bool = True) -> Path:
@@ -35,7 +36,9 @@ def fetch(source: Source, *, weights: bool = True) -> Path:
     wanted = [*LIGHT, *(WEIGHTS if weights else ())]
     name = source.name if source.revision is None else f"{source.name}@{source.revision}"
     try:
-        return Path(snapshot_download(source.name, revision=source.revision, allow_patterns=wanted))
+        return Path(
+            snapshot_download(source.name, revision=source.revision, allow_patterns=wanted, ignore_patterns=[WHOLE])
+        )
     except GatedRepoError:
         raise UserError(
             f"{name} is gated: accept its terms on the Hugging Face hub and log in (hf auth login), or give a folder"

@@ -21,6 +21,7 @@ from palenka_tune.errors import PalenkaError
 from palenka_tune.report.data import RANKS, Contrast, Finalists, Layer, Model, Paradigm, SuiteScore
 from palenka_tune.runs.place import PLACE
 from palenka_tune.runs.tables import FINALISTS, read_rows
+from palenka_tune.spaces.experiment import ARCHITECTURE
 from palenka_tune.tracking.spool import SPOOL, read_events
 from palenka_tune.trials import verdict
 from palenka_tune.trials.ledger import TOTAL_STEPS
@@ -48,7 +49,7 @@ def asked(tree: Mapping[str, Any]) -> Iterator[str]:
     )
     teachers = " and ".join(Path(str(teacher["preset"])).name for teacher in tree["teachers"])
     yield (
-        f"The student is {student['preset']}, its teachers are {teachers or 'none'}, its text is "
+        f"The student is {_student(student)}, its teachers are {teachers or 'none'}, its text is "
         f"{Path(str(data['source'])).name}, in windows of {data['window']} tokens."
     )
 
@@ -212,6 +213,12 @@ def commands(name: str, folder: str, storage: str, attrs: Mapping[str, Any]) -> 
     yield shlex.join(["python", "-m", "palenka_tune.report", name, "--storage", storage])
 
 
+def _student(settings: Mapping[str, Any]) -> str:
+    """The preset, and what is changed of it."""
+    changed = [f"{name} {settings[name]}" for name in ARCHITECTURE if settings.get(name) is not None]
+    return f"{settings['preset']} with {', '.join(changed)}" if changed else str(settings["preset"])
+
+
 def comparable(attrs: Mapping[str, Any], tree: Mapping[str, Any]) -> dict[str, str]:
     """What two searches must share for their val/ce to be compared."""
     if not tree:
@@ -221,7 +228,7 @@ def comparable(attrs: Mapping[str, Any], tree: Mapping[str, Any]) -> dict[str, s
     text = [student.get(name) for name in ("train_windows", "train_fraction", "dev_windows")]
     return {
         "data": attrs["search"]["data"],
-        "student": str(student["preset"]),
+        "student": _student(student),
         "windows of train and dev": " ".join(map(str, text)),
         "steps, batch size and epochs": " ".join(map(str, budget)),
     }

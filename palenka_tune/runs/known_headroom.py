@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from palenka_tune.config.files import read_json
+from palenka_tune.data.prepare import TRAIN
 from palenka_tune.errors import PalenkaError
 from palenka_tune.runs.run_folder import SEARCH_YAML
 from palenka_tune.runs.summary import SUMMARY
@@ -28,9 +30,17 @@ def known_headroom(config: SearchConfig, storage: Path) -> tuple[str, Headroom] 
             found = yaml.safe_load((path.parent / SEARCH_YAML).read_text(encoding="utf-8"))
         except (PalenkaError, OSError, yaml.YAMLError):
             continue  # of a run that is damaged, or of another kind
-        if known and all(found.get(key) == asked.get(key) for key in SAME):
+        if known and all(_set(found.get(key)) == _set(asked.get(key)) for key in SAME):
             return path.parent.name, Headroom.of(known)
     return None
+
+
+def _set(settings: Any) -> Any:
+    """Settings without those that are as if they were not there, and which an earlier version did not know."""
+    if not isinstance(settings, dict):
+        return settings
+    defaults = {"tokenizer": TRAIN, "unit": "line"}
+    return {name: value for name, value in settings.items() if value is not None and defaults.get(name) != value}
 
 
 def sentences(config: SearchConfig, storage: Path) -> tuple[list[str], Headroom | None]:

@@ -16,7 +16,7 @@ import yaml
 from palenka_tune.cache.store import TeacherCache
 from palenka_tune.config.build import flat
 from palenka_tune.config.files import write_text
-from palenka_tune.data.prepare import PreparedData
+from palenka_tune.data.prepare import TRAIN, PreparedData
 from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.runs.place import CHANGED_BY_RESUME
 from palenka_tune.runs.run_folder import SEARCH_YAML
@@ -144,6 +144,8 @@ def _check_same(asked: dict[str, Any], given: dict[str, Any], folder: Path) -> N
     # resolved again, so that a setting which did not exist when the search began has its default
     before, now = flat(_plain(tree(resolve(asked)))), flat(_plain(given))
     free = {f"search.{name}" for name in (*FREE, *CHANGED_BY_RESUME)} | {"description"}
+    if before.get("data.tokenizer") is None:  # begun by a version that trained it always; its digest is compared
+        free |= {"data.tokenizer", "data.vocabulary"} if now.get("data.tokenizer") != TRAIN else {"data.tokenizer"}
     for key in sorted({*before, *now} - free):
         if before.get(key) != now.get(key):
             raise UserError(

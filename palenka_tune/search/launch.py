@@ -76,8 +76,9 @@ def _launch(config: SearchConfig | None, options: SearchOptions, console: Consol
     storage = working_folder(options.storage)
     folder = _folder(config, options, storage)
     if config is not None:
-        config = dataclasses.replace(config, experiment=open_given(config.experiment, storage))
         data.check(config.experiment.data)
+        experiment = open_given(config.experiment, storage, weights=not options.dry_run)
+        config = dataclasses.replace(config, experiment=experiment)
         if options.dry_run:
             console.print(plan(config, storage), markup=False)
             return SearchResult(folder, {})

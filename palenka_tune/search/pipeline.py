@@ -112,6 +112,8 @@ def _search(
     """The trials, from the teachers' cache to the results."""
     asked, config = config, pin_form(config, study)
     placement = placing.place(config, options, resources)
+    if study.user_attrs.get("teachers") is not None:
+        check_teachers_are(study, teachers)  # before what is known of them is overwritten
     with timed(study, CACHE):
         _headroom(config, context, study, teachers, placement)  # before anything expensive: is there anything to learn?
         cache = _cache(config, context, study, teachers, tags, resources)

@@ -10,7 +10,7 @@ from palenka_tune.models.source import source_of
 from palenka_tune.runs import known_headroom
 from palenka_tune.spaces.poster_method import units
 from palenka_tune.spaces.settings import SearchConfig
-from palenka_tune.teachers.spec import open_teacher
+from palenka_tune.teachers.spec import open_teacher, plain_shape
 from palenka_tune.trials.arms import arms_of
 from palenka_tune.trials.stopping import stopping_text
 
@@ -19,10 +19,12 @@ def _given(preset: str) -> str:
     """A teacher that exists, once its folder is known."""
     if source_of(preset).kind != "folder":
         return f"{preset} (given)"
-    teacher = open_teacher(preset)
-    shape = teacher.shape
-    size = f"{shape.family}, d {shape.width}, {shape.depth} layers; {teacher.parameters:,} parameters"
-    return f"{teacher.name} (given): {size}; {preset}"
+    folder = Path(preset).expanduser()
+    shape = plain_shape(folder)
+    size = f"{shape.family}, d {shape.width}, {shape.depth} layers"
+    if any(folder.glob("*.safetensors")):  # not fetched from the hub for a dry run
+        size += f"; {open_teacher(folder).parameters:,} parameters"
+    return f"{shape.name} (given): {size}; {folder}"
 
 
 def plan(config: SearchConfig, storage: Path) -> str:

@@ -343,6 +343,8 @@ def _score(
             folder=str(each.folder),
             model=str(each.model),
             suites=context.suites,
+            # a teacher from elsewhere may have its tokenizer in another form
+            tokenizer=str(context.prepared.tokenizer_dir) if each.role == "teacher" else None,
             digest=each.digest,
             device=placement.device,
             dev=dev,

@@ -63,6 +63,15 @@ class StudentSettings(Strict):
         self.architecture  # noqa: B018 (raises for sizes that do not fit together)
 
     @property
+    def identity(self) -> dict[str, Any]:
+        """What a fingerprint is made of: what is not changed of the preset does not count."""
+        return {
+            name: value
+            for name, value in dataclasses.asdict(self).items()
+            if value is not None or name not in ARCHITECTURE
+        }
+
+    @property
     def architecture(self) -> ModelPreset:
         """The preset with what is changed of it; raises `UserError` for sizes that do not fit together."""
         preset = get_preset(self.preset)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from pathlib import Path
 
 from palenka_tune.data.given_tokenizer import size_of
@@ -12,27 +13,34 @@ from palenka_tune.models.fetch import fetch
 from palenka_tune.models.source import Source, source_of
 from palenka_tune.spaces.experiment import Experiment, TeacherSettings
 
+logger = logging.getLogger(__name__)
+FEWEST = 259  # entries of a tokenizer that is trained, for estimates
 
-def open_given(experiment: Experiment, storage: Path) -> Experiment:
+
+def open_given(experiment: Experiment, storage: Path, *, weights: bool = True) -> Experiment:
     """The experiment with folders in place of each `run:NAME`, model of the hub, and tokenizer.
+
+    Without `weights` of a model of the hub only what says what it is is fetched, in seconds.
 
     Raises `UserError` if there is no such search in `storage`, or it has no best student yet, or for a model or a
     tokenizer that is not there; `PalenkaError` if the hub cannot be reached.
     """
-    teachers = [_open_teacher(teacher, storage) for teacher in experiment.teachers]
-    return dataclasses.replace(experiment, teachers=teachers, data=_open_data(experiment.data, teachers))
+    teachers = [_open_teacher(teacher, storage, weights) for teacher in experiment.teachers]
+    return dataclasses.replace(experiment, teachers=teachers, data=open_data(experiment.data, teachers))
 
 
-def _open_teacher(teacher: TeacherSettings, storage: Path) -> TeacherSettings:
+def _open_teacher(teacher: TeacherSettings, storage: Path, weights: bool) -> TeacherSettings:
     source = source_of(teacher.preset)
     if source.kind == "preset":
         return teacher
-    return dataclasses.replace(teacher, preset=str(_folder(source, f"teacher {teacher.preset}", storage)))
+    folder = _folder(source, f"teacher {teacher.preset}", storage, weights)
+    return dataclasses.replace(teacher, preset=str(folder))
 
 
-def _folder(source: Source, what: str, storage: Path) -> Path:
+def _folder(source: Source, what: str, storage: Path, weights: bool) -> Path:
     if source.kind == "hub":
-        return fetch(source)
+        logger.info(f"{what}: fetching it from the Hugging Face hub")
+        return fetch(source, weights=weights)
     if source.kind == "folder":
         return Path(source.name).expanduser().absolute()
     folder = storage / source.name / "best"
@@ -45,8 +53,8 @@ def _folder(source: Source, what: str, storage: Path) -> Path:
     return folder.absolute()
 
 
-def _open_data(data: DataSettings, teachers: list[TeacherSettings]) -> DataSettings:
-    """The tokenizer's folder in place of `teacher`, of a name of the hub, and of nothing."""
+def open_data(data: DataSettings, teachers: list[TeacherSettings]) -> DataSettings:
+    """The tokenizer's folder in place of `teacher`, of a name of the hub, and of nothing; raises as `open_given`."""
     given = [teacher.preset for teacher in teachers if teacher.is_given]
     wanted = data.tokenizer or (TEACHER if given else TRAIN)
     if wanted == TRAIN:
@@ -54,7 +62,7 @@ def _open_data(data: DataSettings, teachers: list[TeacherSettings]) -> DataSetti
     if wanted == TEACHER and not given:
         raise UserError("data.tokenizer is teacher, but every teacher is trained here; give train, or a folder")
     folder = given[0] if wanted == TEACHER else _tokenizer(wanted)
-    return dataclasses.replace(data, tokenizer=folder, vocabulary=size_of(folder, data.separator))
+    return dataclasses.replace(data, tokenizer=folder, vocabulary=max(size_of(folder), FEWEST))
 
 
 def _tokenizer(name: str) -> str:

@@ -82,7 +82,7 @@ def resolve(
         search_tree["objective"] = objective_name(str(search_tree["objective"]))
     search = build(SearchSettings, search_tree, where)
     experiment = experiment_from(tree, where)
-    fixed = TrialSettings(experiment.distill, experiment.recipe).flat()
+    fixed = TrialSettings(experiment.distill, experiment.recipe, experiment.student).flat()
     config = SearchConfig(name, description, experiment, search, searched.around(fixed, where))
     check_space(config, where)
     return config
@@ -125,6 +125,7 @@ def check_space(config: SearchConfig, where: str, shapes: tuple[ModelShape, ...]
                 f"{where}: there are no teachers, so that {idle[0]} means nothing; search settings of the recipe, or "
                 "name teachers"
             )
+        _ = config.corners  # raises for a student that cannot be
         return
     for settings in (config.settings_of({}), *config.corners):
         try:

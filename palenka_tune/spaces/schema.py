@@ -30,6 +30,12 @@ from palenka_tune.spaces.settings import SECTIONS
 from palenka_tune.spaces.space import searchable_paths
 
 Node = dict[str, Any]
+GROUP_OF = {
+    "": "DistillSettings",
+    "projection": "ProjectionSettings",
+    "recipe": "Recipe",
+    "student": "StudentSettings",
+}
 GROUPS = (*SECTIONS.values(), ProjectionSettings, TeacherSettings)
 
 _ABOVE_0 = Limits(gt=0).as_schema()
@@ -179,7 +185,7 @@ def parameter_names() -> dict[str, str]:
 def _setting(path: str, groups: dict[str, Node]) -> tuple[str, Node]:
     """Where the schema of a searchable setting stands, and what it is."""
     prefix, _, name = path.rpartition(".")
-    group = {"": "DistillSettings", "projection": "ProjectionSettings", "recipe": "Recipe"}[prefix]
+    group = GROUP_OF[prefix]
     return f"#/$defs/{group}/properties/{name}", groups[group]["properties"][name]
 
 
@@ -249,8 +255,8 @@ def _poster_objective() -> Node:
 
 
 def _without_teachers() -> Node:
-    """A student without teachers has a recipe, and nothing of a loss."""
-    recipe = [name for name, path in parameter_names().items() if path.startswith("recipe.")]
+    """A student without teachers has an architecture and a recipe, and nothing of a loss."""
+    recipe = [name for name, path in parameter_names().items() if path.startswith(("recipe.", "student."))]
     return {
         "if": {"required": ["teachers"], "properties": {"teachers": {"maxItems": 0}}},
         "then": {"properties": {"parameters": {"propertyNames": {"enum": recipe}}}},

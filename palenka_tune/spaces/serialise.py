@@ -29,4 +29,4 @@ def tree(config: SearchConfig) -> dict[str, Any]:
 
 def _absolute(name: str) -> str:
     path = Path(name).expanduser()
-    return str(path.absolute()) if path.is_dir() else name
+    return str(path.absolute()) if path.is_dir() or (path.suffix and path.is_file()) else name

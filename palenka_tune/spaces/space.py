@@ -107,7 +107,9 @@ class Parameter:
         return round(value) if self.kind == "int" else min(value, self.high)
 
     def extremes(self) -> tuple[Any, ...]:
-        """Values that stand for all when a space is checked: every choice, or both ends of the range."""
+        """Values that stand for all when a space is checked: choices, both ends of a range, every size of a student."""
+        if self.kind == "int" and self.name.startswith("student."):
+            return tuple(range(int(self.low), int(self.high) + 1))  # each is another model
         return self.choices if self.kind == "choice" else (self.low, self.high)
 
     def to_dict(self) -> dict[str, Any]:

@@ -80,8 +80,11 @@ class Bench:
         seed: int,
         averaging: bool = False,
     ) -> TrainingLoop:
-        """The training loop of a fresh student, of the architecture of `student` (None: the bench's), under `distill`; alpha = beta = 0 is plain training and opens no
-        teacher. `averaging` keeps an average of its weights beside them."""
+        """The training loop under `distill` of a fresh student, of the architecture of `student` (None: the bench's).
+
+        alpha = beta = 0 is plain training and opens no teacher. `averaging` keeps an average of its weights beside
+        them.
+        """
         shape = shape_of((student or self.spec.student).architecture)
         pad_id, copies = self.store.pad_id, self.spec.student.offsets
         objective: PlainObjective | DistillationObjective = PlainObjective(pad_id)

@@ -123,7 +123,7 @@ class HeadroomJob(Job):
     def identity(self) -> str:
         """What was measured."""
         made = [(name, digest) for name, _, digest in self.teachers]
-        store, student = Path(self.store).name, asdict(self.student)
+        store, student = Path(self.store).name, self.student.identity
         return fingerprint({"store": store, "student": student, "teachers": made, "weights": self.weights})
 
 

@@ -53,7 +53,7 @@ class StudentJob(Job):
             plan = read_json(Path(self.bench.cache) / MANIFEST)["plan"]
             signals = {key: plan[key] for key in ("form", "encoding", "samples")}
         # the device stands for the precision that `auto` means there
-        made = {"student": asdict(self.bench.student), "signals": signals, "device": self.bench.device}
+        made = {"student": self.bench.student.identity, "signals": signals, "device": self.bench.device}
         return fingerprint({**settings, **made, "data": self.data, "teachers": self.teachers})
 
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from palenka_tune.cluster.tasks import SCORES, Job, Share, run_jobs
 from palenka_tune.config.artifacts import is_complete
@@ -43,9 +43,10 @@ class DevWindows:
 class ScoreJob(Job):
     """One model: the `model` folder, the `folder` its scores go to, and the `suites`.
 
-    `digest` stands for its weights, `data` for the corpus, by which suites may be filtered. With `dev` its `val_ce` is
-    measured, with `test`, the folder of a token store, its `test_ce` on all test windows; with a `corpus` (a folder)
-    its cross-entropy on dev and test, on windows of `window` tokens (None: as the model's export says).
+    `tokenizer` is the folder of its tokenizer (None: the model's own). `digest` stands for its weights, `data` for the
+    corpus, by which suites may be filtered. With `dev` its `val_ce` is measured, with `test`, the folder of a token
+    store, its `test_ce` on all test windows; with a `corpus` (a folder) its cross-entropy on dev and test, on windows
+    of `window` tokens (None: as the model's export says).
     """
 
     RESULT = SCORES
@@ -59,6 +60,7 @@ class ScoreJob(Job):
     window: int | None = None
     device: str = "cpu"
     dev: DevWindows | None = None
+    tokenizer: str | None = None
     test: str | None = None
 
     @property
@@ -71,7 +73,7 @@ class ScoreJob(Job):
                 "corpus": self.corpus,
                 "data": self.data,
                 "window": self.window,
-                "dev": self.dev and asdict(self.dev),
+                "dev": self.dev and {"store": self.dev.store, "student": self.dev.student.identity},
                 **({"test": self.test} if self.test else {}),
             }
         )
@@ -83,7 +85,7 @@ _kept: dict[tuple[Any, ...], Material] = {}
 
 def _material(job: ScoreJob, tokenizer: PreTrainedTokenizerFast) -> Material:
     """Suites and texts under a model's tokenizer, read once by a process that scores several models with it."""
-    key = (tokenizer_digest(job.model), job.suites, job.corpus)
+    key = (tokenizer_digest(job.tokenizer or job.model), job.suites, job.corpus)
     if key not in _kept:
         _kept.clear()
         texts = tokenise_corpus(tokenizer, open_corpus(job.corpus)) if job.corpus else {}
@@ -98,7 +100,7 @@ def score_model(job: ScoreJob, threads: int = 1) -> dict[str, Any]:
 
     from palenka_tune.evaluation.perplexity import cross_entropy
     from palenka_tune.models.build import count_parameters
-    from palenka_tune.models.export import load_model
+    from palenka_tune.models.export import load_model, load_weights
     from palenka_tune.students.bench import select_windows
 
     known = job.result()
@@ -107,7 +109,11 @@ def score_model(job: ScoreJob, threads: int = 1) -> dict[str, Any]:
     torch.set_num_threads(threads)
     if not is_complete(job.model):
         mirror.fetch_folder(Path(job.model))
-    model, tokenizer = load_model(job.model, device=job.device)
+    if job.tokenizer is None:
+        model, tokenizer = load_model(job.model, device=job.device)
+    else:
+        model = load_weights(job.model, device=job.device)
+        tokenizer = AutoTokenizer.from_pretrained(job.tokenizer, local_files_only=True, trust_remote_code=False)
     suites, texts = _material(job, tokenizer)
     val_ce = None
     if job.dev is not None:

@@ -128,8 +128,15 @@ def _open_plain(folder: Path) -> Teacher:
             f"{folder} is not a teacher: it has no {'config.json' if weights else 'safetensors weights'}; give a "
             "preset's name or a Hugging Face model folder"
         )
+    parameters = sum(_parameters(path) for path in weights)
+    shape = plain_shape(folder)
+    return Teacher(shape.name, folder, shape, parameters, None, weights_digest(folder), tokens=0, seconds=0.0)
+
+
+def plain_shape(folder: Path) -> ModelShape:
+    """The shape of a model, from its `config.json` alone; raises `UserError` if it is none that can teach."""
     config = read_json(folder / "config.json")
-    if config.get("auto_map"):
+    if config.get("auto_map") and not _known(str(config.get("model_type"))):
         raise UserError(
             f"{folder}/config.json asks for code of its own (auto_map), which is never run; give a model of a family "
             "that transformers itself knows"
@@ -140,10 +147,21 @@ def _open_plain(folder: Path) -> Teacher:
             f"{folder}/config.json ({config.get('model_type')}) names no hidden size or number of layers; give a "
             "causal language model such as gpt2 or llama"
         )
-    name = folder.parent.name if folder.name == "best" else folder.name
-    shape = ModelShape(name, str(config.get("model_type")), width, depth)
-    parameters = sum(_parameters(path) for path in weights)
-    return Teacher(name, folder, shape, parameters, None, weights_digest(folder), tokens=0, seconds=0.0)
+    return ModelShape(_name(folder), str(config.get("model_type")), width, depth)
+
+
+def _name(folder: Path) -> str:
+    """The folder's name; of a search's best student the search's, of the hub's cache the repository's."""
+    if folder.parent.name == "snapshots":
+        return folder.parent.parent.name.rpartition("--")[2]
+    return folder.parent.name if folder.name == "best" else folder.name
+
+
+def _known(model_type: str) -> bool:
+    """Whether transformers has a model of that type itself."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    return model_type in CONFIG_MAPPING_NAMES
 
 
 def _size(config: Mapping[str, Any], *names: str) -> int | None:

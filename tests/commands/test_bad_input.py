@@ -120,7 +120,7 @@ def test_a_teacher_with_another_vocabulary_is_refused(capsys, tmp_path):
     )
     export_student(model, other.tokenizer_dir, tmp_path / "teacher", card="")
     argv = ["--data", corpus(tmp_path / "data", train=500), "--set", f"teachers=[{tmp_path / 'teacher'}]"]
-    argv += ["--set", "vocabulary=270", "--set", "window=16"]
+    argv += ["--set", "vocabulary=270", "--set", "window=16", "--set", "tokenizer=train"]
     message = refused(capsys, search, [*argv, "--storage", tmp_path / "runs"])
     assert "has another tokenizer" in message
     assert "GPT2" in message or "teacher" in message

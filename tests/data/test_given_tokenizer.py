@@ -95,10 +95,6 @@ def test_two_spellings_of_one_tokenizer_have_the_same_rules(tmp_path):
         (lambda folder: (folder / "tokenizer.json").unlink(), "has no tokenizer: it holds neither"),
         (lambda folder: (folder / "tokenizer.json").write_text("{"), "cannot be read"),
         (
-            lambda folder: (folder / "tokenizer_config.json").write_text('{"auto_map": {"AutoTokenizer": "x.Y"}}'),
-            "asks for code of its own",
-        ),
-        (
             lambda folder: (folder / "tokenizer_config.json").write_text(
                 '{"tokenizer_class": "PreTrainedTokenizerFast"}'
             ),
@@ -114,6 +110,12 @@ def test_what_cannot_work_is_refused_in_a_sentence(fault, message, tmp_path):
 
 
 REAL = "PALENKA_TOKENIZERS"
+AROUND = {
+    "gpt2": Around(None, 50256, None),
+    "llama2": Around(1, 2, None),
+    "qwen3": Around(None, 151645, 151643),
+    "gemma3": Around(2, 106, 0),
+}
 
 
 @pytest.mark.skipif(REAL not in os.environ, reason=f"{REAL} names no folder of tokenizers that people have")
@@ -121,6 +123,7 @@ REAL = "PALENKA_TOKENIZERS"
 def test_tokenizers_that_people_have(name, tmp_path, corpus):
     folder = Path(os.environ[REAL]) / name
     store = prepare(DataSettings(str(corpus), window=16, tokenizer=str(folder)), tmp_path / "runs").store
+    assert store.around == AROUND[name]
     start, end = ([] if each is None else [each] for each in (store.around.start, store.around.end))
     own = GPT2Tokenizer(str(folder / "vocab.json"), str(folder / "merges.txt")) if name == "gpt2" else None
     own = own or AutoTokenizer.from_pretrained(folder)
@@ -138,3 +141,32 @@ def test_a_tokenizer_of_ours_gives_the_same_store(tmp_path, corpus):
     trained = prepare(DataSettings(str(corpus), vocabulary=400, window=16), tmp_path / "runs")
     settings = DataSettings(str(corpus), window=16, tokenizer=str(trained.tokenizer_dir))
     assert prepare(settings, tmp_path / "runs").store.folder == trained.store.folder
+
+
+def test_a_word_that_reads_none_is_no_token_of_its_own(tmp_path):
+    """A tokenizer without a start token has none, though "None" is a word of large vocabularies."""
+    folder = byte_level(tmp_path / "qwen")
+    rules = json.loads((folder / "tokenizer.json").read_text())
+    rules["model"]["vocab"]["None"] = len(rules["model"]["vocab"]) + 10
+    (folder / "tokenizer.json").write_text(json.dumps(rules))
+    assert open_tokenizer(folder).around.start is None
+    assert open_tokenizer(gpt2_files(tmp_path / "gpt2")).around.pad is None
+
+
+def test_code_that_a_folder_names_is_never_run(tmp_path):
+    folder = byte_level(tmp_path / "qwen")
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    planted = {"auto_map": {"AutoTokenizer": ["planted.Planted", None]}, "tokenizer_class": "Planted"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config | planted))
+    (folder / "planted.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()")
+    assert open_tokenizer(folder).around.end is not None
+    assert not (tmp_path / "ran").exists()
+
+
+def test_special_tokens_beyond_the_text_need_no_row(tmp_path, corpus):
+    """As Gemma 3's for images, of which its text models know nothing."""
+    folder = byte_level(tmp_path / "gemma", images=3)
+    prepared = prepare(DataSettings(str(corpus), window=16, tokenizer=str(folder)), tmp_path / "runs")
+    assert prepared.store.vocabulary_size < 400
+    kept = AutoTokenizer.from_pretrained(prepared.tokenizer_dir)
+    assert max(kept.get_vocab().values()) < prepared.store.vocabulary_size

@@ -53,9 +53,9 @@ def test_special_tokens_and_real_size(tokenizer: Tokenizer) -> None:
     assert train_tokenizer(LINES, 259).get_vocab_size() == 259 == VOCABULARY.ge
 
 
-@pytest.mark.parametrize("size", [0, 258, 2**16 + 1])
+@pytest.mark.parametrize("size", [0, 258, 2**20 + 1])
 def test_vocabulary_limits(size: int) -> None:
-    with pytest.raises(UserError, match=rf"vocabulary is {size}; it must be from 259 to 65,536, for example"):
+    with pytest.raises(UserError, match=rf"vocabulary is {size}; it must be from 259 to 1,048,576, for example"):
         train_tokenizer(LINES, size)
 
 

@@ -54,7 +54,7 @@ GOOD = {"name": "x", "family": "llama", "width": 64, "layers": 2, "heads": 4, "f
         ({"heads": 0}, "heads is 0"),
         ({"positions": -1}, "positions is -1"),
         ({"family": "gpt2"}, "ffn is 96.*4 \\* width"),
-        ({"family": "mamba"}, "'gpt2' or 'llama'"),
+        ({"family": "mamba"}, "one of gpt2, llama, qwen3"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(change: dict, message: str) -> None:

@@ -53,10 +53,22 @@ def test_an_objective_of_an_older_file_is_the_same_objective(spelling):
     assert config.tree()["search"]["objective"] == "val_total"
 
 
+def test_the_student_is_searched_too():
+    config = resolve("dskd", assignments=[("student.layers", {"choice": [2, 4]}), ("heads", 2)])
+    settings = config.settings_of({"student.layers": 2})
+    assert (settings.student.architecture.layers, settings.student.architecture.heads) == (2, 2)
+    assert settings.flat()["student.layers"] == 2
+    assert {each.student.layers for each in config.corners} == {2, 4}
+    assert config.settings_of({}).student.architecture.layers == 4
+    with pytest.raises(UserError, match="width 64 must be divisible by heads 3"):
+        resolve("dskd", assignments=[("student.heads", {"int": [2, 4]})])
+
+
 def test_values_are_put_into_the_fixed_settings():
     config = resolve("dskd", assignments=[("alpha", 2.0), ("kind", "mlp"), ("lr", 0.1)])
     settings = config.settings_of({"beta": 5.0, "projection.rank": 8})
-    distill, recipe = settings
+    distill, recipe, student = settings
+    assert student == config.experiment.student
     assert (distill.alpha, distill.beta, distill.projection.kind, distill.projection.rank) == (2.0, 5.0, "mlp", 8)
     assert recipe.lr == 0.1
     assert settings.flat()["projection.rank"] == 8
@@ -121,7 +133,7 @@ BAD_FILES = [
     ({"teachers": ["./not_there"]}, "teacher ./not_there is not a folder"),
     ({"teachers": [{"preset": "GPT2-tiny", "recipe": {"lr": -1}}]}, "lr is -1.0; it must be 0 or more"),
     ({"recipe": {"learning_rate": 1}}, "unknown key 'recipe.learning_rate'"),
-    ({"data": {"vocabulary": 10}}, "vocabulary is 10; it must be from 259 to 65,536"),
+    ({"data": {"vocabulary": 10}}, "vocabulary is 10; it must be from 259 to 1,048,576"),
     ({"data": {"window": 1}}, "window is 1; it must be from 2 to 8,192 tokens"),
     ({"scale": "tinny"}, "there is no scale 'tinny' (did you mean 'tiny'?)"),
     ({"seed": -1}, "seed is -1; it must be from 0"),

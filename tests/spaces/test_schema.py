@@ -16,6 +16,7 @@ from palenka_tune.config.recipe import Recipe
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.errors import UserError
 from palenka_tune.spaces import schema
+from palenka_tune.spaces.experiment import StudentSettings
 from palenka_tune.spaces.resolve import resolve, shipped_spaces
 from palenka_tune.spaces.space import KINDS
 from tests.spaces.test_resolve import BAD_FILES
@@ -188,7 +189,7 @@ def test_limits_lie_where_the_settings_have_them(cls, name):
             build(cls, {**required, name: value}, "x")
             taken = True
         except UserError as error:
-            taken = "divisible" in str(error)  # of batch_size, which stands beside it
+            taken = any(word in str(error) for word in ("divisible", "even number"))  # of what stands beside it
         assert held.is_valid(value) == taken, (name, value)
 
 
@@ -207,7 +208,11 @@ def test_every_searchable_setting_has_its_kinds():
         name: set(SCHEMA["$defs"][node["$ref"].rpartition("/")[2]]["properties"]) - {"when"}
         for name, node in SCHEMA["properties"]["parameters"]["properties"].items()
     }
-    types = {**leaf_types(DistillSettings), **leaf_types(Recipe, "recipe.")}
+    types = {
+        **leaf_types(DistillSettings),
+        **leaf_types(Recipe, "recipe."),
+        **leaf_types(StudentSettings, "student."),
+    }
     assert set(kinds) == set(schema.parameter_names())
     for name, path in schema.parameter_names().items():
         more = {float: {"uniform", "log_uniform"}, int: set(), int | None: set()}.get(types[path])

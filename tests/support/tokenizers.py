@@ -13,8 +13,11 @@ LINES = [
 ]
 
 
-def byte_level(folder: Path, *, eos: str = "<|im_end|>", vocabulary: int = 400, highest: int | None = None) -> Path:
-    """Qwen's kind: byte-level BPE, no start token, an end of turn beside an end of text."""
+def byte_level(
+    folder: Path, *, eos: str = "<|im_end|>", vocabulary: int = 400, highest: int | None = None, images: int = 0
+) -> Path:
+    """Qwen's kind: byte-level BPE, no start token, an end of turn beside an end of text. `highest` is its highest id,
+    `images` so many special tokens beyond it."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -25,7 +28,8 @@ def byte_level(folder: Path, *, eos: str = "<|im_end|>", vocabulary: int = 400, 
     )
     tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in ("<|endoftext|>", eos)])
     if highest is not None:  # a vocabulary of a size that needs more than 16 bits
-        tokenizer.add_special_tokens([f"<extra_{n}>" for n in range(highest - tokenizer.get_vocab_size() + 1)])
+        tokenizer.add_tokens([f"<extra_{n}>" for n in range(highest - tokenizer.get_vocab_size() + 1)])
+    tokenizer.add_special_tokens([AddedToken(f"<image_{n}>", special=True, normalized=False) for n in range(images)])
     return _write(tokenizer, folder, {"eos_token": eos, "pad_token": "<|endoftext|>"})
 
 

@@ -24,7 +24,7 @@ from palenka_tune.spaces.experiment import shape_of
 from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.students.headroom import Headroom
 from palenka_tune.students.teacher_cache import search_need
-from palenka_tune.teachers.spec import open_teacher
+from palenka_tune.teachers.spec import plain_shape
 from palenka_tune.trials.arms import arms_of, trials_of
 
 BYTES_PER_TOKEN = 3  # of English text; a byte-level BPE of 2,048 entries or more takes more
@@ -88,7 +88,7 @@ def _cache(config: SearchConfig) -> tuple[tuple[int, int] | None, str]:
         return None, ""
     try:
         shapes = tuple(
-            open_teacher(teacher.preset).shape if teacher.is_given else shape_of(get_preset(teacher.preset))
+            plain_shape(Path(teacher.preset)) if teacher.is_given else shape_of(get_preset(teacher.preset))
             for teacher in experiment.teachers
         )
     except UserError:
@@ -128,5 +128,5 @@ def _bytes(data: DataSettings) -> dict[str, int] | None:
         return {split: BYTES_PER_WORD * words for split, words in WORDS.items()}
     if hub.is_dataset_id(data.source):
         return None
-    splits = open_corpus(data.source).splits
-    return {split: sum(file.path.stat().st_size for file in files) for split, files in splits.items()}
+    splits = open_corpus(data.source, data.dev_fraction).splits
+    return {split: sum(file.size for file in files) for split, files in splits.items()}

@@ -11,7 +11,8 @@ from palenka_tune.cluster.session import Resources
 from palenka_tune.cluster.tasks import Share
 from palenka_tune.errors import PalenkaError
 from palenka_tune.models.memory import training_memory
-from palenka_tune.models.presets import get_preset
+from palenka_tune.models.presets import ModelPreset, get_preset
+from palenka_tune.spaces.experiment import Experiment
 from palenka_tune.spaces.settings import SearchConfig
 
 
@@ -80,8 +81,13 @@ def _shares(gpus: int, share: float) -> int:
 def trial_memory(config: SearchConfig) -> int:
     """Bytes that a trial takes of the memory of what trains it."""
     experiment = config.experiment
+    students = {settings.student.architecture for settings in (config.settings_of({}), *config.corners)}
+    return max(_trial_memory(experiment, student) for student in students)
+
+
+def _trial_memory(experiment: Experiment, student: ModelPreset) -> int:
     return training_memory(
-        experiment.student.architecture,
+        student,
         [get_preset(teacher.preset) for teacher in experiment.teachers if not teacher.is_given],
         vocabulary=experiment.data.vocabulary,
         window=experiment.data.window,

@@ -67,7 +67,7 @@ class StudentTrial(tune.Trainable):
         self._said: dict[str, float] = {}
         if self._bench is None or self._bench.spec != config["bench"]:
             self._bench = Bench(config["bench"])
-        settings = config["distill"], config["recipe"], config["student"]
+        settings = config["distill"], config["recipe"], config.get("student")
         self._loop = self._bench.loop(*settings, seed=config["seed"], averaging=True)
         self._loop.on_record = self._recorded
         if config["bench"].device == "cuda":
