@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -104,8 +105,12 @@ END
     [*rules("check"), *(rule for rule in rules("run") if rule.is_long)],
     ids=lambda rule: str(rule.command),
 )
-def test_the_arguments_are_right(rule: Rule, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_arguments_are_right(rule: Rule, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """They parse; of a search every setting and every corner of its space is checked too."""
+    (tmp_path / "teacher").mkdir()
+    sizes = {"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 12}
+    (tmp_path / "teacher" / "config.json").write_text(json.dumps(sizes))
+    monkeypatch.chdir(tmp_path)
     given = list(rule.shown.argv[3:])
     module = importlib.import_module(f"palenka_tune.commands.{rule.name}")
     assert vars(module.parser().parse_args(given))
