@@ -45,7 +45,7 @@ def open_source(job: CacheJob) -> tuple[TokenStore, OnlineSource]:
     store = TokenStore.open(job.store)
     sample = statistics_sample(window_tensor(job.windows.array(store, "train")))
     teachers = [open_teacher(folder) for folder in job.teachers]
-    return store, online_source(teachers, store, sample, device=job.device)
+    return store, online_source(teachers, store, sample, device=job.device, half=True)
 
 
 def _running(job: CacheJob) -> contextlib.AbstractContextManager[Any]:
@@ -63,6 +63,8 @@ def measure(job: CacheJob) -> bool:
     heads: dict[str, Tensor] = {}
     linear = True
     with _running(job):
+        for number, layers in enumerate(job.plan.need.layers):
+            source.fit(number, layers)
         statistics = {
             f"{hidden_name(number, layer)}.{field}": getattr(source.statistics(number, layer), field)
             for number, layers in enumerate(job.plan.need.layers)

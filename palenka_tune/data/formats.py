@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO, cast
 
 from palenka_tune.errors import UserError, first_line
 
@@ -56,9 +56,9 @@ def decoded(path: Path, raw: bytes, offset: int) -> str:
         ) from None
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> BinaryIO:
     try:
-        return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")
+        return cast(BinaryIO, gzip.open(path)) if path.suffix.lower() == ".gz" else path.open("rb")
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); make it readable or remove it") from None
 

@@ -162,7 +162,9 @@ def rules_digest(backend: Tokenizer) -> str:
     """
     rules = json.loads(backend.to_str())
     added = [token["content"] for token in rules["added_tokens"] if not token["special"]]
-    parts = {name: rules[name] for name in ("normalizer", "pre_tokenizer", "model")}
+    parts = {name: rules[name] for name in ("normalizer", "pre_tokenizer")}
+    # transformers writes "" for what another writer leaves out
+    parts["model"] = {name: None if value == "" else value for name, value in rules["model"].items()}
     return hashlib.sha256(json.dumps([parts, added], sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -8,6 +8,7 @@ Shapes: B windows, T tokens, V vocabulary, E a teacher's width.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -86,7 +87,8 @@ class OnlineSource:
         self.models = [model.eval().requires_grad_(False) for model in models]
         self.teachers = tuple(shapes)
         for model in self.models:
-            quick_linears(model)
+            if next(model.parameters()).dtype is torch.float32:
+                quick_linears(model)
         self.heads = [head_of(model) for model in self.models]
         self.sample, self.pad_id = sample, pad_id
         self._linear: dict[int, bool] = {}
@@ -120,11 +122,18 @@ class OnlineSource:
     def components(self, teacher: int, layer: int) -> int | None:
         return None
 
-    @torch.no_grad()
     def statistics(self, teacher: int, layer: int) -> LayerStatistics:
-        if teacher not in self._statistics:
-            model = self.models[teacher]
-            windows = self.sample.to(next(model.parameters()).device).split(32)
-            chunks = ((tokens, dict(enumerate(states_of(model, tokens)[0]))) for tokens in windows)
-            self._statistics[teacher] = fit_statistics(chunks, self.pad_id)
+        if layer not in self._statistics.get(teacher, {}):
+            self.fit(teacher, range(self.teachers[teacher].depth + 1))
         return self._statistics[teacher][layer]
+
+    @torch.no_grad()
+    def fit(self, teacher: int, layers: Iterable[int]) -> None:
+        """Fit the statistics of `layers` of a teacher in one pass over the sample."""
+        model, wanted = self.models[teacher], tuple(layers)
+        if not wanted:
+            return
+        windows = self.sample.to(next(model.parameters()).device).split(32)
+        states = ((tokens, states_of(model, tokens)[0]) for tokens in windows)
+        chunks = ((tokens, {layer: every[layer] for layer in wanted}) for tokens, every in states)
+        self._statistics[teacher] = fit_statistics(chunks, self.pad_id)

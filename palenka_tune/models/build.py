@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
@@ -25,6 +27,7 @@ from palenka_tune.data.store import TokenStore
 from palenka_tune.data.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from palenka_tune.errors import UserError
 from palenka_tune.models.folder import NOTE
+from palenka_tune.models.given import even_layers
 from palenka_tune.models.presets import ModelPreset
 
 
@@ -58,15 +61,15 @@ def build_model(
                 f"model {preset.name}: {name} {token_id} lies outside the vocabulary of {vocabulary_size} tokens; "
                 "give the id that the tokenizer has"
             )
+    ids = {"pad_token_id": pad_id, "bos_token_id": bos_id, "eos_token_id": eos_id}
+    positions = max(preset.positions, 2 * window)
     settings: dict[str, Any] = {
         "hidden_size": preset.width,
         "num_hidden_layers": preset.layers,
         "num_attention_heads": preset.heads,
-        "max_position_embeddings": max(preset.positions, 2 * window),
+        "max_position_embeddings": positions,
         "vocab_size": vocabulary_size,
-        "pad_token_id": pad_id,
-        "bos_token_id": bos_id,
-        "eos_token_id": eos_id,
+        **ids,
         "tie_word_embeddings": preset.tied,
         "use_cache": False,
         "attn_implementation": "sdpa",
@@ -80,7 +83,10 @@ def build_model(
             stack.enter_context(torch.random.fork_rng(devices=[]))
             torch.manual_seed(seed)
         model: PreTrainedModel
-        if preset.family == "gpt2":
+        if preset.config is not None:
+            kept = {name: settings[name] for name in ("max_position_embeddings", "vocab_size", *ids, "use_cache", NOTE)}
+            model = _of_config(preset, kept)
+        elif preset.family == "gpt2":
             no_dropout = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop", "summary_first_dropout"), 0.0)
             model = GPT2LMHeadModel(GPT2Config(**settings, **no_dropout))
         else:
@@ -95,6 +101,23 @@ def build_model(
             else:
                 model = LlamaForCausalLM(LlamaConfig(**settings, **sizes))
     return model.train().to(device)
+
+
+def _of_config(preset: ModelPreset, settings: dict[str, Any]) -> PreTrainedModel:
+    """A fresh model of the config.json that `preset` names, with its number of layers, `settings`, and no dropout."""
+    config = AutoConfig.from_pretrained(preset.config, local_files_only=True, trust_remote_code=False)
+    kinds = getattr(config, "layer_types", None)  # of families whose layers differ
+    if kinds:
+        config.layer_types = [kinds[each] for each in even_layers(preset.layers, len(kinds))]
+    for name, value in config.to_dict().items():
+        if ("dropout" in name or name.endswith("_pdrop")) and isinstance(value, float):
+            setattr(config, name, 0.0)
+    config.num_hidden_layers = preset.layers
+    for name, value in settings.items():
+        setattr(config, name, value)
+    # scaled-dot-product attention, unless the family has none
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)
+    return model
 
 
 def build_for_store(

@@ -81,7 +81,11 @@ def load_model(
 
 
 def load_weights(
-    path: str | Path, *, device: str | torch.device = "cpu", vocabulary_size: int | None = None
+    path: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    vocabulary_size: int | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> PreTrainedModel:
     """The causal language model (in evaluation mode) of a local folder, whatever its tokenizer.
 
@@ -92,7 +96,7 @@ def load_weights(
     try:
         with _no_progress_bars():
             model, report = AutoModelForCausalLM.from_pretrained(
-                path, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **_LOCAL
+                path, dtype=dtype, use_safetensors=True, output_loading_info=True, **_LOCAL
             )
     except Exception as error:  # transformers raises what its parts raise; all of it means a folder that cannot load
         reason = first_line(error)

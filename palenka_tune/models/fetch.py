@@ -18,7 +18,8 @@ TOKENIZER = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
-LIGHT = ("config.json", "generation_config.json", *TOKENIZER)
+CARD = "README.md"  # its licence and language go into the student's
+LIGHT = ("config.json", "generation_config.json", CARD, *TOKENIZER)
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 WHOLE = "consolidated*"  # the same weights once more, as their makers had them
 

@@ -28,14 +28,15 @@ class ModelPreset(Strict):
     `width` is the size D of the hidden states, `ffn` the inner size of the gated MLP (GPT-2's is always 4 * width),
     `kv_heads` how many heads of keys and values the `heads` share (None: as many), `head_dim` the size of a head (None:
     width / heads), both not of GPT-2. `tied` says whether the output head shares the embedding's weights, and
-    `positions` is the least number of positions that a model has (twice the training window if that is more).
+    `positions` is the least number of positions that a model has (twice the training window if that is more). With
+    `config` it is the architecture of that Hugging Face folder's config.json, of any family (`models.given`).
 
     Raises:
         UserError: if the sizes do not fit together.
     """
 
     name: str
-    family: Family
+    family: str
     width: Annotated[int, Limits(ge=1)]
     layers: Annotated[int, Limits(ge=1)]
     heads: Annotated[int, Limits(ge=1)]
@@ -44,9 +45,13 @@ class ModelPreset(Strict):
     positions: Annotated[int, Limits(ge=1)] = 256
     kv_heads: Annotated[int, Limits(ge=1)] | None = None
     head_dim: Annotated[int, Limits(ge=2)] | None = None
+    config: str | None = None
 
     def __post_init__(self) -> None:
         where = f"model {self.name!r}"
+        if self.config is not None:
+            check_fields(self, f"{where}: ")
+            return
         if self.family not in FAMILIES:
             raise UserError(f"{where}: family is {self.family!r}; it must be one of {', '.join(FAMILIES)}")
         check_fields(self, f"{where}: ")
@@ -81,12 +86,14 @@ class ModelPreset(Strict):
     @property
     def identity(self) -> dict[str, Any]:
         """What a fingerprint is made of: what is not set does not count."""
-        optional = ("kv_heads", "head_dim")
+        optional = ("kv_heads", "head_dim", "config")
         return {name: value for name, value in asdict(self).items() if name not in optional or value is not None}
 
     @property
     def architecture(self) -> str:
         """One line for tables, such as `Llama, d 512, ffn 1024, 16 layers, 8 heads, untied`."""
+        if self.config is not None:
+            return f"{FAMILIES.get(self.family, self.family)}, d {self.width}, {self.layers} layers, as its config.json"
         ffn = f", ffn {self.ffn}" if self.ffn else ""
         shared = f" over {self.kv_heads}" if self.kv_heads else ""
         sized = f" of {self.head_dim}" if self.head_dim else ""

@@ -33,7 +33,7 @@ class Setting:
     @property
     def short(self) -> str:
         """The name as charts have room for it."""
-        return self.name.removeprefix("projection.")
+        return self.name.removeprefix("projection.").removeprefix("student.")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from palenka_tune.report.charts.minimal_pairs import pairs_figures
 from palenka_tune.report.charts.outcome import accuracies_figure, best_figure, contrasts_figure
 from palenka_tune.report.charts.projections import explained_figure, spread_figure
 from palenka_tune.report.charts.searched import searched_figure
+from palenka_tune.report.charts.sizes import sizes_figure
 from palenka_tune.report.charts.trials import history_figure, parallel_figure, search_figure, slices_figure
 from palenka_tune.report.data import RunData
 from palenka_tune.report.page import Fold, Section
@@ -22,6 +23,7 @@ from palenka_tune.report.page import Fold, Section
 def sections(run: RunData) -> list[Section]:
     """Every part of the report of one run, from what was found down to the command that repeats it."""
     models, weights, pairs = tables.models_table(run), weights_figures(run), pairs_figures(run)
+    sizes = [tables.sizes_table(run), sizes_figure(run)]
     explained, spread = explained_figure(run), spread_figure(run)
     return [
         Section(
@@ -42,6 +44,7 @@ def sections(run: RunData) -> list[Section]:
             searched_figure(run),
             Fold("All trials", tables.trials_table(run)) if run.trials else None,
         ),
+        *([Section("The students' sizes", *sizes)] if any(sizes) else []),
         *([Section("The two weights", *weights)] if weights else []),
         Section(
             "The settings",

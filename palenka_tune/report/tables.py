@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from palenka_tune.report.charts.sizes import front
 from palenka_tune.report.data import RunData, Setting, suites_of
 from palenka_tune.report.page import Table
 from palenka_tune.report.words import duration, percent, shown
@@ -36,6 +37,26 @@ def recipe_table(run: RunData) -> Table | None:
     led = "won with fresh seeds" if run.finalists and run.finalists.winner else "led the trials"
     caption = f"The recipe that {led}: {winner.trial_id} ({winner.arm}). All else is as in search.yaml below."
     return Table(("setting", "winner", "fixed setting"), rows, caption)
+
+
+def sizes_table(run: RunData) -> Table | None:
+    """The students that no smaller one is as good as."""
+    best = front(run)
+    if len(best) < 2:
+        return None
+    sized = [setting for setting in run.settings if setting.name.startswith("student.")]
+    rows = [
+        [
+            f"{trial.parameters:,}",
+            f"{trial.ce:.4f}",
+            trial.trial_id,
+            trial.arm,
+            ", ".join(f"{each.short} {shown(trial.settings[each.name], each.name)}" for each in sized),
+        ]
+        for trial in best
+    ]
+    caption = "The front: of these students no smaller one of the search has as low a val/ce."
+    return Table(("parameters", "val/ce", "trial", "arm", "sizes"), rows, caption)
 
 
 def models_table(run: RunData) -> Table | None:

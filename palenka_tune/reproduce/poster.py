@@ -24,6 +24,7 @@ from palenka_tune.data import prepare as data
 from palenka_tune.data.prepare import PreparedData
 from palenka_tune.errors import UserError
 from palenka_tune.evaluation.suites import SuiteChoice, filter_choices
+from palenka_tune.models.origin import origin_of
 from palenka_tune.models.scales import get_scale as model_scale
 from palenka_tune.models.scales import parameter_count
 from palenka_tune.reproduce.experiments import ReproduceConfig
@@ -141,6 +142,7 @@ class _Run:
             data=prepared.fingerprint,
             data_line=prepared.describe(),
             teachers=tuple((teacher.name, teacher.fingerprint) for teacher in teachers),
+            origin=origin_of(prepared.name, [teacher.folder for teacher in teachers]),
         )
 
     def _model(self, row: Row, student: dict[str, Any] | None) -> dict[str, Any]:

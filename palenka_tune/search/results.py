@@ -24,6 +24,8 @@ from palenka_tune.errors import PalenkaError
 from palenka_tune.models.card import model_card
 from palenka_tune.models.export import copy_export, export_student, load_model
 from palenka_tune.models.folder import STUDENT
+from palenka_tune.models.origin import origin_of
+from palenka_tune.models.sample import sample
 from palenka_tune.report.load import run_data
 from palenka_tune.report.write import PLOTS, REPORT, write_report
 from palenka_tune.runs import checkpoints
@@ -441,14 +443,17 @@ def _card(
     suites: Mapping[str, Any] | None,
     **compared: str,
 ) -> str:
+    prepared = context.prepared
     pairs = {suite: (score["accuracy"], score["stderr"]) for suite, score in (suites or {}).items()}
     return model_card(
         title=title,
         model=model,
-        data=context.prepared.describe(),
+        data=prepared.describe(),
         settings=settings,
         val_ce=float("nan") if val_ce is None else val_ce,
         teachers=[teacher.name for teacher in taught_by],
         minimal_pairs=pairs,
+        origin=origin_of(prepared.name, [teacher.folder for teacher in taught_by]),
+        sample=sample(model, prepared.tokenizer_dir, prepared.store),
         **compared,
     )

@@ -10,17 +10,19 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from palenka_tune.cache.settings import CacheSettings
 from palenka_tune.config.build import build, full_path, set_path
+from palenka_tune.config.files import weights_digest
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.data.prepare import DataSettings
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.distill.shapes import ModelShape, resolved_maps
 from palenka_tune.errors import UserError
 from palenka_tune.limits import Limits, Strict, check_fields
-from palenka_tune.models.presets import Family, ModelPreset, get_preset
+from palenka_tune.models.given import architecture_digest, layers_of, read_architecture
+from palenka_tune.models.presets import Family, ModelPreset, get_preset, is_preset
 from palenka_tune.models.scales import Scale, get_scale
 from palenka_tune.models.source import source_of
 
@@ -35,13 +37,16 @@ def shape_of(preset: ModelPreset) -> ModelShape:
 
 @dataclass(frozen=True)
 class StudentSettings(Strict):
-    """The student's architecture and which windows it sees.
+    """The student's architecture, the weights it begins with, and which windows it sees.
 
     `preset` is an architecture by name, of which `family` (gpt2, llama, qwen3), `width`, `layers`, `heads`, `kv_heads`,
-    `head_dim`, `ffn` and `tied` change what is given (`models.presets.ModelPreset`). `train_fraction` keeps that share
-    of the train windows (a fixed, nested choice), `train_windows` caps their number after that; `dev_windows` caps the
-    dev windows on which `val/ce` is measured. With `offsets` E above 1 each epoch cuts the text into windows a further
-    T/E tokens later, E times before the first cut returns.
+    `head_dim`, `ffn` and `tied` change what is given (`models.presets.ModelPreset`); or that of a model's config.json,
+    named as a teacher is, of which `layers` may be changed. The student begins with `init` weights: `fresh` ones, the
+    `weights` of that model, or those of the first `teacher`, both with layers at even distances (`models.initial`).
+
+    `train_fraction` keeps that share of the train windows (a fixed, nested choice), `train_windows` caps their number
+    after that; `dev_windows` caps the dev windows on which `val/ce` is measured. With `offsets` E above 1 each epoch
+    cuts the text into windows a further T/E tokens later, E times before the first cut returns.
     """
 
     preset: str
@@ -57,23 +62,54 @@ class StudentSettings(Strict):
     head_dim: Annotated[int, Limits(ge=2)] | None = None
     ffn: Annotated[int, Limits(ge=1)] | None = None
     tied: bool | None = None
+    init: Literal["fresh", "weights", "teacher"] = "fresh"
 
     def __post_init__(self) -> None:
         check_fields(self, "student.")
-        self.architecture  # noqa: B018 (raises for sizes that do not fit together)
+        source = source_of(self.preset)
+        if self.init == "weights" and source.kind == "preset":
+            raise UserError(
+                f"student.init is weights, but student.preset {self.preset} is an architecture alone; name a model "
+                "folder, or leave init out"
+            )
+        changed = [name for name in ARCHITECTURE if getattr(self, name) is not None and name != "layers"]
+        if source.kind != "preset" and changed:
+            raise UserError(
+                f"student.{changed[0]} is given, but student.preset {self.preset} is a model, whose config.json says "
+                "it; leave it out (only layers may be changed), or name a preset"
+            )
+        if self.is_open:
+            self.architecture  # noqa: B018 (raises for sizes that do not fit together)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its architecture can be told: a model of the hub or of a search is not here before it is opened."""
+        return _is_open(self.preset)
 
     @property
     def identity(self) -> dict[str, Any]:
         """What a fingerprint is made of: what is not changed of the preset does not count."""
-        return {
+        told = {
             name: value
             for name, value in dataclasses.asdict(self).items()
             if value is not None or name not in ARCHITECTURE
         }
+        if self.init == "fresh":
+            del told["init"]  # as it was before there was a choice
+        if not is_preset(self.preset):
+            told["preset"] = architecture_digest(self.preset)
+        if self.init == "weights":
+            told["weights"] = weights_digest(self.preset)
+        return told
 
     @property
     def architecture(self) -> ModelPreset:
         """The preset with what is changed of it; raises `UserError` for sizes that do not fit together."""
+        if not is_preset(self.preset):
+            model = read_architecture(self.preset)
+            if self.layers is None:
+                return model
+            return dataclasses.replace(model, name=f"{model.name} with layers {self.layers}", layers=self.layers)
         preset = get_preset(self.preset)
         changed = {name: getattr(self, name) for name in ARCHITECTURE if getattr(self, name) is not None}
         if not changed:
@@ -84,6 +120,11 @@ class StudentSettings(Strict):
             changed = {"ffn": 4 * changed.get("width", preset.width), **changed}  # GPT-2's size, gated
         sizes = ", ".join(f"{name} {value}" for name, value in changed.items() if value is not None)
         return dataclasses.replace(preset, name=f"{self.preset} with {sizes}", **changed)
+
+
+def _is_open(name: str) -> bool:
+    source = source_of(name)
+    return source.kind == "preset" or (source.kind == "folder" and Path(source.name).expanduser().is_dir())
 
 
 @dataclass(frozen=True)
@@ -108,6 +149,16 @@ class TeacherSettings(Strict):
         """Whether it is trained already: in a folder, by a search, on the hub."""
         return source_of(self.preset).kind != "preset"
 
+    @property
+    def is_open(self) -> bool:
+        """Whether its architecture can be told, as that of a student."""
+        return _is_open(self.preset)
+
+    @property
+    def architecture(self) -> ModelPreset:
+        """The preset's, or that of its folder; raises `UserError` for a folder without one."""
+        return read_architecture(self.preset) if self.is_given else get_preset(self.preset)
+
 
 @dataclass(frozen=True)
 class Experiment(Strict):
@@ -124,6 +175,8 @@ class Experiment(Strict):
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.student.init == "teacher" and not self.teachers:
+            raise UserError("student.init is teacher, but there are no teachers; name one, or leave init out")
 
     @property
     def student_shape(self) -> ModelShape:
@@ -142,8 +195,10 @@ class Experiment(Strict):
         """
         if (distill.alpha or distill.beta) and not self.teachers:
             raise UserError("there are no teachers, but alpha or beta is above 0; name teachers or set both to 0")
+        if self.student.init == "teacher" and self.student.is_open and self.teachers[0].is_open:
+            layers_of(self.teachers[0].architecture, self.student.architecture)
         shapes = shapes or self.teacher_shapes()
-        if shapes:
+        if shapes and self.student.is_open:
             distill.weights(len(shapes))
             if distill.beta:
                 resolved_maps(distill, self.student_shape, shapes)
@@ -226,4 +281,9 @@ def experiment_from(tree: Mapping[str, Any], where: str) -> Experiment:
             raise UserError(
                 f"{where}: teacher {teacher.preset} is not a folder; give a preset's name or a model folder"
             )
+    source = source_of(experiment.student.preset)
+    if source.kind == "folder" and not experiment.student.is_open:
+        raise UserError(
+            f"{where}: student.preset {source.name} is not a folder; give a preset's name or a model folder"
+        )
     return experiment

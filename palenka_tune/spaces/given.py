@@ -11,14 +11,14 @@ from palenka_tune.data.prepare import TEACHER, TRAIN, DataSettings
 from palenka_tune.errors import UserError, nearest
 from palenka_tune.models.fetch import fetch
 from palenka_tune.models.source import Source, source_of
-from palenka_tune.spaces.experiment import Experiment, TeacherSettings
+from palenka_tune.spaces.experiment import Experiment, StudentSettings, TeacherSettings
 
 logger = logging.getLogger(__name__)
 FEWEST = 259  # entries of a tokenizer that is trained, for estimates
 
 
 def open_given(experiment: Experiment, storage: Path, *, weights: bool = True) -> Experiment:
-    """The experiment with folders in place of each `run:NAME`, model of the hub, and tokenizer.
+    """The experiment with folders in place of each `run:NAME`, model of the hub, and tokenizer, its student's too.
 
     Without `weights` of a model of the hub only what says what it is is fetched, in seconds.
 
@@ -26,7 +26,17 @@ def open_given(experiment: Experiment, storage: Path, *, weights: bool = True) -
     tokenizer that is not there; `PalenkaError` if the hub cannot be reached.
     """
     teachers = [_open_teacher(teacher, storage, weights) for teacher in experiment.teachers]
-    return dataclasses.replace(experiment, teachers=teachers, data=open_data(experiment.data, teachers))
+    student = _open_student(experiment.student, storage, weights)
+    data = open_data(experiment.data, teachers, student)
+    return dataclasses.replace(experiment, teachers=teachers, student=student, data=data)
+
+
+def _open_student(student: StudentSettings, storage: Path, weights: bool) -> StudentSettings:
+    source = source_of(student.preset)
+    if source.kind == "preset":
+        return student
+    folder = _folder(source, f"student {student.preset}", storage, weights and student.init == "weights")
+    return dataclasses.replace(student, preset=str(folder))
 
 
 def _open_teacher(teacher: TeacherSettings, storage: Path, weights: bool) -> TeacherSettings:
@@ -53,10 +63,13 @@ def _folder(source: Source, what: str, storage: Path, weights: bool) -> Path:
     return folder.absolute()
 
 
-def open_data(data: DataSettings, teachers: list[TeacherSettings]) -> DataSettings:
+def open_data(
+    data: DataSettings, teachers: list[TeacherSettings], student: StudentSettings | None = None
+) -> DataSettings:
     """The tokenizer's folder in place of `teacher`, of a name of the hub, and of nothing; raises as `open_given`."""
     given = [teacher.preset for teacher in teachers if teacher.is_given]
-    wanted = data.tokenizer or (TEACHER if given else TRAIN)
+    own = student.preset if student is not None and student.init == "weights" else None
+    wanted = data.tokenizer or (TEACHER if given else own or TRAIN)
     if wanted == TRAIN:
         return dataclasses.replace(data, tokenizer=TRAIN)
     if wanted == TEACHER and not given:

@@ -24,6 +24,8 @@ from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.distill.signals import SignalSource
 from palenka_tune.distill.statistics import statistics_sample
 from palenka_tune.models.build import build_for_store
+from palenka_tune.models.given import layers_of, read_architecture
+from palenka_tune.models.initial import begin_with
 from palenka_tune.spaces.experiment import StudentSettings, shape_of
 from palenka_tune.teachers.online import online_source
 from palenka_tune.teachers.spec import open_teacher
@@ -63,9 +65,17 @@ class Bench:
     def build_student(
         self, seed: int, device: str | None = None, student: StudentSettings | None = None
     ) -> PreTrainedModel:
-        """A fresh student (None: the bench's); the same weights for the same seed, whatever it will be trained on."""
-        preset = (student or self.spec.student).architecture
-        return build_for_store(preset, self.store, seed=seed, device=device or self.spec.device)
+        """A student (None: the bench's); the same weights for the same seed, whatever it will be trained on.
+
+        Raises `UserError` if it is to begin with a model that does not fit.
+        """
+        settings = student or self.spec.student
+        architecture, origin = settings.architecture, settings.preset
+        if settings.init == "teacher":
+            origin = self.spec.teachers[0]
+            architecture = layers_of(read_architecture(origin), architecture)
+        model = build_for_store(architecture, self.store, seed=seed, device=device or self.spec.device)
+        return model if settings.init == "fresh" else begin_with(model, Path(origin))
 
     def total_steps(self, recipe: Recipe) -> int:
         """Optimiser steps of a full training."""

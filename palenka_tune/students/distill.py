@@ -124,12 +124,14 @@ def main(experiment: Experiment, options: DistillOptions) -> DistillResult:
     # torch and transformers: only now, when the input is known to be good
     from palenka_tune.models.card import model_card
     from palenka_tune.models.export import export_student
+    from palenka_tune.models.origin import origin_of
+    from palenka_tune.models.sample import sample
     from palenka_tune.students.bench import Bench, BenchSpec
     from palenka_tune.students.fit import CHECKPOINT, train_to_end
 
     teachers: list[Teacher] = []
     cache: str | None = None
-    if experiment.distill.alpha or experiment.distill.beta:
+    if experiment.distill.alpha or experiment.distill.beta or experiment.student.init == "teacher":
         teachers, cache = _signals(experiment, prepared, storage)
     folders = tuple(str(teacher.folder) for teacher in teachers)
     bench = Bench(BenchSpec(str(prepared.store.folder), experiment.student, folders, device, cache))
@@ -149,6 +151,8 @@ def main(experiment: Experiment, options: DistillOptions) -> DistillResult:
         settings=settings,
         val_ce=metrics["val_ce"],
         teachers=[teacher.name for teacher in teachers],
+        origin=origin_of(prepared.name, [teacher.folder for teacher in teachers]),
+        sample=sample(loop.model, prepared.tokenizer_dir, prepared.store),
     )
     export_student(loop.model, prepared.tokenizer_dir, out / STUDENT, card=card)
     write_json(out / METRICS_JSON, metrics)

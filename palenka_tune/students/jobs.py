@@ -19,6 +19,7 @@ from palenka_tune.config.files import fingerprint, read_json, write_text
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.models.folder import STUDENT
+from palenka_tune.models.origin import Origin
 from palenka_tune.storage import mirror
 from palenka_tune.students.bench import Bench, BenchSpec
 
@@ -44,6 +45,7 @@ class StudentJob(Job):
     data: str
     data_line: str
     teachers: tuple[tuple[str, str], ...]
+    origin: Origin | None = None
 
     @property
     def identity(self) -> str:
@@ -71,6 +73,7 @@ def train_student(job: StudentJob, threads: int = 1) -> dict[str, Any]:
     from palenka_tune.distill.loop import DivergedError
     from palenka_tune.models.card import model_card
     from palenka_tune.models.export import export_student
+    from palenka_tune.models.sample import sample
     from palenka_tune.students.fit import CHECKPOINT, train_to_end, weights_sha256
 
     known = job.result()
@@ -80,7 +83,8 @@ def train_student(job: StudentJob, threads: int = 1) -> dict[str, Any]:
     torch.set_num_threads(threads)
     folder = Path(job.folder)
     folder.mkdir(parents=True, exist_ok=True)
-    loop = _bench(job.bench).loop(job.distill, job.recipe, seed=job.seed)
+    bench = _bench(job.bench)
+    loop = bench.loop(job.distill, job.recipe, seed=job.seed)
     result: dict[str, Any] = {"name": job.name, "identity": job.identity, "seed": job.seed}
     tell = partial(_say, folder / PROGRESS)
     try:
@@ -89,13 +93,16 @@ def train_student(job: StudentJob, threads: int = 1) -> dict[str, Any]:
         result |= {"diverged": str(error), "val_ce": None}
         job.keep(result)
         return result
+    taught = job.distill.alpha or job.distill.beta or job.bench.student.init == "teacher"
     card = model_card(
         title=job.name,
         model=loop.model,
         data=job.data_line,
         settings={**asdict(job.distill), **asdict(job.recipe), "seed": job.seed},
         val_ce=result["val_ce"],
-        teachers=[name for name, _ in job.teachers] if job.distill.alpha or job.distill.beta else [],
+        teachers=[name for name, _ in job.teachers] if taught else [],
+        origin=job.origin,
+        sample=sample(loop.model, job.tokenizer_dir, bench.store),
     )
     export_student(loop.model, job.tokenizer_dir, folder / STUDENT, card=card)
     result["weights_sha256"] = weights_sha256(loop.model)

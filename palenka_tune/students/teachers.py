@@ -11,7 +11,7 @@ from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.models.presets import get_preset
 from palenka_tune.models.scales import get_scale
 from palenka_tune.spaces.experiment import Experiment, shape_of
-from palenka_tune.teachers.online import check_teacher
+from palenka_tune.teachers.online import check_reader
 from palenka_tune.teachers.spec import OnMetrics, Teacher, TeacherSpec, open_teacher, teacher_folder
 
 logger = logging.getLogger(__name__)
@@ -28,10 +28,13 @@ def teacher_specs(experiment: Experiment) -> list[TeacherSpec | Path]:
 
 
 def open_given_teachers(experiment: Experiment, prepared: PreparedData) -> list[Teacher]:
-    """Teachers that were given as folders, with their tokenizer checked against the data's; raises `UserError`."""
+    """Teachers that were given as folders, with their tokenizer checked against the data's, and that of a student that
+    begins with weights; raises `UserError`."""
     given = [open_teacher(spec) for spec in teacher_specs(experiment) if isinstance(spec, Path)]
     for teacher in given:
-        check_teacher(teacher, prepared.store)
+        check_reader(teacher, prepared.store)
+    if experiment.student.init == "weights":
+        check_reader(open_teacher(experiment.student.preset), prepared.store, role="student")
     return given
 
 

@@ -11,16 +11,16 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
 from palenka_tune.config.artifacts import is_complete, open_artifact
 from palenka_tune.config.files import fingerprint as digest
-from palenka_tune.config.files import read_json, weights_digest
+from palenka_tune.config.files import weights_digest
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.errors import PalenkaError, UserError
+from palenka_tune.models.given import read_architecture
 from palenka_tune.models.presets import ModelPreset
 from palenka_tune.words import perplexity
 
@@ -135,37 +135,8 @@ def _open_plain(folder: Path) -> Teacher:
 
 def plain_shape(folder: Path) -> ModelShape:
     """The shape of a model, from its `config.json` alone; raises `UserError` if it is none that can teach."""
-    config = read_json(folder / "config.json")
-    if config.get("auto_map") and not _known(str(config.get("model_type"))):
-        raise UserError(
-            f"{folder}/config.json asks for code of its own (auto_map), which is never run; give a model of a family "
-            "that transformers itself knows"
-        )
-    width, depth = _size(config, "hidden_size", "n_embd"), _size(config, "num_hidden_layers", "n_layer")
-    if width is None or depth is None:
-        raise UserError(
-            f"{folder}/config.json ({config.get('model_type')}) names no hidden size or number of layers; give a "
-            "causal language model such as gpt2 or llama"
-        )
-    return ModelShape(_name(folder), str(config.get("model_type")), width, depth)
-
-
-def _name(folder: Path) -> str:
-    """The folder's name; of a search's best student the search's, of the hub's cache the repository's."""
-    if folder.parent.name == "snapshots":
-        return folder.parent.parent.name.rpartition("--")[2]
-    return folder.parent.name if folder.name == "best" else folder.name
-
-
-def _known(model_type: str) -> bool:
-    """Whether transformers has a model of that type itself."""
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-
-    return model_type in CONFIG_MAPPING_NAMES
-
-
-def _size(config: Mapping[str, Any], *names: str) -> int | None:
-    return next((config[name] for name in names if isinstance(config.get(name), int)), None)
+    model = read_architecture(folder)
+    return ModelShape(model.name, model.family, model.width, model.layers)
 
 
 def _parameters(path: Path) -> int:

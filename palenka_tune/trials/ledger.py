@@ -223,10 +223,19 @@ class Ledger:
         return attrs[ORIGIN] in UNSELECTED or rule.continues(trial_id, step)
 
     def note(
-        self, trial_id: str, *, steps: int, tokens: int, seconds: float, measured: Mapping[str, float] | None = None
+        self,
+        trial_id: str,
+        *,
+        steps: int,
+        tokens: int,
+        seconds: float,
+        parameters: int | None = None,
+        measured: Mapping[str, float] | None = None,
     ) -> None:
         """Keep how far a running trial is, and what was `measured` of it beside val_ce ({"val_total": 3.2, ...})."""
         progress = {"steps": steps, "tokens": tokens, "seconds": seconds, "measured": dict(measured or {})}
+        if parameters is not None:
+            progress["parameters"] = parameters
         self._running[trial_id].set_user_attr("progress", progress)
 
     def finish(self, trial_id: str, state: str, reason: str | None = None) -> None:

@@ -40,6 +40,7 @@ class TrialRow:
         steps: Optimiser steps that were trained.
         tokens: Tokens that were trained.
         seconds: Wall time of training, in all processes that worked on it.
+        parameters: The student's, each shared one counted once; None of trials of versions that did not count.
         reason: Why it failed or was stopped, or None.
         curve: `{step: val_ce}` as it was measured on the way; empty if read from a table.
     """
@@ -61,6 +62,7 @@ class TrialRow:
     steps: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    parameters: int | None = None
     reason: str | None = None
     curve: dict[int, float] = field(default_factory=dict, repr=False)
 
@@ -98,6 +100,7 @@ class TrialRow:
             steps=progress.get("steps", 0),
             tokens=progress.get("tokens", 0),
             seconds=progress.get("seconds", 0.0),
+            parameters=progress.get("parameters"),
             reason=attrs.get("reason"),
             curve={step: values[step] for step in sorted(values)},
         )

@@ -173,8 +173,6 @@ def test_what_cannot_be_sampled_is_refused() -> None:
             systematic_sample(torch.cat([good, row[None]]), 2, seeded())
     with pytest.raises(ValueError, match="samples=0"):
         systematic_sample(good, 0, seeded())
-    with pytest.raises(ValueError, match="V=65537"):
-        systematic_sample(torch.zeros(1, 65537), 2, seeded())
     assert systematic_sample(torch.zeros(0, 4), 2, seeded()).shape == (0, 2)
 
 

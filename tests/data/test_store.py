@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from palenka_tune.config.artifacts import build_once
 from palenka_tune.data import store as store_module
-from palenka_tune.data.store import STORE_VERSION, TokenStore, subset, write_split
+from palenka_tune.data.store import STORE_VERSION, Around, TokenStore, subset, write_split
 from palenka_tune.data.tokenizer import BOS_ID, EOS_ID, PAD_ID, train_tokenizer
 from palenka_tune.errors import PalenkaError, UserError
 
@@ -78,7 +78,7 @@ def test_text_that_spells_a_special_token_stays_text(store: TokenStore) -> None:
 def test_attributes(store: TokenStore, tokenizer: Tokenizer) -> None:
     assert store.splits == ("train", "dev", "test")
     assert (store.window, store.vocabulary_size, store.fingerprint) == (T, tokenizer.get_vocab_size(), "0" * 16)
-    assert (store.pad_id, store.bos_id, store.eos_id) == (PAD_ID, BOS_ID, EOS_ID)
+    assert (store.around, store.pad_id) == (Around(BOS_ID, EOS_ID, PAD_ID), PAD_ID)
     assert store.windows("test").shape == (0, T)
     assert sorted(path.name for path in store.folder.iterdir()) == [
         "dev.arrow",

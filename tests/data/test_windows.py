@@ -26,7 +26,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> TokenStore:
 
     def build(temporary: Path) -> dict[str, object]:
         splits = {split: write_split(temporary, split, LINES, tokenizer, T) for split in ("train", "dev")}
-        return {"kind": "token store", "version": STORE_VERSION, "window": T, "splits": splits}
+        return {"kind": "token store", "version": STORE_VERSION, "window": T, "vocabulary_size": 300, "splits": splits}
 
     build_once(folder, build)
     return TokenStore.open(folder)

@@ -134,7 +134,7 @@ def test_texts_that_cannot_be_measured(
         evaluate_text(model, TokenisedText(np.array([5]), 1, 1), 8)
     with pytest.raises(UserError, match="token id 320 but the model's vocabulary has 320"):
         evaluate_text(model, TokenisedText(np.array([5, 320]), 1, 1), 8)
-    with pytest.raises(UserError, match="no start or no end token"):
-        tokenise_text(PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer, bos_token="<s>"), ["a"])
+    with pytest.raises(UserError, match="no start and no end token"):
+        tokenise_text(PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer), ["a"])
     with pytest.raises(UserError, match="does not exist"):
         open_corpus(tmp_path / "nowhere")

@@ -2,6 +2,7 @@ import yaml
 
 from palenka_tune.models.build import build_model, count_parameters
 from palenka_tune.models.card import model_card
+from palenka_tune.models.origin import origin_of
 from palenka_tune.models.presets import ModelPreset
 
 MODEL = build_model(
@@ -68,3 +69,43 @@ def test_without_a_comparison_there_is_no_empty_section() -> None:
     assert "## Comparison" not in model_card(**bare)
     assert model_card(**bare, verdict="  ", comparison=None) == model_card(**bare)
     assert "## Comparison\n\nonly words\n\n##" in model_card(**bare, verdict="only words")
+
+
+def test_the_hub_can_read_where_it_comes_from(tmp_path) -> None:
+    """Licence and language are the teachers', as far as their own cards say them; a damaged card says nothing."""
+    teachers = [tmp_path / f"models--lab--teacher-{n}" / "snapshots" / "abc" for n in range(3)]
+    for folder in teachers:
+        folder.mkdir(parents=True)
+    (teachers[0] / "README.md").write_text("---\nlicense: apache-2.0\nlanguage: en\n---\n# A teacher\n")
+    (teachers[1] / "README.md").write_text("---\nlicense: apache-2.0\nlanguage: [en, de]\n---\n")
+    (teachers[2] / "README.md").write_text("---\nlicense: [\n---\n")
+    origin = origin_of("lab/stories", teachers)
+    card = model_card(
+        title="A student",
+        model=MODEL,
+        data="stories",
+        settings={},
+        val_ce=2.0,
+        minimal_pairs={"BLiMP": (0.6134, None)},
+        origin=origin,
+        sample=("Once upon a", "time there `was`\na fox"),
+    )
+    head = yaml.safe_load(card.split("---")[1])
+    assert head["base_model"] == [f"lab/teacher-{n}" for n in range(3)]
+    assert (head["license"], head["language"], head["datasets"]) == ("apache-2.0", ["en", "de"], ["lab/stories"])
+    dev, pairs = head["model-index"][0]["results"]
+    assert dev["metrics"] == [{"type": "loss", "name": "cross-entropy (nats per token)", "value": 2.0}]
+    assert (pairs["dataset"]["name"], pairs["metrics"][0]["value"]) == ("BLiMP", 0.6134)
+    assert "> `Once upon a` → `time there 'was' a fox`" in card
+    assert "No licence is stated" not in card
+
+
+def test_teachers_of_two_licences_give_none(tmp_path) -> None:
+    for name, licence in (("a", "mit"), ("b", "apache-2.0")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "README.md").write_text(f"---\nlicense: {licence}\n---\n")
+    origin = origin_of("storybook", [tmp_path / "a", tmp_path / "b"])
+    assert (origin.licence, origin.base_models, origin.dataset) == (None, (), None)
+    card = model_card(title="A", model=MODEL, data="storybook", settings={}, val_ce=float("nan"), origin=origin)
+    assert "No licence is stated" in card
+    assert "model-index" not in card

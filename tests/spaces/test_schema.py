@@ -189,7 +189,9 @@ def test_limits_lie_where_the_settings_have_them(cls, name):
             build(cls, {**required, name: value}, "x")
             taken = True
         except UserError as error:
-            taken = any(word in str(error) for word in ("divisible", "even number"))  # of what stands beside it
+            taken = any(
+                word in str(error) for word in ("divisible", "even number", "splits a single file")
+            )  # of what stands beside it
         assert held.is_valid(value) == taken, (name, value)
 
 

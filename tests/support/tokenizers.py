@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import Qwen2Tokenizer
 
 LINES = [
     f"The {a} sees a {b} near <s> the café, {n} times." for n in range(40) for a, b in [("cat", "dog"), ("ox", "elk")]
@@ -20,7 +21,8 @@ def byte_level(
     `images` so many special tokens beyond it."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    # transformers gives a model of Qwen2 this one, whatever its tokenizer.json says
+    tokenizer.pre_tokenizer = Qwen2Tokenizer().backend_tokenizer.pre_tokenizer
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer.train_from_iterator(

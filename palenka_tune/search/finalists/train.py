@@ -14,6 +14,7 @@ from typing import Any
 from palenka_tune.cache.plan import merged, need_of
 from palenka_tune.cluster.session import Resources
 from palenka_tune.errors import PalenkaError
+from palenka_tune.models.origin import origin_of
 from palenka_tune.runs.context import Context
 from palenka_tune.runs.run_folder import FINALISTS
 from palenka_tune.search.finalists.configurations import Configuration, run_key
@@ -93,6 +94,7 @@ def train_finalists(
                 data=prepared.fingerprint,
                 data_line=prepared.describe(),
                 teachers=tuple((teacher.name, teacher.fingerprint) for teacher in teachers),
+                origin=origin_of(prepared.name, [teacher.folder for teacher in teachers]),
             )
             jobs[name] = each, job
     logger.info(

@@ -11,7 +11,7 @@ from palenka_tune.cluster.session import Resources
 from palenka_tune.cluster.tasks import Share
 from palenka_tune.errors import PalenkaError
 from palenka_tune.models.memory import training_memory
-from palenka_tune.models.presets import ModelPreset, get_preset
+from palenka_tune.models.presets import ModelPreset
 from palenka_tune.spaces.experiment import Experiment
 from palenka_tune.spaces.settings import SearchConfig
 
@@ -88,7 +88,7 @@ def trial_memory(config: SearchConfig) -> int:
 def _trial_memory(experiment: Experiment, student: ModelPreset) -> int:
     return training_memory(
         student,
-        [get_preset(teacher.preset) for teacher in experiment.teachers if not teacher.is_given],
+        [teacher.architecture for teacher in experiment.teachers if teacher.is_open],
         vocabulary=experiment.data.vocabulary,
         window=experiment.data.window,
         micro_batch=experiment.recipe.batch_size // experiment.recipe.accumulate,

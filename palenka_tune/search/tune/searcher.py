@@ -126,6 +126,7 @@ class LedgerSearcher(Searcher):
             steps=int(result["steps"]),
             tokens=int(result["tokens"]),
             seconds=float(result["seconds"]),
+            parameters=result.get("parameters"),
             measured={name: float(result[name]) for name in TERMS if name in result},
         )
         self._tell("reported", trial_id, result)

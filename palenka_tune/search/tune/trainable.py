@@ -205,6 +205,7 @@ class StudentTrial(tune.Trainable):
             **measured,
             "steps": loop.step,
             "tokens": loop.tokens,
+            "parameters": sum(weight.numel() for weight in loop.model.parameters()),
             "seconds": self._seconds,
             "history": history,
             "restarted": restarted,
