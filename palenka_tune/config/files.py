@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
 import json
 import os
@@ -91,7 +92,13 @@ def file_sha256(path: str | Path) -> str:
 def weights_digest(folder: str | Path) -> str:
     """16 hex digits over the contents of a model folder's configuration and weights."""
     paths = (Path(folder) / "config.json", *sorted(Path(folder).glob("*.safetensors")))
-    return fingerprint({path.name: file_sha256(path) for path in paths})
+    return _digest(tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in paths))
+
+
+@functools.lru_cache(maxsize=64)
+def _digest(files: tuple[tuple[str, int, int], ...]) -> str:
+    """The digest of files as they are at that time and of that size: gigabytes are read once a process."""
+    return fingerprint({Path(path).name: file_sha256(path) for path, _, _ in files})
 
 
 def check_writable(storage: str | Path) -> Path:
