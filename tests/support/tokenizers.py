@@ -29,8 +29,10 @@ def byte_level(
         LINES, trainers.BpeTrainer(vocab_size=vocabulary, initial_alphabet=alphabet, show_progress=False)
     )
     tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in ("<|endoftext|>", eos)])
-    if highest is not None:  # a vocabulary of a size that needs more than 16 bits
-        tokenizer.add_tokens([f"<extra_{n}>" for n in range(highest - tokenizer.get_vocab_size() + 1)])
+    if highest is not None:  # a vocabulary of a size that needs more than 16 bits; as added tokens it would load slowly
+        rules = json.loads(tokenizer.to_str())
+        rules["model"]["vocab"] |= {f"<extra_{n}>": n for n in range(tokenizer.get_vocab_size(), highest + 1)}
+        tokenizer = Tokenizer.from_str(json.dumps(rules))
     tokenizer.add_special_tokens([AddedToken(f"<image_{n}>", special=True, normalized=False) for n in range(images)])
     return _write(tokenizer, folder, {"eos_token": eos, "pad_token": "<|endoftext|>"})
 
