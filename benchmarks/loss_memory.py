@@ -1,10 +1,11 @@
 """Peak memory of the logit loss: the product's, over chunks of positions, against the plain formula on whole logits.
 
     python -m benchmarks.loss_memory [--rounds 3] [--json FILE]
+    python -m benchmarks.loss_memory --vocabulary 151936 --batch 16 --window 64 --width 256 --teacher-width 1024
 
-Both get the same last hidden states (the student's float32 with gradient, two teachers' float16, as a cache gives them)
-and the same three output heads, and make CE + alpha * tau^2 * KL and its gradient by the student's hidden states and
-head. The plain formula makes the (B,T,V) logits of all three from them. Each measurement is a process of its own; the
+Both get the same last hidden states (the student's float32 with gradient, the teachers' float16, as a cache gives them)
+and the same output heads, and make CE + alpha * tau^2 * KL and its gradient by the student's hidden states and
+head. The plain formula makes the (B,T,V) logits of all of them. Each measurement is a process of its own; the
 figure is the most memory held during the loss and its backward pass above what was held just before, so the inputs
 themselves are left out (their size is printed) and the gradients that come out are counted.
 
@@ -38,7 +39,7 @@ from palenka_tune.distill.losses import logit_loss
 from palenka_tune.distill.targets import ExactTargets, HeadLogits, LogitRequest
 from palenka_tune.errors import PalenkaError, UserError
 
-ALPHA, TEMPERATURE, WEIGHTS, PAD_ID = 1.0, 2.0, (0.5, 0.5), 0
+ALPHA, TEMPERATURE, PAD_ID = 1.0, 2.0, 0
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -102,6 +103,11 @@ class Inputs:
         )
 
     @property
+    def weights(self) -> tuple[float, ...]:
+        """The teachers' shares, all equal."""
+        return (1 / len(self.teachers_BTE),) * len(self.teachers_BTE)
+
+    @property
     def bytes(self) -> int:
         heads = [head.weight for head in (self.head, *self.teacher_heads)]
         return sum(x.nbytes for x in (self.tokens_BT, self.hidden_BTD, *self.teachers_BTE, *heads))
@@ -113,7 +119,7 @@ def chunked(inputs: Inputs) -> Tensor:
         HeadLogits(hidden_BTE.flatten(0, 1), head)
         for hidden_BTE, head in zip(inputs.teachers_BTE, inputs.teacher_heads, strict=True)
     ]
-    targets = ExactTargets(teachers, LogitRequest(WEIGHTS, TEMPERATURE))
+    targets = ExactTargets(teachers, LogitRequest(inputs.weights, TEMPERATURE))
     terms = logit_loss(
         inputs.hidden_BTD, inputs.head, inputs.tokens_BT, PAD_ID, targets, alpha=ALPHA, temperature=TEMPERATURE
     )
@@ -129,7 +135,7 @@ def plain(inputs: Inputs) -> Tensor:
         ]
     logits_BTV = inputs.hidden_BTD @ inputs.head.weight.T
     total, _, _ = plain_loss(
-        logits_BTV, inputs.tokens_BT, PAD_ID, teachers, list(WEIGHTS), alpha=ALPHA, temperature=TEMPERATURE
+        logits_BTV, inputs.tokens_BT, PAD_ID, teachers, list(inputs.weights), alpha=ALPHA, temperature=TEMPERATURE
     )
     return total
 
@@ -240,7 +246,7 @@ def compare(sizes: LossSizes, device: str, rounds: int) -> Report:
         details={"peak_bytes": peaks, "seconds": seconds, "input_bytes": taken["plain"][0].input_bytes},
         notes=[
             f"inputs, left out of both: {taken['plain'][0].input_bytes / 2**20:,.1f} MiB "
-            "(tokens, last hidden states of student and teachers, three output heads)",
+            "(tokens, last hidden states of student and teachers, their output heads)",
         ],
     )
 
@@ -262,7 +268,7 @@ def main(argv: Sequence[str]) -> int:
         print(json.dumps(asdict(measure_here(name, _sizes(json.loads(given)), torch.device(device)))))
         return 0
     options = _options(argv)
-    sizes = LossSizes(vocabulary=options.vocabulary, batch=options.batch, window=options.window)
+    sizes = LossSizes(options.vocabulary, options.batch, options.window, options.width, tuple(options.teacher_width))
     compare(sizes, options.device, options.rounds).publish(options.json)
     return 0
 
@@ -277,6 +283,15 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     made.add_argument("--vocabulary", type=int, default=default.vocabulary, help=f"V (default: {default.vocabulary})")
     made.add_argument("--batch", type=int, default=default.batch, help=f"windows B (default: {default.batch})")
     made.add_argument("--window", type=int, default=default.window, help=f"tokens T (default: {default.window})")
+    made.add_argument("--width", type=int, default=default.student_width, help=f"D (default: {default.student_width})")
+    made.add_argument(
+        "--teacher-width",
+        type=int,
+        nargs="+",
+        default=default.teacher_widths,
+        metavar="E",
+        help="a width for each teacher (default: the poster's two)",
+    )
     made.add_argument("--rounds", type=int, default=3, help="measurements of each (default: 3)")
     made.add_argument(
         "--device",

@@ -24,10 +24,11 @@ from palenka_tune.distill.heads import OutputHead
 from palenka_tune.distill.matmul import product
 from palenka_tune.distill.targets import LogitTargets
 
-# Logits of a chunk: many, since every chunk reads the whole head. Logits of a block: on a CPU they stay in a core's
-# cache.
+# Logits of a chunk: many, since every chunk reads the whole head, and of so many positions at least, whatever the
+# vocabulary. Logits of a block: on a CPU they stay in a core's cache.
 CHUNK_ELEMENTS = {"cpu": 2**20, "cuda": 2**25}
 BLOCK_ELEMENTS = {"cpu": 2**17, "cuda": 2**25}
+FEWEST_IN_CHUNK, FEWEST_IN_BLOCK = 256, 2
 
 
 @dataclass(frozen=True)
@@ -140,10 +141,10 @@ def _walk(
         weight, bias = head.at(dtype)
         hidden = hidden_ND.to(dtype)
         sums = torch.zeros(2, dtype=torch.float64, device=device)
-        for rows in _slices(0, len(hidden), _rows(CHUNK_ELEMENTS, device, len(weight))):
+        for rows in _slices(0, len(hidden), _rows(CHUNK_ELEMENTS, FEWEST_IN_CHUNK, device, len(weight))):
             z_CV = product(hidden[rows], weight, bias).float()
             prepared = [] if targets is None else targets.prepare(rows, dtype)
-            for block in _slices(rows.start, rows.stop, _rows(BLOCK_ELEMENTS, device, len(weight))):
+            for block in _slices(rows.start, rows.stop, _rows(BLOCK_ELEMENTS, FEWEST_IN_BLOCK, device, len(weight))):
                 part = slice(block.start - rows.start, block.stop - rows.start)
                 z_block_CV, next_C1 = z_CV[part], terms.next_N[block, None]
                 ce_weight_C = terms.ce_weight_N[block]
@@ -167,9 +168,9 @@ def _walk(
         return terms.ce_weight * ce + terms.alpha * kl, ce, kl
 
 
-def _rows(elements: dict[str, int], device: torch.device, vocabulary: int) -> int:
-    """Positions whose logits have so many elements."""
-    return max(8, elements.get(device.type, elements["cpu"]) // vocabulary)
+def _rows(elements: dict[str, int], fewest: int, device: torch.device, vocabulary: int) -> int:
+    """Positions whose logits have so many elements, or the fewest."""
+    return max(fewest, elements.get(device.type, elements["cpu"]) // vocabulary)
 
 
 def _slices(start: int, stop: int, size: int) -> Iterator[slice]:
