@@ -24,7 +24,6 @@ from palenka_tune.spaces.experiment import shape_of
 from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.students.headroom import Headroom
 from palenka_tune.students.teacher_cache import search_need
-from palenka_tune.teachers.spec import plain_shape
 from palenka_tune.trials.arms import arms_of, trials_of
 
 BYTES_PER_TOKEN = 3  # of English text; a byte-level BPE of 2,048 entries or more takes more
@@ -87,10 +86,7 @@ def _cache(config: SearchConfig) -> tuple[tuple[int, int] | None, str]:
     if experiment.cache.form == "online":
         return None, ""
     try:
-        shapes = tuple(
-            plain_shape(Path(teacher.preset)) if teacher.is_given else shape_of(get_preset(teacher.preset))
-            for teacher in experiment.teachers
-        )
+        shapes = tuple(shape_of(teacher.architecture) for teacher in experiment.teachers)
     except UserError:
         return None, "a teacher's folder cannot be read"
     need = search_need(config, shapes)

@@ -77,6 +77,7 @@ def train_finalists(
         cache=cache,
     )
     settings = {each.trial_id: config.settings_of(each.settings) for each in chosen}
+    origin = origin_of(prepared.name, [teacher.folder for teacher in teachers])
     jobs: dict[str, tuple[Configuration, StudentJob]] = {}
     # not the search's own seed, by which the best were chosen
     for seed in range(experiment.seed + 1, experiment.seed + 1 + config.search.seeds):
@@ -94,7 +95,7 @@ def train_finalists(
                 data=prepared.fingerprint,
                 data_line=prepared.describe(),
                 teachers=tuple((teacher.name, teacher.fingerprint) for teacher in teachers),
-                origin=origin_of(prepared.name, [teacher.folder for teacher in teachers]),
+                origin=origin,
             )
             jobs[name] = each, job
     logger.info(

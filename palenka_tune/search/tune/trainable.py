@@ -195,6 +195,8 @@ class StudentTrial(tune.Trainable):
     def _result(
         self, measured: dict[str, float], *, failed: str | None = None, interrupted: bool = False
     ) -> dict[str, Any]:
+        from palenka_tune.models.build import count_parameters
+
         loop = self._loop
         now = time.monotonic()
         self._seconds, self._since = self._seconds + now - self._since, now
@@ -205,7 +207,7 @@ class StudentTrial(tune.Trainable):
             **measured,
             "steps": loop.step,
             "tokens": loop.tokens,
-            "parameters": sum(weight.numel() for weight in loop.model.parameters()),
+            "parameters": count_parameters(loop.model),
             "seconds": self._seconds,
             "history": history,
             "restarted": restarted,
