@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from palenka_tune.errors import UserError, first_line, nearest
 GIVEN_VERSION = 1
 SOURCES = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt")
 SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "config.json")
+SAVED_AS = "PreTrainedTokenizerFast"  # does what tokenizer.json says, in transformers 4 and 5
+GENERIC = ("PreTrainedTokenizer", "TokenizersBackend")  # what such a class is called, without "Fast"
 END_OF_TEXT = "<|endoftext|>"  # the one special token of GPT-2's form, which has no file that says so
 SHOWN = 8  # special tokens that a message lists
 
@@ -63,7 +66,7 @@ class GivenTokenizer:
             "pad_token": next(n for n in pads if n is not None),
         }
         config = {
-            "tokenizer_class": "PreTrainedTokenizerFast",
+            "tokenizer_class": SAVED_AS,
             **{name: self.backend.id_to_token(number) for name, number in named.items() if number is not None},
             "clean_up_tokenization_spaces": False,
             "padding_side": "right",
@@ -168,6 +171,19 @@ def rules_digest(backend: Tokenizer) -> str:
     return hashlib.sha256(json.dumps([parts, added], sort_keys=True).encode()).hexdigest()[:16]
 
 
+def stands_beside(backend: Tokenizer, model_type: str) -> bool:
+    """Whether `AutoTokenizer` makes `backend`'s ids in a folder with a model of `model_type`, as an export is one."""
+    from transformers import AutoTokenizer
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        backend.save(str(folder / "tokenizer.json"))
+        write_json(folder / "tokenizer_config.json", {"tokenizer_class": SAVED_AS})
+        write_json(folder / "config.json", {"model_type": model_type})
+        read = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    return rules_digest(read.backend_tokenizer) == rules_digest(backend)
+
+
 def _read(folder: Path) -> tuple[Tokenizer, dict[str, Any]]:
     """The tokenizer as transformers makes it, and its special tokens by name."""
     config = read_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
@@ -176,10 +192,15 @@ def _read(folder: Path) -> tuple[Tokenizer, dict[str, Any]]:
         return _bpe(folder), {"eos_token": END_OF_TEXT, "bos_token": END_OF_TEXT}
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-    own = not whole or (config.get("tokenizer_class") and not config.get("auto_map"))  # code of a folder is never run
+    named = config.get("tokenizer_class")
+    own = not whole or (named and not config.get("auto_map"))  # code of a folder is never run
     kind = AutoTokenizer if own else PreTrainedTokenizerFast
+    safely = {"local_files_only": True, "trust_remote_code": False}
     try:
-        tokenizer = kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        tokenizer = kind.from_pretrained(folder, **safely)
+        if whole and type(tokenizer).__name__.removesuffix("Fast") not in (*GENERIC, str(named).removesuffix("Fast")):
+            # beside a qwen2 model transformers 5 builds Qwen2's, whatever the files of the tokenizer say
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, **safely)
         backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     except Exception as error:  # transformers raises what its parts raise
         needed = "; run: pip install sentencepiece" if not whole else ""

@@ -21,7 +21,7 @@ from palenka_tune.errors import PalenkaError
 from palenka_tune.report.data import RANKS, Contrast, Finalists, Layer, Model, Paradigm, SuiteScore
 from palenka_tune.runs.place import PLACE
 from palenka_tune.runs.tables import FINALISTS, read_rows
-from palenka_tune.spaces.experiment import ARCHITECTURE
+from palenka_tune.spaces.experiment import ARCHITECTURE, changed_name
 from palenka_tune.tracking.spool import SPOOL, read_events
 from palenka_tune.trials import verdict
 from palenka_tune.trials.ledger import TOTAL_STEPS
@@ -215,8 +215,8 @@ def commands(name: str, folder: str, storage: str, attrs: Mapping[str, Any]) -> 
 
 def _student(settings: Mapping[str, Any]) -> str:
     """The preset, and what is changed of it."""
-    changed = [f"{name} {settings[name]}" for name in ARCHITECTURE if settings.get(name) is not None]
-    return f"{settings['preset']} with {', '.join(changed)}" if changed else str(settings["preset"])
+    changes = {name: settings[name] for name in ARCHITECTURE if settings.get(name) is not None}
+    return changed_name(Path(str(settings["preset"])).name, changes)
 
 
 def comparable(attrs: Mapping[str, Any], tree: Mapping[str, Any]) -> dict[str, str]:

@@ -39,7 +39,7 @@ def _set(settings: Any) -> Any:
     """Settings without those that are as if they were not there, and which an earlier version did not know."""
     if not isinstance(settings, dict):
         return settings
-    defaults = {"tokenizer": TRAIN, "unit": "line"}
+    defaults = {"tokenizer": TRAIN, "unit": "line", "init": "fresh"}
     return {name: value for name, value in settings.items() if value is not None and defaults.get(name) != value}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from palenka_tune.report.write import REPORT
 from palenka_tune.runs.run_folder import BEST
+from palenka_tune.spaces.settings import SearchSettings
 from palenka_tune.storage.mirror import shown
 from palenka_tune.words import describe_values
 
@@ -36,7 +37,7 @@ def last_lines(folder: Path, summary: Mapping[str, Any], ui: str, resume: str) -
 def _next(verdict: Mapping[str, Any] | None, resume: str) -> str:
     """More seeds for what they would decide, else more trials."""
     if verdict is None:
-        return f"{resume} --seeds 5 (says what of it holds with fresh seeds)"
+        return f"{resume} --seeds {SearchSettings.seeds} (says what of it holds with fresh seeds)"
     needed = [each["seeds_needed"] for each in verdict["comparisons"] if each["seeds_needed"]]
     if needed and max(needed) <= MOST_SEEDS:
         return f"{resume} --seeds {max(needed)} (would decide what is undecided)"

@@ -109,7 +109,8 @@ class StudentSettings(Strict):
             model = read_architecture(self.preset)
             if self.layers is None:
                 return model
-            return dataclasses.replace(model, name=f"{model.name} with layers {self.layers}", layers=self.layers)
+            name = changed_name(model.name, {"layers": self.layers})
+            return dataclasses.replace(model, name=name, layers=self.layers)
         preset = get_preset(self.preset)
         changed = {name: getattr(self, name) for name in ARCHITECTURE if getattr(self, name) is not None}
         if not changed:
@@ -118,8 +119,13 @@ class StudentSettings(Strict):
             changed = {"ffn": None, **changed}
         elif preset.family == "gpt2":
             changed = {"ffn": 4 * changed.get("width", preset.width), **changed}  # GPT-2's size, gated
-        sizes = ", ".join(f"{name} {value}" for name, value in changed.items() if value is not None)
-        return dataclasses.replace(preset, name=f"{self.preset} with {sizes}", **changed)
+        return dataclasses.replace(preset, name=changed_name(self.preset, changed), **changed)
+
+
+def changed_name(name: str, changes: Mapping[str, Any]) -> str:
+    """What a student is called of which some sizes are changed: `Student-tiny with width 96, layers 2`."""
+    sizes = ", ".join(f"{key} {value}" for key, value in changes.items() if value is not None)
+    return f"{name} with {sizes}" if sizes else name
 
 
 def _is_open(name: str) -> bool:

@@ -6,10 +6,12 @@ import dataclasses
 import logging
 from pathlib import Path
 
-from palenka_tune.data.given_tokenizer import size_of
+from palenka_tune.data.given_tokenizer import open_backend, size_of, stands_beside
 from palenka_tune.data.prepare import TEACHER, TRAIN, DataSettings
+from palenka_tune.data.tokenizer import train_tokenizer
 from palenka_tune.errors import UserError, nearest
 from palenka_tune.models.fetch import fetch
+from palenka_tune.models.given import read_architecture
 from palenka_tune.models.source import Source, source_of
 from palenka_tune.spaces.experiment import Experiment, StudentSettings, TeacherSettings
 
@@ -28,6 +30,7 @@ def open_given(experiment: Experiment, storage: Path, *, weights: bool = True) -
     teachers = [_open_teacher(teacher, storage, weights) for teacher in experiment.teachers]
     student = _open_student(experiment.student, storage, weights)
     data = open_data(experiment.data, teachers, student)
+    _check_export(student, data)
     return dataclasses.replace(experiment, teachers=teachers, student=student, data=data)
 
 
@@ -76,6 +79,23 @@ def open_data(
         raise UserError("data.tokenizer is teacher, but every teacher is trained here; give train, or a folder")
     folder = given[0] if wanted == TEACHER else _tokenizer(wanted)
     return dataclasses.replace(data, tokenizer=folder, vocabulary=max(size_of(folder), FEWEST))
+
+
+def _check_export(student: StudentSettings, data: DataSettings) -> None:
+    """Raise `UserError` if transformers would read the exported student's tokenizer as another one."""
+    if source_of(student.preset).kind == "preset":
+        return
+    family = read_architecture(student.preset).family
+    trained = data.tokenizer in (None, TRAIN)
+    # what a trained tokenizer does to a text does not depend on what it was trained on
+    backend = train_tokenizer([], FEWEST) if trained else open_backend(str(data.tokenizer))
+    if not stands_beside(backend, family):
+        tokenizer = "a tokenizer trained on the text" if trained else f"the tokenizer in {data.tokenizer}"
+        raise UserError(
+            f"student {student.preset} has model_type {family}, beside which transformers replaces {tokenizer} by one "
+            "of its own, so that an exported student would read other ids; set model_type in its config.json to a like "
+            "family (qwen3 or llama for qwen2), or name the family in student.family"
+        )
 
 
 def _tokenizer(name: str) -> str:

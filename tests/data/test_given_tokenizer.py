@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer, GPT2Tokenizer
 
-from palenka_tune.data.given_tokenizer import digest, open_tokenizer, rules_digest
+from palenka_tune.data.given_tokenizer import digest, open_tokenizer, rules_digest, stands_beside
 from palenka_tune.data.prepare import DataSettings, prepare
 from palenka_tune.data.store import NO_PADDING, Around
 from palenka_tune.errors import UserError
@@ -107,6 +107,17 @@ def test_what_cannot_work_is_refused_in_a_sentence(fault, message, tmp_path):
     fault(folder)
     with pytest.raises(UserError, match=message):
         open_tokenizer(folder)
+
+
+def test_beside_a_qwen2_model_a_tokenizer_of_another_kind_stays_what_its_file_says(tmp_path):
+    folder = sentencepiece(tmp_path / "llama")
+    alone = open_tokenizer(folder).backend
+    for family, stands in (("llama", True), ("qwen3", True), ("qwen2", False)):
+        (folder / "config.json").write_text(json.dumps({"model_type": family}))
+        backend = open_tokenizer(folder).backend
+        assert [backend.encode(line).ids for line in LINES] == [alone.encode(line).ids for line in LINES]
+        assert stands_beside(backend, family) == stands, family
+    assert stands_beside(open_tokenizer(byte_level(tmp_path / "qwen")).backend, "qwen2")
 
 
 REAL = "PALENKA_TOKENIZERS"

@@ -42,6 +42,16 @@ def test_the_last_search_with_the_same_text_student_and_teachers_tells(tmp_path)
     assert yaml.safe_load((tmp_path / "second" / "search.yaml").read_text())["scale"] == "tiny"
 
 
+def test_a_search_of_a_version_without_a_setting_had_its_default(tmp_path):
+    keep(tmp_path, "second", FOUND, 2)
+    path = tmp_path / "second" / "search.yaml"
+    tree = yaml.safe_load(path.read_text())
+    for section, name in (("data", "tokenizer"), ("data", "unit"), ("student", "init")):
+        del tree[section][name]
+    path.write_text(yaml.safe_dump(tree))
+    assert known_headroom(resolve("dskd"), tmp_path) == ("second", FOUND)
+
+
 def test_what_is_said_before_a_search(tmp_path):
     config = resolve("dskd")
     assert "headroom  not known yet; a search measures it" in plan(config, tmp_path)

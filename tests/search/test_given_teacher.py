@@ -72,6 +72,17 @@ def test_students_are_told_early(place, capsys, student, sentence) -> None:
         assert sentence in refused(capsys, search, argv)
 
 
+def test_a_student_beside_which_transformers_replaces_the_tokenizer_is_refused(place, capsys) -> None:
+    """An export of it would be read with other ids than it was trained on."""
+    make_teacher("qwen2", place / "tokenizer", place / "student", 420)
+    capsys.readouterr()  # what transformers writes about the weights
+    argv = [*BASE, "--set", "student.preset=./student"]
+    said = refused(capsys, search, argv)
+    assert "model_type qwen2, beside which transformers replaces a tokenizer trained on the text" in said
+    argv += ["--set", "projection.rank={choice: [8]}", "--set", "teachers=[./teacher]", "--dry-run"]
+    assert options.run(search.cli, argv) == 0  # the teacher's is of Qwen2's kind
+
+
 def without_safetensors(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps({}))
