@@ -15,6 +15,9 @@ from xdist.scheduler import LoadFileScheduling
 
 from tests.support.finished_search import FinishedSearch
 
+# MLflow's server starts eight processes for jobs, each of which imports all of MLflow; no test has one
+os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+
 WORKERS, WITH_RAY = 2, 1
 RAY = re.compile(r"mark\.(ray|cluster|faults)\b")
 READERS = re.compile(r"\b(finished|shown)_search\b")  # made once by the worker that all its readers go to
