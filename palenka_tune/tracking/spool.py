@@ -15,7 +15,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +159,10 @@ def spool_name(path: Path) -> str:
 
 @dataclass
 class Shipped:
-    """Where the spool goes (`tracking_uri` without any password) and the last event that the store has."""
+    """Where the spool goes (`tracking_uri` without any password) and the last event that was dealt with.
+
+    `aside` are events before it that the store has not: (sequence number, offset of the line's begin) of each.
+    """
 
     tracking_uri: str
     experiment: str
@@ -167,6 +170,7 @@ class Shipped:
     experiment_id: str | None = None
     seq: int = -1
     offset: int = 0
+    aside: list[tuple[int, int]] = field(default_factory=list)
 
     def save(self, run_dir: Path) -> None:
         """Write atomically."""

@@ -39,7 +39,7 @@ _DEFAULTS = {
     # A search talks to its tracking server only.
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
-_REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"}
+_REFUSALS = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"}
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
@@ -150,11 +150,14 @@ def ui_command(tracking_uri: str, storage: Path, experiment_id: str | None = Non
 
 
 def brief(error: BaseException) -> str:
-    """The first line of an error, without passwords; a server that is away in plain words."""
+    """An error in a line, without passwords: a database's own reason, a server that is away in plain words, else the
+    first line."""
     text = redact(str(error)).strip()
     if text.startswith("API request to ") and " failed with " in text:
-        return "the server does not answer"
-    return text.partition("\n")[0][:300] or type(error).__name__
+        answer = re.search(r"failed with error code (\d+)|too many (\d+) error", text)
+        return f"the server answers with status {answer[1] or answer[2]}" if answer else "the server does not answer"
+    reason = re.search(r"^(?:\w+: )?\(\w+(?:\.\w+)+\) .*", text, re.MULTILINE)  # SQLAlchemy may say more before it
+    return (reason[0] if reason else text.partition("\n")[0])[:300] or type(error).__name__
 
 
 def code(error: BaseException) -> str:
@@ -163,5 +166,14 @@ def code(error: BaseException) -> str:
 
 
 def refused(error: BaseException) -> bool:
-    """Whether trying again cannot help."""
-    return isinstance(error, PalenkaError | FileNotFoundError) or code(error) in _REFUSALS
+    """Whether the store refuses this event for its content, so that trying again cannot help.
+
+    A store that takes no writes (locked, read-only, full, forbidden, away, an unknown error) refuses nothing: it is to
+    be tried again. MLflow reports most errors of a database as BAD_REQUEST, also through a server; of these only a
+    value that the database cannot hold is one of the content.
+    """
+    if code(error) == "BAD_REQUEST":
+        from sqlalchemy.exc import DataError
+
+        return re.search(rf"sqlalche\.me/e/\d+/{DataError.code}\b", str(error)) is not None
+    return isinstance(error, PalenkaError) or code(error) in _REFUSALS

@@ -196,8 +196,8 @@ class Tracker:
         """Ship what is left and stop; False, and a warning that says how to replay, if that took too long."""
         with self._condition:
             if self._closed:
-                return self._shipper.seq >= self._spool.seq
-        done = self.flush(timeout_s)
+                return self._shipper.seq >= self._spool.seq and not self._shipper.aside
+        done = self.flush(timeout_s) and not self._shipper.aside
         self._shipper.stop.set()
         with self._condition:
             self._closed = True
@@ -208,7 +208,7 @@ class Tracker:
             logger.warning(
                 "MLflow at %s lacks %d events of this run; send them later with: %s -m palenka_tune.track replay %s",
                 self._shown_uri,
-                self._spool.seq - self._shipper.seq,
+                self._spool.seq - self._shipper.seq + self._shipper.aside,
                 Path(sys.executable).name,
                 self.run_dir,
             )

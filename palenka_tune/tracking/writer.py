@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from palenka_tune.config.sealed import write_sealed
 from palenka_tune.errors import PalenkaError
 from palenka_tune.tracking import models
-from palenka_tune.tracking.entities import batches, dataset_inputs, entities
+from palenka_tune.tracking.entities import batches, clean_text, dataset_inputs, entities
 from palenka_tune.tracking.spool import RUNS, Event
 from palenka_tune.tracking.store import brief, code, refused
 
@@ -111,7 +111,7 @@ class Writer:
                 tags = {KEY_TAG: key, RUN_TAG: self.spool_name}
                 if event["parent"] in self.runs:
                     tags[PARENT_TAG] = self.runs[event["parent"]]
-                run = self.client.create_run(self.experiment_id, event["time"], tags, event["name"])
+                run = self.client.create_run(self.experiment_id, event["time"], tags, clean_text(event["name"]))
                 self.runs[key] = run.info.run_id
                 write_sealed(self.run_dir / RUNS, self.runs)
         self.write_batch([event])
