@@ -51,11 +51,10 @@ from palenka_tune.students.teachers import open_given_teachers, teacher_shapes
 from palenka_tune.tracking.models import check_model_name
 from palenka_tune.tracking.ship import replay
 from palenka_tune.tracking.store import Store, begin, redact, ui_command
-from palenka_tune.tracking.tags import PARENT
+from palenka_tune.tracking.tags import EXPERIMENT, PARENT
 from palenka_tune.tracking.tracker import Tracker
 
 logger = logging.getLogger(__name__)
-EXPERIMENT = "palenka_tune"
 
 
 def main(config: SearchConfig | None, options: SearchOptions, console: Console | None = None) -> SearchResult:

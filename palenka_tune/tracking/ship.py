@@ -15,22 +15,27 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
+from typing import Literal
 
 from filelock import FileLock, Timeout
 
+from palenka_tune.config.sealed import write_sealed
 from palenka_tune.errors import PalenkaError
+from palenka_tune.tracking.identity import claim
 from palenka_tune.tracking.spool import (
+    RUNS,
     SPOOL,
     Event,
     Line,
     Shipped,
     Spool,
+    has_event,
     load_runs,
     read_events,
-    spool_name,
     spool_path,
 )
-from palenka_tune.tracking.store import brief, code, connect, redact, refused
+from palenka_tune.tracking.store import begin, brief, bring_along, canonical, code, connect, database, redact, refused
+from palenka_tune.tracking.tags import EXPERIMENT
 from palenka_tune.tracking.writer import Writer
 
 logger = logging.getLogger(__name__)
@@ -79,20 +84,26 @@ class Shipper:
         try:
             with FileLock(str(self.run_dir / ".mlflow.lock"), timeout=0):
                 shipped = Shipped.load(self.run_dir)
+                if not self._began and shipped.seq >= 0 and not has_event(spool, shipped):
+                    shipped.start_over()  # its numbers are those of a longer spool, of which this one is an older copy
+                    shipped.save(self.run_dir)
+                if self._writer is None and (
+                    (shipped.aside and not self._began) or any(read_events(spool, shipped.seq, shipped.offset))
+                ):
+                    self._writer = self._open(shipped)
                 self.seq, self.aside = shipped.seq, len(shipped.aside)
                 self.runs.update(load_runs(self.run_dir))  # another process may have replayed in the meantime
                 for window in _windows(read_events(spool, shipped.seq, shipped.offset)):
                     if self.stop.is_set():
                         break
-                    self._writer = self._writer or self._open(shipped)
+                    assert self._writer is not None  # something waits
                     self._ship_window(window, self._writer, shipped)
-                    seq, offset, _ = window[-1]
+                    seq, offset, last = window[-1]
                     count += seq - shipped.seq
-                    shipped.seq, shipped.offset = seq, offset
+                    shipped.seq, shipped.offset, shipped.time = seq, offset, last["time"] if last else 0
                     shipped.save(self.run_dir)
                     self.seq, self.aside = seq, len(shipped.aside)
-                if not self._began and shipped.aside:  # once: an artifact store that is away costs minutes a try
-                    self._writer = self._writer or self._open(shipped)
+                if self._writer and not self._began:  # once: an artifact store that is away costs minutes a try
                     count += self._ship_aside(self._writer, shipped)
                 self._began = True
         except Timeout:
@@ -100,8 +111,11 @@ class Shipper:
         return count
 
     def _open(self, shipped: Shipped) -> Writer:
-        """Connect, and find or create the experiment."""
+        """Connect, find or create the experiment, and the runs of this search in it."""
         try:
+            path = database(self.tracking_uri)
+            if path is not None and path.exists() and path.is_relative_to(self.run_dir.absolute().parent):
+                bring_along(path)
             client = connect(self.tracking_uri)
             experiment = client.get_experiment_by_name(shipped.experiment)
             if experiment is None:
@@ -112,10 +126,14 @@ class Shipper:
                 experiment_id = experiment.experiment_id
                 if experiment.lifecycle_stage == "deleted":
                     client.restore_experiment(experiment_id)
+            runs = claim(client, experiment_id, self.run_dir, shipped, load_runs(self.run_dir))
+            write_sealed(self.run_dir / RUNS, runs)
+            shipped.save(self.run_dir)
         except Exception as error:  # any error of a store or its driver: nothing has been shipped, so try again
-            raise OutageError(brief(error)) from error
+            raise OutageError(str(error) if isinstance(error, PalenkaError) else brief(error)) from error
         self.experiment_id = experiment_id
-        return Writer(client, experiment_id, self.run_dir, spool_name(self.run_dir / SPOOL), self.runs, self._warn)
+        self.runs.clear()
+        return Writer(client, experiment_id, self.run_dir, str(shipped.search_id), self.runs, self._warn)
 
     def _ship_aside(self, writer: Writer, shipped: Shipped) -> int:
         """Try once more what was set aside, in order; returns how many events no longer wait."""
@@ -192,14 +210,15 @@ def end_open_runs(run_dir: Path) -> int:
 def replay(run_dir: Path) -> int:
     """Ship what an earlier process left in `run_dir` and return how many events that was.
 
-    The store is the one of that process; a password comes from `MLFLOW_TRACKING_URI` if it names the same store.
-    Raises `PalenkaError` if there is nothing to ship from or the store does not take it.
+    The store is the one of that process; a password comes from `MLFLOW_TRACKING_URI` if it names the same store. Raises
+    `PalenkaError` if there is nothing to ship from, the store is not known or does not take everything.
     """
     run_dir = Path(run_dir)
     spool_path(run_dir)
-    shipped = Shipped.load(run_dir)
+    shipped = _target(run_dir)
     given = os.environ.get("MLFLOW_TRACKING_URI", "")
-    shipper = Shipper(run_dir, given if redact(given) == shipped.tracking_uri else shipped.tracking_uri)
+    same = canonical(given) == canonical(shipped.tracking_uri)
+    shipper = Shipper(run_dir, given if same else shipped.tracking_uri)
     try:
         count = shipper.ship()
         if shipper.aside:
@@ -209,6 +228,38 @@ def replay(run_dir: Path) -> int:
             f"MLflow at {shipped.tracking_uri} did not take everything ({outage}); nothing is lost, try again later"
         ) from outage
     return count
+
+
+def tell(run_dir: Path, what: Literal["moved", "copied"]) -> None:
+    """Note that `run_dir` is the folder to which MLflow's runs belong, moved here, or a copy of it.
+
+    Raises `PalenkaError` if it was never tracked.
+    """
+    spool_path(run_dir)
+    shipped = Shipped.load(run_dir)
+    shipped.told = what
+    shipped.save(run_dir)
+
+
+def _target(run_dir: Path) -> Shipped:
+    """Where the spool goes; if that is not noted any more, or a database that is gone, the store that holds now."""
+    storage, shipped = run_dir.absolute().parent, None
+    try:
+        shipped = Shipped.load(run_dir)
+        path = database(shipped.tracking_uri)
+        if path is None or path.exists():
+            return shipped
+        reason = f"{path}, to which it was sent, is gone"
+    except PalenkaError as error:
+        reason = str(error)
+    if not os.environ.get("MLFLOW_TRACKING_URI") and not (storage / "mlflow.db").exists():
+        raise PalenkaError(f"{reason}; set MLFLOW_TRACKING_URI to the address of the store that has the search")
+    store = begin(None, storage)
+    if store.opening is not None:
+        store.opening.join()
+    target = Shipped(redact(store.uri), EXPERIMENT, store.artifacts, search_id=shipped and shipped.search_id)
+    target.save(run_dir)
+    return target
 
 
 def _windows(lines: Iterable[Line]) -> Iterator[list[Line]]:

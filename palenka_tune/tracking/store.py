@@ -6,16 +6,18 @@ and a quiet `MlflowClient`. Passwords never leave this module.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import logging
 import os
 import re
 import shlex
+import sqlite3
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from filelock import FileLock
 
@@ -40,6 +42,14 @@ _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 _REFUSALS = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"}
+ARTIFACTS = "mlartifacts"  # the folder of a storage in which MLflow's artifacts are
+_ADDRESSES = (  # tables and columns of MLflow's database with addresses of artifacts
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
@@ -70,6 +80,49 @@ def redact(text: str) -> str:
     """`text` without the `user:password@` and the query of any URI in it (a query may hold a password too)."""
     text = re.sub(r"(\w+://)[^/\s'\"]*@", r"\1", text)
     return re.sub(r"(\w+://[^\s'\"?]+)\?[^\s'\"]*", r"\1", text)
+
+
+def canonical(tracking_uri: str) -> str:
+    """An address without what does not tell two stores apart: password, query, case of the host, a slash at its end."""
+    parts = urlsplit(redact(tracking_uri))
+    host, port = (parts.hostname or ""), {"http": ":80", "https": ":443"}.get(parts.scheme, "")
+    if parts.netloc != "" and (number := re.search(r":\d+$", parts.netloc)) and number[0] != port:
+        host += number[0]
+    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
+
+
+def database(tracking_uri: str) -> Path | None:
+    """The file of an SQLite store; None for any other."""
+    if urlsplit(tracking_uri).scheme.split("+")[0] != "sqlite":
+        return None
+    path = tracking_uri.partition(":///")[2].partition("?")[0]
+    return Path(path).absolute() if path and not path.startswith("file:") else None
+
+
+def bring_along(path: Path) -> None:
+    """Have the database of a storage that was moved or copied name the artifacts beside it, not those of the old place.
+
+    MLflow keeps where artifacts are as absolute addresses. They change if the artifacts came along with the database,
+    or are no longer where it says; artifacts that always were elsewhere stay there.
+    """
+    from mlflow.tracking._tracking_service import utils
+
+    here = (path.parent / ARTIFACTS).as_uri()
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchone():
+            return  # MLflow has not opened it yet
+        for (there,) in connection.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall():
+            parts = urlsplit(str(there))
+            if parts.scheme != "file" or not there.endswith(f"/{ARTIFACTS}") or there == here:
+                continue
+            if Path(unquote(parts.path)).exists() and not (path.parent / ARTIFACTS).exists():
+                continue
+            utils._artifact_repos_cache.clear()  # what this process has seen of the old place
+            for table, column in _ADDRESSES:
+                connection.execute(
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column} || '/', 1, ?) = ?",
+                    (here, len(there) + 1, len(there) + 1, f"{there}/"),
+                )
 
 
 @dataclass(frozen=True)
@@ -121,10 +174,10 @@ def _artifacts(storage: Path) -> str:
         library = {"s3": "boto3", "gs": "google.cloud.storage"}.get(found[0].url.partition(":")[0])
         try:
             if library is None or importlib.util.find_spec(library) is not None:
-                return f"{found[0].url}/mlartifacts"
+                return f"{found[0].url}/{ARTIFACTS}"
         except ModuleNotFoundError:
             pass
-    return (storage / "mlartifacts").as_uri()
+    return (storage / ARTIFACTS).as_uri()
 
 
 def _open(uri: str, storage: Path) -> None:
@@ -145,7 +198,7 @@ def ui_command(tracking_uri: str, storage: Path, experiment_id: str | None = Non
         return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/") + "/", "", "")) + page
     # A password is not printed: the shell takes the URI from where the user keeps it.
     uri = shlex.quote(tracking_uri) if redact(tracking_uri) == tracking_uri else '"$MLFLOW_TRACKING_URI"'
-    artifacts = shlex.quote(str(storage.expanduser().absolute() / "mlartifacts"))
+    artifacts = shlex.quote(str(storage.expanduser().absolute() / ARTIFACTS))
     return f"mlflow ui --backend-store-uri {uri} --artifacts-destination {artifacts} --port 5000"
 
 

@@ -19,8 +19,8 @@ from palenka_tune.config.files import weights_digest
 from palenka_tune.errors import PalenkaError
 from palenka_tune.tracking.entities import DatasetRecord
 from palenka_tune.tracking.ship import OutageError, Shipper
-from palenka_tune.tracking.spool import RUNS, Event, Shipped, Spool
-from palenka_tune.tracking.store import brief, redact
+from palenka_tune.tracking.spool import Event, Shipped, Spool
+from palenka_tune.tracking.store import brief, canonical, redact
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ class Tracker:
 
     def log_artifact(self, key: str, path: str | Path, artifact_path: str | None = None) -> None:
         """Log a file or folder, into the folder `artifact_path` of the run; read when shipped, so leave it in place."""
-        self._put("artifact", key, path=str(Path(path).absolute()), artifact_path=artifact_path)
+        self._put("artifact", key, path=self._place(path), artifact_path=artifact_path)
 
     def log_model(
         self,
@@ -129,7 +129,7 @@ class Tracker:
         self._put(
             "model",
             key,
-            path=str(Path(folder).absolute()),
+            path=self._place(folder),
             name=name,
             digest=_digest(folder),
             settings=_texts(settings),
@@ -218,6 +218,11 @@ class Tracker:
             logger.warning("the MLflow spool %s could not be written through: %s", self._spool.path, error)
         return done
 
+    def _place(self, path: str | Path) -> str:
+        """A path as the spool keeps it: relative to the run folder, which may be moved, if it is in there."""
+        path = Path(path).absolute()
+        return str(path.relative_to(self.run_dir) if path.is_relative_to(self.run_dir) else path)
+
     def _put(self, op: str, key: str, **fields: Any) -> None:
         event: Event = {"op": op, "key": key, **fields}
         with self._condition:
@@ -257,11 +262,14 @@ def _aim(run_dir: Path, target: Shipped) -> None:
     """Record where the spool goes; a store or experiment that is new to it gets everything from the first event."""
     try:
         shipped = Shipped.load(run_dir)
-        if (shipped.tracking_uri, shipped.experiment) == (target.tracking_uri, target.experiment):
-            return
+        there, here = ((canonical(each.tracking_uri), each.experiment) for each in (shipped, target))
+        if there == here:
+            shipped.tracking_uri, shipped.artifact_location = target.tracking_uri, target.artifact_location
+            target = shipped
+        else:
+            target.search_id = shipped.search_id
     except PalenkaError:
         pass  # a first run, or a damaged file: shipping again from the start changes nothing in the store
-    (run_dir / RUNS).unlink(missing_ok=True)
     target.save(run_dir)
 
 
