@@ -87,11 +87,11 @@ class Shipper:
                 if not self._began and shipped.seq >= 0 and not has_event(spool, shipped):
                     shipped.start_over()  # its numbers are those of a longer spool, of which this one is an older copy
                     shipped.save(self.run_dir)
-                if self._writer is None and (
-                    (shipped.aside and not self._began) or any(read_events(spool, shipped.seq, shipped.offset))
-                ):
-                    self._writer = self._open(shipped)
                 self.seq, self.aside = shipped.seq, len(shipped.aside)
+                again = shipped.aside and not self._began
+                if self._writer is None and (again or any(read_events(spool, shipped.seq, shipped.offset))):
+                    self._writer = self._open(shipped)  # which may find that the store has nothing
+                    self.seq, self.aside = shipped.seq, len(shipped.aside)
                 self.runs.update(load_runs(self.run_dir))  # another process may have replayed in the meantime
                 for window in _windows(read_events(spool, shipped.seq, shipped.offset)):
                     if self.stop.is_set():
@@ -126,12 +126,12 @@ class Shipper:
                 experiment_id = experiment.experiment_id
                 if experiment.lifecycle_stage == "deleted":
                     client.restore_experiment(experiment_id)
+            self.experiment_id = shipped.experiment_id = experiment_id
             runs = claim(client, experiment_id, self.run_dir, shipped, load_runs(self.run_dir))
             write_sealed(self.run_dir / RUNS, runs)
             shipped.save(self.run_dir)
         except Exception as error:  # any error of a store or its driver: nothing has been shipped, so try again
             raise OutageError(str(error) if isinstance(error, PalenkaError) else brief(error)) from error
-        self.experiment_id = experiment_id
         self.runs.clear()
         return Writer(client, experiment_id, self.run_dir, str(shipped.search_id), self.runs, self._warn)
 
@@ -202,7 +202,7 @@ def end_open_runs(run_dir: Path) -> int:
     spool = Spool(run_dir)
     still_open = [*reversed(spool.open_runs)]
     for key in still_open:
-        spool.append({"op": "end_run", "key": key, "status": "KILLED"})
+        spool.append({"op": "end_run", "key": key, "status": "KILLED", "ended": spool.last_times[key]})
     spool.close()
     return len(still_open)
 
@@ -257,7 +257,7 @@ def _target(run_dir: Path) -> Shipped:
     store = begin(None, storage)
     if store.opening is not None:
         store.opening.join()
-    target = Shipped(redact(store.uri), EXPERIMENT, store.artifacts, search_id=shipped and shipped.search_id)
+    target = Shipped(redact(store.uri), EXPERIMENT, store.artifacts, search_id=shipped.search_id if shipped else None)
     target.save(run_dir)
     return target
 

@@ -45,6 +45,7 @@ class Spool:
         self.last_steps: dict[tuple[str, str], int] = {}
         self.open_runs: dict[str, None] = {}
         self.known_runs: set[str] = set()
+        self.last_times: dict[str, int] = {}
         lines = _repair(self.path, self._note)
         self._file = self.path.open("ab", buffering=0)
         self._end = self.path.stat().st_size
@@ -59,7 +60,7 @@ class Spool:
         """Write one event, or keep it until the disk has room, and return its sequence number."""
         stamped = {"seq": self.seq + 1, "time": time.time_ns() // 1_000_000, **event}
         self._waiting.append(seal(stamped) + b"\n")
-        self._note(event)
+        self._note(stamped)
         self.seq += 1
         self._write()
         return self.seq
@@ -70,7 +71,9 @@ class Spool:
         return len(self._waiting)
 
     def _note(self, event: Event) -> None:
-        """Record the last step of each metric of each run, the runs, and which of them are open."""
+        """Record the last step of each metric of each run, the runs, their last times, and which of them are open."""
+        if "key" in event:
+            self.last_times[event["key"]] = event["time"]
         if event["op"] == "metrics":
             self.last_steps.update({(event["key"], name): event["step"] for name in event["metrics"]})
         elif event["op"] == "start_run":

@@ -17,7 +17,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from filelock import FileLock
 
@@ -191,15 +191,23 @@ def _open(uri: str, storage: Path) -> None:
 
 
 def ui_command(tracking_uri: str, storage: Path, experiment_id: str | None = None) -> str:
-    """What a person runs, or opens in a browser, to see the runs."""
-    parts = urlsplit(tracking_uri)
-    if parts.scheme in ("http", "https"):
-        page = f"#/experiments/{experiment_id}" if experiment_id else ""
-        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/") + "/", "", "")) + page
+    """What a person runs to see the runs, or opens in a browser where a server shows them."""
+    if urlsplit(tracking_uri).scheme in ("http", "https"):
+        return ui_page(tracking_uri, experiment_id)
     # A password is not printed: the shell takes the URI from where the user keeps it.
     uri = shlex.quote(tracking_uri) if redact(tracking_uri) == tracking_uri else '"$MLFLOW_TRACKING_URI"'
     artifacts = shlex.quote(str(storage.expanduser().absolute() / ARTIFACTS))
     return f"mlflow ui --backend-store-uri {uri} --artifacts-destination {artifacts} --port 5000"
+
+
+def ui_page(tracking_uri: str, experiment_id: str | None) -> str:
+    """The address of the experiment's runs, the lowest val/ce first: on the server, or once `ui_command` runs."""
+    parts = urlsplit(tracking_uri)
+    if parts.scheme not in ("http", "https"):
+        parts = urlsplit("http://127.0.0.1:5000")
+    site = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/") + "/", "", ""))
+    order = f"orderByKey={quote('metrics.`val/ce`', safe='')}&orderByAsc=true"
+    return f"{site}#/experiments/{experiment_id}/runs?{order}" if experiment_id else site
 
 
 def brief(error: BaseException) -> str:

@@ -67,12 +67,14 @@ class Tracker:
         parent: str | None = None,
         tags: Mapping[str, Any] | None = None,
         params: Mapping[str, Any] | None = None,
+        began: float | None = None,
     ) -> None:
-        """Start the run of `key`, nested under that of `parent`. One that exists (a resumed search) is reopened and
-        keeps its params, since MLflow takes no others."""
+        """Start the run of `key`, nested under that of `parent`, now or at the time `began` (seconds since 1970). One
+        that exists (a resumed search) is reopened and keeps its params, since MLflow takes no others."""
         if key in self._spool.known_runs:
             params = None
-        self._put("start_run", key, name=name, parent=parent, tags=_texts(tags), params=_texts(params))
+        at = {} if began is None else {"began": int(began * 1000)}
+        self._put("start_run", key, name=name, parent=parent, tags=_texts(tags), params=_texts(params), **at)
 
     def log_params(self, key: str, params: Mapping[str, Any]) -> None:
         """Log params; MLflow keeps the first value of a param and refuses another."""
@@ -164,9 +166,15 @@ class Tracker:
             description=description,
         )
 
-    def end_run(self, key: str, status: Status = "FINISHED") -> None:
-        """End the run of `key`."""
-        self._put("end_run", key, status=status)
+    def end_run(self, key: str, status: Status = "FINISHED", *, ended: float | None = None) -> None:
+        """End the run of `key`, now or at the time `ended` (seconds since 1970)."""
+        self._put("end_run", key, status=status, **({} if ended is None else {"ended": int(ended * 1000)}))
+
+    def last_heard(self, key: str) -> float | None:
+        """When something of `key` was logged for the last time, by this process or one before it, in seconds since
+        1970."""
+        last = self._spool.last_times.get(key)
+        return None if last is None else last / 1000
 
     def run_id(self, key: str) -> str | None:
         """MLflow's run id of `key`, or None while the store does not have it (see `flush`)."""

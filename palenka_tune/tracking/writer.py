@@ -62,7 +62,7 @@ class Writer:
         run_id = self._run_id(event["key"])
         match event["op"]:
             case "end_run":
-                self.client.set_terminated(run_id, event["status"], event["time"])
+                self.client.set_terminated(run_id, event["status"], event.get("ended", event["time"]))
             case "linked":
                 tags = {name: _LINK.sub(self._linked, value) for name, value in event["tags"].items()}
                 self.write_batch([{**event, "tags": tags}])
@@ -131,7 +131,8 @@ class Writer:
                     tags[FOLDER_TAG] = place_of(self.run_dir)
                 if event["parent"] in self.runs:
                     tags[PARENT_TAG] = self.runs[event["parent"]]
-                run = self.client.create_run(self.experiment_id, event["time"], tags, clean_text(event["name"]))
+                began, name = event.get("began", event["time"]), clean_text(event["name"])
+                run = self.client.create_run(self.experiment_id, began, tags, name)
                 self.runs[key] = run.info.run_id
                 self._created.add(run.info.run_id)
                 write_sealed(self.run_dir / RUNS, self.runs)

@@ -15,7 +15,7 @@ from palenka_tune.errors import PalenkaError
 from palenka_tune.tracking import ship
 from palenka_tune.tracking.glance import SpoolGlance
 from palenka_tune.tracking.ship import OutageError, Shipper, end_open_runs, replay
-from palenka_tune.tracking.spool import SPOOL, Shipped, Spool
+from palenka_tune.tracking.spool import SPOOL, Shipped, Spool, read_events
 from palenka_tune.tracking.store import connect
 
 
@@ -274,3 +274,11 @@ def test_the_command_says_what_it_did(spooled, run_dir, runs_of, capsys):
     assert f"sent 13 events of {run_dir} to MLflow" in said
     assert runs_of()["trial"].info.status == "KILLED"
     assert options.run(track.cli, ["replay", str(run_dir / "none")]) == 1
+
+
+def test_a_run_that_died_ended_when_it_was_heard_of_last(spooled, run_dir, runs_of, monkeypatch):
+    (*_, last) = [event for _, _, event in read_events(spooled.path)]
+    monkeypatch.setattr("palenka_tune.tracking.spool.time.time_ns", lambda: (last["time"] + 86_400_000) * 1_000_000)
+    assert end_open_runs(run_dir) == 1
+    replay(run_dir)
+    assert runs_of()["trial"].info.end_time == last["time"]
