@@ -114,8 +114,8 @@ class Shipper:
         """Connect, find or create the experiment, and the runs of this search in it."""
         try:
             path = database(self.tracking_uri)
-            if path is not None and path.exists() and path.is_relative_to(self.run_dir.absolute().parent):
-                bring_along(path)
+            if path is not None and path.exists() and (shipped.artifact_location or "").startswith("file:"):
+                bring_along(path, str(shipped.artifact_location))
             client = connect(self.tracking_uri)
             experiment = client.get_experiment_by_name(shipped.experiment)
             if experiment is None:

@@ -99,15 +99,16 @@ def database(tracking_uri: str) -> Path | None:
     return Path(path).absolute() if path and not path.startswith("file:") else None
 
 
-def bring_along(path: Path) -> None:
-    """Have the database of a storage that was moved or copied name the artifacts beside it, not those of the old place.
+def bring_along(path: Path, here: str) -> None:
+    """Have the database of a storage that was moved or copied name its artifacts `here`, not those of the old place.
 
-    MLflow keeps where artifacts are as absolute addresses. They change if the artifacts came along with the database,
-    or are no longer where it says; artifacts that always were elsewhere stay there.
+    MLflow keeps where artifacts are as absolute addresses. They change if the storage that they name is gone, or if
+    database and artifacts came along together; artifacts that always were elsewhere stay there.
     """
     from mlflow.tracking._tracking_service import utils
 
-    here = (path.parent / ARTIFACTS).as_uri()
+    beside = path.parent / ARTIFACTS
+    together = beside.exists() and here == beside.as_uri()
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchone():
             return  # MLflow has not opened it yet
@@ -115,7 +116,7 @@ def bring_along(path: Path) -> None:
             parts = urlsplit(str(there))
             if parts.scheme != "file" or not there.endswith(f"/{ARTIFACTS}") or there == here:
                 continue
-            if Path(unquote(parts.path)).exists() and not (path.parent / ARTIFACTS).exists():
+            if Path(unquote(parts.path)).parent.exists() and not together:
                 continue
             utils._artifact_repos_cache.clear()  # what this process has seen of the old place
             for table, column in _ADDRESSES:

@@ -118,12 +118,30 @@ def test_a_copied_storage_leaves_its_original_alone(storage, tmp_path, by):
     assert files(storage) == before
 
 
+@pytest.mark.parametrize("by", ["resume", "replay"])
+def test_a_storage_that_moves_away_from_its_database_takes_its_artifacts_along(storage, tmp_path, by):
+    outside = tmp_path / "outside.db"
+    (storage / "mlflow.db").rename(outside)
+    uri = f"sqlite:///{outside}"
+    log(storage / "run", range(3), uri)
+    moved = tmp_path / "moved"
+    storage.rename(moved)
+    if by == "resume":
+        log(moved / "run", range(3, 6), uri)
+    else:
+        Spool(moved / "run").append({"op": "artifact", "key": "search", "path": "to-3.txt", "artifact_path": "again"})
+        assert replay(moved / "run") == 1
+    assert len(artifacts(moved)) == 2
+    assert not storage.exists()
+    assert [len(search) for search in stored(uri).values()] == [2]
+
+
 def test_artifacts_that_always_were_elsewhere_stay_there(storage, tmp_path):
     elsewhere = tmp_path / "elsewhere" / "mlartifacts"
     elsewhere.mkdir(parents=True)
     client = connect(f"sqlite:///{storage}/mlflow.db")
     experiment = client.create_experiment("x", elsewhere.as_uri())
-    bring_along(storage / "mlflow.db")
+    bring_along(storage / "mlflow.db", (storage / "mlartifacts").as_uri())
     assert client.get_experiment(experiment).artifact_location == elsewhere.as_uri()
 
 
