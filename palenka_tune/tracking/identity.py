@@ -102,6 +102,8 @@ def _is_copy(client: MlflowClient, owner: Run, run_dir: Path, shipped: Shipped) 
     here, there = place_of(run_dir), owner.data.tags.get(FOLDER_TAG, "")
     if here == there:
         return False
+    if shipped.told == "copied":
+        return True
     host, _, path = there.partition(":")
     if there and path != here.partition(":")[2]:
         store = database(shipped.tracking_uri)
@@ -110,8 +112,6 @@ def _is_copy(client: MlflowClient, owner: Run, run_dir: Path, shipped: Shipped) 
             host, path = socket.gethostname(), str(run_dir.absolute().parent / Path(path).name)
         if _is_folder_of(Path(path), run_dir):
             logger.warning("MLflow's runs of %s belong to %s; this copy gets runs of its own", run_dir, redact(path))
-            return True
-        if shipped.told == "copied":
             return True
         if host != socket.gethostname() and shipped.told != "moved":
             raise PalenkaError(

@@ -257,6 +257,19 @@ def test_a_folder_from_another_machine_asks_once_what_it_is(sqlite, storage, tmp
     assert [search["trial"] for search in searches] == expected
 
 
+def test_a_copy_at_the_same_path_of_another_machine_is_one_when_that_is_said(storage, monkeypatch, tmp_path):
+    uri = f"sqlite:///{storage}/mlflow.db"
+    run = tmp_path / "nfs" / "run"
+    log(run, range(3), uri)
+    monkeypatch.setattr(socket, "gethostname", lambda: "second")
+    log(run, range(3, 6), uri)  # a shared file system, as far as anybody can tell
+    monkeypatch.setattr(socket, "gethostname", lambda: "third")
+    assert options.run(track.cli, ["copied", str(run)]) == 0
+    log(run, range(6, 7), uri)
+    searches = sorted(stored(uri).values(), key=lambda search: len(search["trial"]))
+    assert [search["trial"] for search in searches] == [[*range(6)], [*range(7)]]
+
+
 @pytest.mark.parametrize("notes", ["as old as the spool", "newer than the spool", "lost"])
 def test_a_spool_that_is_older_than_the_store_sends_nothing_twice(storage, notes):
     run = storage / "run"
