@@ -16,8 +16,9 @@ MOST_SEEDS = 30  # beyond which more seeds are no advice
 MORE_SAMPLES = 10
 
 
-def last_lines(folder: Path, summary: Mapping[str, Any], ui: str, resume: str) -> list[str]:
-    """For a search that has ended; `ui` is the command that shows it in MLflow, `resume` the one that resumes it."""
+def last_lines(folder: Path, summary: Mapping[str, Any], ui: str, page: str, resume: str) -> list[str]:
+    """For a search that has ended; `ui` is the command that shows it in MLflow and `page` where, `resume` the command
+    that resumes it."""
     best, verdict = summary["best"], summary.get("verdict")
     lines = [str(verdict["sentence"])] if verdict else []
     settings = {name: value for name, value in best["params"].items() if value or name not in ("alpha", "beta")}
@@ -30,6 +31,7 @@ def last_lines(folder: Path, summary: Mapping[str, Any], ui: str, resume: str) -
         f"load it   AutoModelForCausalLM.from_pretrained({f'{place}/{BEST}'!r})",
         f"report    {place}/{REPORT}",
         f"trials    {ui}",
+        *([] if ui == page else [f"          then open {page}"]),
         f"next      {_next(verdict, resume)}",
     ]
 

@@ -50,12 +50,11 @@ from palenka_tune.students.teacher_cache import fit_cache
 from palenka_tune.students.teachers import open_given_teachers, teacher_shapes
 from palenka_tune.tracking.models import check_model_name
 from palenka_tune.tracking.ship import replay
-from palenka_tune.tracking.store import Store, begin, redact, ui_command
-from palenka_tune.tracking.tags import PARENT
+from palenka_tune.tracking.store import Store, begin, redact, ui_command, ui_page
+from palenka_tune.tracking.tags import EXPERIMENT, PARENT
 from palenka_tune.tracking.tracker import Tracker
 
 logger = logging.getLogger(__name__)
-EXPERIMENT = "palenka_tune"
 
 
 def main(config: SearchConfig | None, options: SearchOptions, console: Console | None = None) -> SearchResult:
@@ -128,9 +127,9 @@ def _launch(config: SearchConfig | None, options: SearchOptions, console: Consol
         _tracked(config, options, context, study)
     _hand_over(folder, options)
     summary = read_json(folder / SUMMARY)
-    ui = ui_command(store.uri, storage, tracker.experiment_id)
+    ui, page = ui_command(store.uri, storage, tracker.experiment_id), ui_page(store.uri, tracker.experiment_id)
     resume = resume_command(folder.name, options.storage, options.place)
-    for line in last_lines(folder, summary, ui, resume):
+    for line in last_lines(folder, summary, ui, page, resume):
         console.print(line, markup=False)
     return SearchResult(folder, summary)
 

@@ -51,7 +51,7 @@ from palenka_tune.trials import verdict
 from palenka_tune.trials.arms import PLAIN
 from palenka_tune.trials.ledger import Ledger
 from palenka_tune.trials.metrics import TEST_CE, VAL_CE
-from palenka_tune.trials.names import settings_name
+from palenka_tune.trials.names import run_name, settings_name
 from palenka_tune.trials.rows import FinalistRow, TrialRow, best_of_arms, best_row
 from palenka_tune.trials.sentences import leader, models_table
 from palenka_tune.words import counted, saved
@@ -114,7 +114,8 @@ def trial_results(
         apart["headroom/nats"] = summary["headroom"]["nats"]
     tracker.log_metrics(PARENT, apart, step=best.tokens)
     tracker.set_tags(PARENT, {"palenka.best_trial": best.trial_id})
-    name = f"led the trials, {settings_name(best.arm, best.origin, best.settings)}"
+    settings_of_best = settings_name(best.arm, best.origin, best.settings)
+    name = run_name(best.trial_id, settings_of_best, mark="led the trials")
     tracker.set_tags(best.trial_id, {"palenka.best": "true", RUN_NAME: name})
     settings = {"trial": best.trial_id, **best.settings}
     results.log_best(tracker, folder, context.prepared, settings, _values(models[0], best.val_ce), best.tokens)
@@ -210,8 +211,8 @@ def finalist_results(
             each.trial_id, {"palenka.finalist": "true", "palenka.best": str(each.trial_id == best.config).lower()}
         )
     for row in rows:
-        name = by_name[row.config].run_name(row.seed)
-        tags = {RUN_NAME: f"best: {name}" if row is best else name, "palenka.best": str(row is best).lower()}
+        name = by_name[row.config].run_name(row.seed, "best" if row is best else "")
+        tags = {RUN_NAME: name, "palenka.best": str(row is best).lower()}
         tracker.set_tags(run_key(row.config, row.seed), tags)
     results.log_scores(
         tracker,

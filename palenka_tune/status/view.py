@@ -125,7 +125,8 @@ def facts(status: Status, *, within: bool = False) -> list[tuple[str, str]]:
     lines.append(("folder", status.folder))
     if status.mlflow is not None:
         prefix = f"run {status.mlflow.run_id}: " if status.mlflow.run_id else ""
-        lines.append(("MLflow", f"{prefix}{ui_command(status.mlflow.tracking_uri, Path(status.storage))}"))
+        ui = ui_command(status.mlflow.tracking_uri, Path(status.storage), status.mlflow.experiment_id)
+        lines.append(("MLflow", f"{prefix}{ui}"))
     return lines
 
 

@@ -7,6 +7,7 @@ a result is not run again; one that was stopped resumes from its checkpoint.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
@@ -81,6 +82,7 @@ def train_student(job: StudentJob, threads: int = 1) -> dict[str, Any]:
         return known
     transformers_logging.set_verbosity_error()
     torch.set_num_threads(threads)
+    began = time.time()
     folder = Path(job.folder)
     folder.mkdir(parents=True, exist_ok=True)
     bench = _bench(job.bench)
@@ -90,7 +92,7 @@ def train_student(job: StudentJob, threads: int = 1) -> dict[str, Any]:
     try:
         result |= train_to_end(loop, folder, job.identity, between=BETWEEN, strict=False, tell=tell)
     except DivergedError as error:  # it would come back: this is what there is to know of the student
-        result |= {"diverged": str(error), "val_ce": None}
+        result |= {"diverged": str(error), "val_ce": None, "began": began, "ended": time.time()}
         job.keep(result)
         return result
     taught = job.distill.alpha or job.distill.beta or job.bench.student.init == "teacher"
@@ -106,6 +108,8 @@ def train_student(job: StudentJob, threads: int = 1) -> dict[str, Any]:
     )
     export_student(loop.model, job.tokenizer_dir, folder / STUDENT, card=card)
     result["weights_sha256"] = weights_sha256(loop.model)
+    result["ended"] = time.time()
+    result["began"] = min(began, result["ended"] - result["seconds"])  # a process before this one may have begun
     mirror.publish(folder / STUDENT)
     job.keep(result)
     for name in (CHECKPOINT, PROGRESS):

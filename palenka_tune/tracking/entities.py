@@ -104,6 +104,11 @@ def dataset_inputs(records: Iterable[dict[str, Any]]) -> list[DatasetInput]:
     return inputs
 
 
+def clean_text(value: Any) -> str:
+    """A text that every database can hold: without NUL and lone surrogates."""
+    return str(value).replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")
+
+
 def _cut(value: Any, length: int) -> str:
-    text = str(value)
+    text = clean_text(value)
     return text if len(text) <= length else text[: length - 3] + "..."

@@ -22,6 +22,7 @@ class Tracking:
     behind: int
     waits: float
     status: str | None
+    experiment_id: str | None = None
 
 
 class SpoolGlance:
@@ -44,7 +45,8 @@ class SpoolGlance:
             return None
         waits = max(0.0, time.time() - oldest["time"] / 1000) if oldest else 0.0
         run_id = load_runs(self.run_dir).get(self.key)
-        return Tracking(shipped.tracking_uri, run_id, max(0, self._seq - shipped.seq), waits, self._status)
+        behind = max(0, self._seq - shipped.seq) + len(shipped.aside)
+        return Tracking(shipped.tracking_uri, run_id, behind, waits, self._status, shipped.experiment_id)
 
     def _read(self) -> None:
         for seq, offset, event in read_events(self.run_dir / SPOOL, self._seq, self._offset):

@@ -40,10 +40,10 @@ def check_model_name(name: str) -> str:
 
 
 def log_model(client: MlflowClient, experiment_id: str, run_id: str, folder: Path, event: Event) -> None:
-    """Log the model in `folder` under `event`'s name; one that an earlier attempt finished is left alone.
+    """Log the model in `folder` under `event`'s name, in place of an older one of that name.
 
-    If `folder` holds other weights by now, because a server was away for long, nothing is logged: those weights have an
-    event of their own.
+    One that an earlier attempt finished is left alone. If `folder` holds other weights by now, because a server was
+    away for long, nothing is logged: those weights have an event of their own.
     """
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
 
@@ -69,6 +69,7 @@ def log_model(client: MlflowClient, experiment_id: str, run_id: str, folder: Pat
     )
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=event["step"])])
     client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    _delete_older(client, experiment_id, run_id, event["name"], model.model_id)
 
 
 def register(client: MlflowClient, experiment_id: str, run_id: str, event: Event) -> None:
@@ -127,6 +128,14 @@ def _alias(client: MlflowClient, name: str, version: ModelVersion, event: Event)
 def _models(client: MlflowClient, experiment_id: str, run_id: str, name: str) -> list[LoggedModel]:
     query = f"source_run_id = '{run_id}' AND name = '{name}'"
     return list(client.search_logged_models([experiment_id], query))
+
+
+def _delete_older(client: MlflowClient, experiment_id: str, run_id: str, name: str, model_id: str) -> None:
+    """A run has one model of a name; an older one stays only if it is a version of a registered model."""
+    registered = {version.tags.get(MODEL_TAG) for version in client.search_model_versions(f"run_id = '{run_id}'")}
+    for model in _models(client, experiment_id, run_id, name):
+        if model.model_id != model_id and model.model_id not in registered:
+            client.delete_logged_model(model.model_id)
 
 
 def _logged(client: MlflowClient, experiment_id: str, run_id: str, name: str, digest: str | None) -> LoggedModel | None:

@@ -15,9 +15,9 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from palenka_tune.config.sealed import read_sealed, seal, unseal, write_sealed
 from palenka_tune.errors import PalenkaError
@@ -45,6 +45,7 @@ class Spool:
         self.last_steps: dict[tuple[str, str], int] = {}
         self.open_runs: dict[str, None] = {}
         self.known_runs: set[str] = set()
+        self.last_times: dict[str, int] = {}
         lines = _repair(self.path, self._note)
         self._file = self.path.open("ab", buffering=0)
         self._end = self.path.stat().st_size
@@ -59,7 +60,7 @@ class Spool:
         """Write one event, or keep it until the disk has room, and return its sequence number."""
         stamped = {"seq": self.seq + 1, "time": time.time_ns() // 1_000_000, **event}
         self._waiting.append(seal(stamped) + b"\n")
-        self._note(event)
+        self._note(stamped)
         self.seq += 1
         self._write()
         return self.seq
@@ -70,7 +71,9 @@ class Spool:
         return len(self._waiting)
 
     def _note(self, event: Event) -> None:
-        """Record the last step of each metric of each run, the runs, and which of them are open."""
+        """Record the last step of each metric of each run, the runs, their last times, and which of them are open."""
+        if "key" in event:
+            self.last_times[event["key"]] = event["time"]
         if event["op"] == "metrics":
             self.last_steps.update({(event["key"], name): event["step"] for name in event["metrics"]})
         elif event["op"] == "start_run":
@@ -149,7 +152,7 @@ def spool_path(run_dir: Path) -> Path:
 
 
 def spool_name(path: Path) -> str:
-    """The spool's own name of its run, as the store's tag `palenka.run` has it."""
+    """The spool's own name of its search, by which the store's runs are recognised (see `identity`)."""
     for _, _, event in read_events(path):
         if event and "run" in event:
             return str(event["run"])
@@ -159,7 +162,14 @@ def spool_name(path: Path) -> str:
 
 @dataclass
 class Shipped:
-    """Where the spool goes (`tracking_uri` without any password) and the last event that the store has."""
+    """Where the spool goes (`tracking_uri` without any password) and the last event that was dealt with.
+
+    `time` and `offset` (of its line's end) tell that event from another one of its number. `aside` are events before it
+    that the store has not: (sequence number, offset of the line's begin) of each. `search_id` is the identity of the
+    search's runs there; `told` is what a person has said that this folder is, compared with the one they belong to.
+
+    What lies in the storage, beside the run folder, is written relative to it, so that it may be moved or copied.
+    """
 
     tracking_uri: str
     experiment: str
@@ -167,18 +177,48 @@ class Shipped:
     experiment_id: str | None = None
     seq: int = -1
     offset: int = 0
+    time: int = 0
+    search_id: str | None = None
+    told: Literal["moved", "copied"] | None = None
+    aside: list[tuple[int, int]] = field(default_factory=list)
 
     def save(self, run_dir: Path) -> None:
         """Write atomically."""
-        write_sealed(run_dir / SHIPPED, asdict(self))
+        fields = asdict(self)
+        for name in ("tracking_uri", "artifact_location"):
+            for inside, mark in _inside(run_dir).items():
+                fields[name] = fields[name] and re.sub(f"^{re.escape(inside)}", mark, fields[name])
+        write_sealed(run_dir / SHIPPED, fields)
+
+    def start_over(self) -> None:
+        """Have everything sent from the first event."""
+        self.seq, self.offset, self.time, self.aside = -1, 0, 0, []
 
     @classmethod
     def load(cls, run_dir: Path) -> Shipped:
         """Read; raises `PalenkaError` if the file is missing or damaged."""
         try:
-            return cls(**read_sealed(run_dir / SHIPPED))
-        except TypeError as error:
+            fields = read_sealed(run_dir / SHIPPED)
+            for name in ("tracking_uri", "artifact_location"):
+                for inside, mark in _inside(run_dir).items():
+                    fields[name] = fields[name] and fields[name].replace(mark, inside)
+            return cls(**fields)
+        except (TypeError, KeyError, AttributeError) as error:
             raise PalenkaError(f"{run_dir / SHIPPED} is damaged ({error})") from None
+
+
+def _inside(run_dir: Path) -> dict[str, str]:
+    """How addresses of a database and of artifacts in the storage of a run folder begin, and what is written of it."""
+    storage = run_dir.absolute().parent
+    return {f"sqlite:///{storage}/": "sqlite:///{storage}/", f"{storage.as_uri()}/": "file:{storage}/"}
+
+
+def has_event(path: Path, shipped: Shipped) -> bool:
+    """Whether the spool has the event that `shipped` ends with; one that was cut, or is an older copy, has not."""
+    for seq, offset, event in read_events(path):
+        if seq == shipped.seq:
+            return offset == shipped.offset and (event is None or shipped.time in (0, event["time"]))
+    return False
 
 
 def load_runs(run_dir: Path) -> dict[str, str]:

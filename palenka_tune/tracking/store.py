@@ -6,16 +6,18 @@ and a quiet `MlflowClient`. Passwords never leave this module.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import logging
 import os
 import re
 import shlex
+import sqlite3
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from filelock import FileLock
 
@@ -39,7 +41,15 @@ _DEFAULTS = {
     # A search talks to its tracking server only.
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
-_REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"}
+_REFUSALS = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"}
+ARTIFACTS = "mlartifacts"  # the folder of a storage in which MLflow's artifacts are
+_ADDRESSES = (  # tables and columns of MLflow's database with addresses of artifacts
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
@@ -70,6 +80,50 @@ def redact(text: str) -> str:
     """`text` without the `user:password@` and the query of any URI in it (a query may hold a password too)."""
     text = re.sub(r"(\w+://)[^/\s'\"]*@", r"\1", text)
     return re.sub(r"(\w+://[^\s'\"?]+)\?[^\s'\"]*", r"\1", text)
+
+
+def canonical(tracking_uri: str) -> str:
+    """An address without what does not tell two stores apart: password, query, case of the host, a slash at its end."""
+    parts = urlsplit(redact(tracking_uri))
+    host, port = (parts.hostname or ""), {"http": ":80", "https": ":443"}.get(parts.scheme, "")
+    if parts.netloc != "" and (number := re.search(r":\d+$", parts.netloc)) and number[0] != port:
+        host += number[0]
+    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
+
+
+def database(tracking_uri: str) -> Path | None:
+    """The file of an SQLite store; None for any other."""
+    if urlsplit(tracking_uri).scheme.split("+")[0] != "sqlite":
+        return None
+    path = tracking_uri.partition(":///")[2].partition("?")[0]
+    return Path(path).absolute() if path and not path.startswith("file:") else None
+
+
+def bring_along(path: Path, here: str) -> None:
+    """Have the database of a storage that was moved or copied name its artifacts `here`, not those of the old place.
+
+    MLflow keeps where artifacts are as absolute addresses. They change if the storage that they name is gone, or if
+    database and artifacts came along together; artifacts that always were elsewhere stay there.
+    """
+    from mlflow.tracking._tracking_service import utils
+
+    beside = path.parent / ARTIFACTS
+    together = beside.exists() and here == beside.as_uri()
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchone():
+            return  # MLflow has not opened it yet
+        for (there,) in connection.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall():
+            parts = urlsplit(str(there))
+            if parts.scheme != "file" or not there.endswith(f"/{ARTIFACTS}") or there == here:
+                continue
+            if Path(unquote(parts.path)).parent.exists() and not together:
+                continue
+            utils._artifact_repos_cache.clear()  # what this process has seen of the old place
+            for table, column in _ADDRESSES:
+                connection.execute(
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column} || '/', 1, ?) = ?",
+                    (here, len(there) + 1, len(there) + 1, f"{there}/"),
+                )
 
 
 @dataclass(frozen=True)
@@ -121,10 +175,10 @@ def _artifacts(storage: Path) -> str:
         library = {"s3": "boto3", "gs": "google.cloud.storage"}.get(found[0].url.partition(":")[0])
         try:
             if library is None or importlib.util.find_spec(library) is not None:
-                return f"{found[0].url}/mlartifacts"
+                return f"{found[0].url}/{ARTIFACTS}"
         except ModuleNotFoundError:
             pass
-    return (storage / "mlartifacts").as_uri()
+    return (storage / ARTIFACTS).as_uri()
 
 
 def _open(uri: str, storage: Path) -> None:
@@ -138,23 +192,34 @@ def _open(uri: str, storage: Path) -> None:
 
 
 def ui_command(tracking_uri: str, storage: Path, experiment_id: str | None = None) -> str:
-    """What a person runs, or opens in a browser, to see the runs."""
-    parts = urlsplit(tracking_uri)
-    if parts.scheme in ("http", "https"):
-        page = f"#/experiments/{experiment_id}" if experiment_id else ""
-        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/") + "/", "", "")) + page
+    """What a person runs to see the runs, or opens in a browser where a server shows them."""
+    if urlsplit(tracking_uri).scheme in ("http", "https"):
+        return ui_page(tracking_uri, experiment_id)
     # A password is not printed: the shell takes the URI from where the user keeps it.
     uri = shlex.quote(tracking_uri) if redact(tracking_uri) == tracking_uri else '"$MLFLOW_TRACKING_URI"'
-    artifacts = shlex.quote(str(storage.expanduser().absolute() / "mlartifacts"))
+    artifacts = shlex.quote(str(storage.expanduser().absolute() / ARTIFACTS))
     return f"mlflow ui --backend-store-uri {uri} --artifacts-destination {artifacts} --port 5000"
 
 
+def ui_page(tracking_uri: str, experiment_id: str | None) -> str:
+    """The address of the experiment's runs, the lowest val/ce first: on the server, or once `ui_command` runs."""
+    parts = urlsplit(tracking_uri)
+    if parts.scheme not in ("http", "https"):
+        parts = urlsplit("http://127.0.0.1:5000")
+    site = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/") + "/", "", ""))
+    order = f"orderByKey={quote('metrics.`val/ce`', safe='')}&orderByAsc=true"
+    return f"{site}#/experiments/{experiment_id}/runs?{order}" if experiment_id else site
+
+
 def brief(error: BaseException) -> str:
-    """The first line of an error, without passwords; a server that is away in plain words."""
+    """An error in a line, without passwords: a database's own reason, a server that is away in plain words, else the
+    first line."""
     text = redact(str(error)).strip()
     if text.startswith("API request to ") and " failed with " in text:
-        return "the server does not answer"
-    return text.partition("\n")[0][:300] or type(error).__name__
+        answer = re.search(r"failed with error code (\d+)|too many (\d+) error", text)
+        return f"the server answers with status {answer[1] or answer[2]}" if answer else "the server does not answer"
+    reason = re.search(r"^(?:\w+: )?\(\w+(?:\.\w+)+\) .*", text, re.MULTILINE)  # SQLAlchemy may say more before it
+    return (reason[0] if reason else text.partition("\n")[0])[:300] or type(error).__name__
 
 
 def code(error: BaseException) -> str:
@@ -163,5 +228,14 @@ def code(error: BaseException) -> str:
 
 
 def refused(error: BaseException) -> bool:
-    """Whether trying again cannot help."""
-    return isinstance(error, PalenkaError | FileNotFoundError) or code(error) in _REFUSALS
+    """Whether the store refuses this event for its content, so that trying again cannot help.
+
+    A store that takes no writes (locked, read-only, full, forbidden, away, an unknown error) refuses nothing: it is to
+    be tried again. MLflow reports most errors of a database as BAD_REQUEST, also through a server; of these only a
+    value that the database cannot hold is one of the content.
+    """
+    if code(error) == "BAD_REQUEST":
+        from sqlalchemy.exc import DataError
+
+        return re.search(rf"sqlalche\.me/e/\d+/{DataError.code}\b", str(error)) is not None
+    return isinstance(error, PalenkaError) or code(error) in _REFUSALS

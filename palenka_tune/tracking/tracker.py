@@ -19,8 +19,8 @@ from palenka_tune.config.files import weights_digest
 from palenka_tune.errors import PalenkaError
 from palenka_tune.tracking.entities import DatasetRecord
 from palenka_tune.tracking.ship import OutageError, Shipper
-from palenka_tune.tracking.spool import RUNS, Event, Shipped, Spool
-from palenka_tune.tracking.store import brief, redact
+from palenka_tune.tracking.spool import Event, Shipped, Spool
+from palenka_tune.tracking.store import brief, canonical, redact
 
 logger = logging.getLogger(__name__)
 
@@ -67,12 +67,14 @@ class Tracker:
         parent: str | None = None,
         tags: Mapping[str, Any] | None = None,
         params: Mapping[str, Any] | None = None,
+        began: float | None = None,
     ) -> None:
-        """Start the run of `key`, nested under that of `parent`. One that exists (a resumed search) is reopened and
-        keeps its params, since MLflow takes no others."""
+        """Start the run of `key`, nested under that of `parent`, now or at the time `began` (seconds since 1970). One
+        that exists (a resumed search) is reopened and keeps its params, since MLflow takes no others."""
         if key in self._spool.known_runs:
             params = None
-        self._put("start_run", key, name=name, parent=parent, tags=_texts(tags), params=_texts(params))
+        at = {} if began is None else {"began": int(began * 1000)}
+        self._put("start_run", key, name=name, parent=parent, tags=_texts(tags), params=_texts(params), **at)
 
     def log_params(self, key: str, params: Mapping[str, Any]) -> None:
         """Log params; MLflow keeps the first value of a param and refuses another."""
@@ -108,7 +110,7 @@ class Tracker:
 
     def log_artifact(self, key: str, path: str | Path, artifact_path: str | None = None) -> None:
         """Log a file or folder, into the folder `artifact_path` of the run; read when shipped, so leave it in place."""
-        self._put("artifact", key, path=str(Path(path).absolute()), artifact_path=artifact_path)
+        self._put("artifact", key, path=self._place(path), artifact_path=artifact_path)
 
     def log_model(
         self,
@@ -129,7 +131,7 @@ class Tracker:
         self._put(
             "model",
             key,
-            path=str(Path(folder).absolute()),
+            path=self._place(folder),
             name=name,
             digest=_digest(folder),
             settings=_texts(settings),
@@ -164,9 +166,15 @@ class Tracker:
             description=description,
         )
 
-    def end_run(self, key: str, status: Status = "FINISHED") -> None:
-        """End the run of `key`."""
-        self._put("end_run", key, status=status)
+    def end_run(self, key: str, status: Status = "FINISHED", *, ended: float | None = None) -> None:
+        """End the run of `key`, now or at the time `ended` (seconds since 1970)."""
+        self._put("end_run", key, status=status, **({} if ended is None else {"ended": int(ended * 1000)}))
+
+    def last_heard(self, key: str) -> float | None:
+        """When something of `key` was logged for the last time, by this process or one before it, in seconds since
+        1970."""
+        last = self._spool.last_times.get(key)
+        return None if last is None else last / 1000
 
     def run_id(self, key: str) -> str | None:
         """MLflow's run id of `key`, or None while the store does not have it (see `flush`)."""
@@ -196,8 +204,8 @@ class Tracker:
         """Ship what is left and stop; False, and a warning that says how to replay, if that took too long."""
         with self._condition:
             if self._closed:
-                return self._shipper.seq >= self._spool.seq
-        done = self.flush(timeout_s)
+                return self._shipper.seq >= self._spool.seq and not self._shipper.aside
+        done = self.flush(timeout_s) and not self._shipper.aside
         self._shipper.stop.set()
         with self._condition:
             self._closed = True
@@ -208,7 +216,7 @@ class Tracker:
             logger.warning(
                 "MLflow at %s lacks %d events of this run; send them later with: %s -m palenka_tune.track replay %s",
                 self._shown_uri,
-                self._spool.seq - self._shipper.seq,
+                self._spool.seq - self._shipper.seq + self._shipper.aside,
                 Path(sys.executable).name,
                 self.run_dir,
             )
@@ -217,6 +225,11 @@ class Tracker:
         except OSError as error:
             logger.warning("the MLflow spool %s could not be written through: %s", self._spool.path, error)
         return done
+
+    def _place(self, path: str | Path) -> str:
+        """A path as the spool keeps it: relative to the run folder, which may be moved, if it is in there."""
+        path = Path(path).absolute()
+        return str(path.relative_to(self.run_dir) if path.is_relative_to(self.run_dir) else path)
 
     def _put(self, op: str, key: str, **fields: Any) -> None:
         event: Event = {"op": op, "key": key, **fields}
@@ -257,11 +270,14 @@ def _aim(run_dir: Path, target: Shipped) -> None:
     """Record where the spool goes; a store or experiment that is new to it gets everything from the first event."""
     try:
         shipped = Shipped.load(run_dir)
-        if (shipped.tracking_uri, shipped.experiment) == (target.tracking_uri, target.experiment):
-            return
+        there, here = ((canonical(each.tracking_uri), each.experiment) for each in (shipped, target))
+        if there == here:
+            shipped.tracking_uri, shipped.artifact_location = target.tracking_uri, target.artifact_location
+            target = shipped
+        else:
+            target.search_id = shipped.search_id
     except PalenkaError:
         pass  # a first run, or a damaged file: shipping again from the start changes nothing in the store
-    (run_dir / RUNS).unlink(missing_ok=True)
     target.save(run_dir)
 
 

@@ -1,35 +1,36 @@
 """What each event of a spool means in MLflow, written so that doing it twice is the same as doing it once.
 
-Metrics keep the time at which they were logged, params and tags are values, and an existing run is recognised by its
-tags `palenka.run` (the spool) and `palenka.key` (our name of the run).
+Metrics keep the time at which they were logged, and one that a run has at a step is not sent for it again (a spool that
+is older than the store logs it with another time); params and tags are values, and an existing run is recognised by the
+search's identity and `palenka.key`, our name of the run.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from palenka_tune.config.sealed import write_sealed
 from palenka_tune.errors import PalenkaError
 from palenka_tune.tracking import models
-from palenka_tune.tracking.entities import batches, dataset_inputs, entities
+from palenka_tune.tracking.entities import batches, clean_name, clean_text, dataset_inputs, entities
+from palenka_tune.tracking.identity import FOLDER_TAG, KEY_TAG, SEARCH_TAG, place_of, runs_of
 from palenka_tune.tracking.spool import RUNS, Event
 from palenka_tune.tracking.store import brief, code, refused
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-KEY_TAG, RUN_TAG, PARENT_TAG = "palenka.key", "palenka.run", "mlflow.parentRunId"
-TEACHER_TAG = "palenka.teacher"
+PARENT_TAG, TEACHER_TAG = "mlflow.parentRunId", "palenka.teacher"
 _LINK = re.compile(r"\{(?:(experiment)|(run|teacher):([\w.-]+))\}")
 
 
 @dataclass
 class Writer:
-    """Writes the events of the spool named `spool_name` to an experiment.
+    """Writes the events of the search `search_id` to an experiment.
 
     `runs` maps our keys to MLflow's run ids and is kept in `run_dir`; `warn(kind, message)` hears of refused entities.
     All methods raise what MLflow raises; `refused` tells whether trying again can help.
@@ -38,10 +39,12 @@ class Writer:
     client: MlflowClient
     experiment_id: str
     run_dir: Path
-    spool_name: str
+    search_id: str
     runs: dict[str, str]
     warn: Callable[[str, str], None]
     looked_up: bool = False
+    _created: set[str] = field(default_factory=set)
+    _steps: dict[tuple[str, str], set[int]] = field(default_factory=dict)
 
     def alive(self) -> bool:
         """Whether the store answers at all."""
@@ -59,17 +62,17 @@ class Writer:
         run_id = self._run_id(event["key"])
         match event["op"]:
             case "end_run":
-                self.client.set_terminated(run_id, event["status"], event["time"])
+                self.client.set_terminated(run_id, event["status"], event.get("ended", event["time"]))
             case "linked":
                 tags = {name: _LINK.sub(self._linked, value) for name, value in event["tags"].items()}
                 self.write_batch([{**event, "tags": tags}])
             case "inputs":
                 self.client.log_inputs(run_id, dataset_inputs(event["datasets"]))
             case "artifact":
-                self.client.log_artifact(run_id, str(_existing(event)), event["artifact_path"])
+                self.client.log_artifact(run_id, str(self._existing(event)), event["artifact_path"])
             case "model":
                 self.write_batch([event])  # first: the run has its metrics even if the model is refused
-                models.log_model(self.client, self.experiment_id, run_id, _existing(event), event)
+                models.log_model(self.client, self.experiment_id, run_id, self._existing(event), event)
             case "register":
                 models.register(self.client, self.experiment_id, run_id, event)
             case unknown:
@@ -92,8 +95,22 @@ class Writer:
     def write_batch(self, events: list[Event]) -> None:
         """Write metrics, params and tags of one run."""
         run_id = self._run_id(events[0]["key"])
-        for batch in batches(entities(events)):
+        for batch in batches(entities([self._without_sent(run_id, event) for event in events])):
             self._log_batch(run_id, batch)
+
+    def _without_sent(self, run_id: str, event: Event) -> Event:
+        """The event without metrics that an earlier process has sent for its step, which the store is asked for."""
+        if event["op"] != "metrics" or run_id in self._created:
+            return event
+        left = {}
+        for name, value in event["metrics"].items():
+            metric = clean_name(name)
+            if (run_id, metric) not in self._steps:
+                history = self.client.get_metric_history(run_id, metric)
+                self._steps[run_id, metric] = {point.step for point in history}
+            if event["step"] not in self._steps[run_id, metric]:
+                left[name] = value
+        return {**event, "metrics": left}
 
     def _run_id(self, key: str) -> str:
         if key not in self.runs:
@@ -105,16 +122,21 @@ class Writer:
     def _start_run(self, event: Event) -> None:
         """Reopen the run of this key, or create it; it gets its params and tags in both cases."""
         key = event["key"]
+        identity = {KEY_TAG: key, SEARCH_TAG: self.search_id}  # also of runs that older versions have made
         if not self._reopen(key):
             self._look_up()
             if not self._reopen(key):
-                tags = {KEY_TAG: key, RUN_TAG: self.spool_name}
+                tags = dict(identity)
+                if not self.runs:
+                    tags[FOLDER_TAG] = place_of(self.run_dir)
                 if event["parent"] in self.runs:
                     tags[PARENT_TAG] = self.runs[event["parent"]]
-                run = self.client.create_run(self.experiment_id, event["time"], tags, event["name"])
+                began, name = event.get("began", event["time"]), clean_text(event["name"])
+                run = self.client.create_run(self.experiment_id, began, tags, name)
                 self.runs[key] = run.info.run_id
+                self._created.add(run.info.run_id)
                 write_sealed(self.run_dir / RUNS, self.runs)
-        self.write_batch([event])
+        self.write_batch([{**event, "tags": event["tags"] | identity}])
 
     def _reopen(self, key: str) -> bool:
         """Whether the store has a run of this key; it is RUNNING then. One that a person has deleted is forgotten."""
@@ -133,14 +155,8 @@ class Writer:
         """Add the runs of this spool that were created just before a crash, or by a call that seemed to fail."""
         if self.looked_up:
             return
-        query, token = f"tags.`{RUN_TAG}` = '{self.spool_name}'", None
-        while True:
-            page = self.client.search_runs([self.experiment_id], query, max_results=1000, page_token=token)
-            for run in page:
-                self.runs.setdefault(run.data.tags[KEY_TAG], run.info.run_id)
-            token = page.token
-            if not token:
-                break
+        for run in runs_of(self.client, self.experiment_id, self.search_id):
+            self.runs.setdefault(run.data.tags[KEY_TAG], run.info.run_id)
         write_sealed(self.run_dir / RUNS, self.runs)
         self.looked_up = True
 
@@ -160,10 +176,9 @@ class Writer:
             self._log_batch(run_id, batch[: len(batch) // 2])
             self._log_batch(run_id, batch[len(batch) // 2 :])
 
-
-def _existing(event: Event) -> Path:
-    """The file or folder of an event; raises `PalenkaError` if it is gone."""
-    path = Path(event["path"])
-    if not path.exists():
-        raise PalenkaError(f"{path} is gone")
-    return path
+    def _existing(self, event: Event) -> Path:
+        """The file or folder of an event; raises `PalenkaError` if it is gone."""
+        path = self.run_dir / event["path"]
+        if not path.exists():
+            raise PalenkaError(f"{path} is gone")
+        return path

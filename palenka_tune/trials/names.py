@@ -26,6 +26,7 @@ SIGNS = {
 BARE = ("projection.direction", "projection.kind", "projection.distance", "projection.sharing")
 FIRST = ("alpha", "beta", "temperature")
 LONGEST = 40
+LONGEST_NAME = 100  # characters of a run's name; what tells it from others comes first
 
 
 def trial_id(number: int) -> str:
@@ -34,13 +35,18 @@ def trial_id(number: int) -> str:
 
 
 def settings_name(arm: str, origin: str, values: Mapping[str, Any]) -> str:
-    """The name of a trial's run, its arm and its settings: `hidden: α=1.2 β=3`, `logits: fixed setting`."""
+    """What a trial is, its arm and its settings: `hidden: α=1.2 β=3`, `logits: fixed setting`."""
     return f"{arm}: {'fixed setting' if origin == FIXED else short_name(values)}"
 
 
-def student_name(name: str, seed: int) -> str:
-    """The name of a run that trains a trial of this name again: `seed 1, hidden: α=1.2 β=3`."""
-    return f"seed {seed}, {name}"
+def run_name(trial_id: str, settings: str, *, seed: int | None = None, mark: str = "") -> str:
+    """The name of a run in MLflow, which cuts it where a column ends, so what differs comes first.
+
+    `trial-0004, hidden: α=1.2 β=3`; with a fresh seed, `trial-0004 seed 1 (best), hidden: α=1.2 β=3`.
+    """
+    first = [trial_id, *([] if seed is None else [f"seed {seed}"]), *([f"({mark})"] if mark else [])]
+    name = f"{' '.join(first)}, {settings}"
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
 def short_name(values: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ from palenka_tune.storage.mirror import working_folder
 from palenka_tune.storage.remote import Remote
 from tests.faults.command import run as run_command
 from tests.faults.mlflow_outage import compare, ended
+from tests.faults.mlflow_outage import good as in_mlflow
 from tests.faults.postgres import server as postgres
 from tests.faults.searches import Outcome, Place, kill, outcome, run_again, undisturbed, wait_for
 from tests.support.s3 import another_node, s3_server
@@ -111,8 +112,9 @@ def experiment(folder: Path) -> dict[str, Any]:
 def good(result: dict[str, Any]) -> bool:
     """Whether the bucket is as good as a folder."""
     yes = ("identical_with_journal", "identical_with_databases", "local_copy_is_the_same", "best_in_bucket")
-    no = ("finished_run_again", "checkpoints_left", "claims_left", "metrics_missing")
-    return all(result[key] for key in yes) and not any(result[key] for key in no) and result["caches_in_bucket"] == 1
+    no = ("finished_run_again", "checkpoints_left", "claims_left")
+    kept = all(result[key] for key in yes) and not any(result[key] for key in no) and result["caches_in_bucket"] == 1
+    return kept and in_mlflow(result)
 
 
 if __name__ == "__main__":

@@ -279,7 +279,8 @@ def experiment(folder: Path, only: Sequence[str]) -> dict[str, Any]:
 
 def good(result: dict[str, Any]) -> bool:
     """Whether a healthy cluster is healthy and every fault was found, and no other."""
-    return result["healthy"]["exit_code"] == 0 and all(each["good"] for each in result["faults"].values())
+    faults = result["faults"].values()
+    return result["healthy"]["exit_code"] == 0 and bool(faults) and all(each["good"] for each in faults)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -107,7 +107,8 @@ def experiment(folder: Path) -> dict[str, Any]:
 
 def good(result: dict[str, Any]) -> bool:
     """Whether it waited with a message, tore nothing and came to the same end."""
-    return bool(result["message"] and result["waited"] and not result["torn_files"] and result["identical"])
+    lost = result["torn_files"] or result["finished_run_again"]
+    return bool(result["message"] and result["waited"] and result["identical"] and not lost)
 
 
 if __name__ == "__main__":

@@ -114,6 +114,7 @@ def good(result: dict[str, Any]) -> bool:
         and not result["finished_run_again"]
         and not result["lost_trials"]
         and not result["metrics_twice"]
+        and not result["left_running"]
         and result["lost_steps_most"] <= result["checkpoint_steps"]
     )
 

@@ -18,7 +18,8 @@ from urllib.request import urlopen
 from tests.faults.command import run as run_command
 from tests.faults.searches import Place, events, kill, outcome, wait_for
 
-STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAILED": "FAILED"}
+BROKEN = ("metrics_missing", "metrics_twice", "runs_in_wrong_state", "runs_twice")  # promises of `compare`
+STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAILED": "FAILED"}
 
 
 class Server:
@@ -85,7 +86,8 @@ def compare(run: Path, uri: str) -> dict[str, Any]:
 
     client = MlflowClient(uri)
     (experiment,) = [e for e in client.search_experiments() if e.name == "palenka_tune"]
-    runs = {r.data.tags["palenka.key"]: r for r in client.search_runs([experiment.experiment_id], max_results=1000)}
+    found = client.search_runs([experiment.experiment_id], max_results=1000)
+    runs = {run.data.tags["palenka.key"]: run for run in found}
     logged: Counter[tuple[str, str, int]] = Counter()
     for event in events(run):
         if event["op"] == "metrics":
@@ -95,13 +97,14 @@ def compare(run: Path, uri: str) -> dict[str, Any]:
         if key in runs:
             there.update((key, name, m.step) for m in client.get_metric_history(runs[key].info.run_id, name))
     states = outcome(run)
-    wrong = [key for key, (state, *_) in states.items() if runs[key].info.status != STATUS[state]]
-    wrong += [] if runs["search"].info.status == "FINISHED" else ["search"]
+    expected = {"search": "FINISHED", **{key: STATUS[state] for key, (state, *_) in states.items()}}
+    wrong = [key for key, status in expected.items() if key not in runs or runs[key].info.status != status]
     return {
         "metrics": len(logged),
         "metrics_missing": sum((logged - there).values()),
         "metrics_twice": sum((there - logged).values()) + sum(count - 1 for count in logged.values()),
         "runs_in_wrong_state": len(wrong),
+        "runs_twice": len(found) - len(runs),
     }
 
 
@@ -125,8 +128,8 @@ def experiment(folder: Path) -> dict[str, Any]:
 
 
 def good(result: dict[str, Any]) -> bool:
-    """Whether every metric arrived once and every run has the right state."""
-    return not any(result[key] for key in ("metrics_missing", "metrics_twice", "runs_in_wrong_state"))
+    """Whether every metric and every run arrived once, and every run has the right state."""
+    return result["metrics"] > 0 and not any(result[key] for key in BROKEN)
 
 
 if __name__ == "__main__":

@@ -63,7 +63,6 @@ def test_a_killed_cache_writer_comes_to_the_same(tmp_path):
 @pytest.mark.long
 def test_mlflow_gets_everything_once_after_an_outage(tmp_path):
     result = mlflow_outage.experiment(tmp_path)
-    assert result["metrics"] > 100
     assert mlflow_outage.good(result), result
 
 
@@ -79,15 +78,13 @@ def test_a_full_disk_is_waited_for(tmp_path):
 @pytest.mark.long
 def test_a_flipped_bit_is_repaired_or_refused(tmp_path):
     findings = damage.experiment(tmp_path, (damage.flip,), 0, "optuna.journal")
-    assert findings
-    assert not [finding for finding in findings if finding.result == "WRONG"], findings
+    assert damage.good(findings), findings
 
 
 @pytest.mark.long
 def test_a_name_has_one_search_and_a_dead_one_holds_nothing(tmp_path):
     result = two_searches.experiment(tmp_path)
     assert two_searches.good(result), result
-    assert "is being searched by process" in result["it_said"]
 
 
 @pytest.mark.long

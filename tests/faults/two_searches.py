@@ -24,7 +24,9 @@ def experiment(folder: Path) -> dict[str, Any]:
         first.wait()
         killed = time.monotonic()
         process = place.start("same")
-        wait_for(lambda: process.poll() is not None or "going on with" in place.said("same"), 120, "the resumed search")
+        wait_for(
+            lambda: process.poll() is not None or f"resuming {run}" in place.said("same"), 120, "the resumed search"
+        )
         waited = time.monotonic() - killed
         code = process.wait(timeout=600)
         assert code == 0, place.said("same")
@@ -41,7 +43,8 @@ def experiment(folder: Path) -> dict[str, Any]:
 
 def good(result: dict[str, Any]) -> bool:
     """Whether the second was refused and the resumed search came to the same end."""
-    return result["second_refused"] and result["identical"] and not result["finished_run_again"]
+    refused = result["second_refused"] and "is being searched by process" in result["it_said"]
+    return refused and result["identical"] and not result["finished_run_again"]
 
 
 if __name__ == "__main__":

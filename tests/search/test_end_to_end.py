@@ -152,7 +152,7 @@ def test_mlflow_has_one_parent_and_a_child_per_trial(place, finished):
     runs = {child.data.tags["palenka.trial_id"]: child for child in children if "palenka.trial_id" in child.data.tags}
     assert set(runs) == set(rows)
     assert parent.info.status == "FINISHED"
-    statuses = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAILED": "FAILED"}
+    statuses = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAILED": "FAILED"}
     for trial_id, row in rows.items():
         child = runs[trial_id]
         assert child.info.status == statuses[row["state"]]
@@ -181,9 +181,10 @@ def test_the_run_list_needs_no_editing(place, finished):
         [ids["experiment_id"]], f"tags.mlflow.parentRunId = '{ids['parent_run_id']}'", max_results=100
     )
     marked = {child.data.tags.get("palenka.trial_id"): child.info.run_name for child in children}
-    led = "led the trials, "
-    assert [trial for trial, name in marked.items() if name.startswith(led)] == [summary["best"]["trial_id"]]
-    names = {trial: name.removeprefix(led) for trial, name in marked.items()}
+    led = " (led the trials)"
+    assert [trial for trial, name in marked.items() if led in name] == [summary["best"]["trial_id"]]
+    assert all(name.startswith(trial) for trial, name in marked.items() if trial)
+    names = {trial: name.partition(", ")[2] for trial, name in marked.items()}
     assert [names[f"trial-000{n}"] for n in range(3)] == [
         f"{arm}: fixed setting" for arm in ("plain", "logits", "hidden")
     ]
@@ -348,14 +349,14 @@ def test_fresh_seeds_are_paired_and_what_is_there_is_not_trained_again(place, se
     means = {arm: statistics.fmean(row["val_ce"] for row in rows if row["arm"] == arm) for arm in before["arms"]}
     assert summary["best"]["arm"] == min(means, key=means.get)
     evaluation = json.loads((folder / "evaluation.json").read_text())
-    check_the_fresh_seeds_in_mlflow(place, summary, verdict)
+    check_the_fresh_seeds_in_mlflow(place, folder, summary, verdict)
     assert len(evaluation["finalists"]) == 6
     assert all(next(iter(each["suites"].values()))["pairs"] == 6 for each in evaluation["finalists"])
     assert options.run(search.cli, [*again, "--seeds", "2"]) == 0
     assert "nothing is left to do" in capsys.readouterr().out
 
 
-def check_the_fresh_seeds_in_mlflow(place, summary, verdict):
+def check_the_fresh_seeds_in_mlflow(place, folder, summary, verdict):
     """Students and trials are marked, the note has the verdict, and the model is that of `best/`."""
     from mlflow import MlflowClient
 
@@ -372,12 +373,18 @@ def check_the_fresh_seeds_in_mlflow(place, summary, verdict):
     names = {key: run.info.run_name for key, run in by_key.items() if key.startswith("finalist-")}
     assert len(names) == 6
     winner = f"finalist-{best['trial_id']}-seed{best['seed']}"
-    assert [key for key, name in names.items() if name.startswith("best: ")] == [winner]
+    assert [key for key, name in names.items() if " (best), " in name] == [winner]
     chosen = {arm: found["best"]["trial_id"] for arm, found in summary["arms"].items()}
-    assert names[f"finalist-{chosen['plain']}-seed2"].removeprefix("best: ") == "seed 2, plain: fixed setting"
+    name = names[f"finalist-{chosen['plain']}-seed2"].replace(" (best)", "")
+    assert name == f"{chosen['plain']} seed 2, plain: fixed setting"
+    for key in names:  # from the begin of the training to its end
+        trained = json.loads((folder / "finalists" / key.removeprefix("finalist-") / "result.json").read_text())
+        times = [int(trained[moment] * 1000) for moment in ("began", "ended")]
+        assert [by_key[key].info.start_time, by_key[key].info.end_time] == times
+        assert times[1] > times[0]
     marks = {arm: by_key[trial].data.tags["palenka.best"] for arm, trial in chosen.items()}
     assert marks == {arm: str(arm == best["arm"]).lower() for arm in chosen}
     assert {by_key[trial].data.tags["palenka.finalist"] for trial in chosen.values()} == {"true"}
     models = [client.get_logged_model(m.model_id) for m in client.search_logged_models([ids["experiment_id"]])]
-    newest = next(model for model in models if model.source_run_id == parent.info.run_id)
+    (newest,) = [model for model in models if model.source_run_id == parent.info.run_id]
     assert [metric.value for metric in newest.metrics if metric.key == "val/ce"] == [best["val_ce"]]

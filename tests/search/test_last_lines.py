@@ -26,8 +26,9 @@ def verdict(*needed: int | None) -> dict:
 )
 def test_the_next_command_follows_from_the_verdict(found, next_command):
     summary = {"best": {"arm": "logits", "params": {"alpha": 3.0, "beta": 0.0}}, "verdict": found}
-    lines = last_lines(Path("runs/mine"), summary, "mlflow ui", RESUME)
+    lines = last_lines(Path("runs/mine"), summary, "mlflow ui", "http://127.0.0.1:5000/#/experiments/7", RESUME)
     assert lines[-1].startswith(f"next      {RESUME} {next_command}")
     assert (lines[0] == "hidden is undecided.") == (found is not None)
     assert "recipe    logits: alpha=3" in lines
+    assert lines[lines.index("trials    mlflow ui") + 1] == "          then open http://127.0.0.1:5000/#/experiments/7"
     assert "load it   AutoModelForCausalLM.from_pretrained('runs/mine/best')" in lines

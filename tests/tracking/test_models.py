@@ -47,9 +47,7 @@ def test_the_model_has_metrics_settings_and_signature_and_so_has_the_run(client,
     ]
 
 
-def test_a_student_that_replaces_another_is_a_model_of_its_own_and_one_that_is_gone_is_left_out(
-    client, run_dir, target, tmp_path
-):
+def test_a_student_takes_the_place_of_an_older_one_and_one_that_is_gone_is_left_out(client, run_dir, target, tmp_path):
     folder = student(tmp_path / "best", "a")
     tracker = Tracker(run_dir, **target)
     tracker.start_run("search", name="s")
@@ -57,14 +55,23 @@ def test_a_student_that_replaces_another_is_a_model_of_its_own_and_one_that_is_g
     assert tracker.flush(120)
     log(tracker, student(folder, "b"), 2.0)
     assert tracker.close(120)
-    both = [client.get_logged_model(found.model_id) for found in client.search_logged_models([tracker.experiment_id])]
-    values = [metric.value for model in both for metric in model.metrics if metric.key == "val/ce"]
-    assert values == [2.0, 2.5]  # the newest first, which runs:/ID/best_student means
+    (found,) = client.search_logged_models([tracker.experiment_id])
+    model = client.get_logged_model(found.model_id)
+    assert [metric.value for metric in model.metrics if metric.key == "val/ce"] == [2.0]
     # another store gets everything from the beginning, but the first student is not on disk any more
     moved = Tracker(run_dir, **{**target, "experiment": f"{target['experiment']}-moved"})
     assert moved.close(120)
     (model,) = client.search_logged_models([moved.experiment_id])
     assert {metric.value for metric in client.get_logged_model(model.model_id).metrics} == {2.0, 0.75}
+
+
+def test_an_older_student_that_is_registered_stays(client, run_dir, target, tmp_path):
+    tracker = search(run_dir, target, student(tmp_path / "best", "a"), 2.5, registered="kept")
+    search(run_dir, target, student(tmp_path / "best", "b"), 2.0)
+    search(run_dir, target, student(tmp_path / "best", "c"), 1.9)
+    models = client.search_logged_models([tracker.experiment_id])
+    values = [m.value for each in models for m in client.get_logged_model(each.model_id).metrics if m.key == "val/ce"]
+    assert sorted(values) == [1.9, 2.5]
 
 
 def test_champion_and_challenger_by_val_ce_on_the_same_data(client, target, tmp_path):

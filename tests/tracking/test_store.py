@@ -70,7 +70,9 @@ def test_ui_command():
         *("mlflow", "ui", "--backend-store-uri", "sqlite:////a b/mlflow.db"),
         *("--artifacts-destination", "/a b/mlartifacts", "--port", "5000"),
     ]
-    assert store.ui_command("https://u:p@host/mlflow", Path(), "7") == "https://host/mlflow/#/experiments/7"
+    page = "#/experiments/7/runs?orderByKey=metrics.%60val%2Fce%60&orderByAsc=true"
+    assert store.ui_command("https://u:p@host/mlflow", Path(), "7") == f"https://host/mlflow/{page}"
+    assert store.ui_page("sqlite:////a/mlflow.db", "7") == f"http://127.0.0.1:5000/{page}"
     assert store.ui_command("http://host:5000", Path()) == "http://host:5000/"
     assert '"$MLFLOW_TRACKING_URI"' in store.ui_command("postgresql://u:p@db/mlflow", Path())
 

@@ -240,6 +240,17 @@ def test_links_and_inputs_arrive_once(client, run_dir, target, runs_of):
     assert [source.to_dict().get("uri") or source.to_dict()["path"] for source in sources] == ["data", "anna/story"]
 
 
+def test_a_run_that_is_told_of_afterwards_has_its_own_times(client, run_dir, target, runs_of):
+    tracker = Tracker(run_dir, **target)
+    tracker.start_run("trained", name="t", began=1_700_000_000.25)
+    tracker.end_run("trained", ended=1_700_000_600.5)
+    assert tracker.last_heard("trained") > 1_700_000_600.5
+    assert tracker.last_heard("nobody") is None
+    assert tracker.close(60)
+    info = runs_of()["trained"].info
+    assert (info.start_time, info.end_time) == (1_700_000_000_250, 1_700_000_600_500)
+
+
 def test_the_experiment_says_what_it_is(client, run_dir, target):
     tracker = Tracker(run_dir, **target)
     tracker.start_run("search", name="s")

@@ -6,7 +6,7 @@ import pytest
 
 from palenka_tune.spaces.resolve import resolve, shipped_spaces
 from palenka_tune.trials.arms import ARMS, FIXED, PROPOSED, STARTUP, arms_of
-from palenka_tune.trials.names import settings_name, short_name, student_name
+from palenka_tune.trials.names import LONGEST_NAME, run_name, settings_name, short_name
 
 
 @pytest.mark.parametrize(
@@ -55,4 +55,14 @@ def test_the_name_of_a_trial_begins_with_its_arm(arm):
     assert settings_name(arm, FIXED, {"alpha": 0.0, "beta": 0.0}) == f"{arm}: fixed setting"
     for origin in (STARTUP, PROPOSED):
         assert settings_name(arm, origin, {"alpha": 2.0}) == f"{arm}: α=2"
-    assert student_name(settings_name(arm, FIXED, {}), 2) == f"seed 2, {arm}: fixed setting"
+
+
+def test_the_name_of_a_run_begins_with_what_tells_it_from_others():
+    assert run_name("trial-0004", "hidden: α=2") == "trial-0004, hidden: α=2"
+    assert run_name("trial-0004", "hidden: α=2", mark="led the trials") == "trial-0004 (led the trials), hidden: α=2"
+    assert run_name("trial-0004", "hidden: α=2", seed=1) == "trial-0004 seed 1, hidden: α=2"
+    long = "all data " * 40
+    names = {run_name(trial, long, seed=seed, mark=mark) for trial in "ab" for seed in (1, 2) for mark in ("", "best")}
+    assert len(names) == 8
+    assert all(len(name) == LONGEST_NAME for name in names)
+    assert len({name[:16] for name in names}) == 8

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from palenka_tune.trials.names import settings_name, student_name
+from palenka_tune.trials.names import run_name, settings_name
 from palenka_tune.trials.rows import TrialRow, best_of_arms
 
 
@@ -19,9 +19,9 @@ class Configuration:
     origin: str
     settings: Mapping[str, Any]
 
-    def run_name(self, seed: int) -> str:
+    def run_name(self, seed: int, mark: str = "") -> str:
         """The name in MLflow of the run with that seed."""
-        return student_name(settings_name(self.arm, self.origin, self.settings), seed)
+        return run_name(self.trial_id, settings_name(self.arm, self.origin, self.settings), seed=seed, mark=mark)
 
 
 def run_key(trial_id: str, seed: int) -> str:

@@ -28,6 +28,7 @@ from palenka_tune.students.jobs import StudentJob, train_students
 from palenka_tune.students.teacher_cache import obtain_cache
 from palenka_tune.teachers.spec import Teacher
 from palenka_tune.tracking.tags import PARENT
+from palenka_tune.tracking.tracker import Status
 from palenka_tune.trials.metrics import METRICS
 from palenka_tune.trials.rows import FinalistRow
 
@@ -137,10 +138,12 @@ def _log_run(context: Context, job: StudentJob, each: Configuration, result: Map
     key, tracker = run_key(each.trial_id, job.seed), context.tracker
     tags = {"palenka.role": "finalist", "palenka.arm": each.arm, "palenka.configuration": each.trial_id}
     params = TrialSettings(job.distill, job.recipe, job.bench.student).flat()
-    tracker.start_run(key, name=each.run_name(job.seed), parent=PARENT, tags=tags, params={**params, "seed": job.seed})
+    name, params = each.run_name(job.seed), {**params, "seed": job.seed}
+    tracker.start_run(key, name=name, parent=PARENT, tags=tags, params=params, began=result.get("began"))
     if result.get("val_ce") is not None:
         tracker.log_metrics(key, metric_names({name: result.get(name) for name in METRICS}), step=result["tokens"])
-    tracker.end_run(key, "FAILED" if result.get("val_ce") is None else "FINISHED")
+    status: Status = "FAILED" if result.get("val_ce") is None else "FINISHED"
+    tracker.end_run(key, status, ended=result.get("ended"))  # students of older versions do not say when
 
 
 def forget_others(folder: Path, rows: Sequence[FinalistRow]) -> None:

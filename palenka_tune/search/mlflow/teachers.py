@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from palenka_tune.search.mlflow import notes
@@ -22,6 +23,7 @@ class TeacherRuns:
         self.tracker, self.tags = tracker, tags
         self.recipes = {teacher.preset: dataclasses.asdict(teacher.recipe) for teacher in experiment.teachers}
         self.started: set[str] = set()
+        self.named: Counter[str] = Counter()
 
     def __call__(self, name: str, metrics: Mapping[str, float], step: int) -> None:
         key = run_key(name)
@@ -31,8 +33,10 @@ class TeacherRuns:
 
     def _start(self, key: str, teacher: str) -> None:
         self.started.add(key)
+        self.named[teacher] += 1
+        number = "" if self.named[teacher] == 1 else f" ({self.named[teacher]})"
         params = self.recipes.get(teacher, {})
-        self.tracker.start_run(key, name=f"teacher {teacher}", parent=PARENT, tags=self.tags, params=params)
+        self.tracker.start_run(key, name=f"teacher {teacher}{number}", parent=PARENT, tags=self.tags, params=params)
 
     def end(self, teachers: Sequence[Teacher] = ()) -> None:
         """End all runs; a teacher that was not trained here gets a run too, with what is known of it."""

@@ -1,4 +1,4 @@
-"""Every trial as a nested MLflow run that is named by its settings.
+"""Every trial as a nested MLflow run that is named by its id and its settings.
 
 Params are all settings, metrics have trained tokens as their step, tags say which trial it is, how far it came and how
 it ended. The UI makes a chart of every metric, so there are few: those that tell recipes apart.
@@ -15,10 +15,11 @@ from palenka_tune.tracking.tracker import Status, Tracker
 from palenka_tune.trials.arms import FIXED, HIDDEN, LOGITS, PLAIN
 from palenka_tune.trials.ledger import Proposal
 from palenka_tune.trials.metrics import METRICS
-from palenka_tune.trials.names import settings_name
+from palenka_tune.trials.names import run_name, settings_name
 from palenka_tune.trials.rows import COMPLETE, FAILED, PAUSED, PRUNED, TrialRow
 
-STATUS: dict[str, Status] = {COMPLETE: "FINISHED", PRUNED: "KILLED", PAUSED: "KILLED", FAILED: "FAILED"}
+# a trial that was paused went as well as one that ended: a status but FINISHED is a cross in the UI
+STATUS: dict[str, Status] = {COMPLETE: "FINISHED", PRUNED: "FINISHED", PAUSED: "FINISHED", FAILED: "FAILED"}
 # a term of the loss in training: what is logged of it (the others are measured on dev)
 TRAINED = {"total": TRAIN_LOSS, "ce": "train/ce", "target_std": "train/target_std"}
 FIXED_NOTES = {
@@ -50,7 +51,7 @@ class MlflowObserver:
             tags[NOTE] = FIXED_NOTES[proposal.arm]
         self.tracker.start_run(
             proposal.trial_id,
-            name=settings_name(proposal.arm, proposal.origin, proposal.values),
+            name=run_name(proposal.trial_id, settings_name(proposal.arm, proposal.origin, proposal.values)),
             parent=PARENT,
             tags=tags,
             params=dict(self.params_of(proposal)),
@@ -72,15 +73,15 @@ class MlflowObserver:
         """End the runs of finished trials whose end a process that died could not tell any more."""
         for row in rows:
             if self.tracker.is_open(row.trial_id):
-                self.finished(row.trial_id, row.state, row.reason)
+                self.finished(row.trial_id, row.state, row.reason, ended=self.tracker.last_heard(row.trial_id))
 
-    def finished(self, trial_id: str, state: str, reason: str | None) -> None:
+    def finished(self, trial_id: str, state: str, reason: str | None, ended: float | None = None) -> None:
         tags = {"palenka.state": state}
         if reason:
             tags["palenka.reason"] = reason
             tags[NOTE] = f"{trial_id}: {state}, {reason}."
         self.tracker.set_tags(trial_id, tags)
-        self.tracker.end_run(trial_id, STATUS[state])
+        self.tracker.end_run(trial_id, STATUS[state], ended=ended)
         self.open.discard(trial_id)
 
     def close(self) -> None:

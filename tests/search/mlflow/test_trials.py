@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from palenka_tune.search.mlflow.trials import MlflowObserver
@@ -31,7 +33,7 @@ def result(steps: int, **measured: float):
 def test_a_trial_is_named_by_its_settings_and_found_by_its_id(observer, tracker):
     observer.started(Proposal("trial-0007", 7, {"alpha": 1.2, "beta": 3.0}, "hidden", "proposed"))
     ((key,), started) = tracker.all("start_run")[0]
-    assert (key, started["name"], started["parent"]) == ("trial-0007", "hidden: α=1.2 β=3", "search")
+    assert (key, started["name"], started["parent"]) == ("trial-0007", "trial-0007, hidden: α=1.2 β=3", "search")
     assert started["tags"] == {
         "palenka.run": "first",
         "palenka.trial_id": "trial-0007",
@@ -48,7 +50,7 @@ def test_a_trial_is_named_by_its_settings_and_found_by_its_id(observer, tracker)
 def test_a_fixed_setting_is_marked_and_says_what_it_is(observer, tracker, arm, text):
     observer.started(Proposal("trial-0000", 0, {"alpha": 0.0, "beta": 0.0}, arm, "fixed"))
     (_, started) = tracker.all("start_run")[0]
-    assert started["name"] == f"{arm}: fixed setting"
+    assert started["name"] == f"trial-0000, {arm}: fixed setting"
     assert (started["tags"]["palenka.arm"], started["tags"]["palenka.origin"]) == (arm, "fixed")
     assert text in started["tags"][NOTE]
 
@@ -68,13 +70,20 @@ def test_few_metrics_on_the_axis_of_trained_tokens(observer, tracker):
     assert tracker.all("set_tags")[-1] == (("trial-0007", {"palenka.rung": "2 of 2"}), {})
 
 
-@pytest.mark.parametrize(("state", "status"), [(PRUNED, "KILLED"), (FAILED, "FAILED")])
+@pytest.mark.parametrize(("state", "status"), [(PRUNED, "FINISHED"), (FAILED, "FAILED")])
 def test_the_end_is_in_tags_status_and_note(observer, tracker, state, status):
     observer.finished("trial-0007", state, "ASHA paused it at step 6")
     (((_, tags), _),) = tracker.all("set_tags")
     assert tags["palenka.state"] == state
     assert tags[NOTE] == f"trial-0007: {state}, ASHA paused it at step 6."
-    assert tracker.all("end_run") == [(("trial-0007", status), {})]
+    assert tracker.all("end_run") == [(("trial-0007", status), {"ended": None})]
+
+
+def test_a_trial_whose_end_was_not_told_ended_when_it_was_heard_of_last(observer, tracker):
+    row = SimpleNamespace(trial_id="trial-0007", state=COMPLETE, reason=None)
+    tracker.is_open, tracker.last_heard = (lambda key: True), (lambda key: 12.5)
+    observer.settle([row])
+    assert tracker.all("end_run") == [(("trial-0007", "FINISHED"), {"ended": 12.5})]
 
 
 def test_a_paused_trial_has_no_open_run_until_it_goes_on(observer, tracker):
@@ -82,10 +91,10 @@ def test_a_paused_trial_has_no_open_run_until_it_goes_on(observer, tracker):
     observer.started(proposal)
     observer.finished("trial-0007", PAUSED, None)
     assert tracker.all("set_tags")[-1] == (("trial-0007", {"palenka.state": "PAUSED"}), {})
-    assert tracker.all("end_run") == [(("trial-0007", "KILLED"), {})]
+    assert tracker.all("end_run") == [(("trial-0007", "FINISHED"), {"ended": None})]
     observer.close()
     assert len(tracker.all("end_run")) == 1
     observer.started(proposal)
     assert tracker.all("start_run")[-1][1]["tags"]["palenka.state"] == "RUNNING"
     observer.finished("trial-0007", COMPLETE, None)
-    assert tracker.all("end_run")[-1] == (("trial-0007", "FINISHED"), {})
+    assert tracker.all("end_run")[-1] == (("trial-0007", "FINISHED"), {"ended": None})
