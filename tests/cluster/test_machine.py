@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from palenka_tune.cluster import tasks
 from palenka_tune.cluster.machine import available_cpus, free_memory, memory_kills
 
 MB = 1 << 20
@@ -134,3 +135,17 @@ def test_this_machine_has_cores_and_memory(monkeypatch):
     assert 1 <= available_cpus() <= CORES
     assert free_memory() > 0
     assert memory_kills() >= 0
+
+
+def test_a_job_that_was_killed_for_lack_of_memory_says_so(monkeypatch):
+    import ray
+
+    def died(reference):
+        raise ray.exceptions.WorkerCrashedError
+
+    job = tasks.Job()
+    job.name = "student"
+    monkeypatch.setattr(ray, "get", died)
+    monkeypatch.setattr(tasks, "memory_kills", lambda: 3)
+    assert tasks._result(None, job, 2)["failed"] == "its process died 3 times (killed for lack of memory)"
+    assert "memory)" not in tasks._result(None, job, 3)["failed"]
