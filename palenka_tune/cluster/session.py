@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from palenka_tune.cluster.machine import available_cpus
 from palenka_tune.errors import PalenkaError, UserError, first_line
 
 
@@ -129,11 +130,6 @@ def own_node_is_up() -> Callable[[], bool]:
             return True
 
     return is_up
-
-
-def available_cpus() -> int:
-    """Cores that this process may use (its affinity), not all that the machine has."""
-    return len(os.sched_getaffinity(0))
 
 
 def resolve_device(device: str = "auto") -> str:

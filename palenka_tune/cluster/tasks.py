@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from palenka_tune.cluster.machine import memory_kills
 from palenka_tune.config.files import read_json, write_json
 from palenka_tune.errors import PalenkaError, first_line
 from palenka_tune.storage import mirror
@@ -83,6 +84,7 @@ def run_jobs(
 
     import ray
 
+    kills = memory_kills()
     task = ray.remote(num_cpus=share.cpus, num_gpus=share.gpus, max_retries=RETRIES)(function)
     spoke = time.monotonic()
 
@@ -99,7 +101,7 @@ def run_jobs(
     turns = in_turns(lambda job: task.remote(job, share.cpus), missing, share.concurrent, seconds=1.0, look=look)
     with contextlib.closing(turns) as ended:
         for job, reference in ended:
-            result = results[job.name] = _result(reference, job)
+            result = results[job.name] = _result(reference, job, kills)
             logger.info(f"[{len(results)}/{len(jobs)}] {job.name}: {result.get('failed') or describe(result)}")
             on_result(job, result)
     return [results[job.name] for job in jobs]
@@ -135,8 +137,8 @@ def in_turns(
             ray.cancel(reference, force=True)
 
 
-def _result(reference: Any, job: Job) -> dict[str, Any]:
-    """A task's result, or why there is none."""
+def _result(reference: Any, job: Job, kills: int) -> dict[str, Any]:
+    """A task's result, or why there is none; `kills` for lack of memory were counted before it."""
     import ray
 
     try:
@@ -147,5 +149,6 @@ def _result(reference: Any, job: Job) -> dict[str, Any]:
         known = isinstance(cause, PalenkaError)
         reason = first_line(cause) if known else f"{type(cause).__name__}: {first_line(cause)}"
     except ray.exceptions.RayError as error:
-        reason = f"its process died {RETRIES + 1} times ({first_line(error)})"
+        why = "killed for lack of memory" if memory_kills() > kills else first_line(error)
+        reason = f"its process died {RETRIES + 1} times ({why})"
     return {"name": job.name, "failed": reason}

@@ -20,7 +20,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
-from palenka_tune.cluster.session import available_cpus, ray_session
+from palenka_tune.cluster.machine import available_cpus
+from palenka_tune.cluster.session import ray_session
 from palenka_tune.commands.options import Parser
 from palenka_tune.config.artifacts import is_complete
 from palenka_tune.config.build import build, leaf_paths, set_path

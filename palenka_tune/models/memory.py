@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from palenka_tune.models.presets import ModelPreset
 from palenka_tune.models.scales import parameter_count
 
+PROCESS_BYTES = 800_000_000  # of main memory, of a process before it has a model: Python, torch, transformers, Ray
 STATES = 16  # bytes a parameter: weights 4, gradients 4, AdamW's two moments 8
 # bytes a token, layer and unit of width that backward needs with 16-bit activations (Korthikanti et al. 2022,
 # arXiv:2205.05198, eq. 2, without attention's scores, which are not kept)

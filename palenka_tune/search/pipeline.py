@@ -20,6 +20,7 @@ from typing import Any
 import optuna
 
 from palenka_tune.cache.store import TeacherCache
+from palenka_tune.cluster.machine import free_memory
 from palenka_tune.cluster.session import Resources, ray_session
 from palenka_tune.config import provenance
 from palenka_tune.config.build import flat
@@ -111,7 +112,7 @@ def _search(
 ) -> dict[str, Any]:
     """The trials, from the teachers' cache to the results."""
     asked, config = config, pin_form(config, study)
-    placement = placing.place(config, options, resources)
+    placement = placing.place(config, options, resources, _memory(options))
     if study.user_attrs.get("teachers") is not None:
         check_teachers_are(study, teachers)  # before what is known of them is overwritten
     with timed(study, CACHE):
@@ -149,6 +150,11 @@ def _search(
     results.forget_scratch(job, keep_checkpoints=not options.discard_checkpoints)
     results.publish_report(context, study)
     return summary
+
+
+def _memory(options: SearchOptions) -> int | None:
+    """Free bytes of memory for the trials of a local search; a cluster's nodes have their own."""
+    return None if options.address else free_memory()
 
 
 def _open_mlflow_run(config: SearchConfig, context: Context) -> dict[str, str]:
@@ -296,7 +302,8 @@ def _train_finalists(
     context.tracker.start_run(PARENT, name=context.folder.name)  # resumes the search's
     check_teachers_are(study, teachers)
     cache = cache_for(config, chosen, teachers, context, resources)
-    placement = placing.place(config if cache else placing.with_teachers(config), options, resources)
+    form = config if cache else placing.with_teachers(config)
+    placement = placing.place(form, options, resources, _memory(options))
     with timed(study, FRESH):
         rows = train_finalists(config, chosen, teachers, cache, context, placement)
     study.set_user_attr(FRESH_STEPS, sum(row.steps or 0 for row in rows))

@@ -57,8 +57,14 @@ def plan(config: SearchConfig, storage: Path) -> str:
     lines += [f"  {'headroom' if sentence is known[0] else '':<9} {sentence}" for sentence in known]
     search = config.search
     stopping = stopping_text(search.stopping, search.rungs, search.reduction) or "no early stopping"
-    counts = ", ".join(f"{arm.name} {arm.samples + arm.has_fixed}" for arm in arms_of(config))
+    counts = ", ".join(f"{arm.name} {arm.trials}" for arm in arms_of(config))
     lines.append(f"  trials    {counts}, by {search.sampler}; {stopping}; seed {experiment.seed}")
+    for arm in arms_of(config):
+        if arm.trials < arm.samples + arm.has_fixed:
+            held = arm.trials - arm.has_fixed
+            lines.append(
+                f"  fewer     {arm.name} gets {held:,} of its {arm.samples:,} samples: its space holds no more"
+            )
     student = experiment.student
     if student.train_windows is not None or student.train_fraction < 1:
         lines.append(

@@ -97,6 +97,14 @@ class TrialSettings(NamedTuple):
     recipe: Recipe
     student: StudentSettings
 
+    def value(self, path: str) -> Any:
+        """The setting of a dotted path, such as `projection.rank`, as plain data."""
+        section, _, name = path.partition(".")
+        found = dataclasses.asdict(getattr(self, section) if section in self._fields else self.distill)
+        for part in (name if section in self._fields else path).split("."):
+            found = found[part]
+        return found
+
     def flat(self) -> dict[str, Any]:
         """Every setting by its dotted path, such as `projection.rank`, `recipe.lr` or `student.layers`."""
         given = {name: value for name in ARCHITECTURE if (value := getattr(self.student, name)) is not None}

@@ -34,6 +34,8 @@ from palenka_tune.spaces.experiment import ARCHITECTURE, StudentSettings
 KINDS = ("choice", "uniform", "log_uniform", "int", "times")
 # trials are compared at the same step of the same batches
 BUDGET = ("batch_size", "epochs", "accumulate", "precision")
+# steps in which a range is walked through
+STEPS = 10_000
 # settings that mean nothing when a weight is 0
 IDLE = {
     "alpha": (
@@ -105,6 +107,22 @@ class Parameter:
             return self.low + share * (self.high - self.low)
         value = math.exp(math.log(self.low) + share * (math.log(self.high) - math.log(self.low)))
         return round(value) if self.kind == "int" else min(value, self.high)
+
+    def values(self) -> Iterator[Any]:
+        """Every value; of a range of numbers so many that trials tell them apart (`settings_key`)."""
+        if self.kind == "choice":
+            yield from self.choices
+        elif self.kind == "int":
+            yield from range(int(self.low), int(self.high) + 1)
+        else:
+            values = (max(self.low, self.at(number / STEPS)) for number in range(STEPS + 1))
+            yield from (next(group) for _, group in itertools.groupby(values, _rounded))
+
+    def has(self, value: Any) -> bool:
+        """Whether `value` is one of its values."""
+        if self.kind == "choice":
+            return value in self.choices
+        return isinstance(value, int | float) and self.low <= value <= self.high
 
     def extremes(self) -> tuple[Any, ...]:
         """Values that stand for all when a space is checked: choices, both ends of a range, every size of a student."""
@@ -194,6 +212,40 @@ class Space:
                 seen.add(key)
                 yield values
 
+    def points(self, constants: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Every setting of the space beside these constants, each student once: {setting: value}, constants included.
+
+        A range of numbers holds so many that only a few can be taken; a space of choices comes to its end.
+        """
+        first = {name for name in IDLE if name not in constants}
+        for parameter in reversed(self.parameters):  # the weights first, and what they depend on: they say what is idle
+            first |= set(parameter.when) if parameter.name in first else set()
+        order = sorted(self.parameters, key=lambda parameter: parameter.name not in first)
+        seen = set()
+        for values in self._completions(order, constants):
+            key = settings_key(values)
+            if key not in seen:
+                seen.add(key)
+                yield values
+
+    def _completions(self, order: Sequence[Parameter], values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Every way to give the parameters `order` values beside those of `values`; of an idle one the values that
+        conditions name, and one more."""
+        if not order:
+            yield dict(values)
+            return
+        parameter, rest = order[0], order[1:]
+        if not holds(parameter, values):
+            yield from self._completions(rest, values)
+            return
+        options: Iterable[Any] = parameter.values()
+        if parameter.name not in effective({**values, parameter.name: None}):
+            conditions = [value for each in rest for value in each.when.get(parameter.name, ())]
+            others = (value for value in parameter.values() if value not in conditions)
+            options = [*filter(parameter.has, conditions), *itertools.islice(others, 1)]
+        for value in options:
+            yield from self._completions(rest, {**values, parameter.name: value})
+
     def grid(self, where: str) -> dict[str, list[Any]]:
         """{setting: labels} for the grid sampler; refuses ranges and conditions."""
         for parameter in self.parameters:
@@ -210,6 +262,21 @@ def effective(values: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that shape a student: without those of a term whose weight is 0."""
     idle = tuple(name for weight, names in IDLE.items() if values.get(weight) == 0 for name in names)
     return {name: value for name, value in values.items() if not (idle and name.startswith(idle))}
+
+
+def _rounded(value: Any) -> Any:
+    """A number with its first six digits; anything else as it is."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def settings_key(values: Mapping[str, Any]) -> str:
+    """Equal for settings that train the same student, whatever their order: 0 and 0.0, or any rank when beta is 0; and
+    for numbers that differ after six digits, which train no other one."""
+    numbers = {name: _rounded(value) for name, value in effective(values).items()}
+    # twice: the keys of a map are text once it was in a study, and sorted as such
+    return json.dumps(json.loads(json.dumps(numbers)), sort_keys=True)
 
 
 def holds(parameter: Parameter, values: Mapping[str, Any]) -> bool:

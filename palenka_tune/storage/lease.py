@@ -4,7 +4,7 @@ A process that wants the name writes a claim, then lists all claims: it holds th
 otherwise removes it and waits. Of two that claim at once, the one that lists second sees the other's claim, since
 object stores list what was written: at most one holds. A holder renews its claim. A claim that was not renewed for
 `LEASE_SECONDS` by the watching process's own clock belongs to a dead process and is removed; one of a dead process of
-this machine is removed at once.
+this machine is removed at once. That clock does not count a pause of the machine, in which no holder renews its claim.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 
 import psutil
 
+from palenka_tune.clocks import AwakeClock
 from palenka_tune.storage.remote import Remote, StorageError
 
 LEASE_SECONDS = 60.0
@@ -94,14 +95,14 @@ def _claim(
 ) -> None:
     """Return once the claim `key` is the only one in `folder`."""
     seen: dict[str, tuple[bytes | None, float]] = {}
-    told = False
+    told, clock = False, AwakeClock(most=lease_seconds / RENEWALS)
     while True:
         remote.write(key, _content())
         others = [other for other in remote.keys(folder) if other != key]
         if not others:
             return
         remote.delete(key)
-        now, holder, alive, dead = time.monotonic(), "another process", False, 0
+        now, holder, alive, dead = clock.now(), "another process", False, 0
         for other in others:
             content = remote.read(other)
             first, since = seen.setdefault(other, (content, now))

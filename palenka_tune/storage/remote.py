@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from palenka_tune.clocks import AwakeClock
 from palenka_tune.errors import PalenkaError, UserError, first_line
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 SCHEMES = ("s3", "gs", "file")
+MOST_SECONDS = 90.0  # that a try takes, with the wait before it
 PATIENCE = 300.0
 """Seconds for which a store that does not answer is asked again: an outage costs a trial time, not its work."""
 CHUNK = 16 << 20
@@ -196,12 +198,12 @@ class Remote:
 
     def _patiently(self, action: Callable[[], T], patience: float = PATIENCE) -> T:
         """Run `action`, again and again while the store does not answer."""
-        deadline, pause = time.monotonic() + patience, 0.5
+        clock, pause = AwakeClock(most=MOST_SECONDS), 0.5
         while True:
             try:
                 return action()
             except OSError as error:
-                if _local(error) or time.monotonic() + pause > deadline:
+                if _local(error) or clock.now() + pause > patience:
                     reason = (error.strerror or str(error)).strip().splitlines()[0]
                     raise StorageError(
                         f"the storage {self.url} cannot be used ({reason}); check its address, the credentials in the "

@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
+from palenka_tune.clocks import AwakeClock
 from palenka_tune.config.files import weights_digest
 from palenka_tune.errors import PalenkaError
 from palenka_tune.tracking.entities import DatasetRecord
@@ -191,10 +191,10 @@ class Tracker:
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until MLflow has all that was logged before this call; False if it has not after `timeout_s` seconds."""
-        deadline = time.monotonic() + timeout_s
+        clock = AwakeClock(most=60.0)
         with self._condition:
             wanted = self._spool.seq
-            while self._shipper.seq < wanted and (left := deadline - time.monotonic()) > 0 and self._thread.is_alive():
+            while self._shipper.seq < wanted and (left := timeout_s - clock.now()) > 0 and self._thread.is_alive():
                 self._retry_now = True
                 self._condition.notify_all()
                 self._condition.wait_for(lambda: self._shipper.seq >= wanted, timeout=min(left, 1.0))

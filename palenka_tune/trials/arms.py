@@ -11,11 +11,13 @@ arms as far as they have the same settings, so that a point of one arm has a twi
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from palenka_tune.spaces.settings import SearchConfig, grid_size
-from palenka_tune.spaces.space import IDLE, Space
+from palenka_tune.spaces.space import IDLE, Space, holds, settings_key
 
 PLAIN, LOGITS, HIDDEN = "plain", "logits", "hidden"
 ARMS = {PLAIN: "no distillation", LOGITS: "logits alone", HIDDEN: "logits and hidden states"}
@@ -27,12 +29,16 @@ FIXED, STARTUP, PROPOSED = "fixed", "startup", "proposed"
 UNSELECTED = (FIXED, STARTUP)
 """Trials that nobody chose by a result: they are never stopped, and say what early looks are worth."""
 
+# settings that are counted before a space is said to hold enough of them for any number of samples
+MOST_COUNTED = 10_000
+
 
 @dataclass(frozen=True)
 class Arm:
     """An arm of a search: its part of the space, the values that make it this arm, and how many `samples` it gets.
 
-    `has_fixed` says whether its first trial is the fixed setting, with nothing searched, besides the samples.
+    `has_fixed` says whether its first trial is the fixed setting, with nothing searched, besides the samples; `fixed`
+    are the values that the searched settings have in it.
     """
 
     name: str
@@ -40,6 +46,21 @@ class Arm:
     constants: Mapping[str, float]
     samples: int
     has_fixed: bool = True
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def fixed_keys(self) -> set[str]:
+        """The key of its fixed setting (`spaces.space.settings_key`), which no sample has to repeat."""
+        return {settings_key({**self.fixed, **self.constants})} if self.has_fixed else set()
+
+    @property
+    def trials(self) -> int:
+        """How many trials it has: its samples, or what its space holds where that is less, and the fixed setting."""
+        fixed = self.fixed_keys
+        new = (point for point in self.space.points(self.constants) if settings_key(point) not in fixed)
+        most = min(self.samples, MOST_COUNTED)
+        held = sum(1 for _ in itertools.islice(new, most))
+        return (held if held < most else self.samples) + self.has_fixed
 
 
 def arms_of(config: SearchConfig) -> list[Arm]:
@@ -72,6 +93,7 @@ def arms_of(config: SearchConfig) -> list[Arm]:
             values,
             counts.get(name, 0),
             has_fixed=not (grid and counts.get(name)) and arm_of(**{**weights, **values}) == name,
+            fixed=_fixed(config, spaces[name], values),
         )
         for name, values in constants.items()
     ]
@@ -79,7 +101,7 @@ def arms_of(config: SearchConfig) -> list[Arm]:
 
 def trials_of(arms: Iterable[Arm]) -> int:
     """How many trials a search has in all."""
-    return sum(arm.samples + arm.has_fixed for arm in arms)
+    return sum(arm.trials for arm in arms)
 
 
 def shared_out(samples: int, shares: Mapping[str, float]) -> dict[str, int]:
@@ -98,6 +120,16 @@ def shared_out(samples: int, shares: Mapping[str, float]) -> dict[str, int]:
 def arm_of(alpha: float, beta: float) -> str:
     """The arm to which a loss with these weights belongs."""
     return HIDDEN if beta else LOGITS if alpha else PLAIN
+
+
+def _fixed(config: SearchConfig, space: Space, constants: Mapping[str, float]) -> dict[str, Any]:
+    """The values of the searched settings of `space` in the fixed setting beside these constants."""
+    known = config.settings_of(constants)
+    values: dict[str, Any] = {}
+    for parameter in space.parameters:
+        if holds(parameter, values):
+            values[parameter.name] = known.value(parameter.name)
+    return values
 
 
 def _space_of(space: Space, constants: Mapping[str, float]) -> Space:

@@ -9,18 +9,20 @@ killed at any moment leaves a trial that is not there at all, or one that can be
 from __future__ import annotations
 
 import json
+import logging
 import time
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
+from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from palenka_tune.spaces.samplers import sampler_for, startup_point, startup_points
-from palenka_tune.spaces.space import Space, effective, label
+from palenka_tune.spaces.space import Space, label, settings_key
 from palenka_tune.trials.arms import ARM, FIXED, ORIGIN, PROPOSED, STARTUP, UNSELECTED, Arm
 from palenka_tune.trials.names import trial_id
 from palenka_tune.trials.rows import (
@@ -34,6 +36,7 @@ from palenka_tune.trials.rows import (
     own_trials,
     rows_of,
 )
+from palenka_tune.trials.sentences import exhausted_sentence
 from palenka_tune.trials.stopping import NoStopping, StoppingRule
 
 # attributes of the study: optimiser steps of a whole training; trials of all arms
@@ -41,8 +44,11 @@ TOTAL_STEPS, PLANNED = "total_steps", "planned"
 # attribute of a promoted trial: the step at which it was paused
 PROMOTED_AT = "promoted_at"
 
-# tries in a row that may only repeat known settings before an arm counts as exhausted
-MAX_REPEATS = 50
+# draws of one trial that may repeat known settings: by the sampler, then at random, before the next new one is taken
+SAMPLER_DRAWS, RANDOM_DRAWS = 3, 20
+# so far apart are the seeds of such draws: no other trial of an arm has them
+SEED_STRIDE = 1_000_003
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,7 @@ class Ledger:
         self._running: dict[str, optuna.Trial] = {}
         self._again: list[Proposal] = []
         self._paused: dict[str, Proposal] = {}
+        self._exhausted: set[str] = set()
         for trial in self._trials():
             if trial.state == TrialState.RUNNING:
                 proposal = _proposal(trial)
@@ -108,8 +115,8 @@ class Ledger:
         """The next trial to run, or None when there is nothing to run for now.
 
         Interrupted trials come first, then a paused one that has come to be among the best of its rung, then a new one.
-        A proposal that repeats a finished trial of its arm takes over its result and is not run; one that repeats a
-        running trial is dropped. Neither counts as a sample.
+        A proposal that repeats a trial of its arm, whatever became of that, is drawn again. An arm whose space holds
+        no other setting is exhausted, which is said once: it has fewer trials than samples.
         """
         if self._again:
             return self._start(self._again.pop(0))
@@ -127,19 +134,13 @@ class Ledger:
         return None
 
     def _new(self) -> Proposal | None:
-        while True:
-            trials = self._trials()
-            arm = self._next_arm(trials)
-            if arm is None:
-                return None
-            drawn = self._draw(arm, trials)
-            known = None
-            if drawn.user_attrs[ORIGIN] != FIXED:
-                known = self._known(trials, arm.name, drawn.user_attrs["values"])
-            if known is None:
-                self.study.add_trial(drawn)
-                return self._start(_proposal(drawn))
-            self.study.add_trial(_repetition(drawn, known))
+        trials = self._trials()
+        arm = self._next_arm(trials)
+        if arm is None:
+            return None
+        drawn = self._draw(arm, trials)
+        self.study.add_trial(drawn)
+        return self._start(_proposal(drawn))
 
     def _next_arm(self, trials: Sequence[FrozenTrial]) -> Arm | None:
         """The arm whose turn it is: first those whose fixed setting is missing, then the one that is most behind."""
@@ -148,11 +149,19 @@ class Ledger:
             if arm.has_fixed and not fixed[arm.name]:
                 return arm
         behind = [arm for arm in self.arms.values() if drawn[arm.name] < arm.samples]
-        open_arms = [arm for arm in behind if not _is_exhausted(arm, trials)]
-        return min(open_arms, key=lambda arm: (drawn[arm.name] + 1) / arm.samples, default=None)
+        behind.sort(key=lambda arm: (drawn[arm.name] + 1) / arm.samples)
+        return next((arm for arm in behind if not self._is_exhausted(arm, trials)), None)
+
+    def _is_exhausted(self, arm: Arm, trials: Sequence[FrozenTrial]) -> bool:
+        """Whether a trial has been made of every setting of the arm's space. It stays so, and is looked at no more."""
+        if arm.name not in self._exhausted and _new_point(arm, trials) is None:
+            self._exhausted.add(arm.name)
+            size, (_, drawn) = sum(1 for _ in arm.space.points(arm.constants)), self._counts(trials)
+            logger.info(exhausted_sentence(arm, size, drawn[arm.name]))
+        return arm.name in self._exhausted
 
     def _counts(self, trials: Sequence[FrozenTrial]) -> tuple[Counter[str], Counter[str]]:
-        """Fixed and other trials by arm, without repetitions."""
+        """Fixed and other trials by arm."""
         own = own_trials(trials)
         fixed = Counter(trial.user_attrs[ARM] for trial in own if trial.user_attrs[ORIGIN] == FIXED)
         return fixed, Counter(trial.user_attrs[ARM] for trial in own if trial.user_attrs[ORIGIN] != FIXED)
@@ -161,31 +170,57 @@ class Ledger:
         return self.study.get_trials(deepcopy=False)
 
     def _draw(self, arm: Arm, trials: list[FrozenTrial]) -> FrozenTrial:
-        """The arm's next trial, RUNNING, not yet in the study: drawn in a copy of it in memory, which holds the trials
-        of this arm alone."""
+        """The next trial of an arm that is not exhausted, RUNNING, not yet in the study: drawn in a copy of it in
+        memory, which holds the trials of this arm alone. There a repetition is a failed trial, and drawn again."""
         number = len(trials)
         mine = [trial for trial in trials if trial.user_attrs[ARM] == arm.name]
         others = [trial for trial in mine if trial.user_attrs[ORIGIN] != FIXED]
         if arm.has_fixed and len(mine) == len(others):
             return _new_trial(number, dict(arm.constants), {ARM: arm.name, ORIGIN: FIXED})
-        points = startup_points(self.sampler, arm.samples)
-        tried = sum(trial.user_attrs[ORIGIN] == STARTUP for trial in others)
-        origin = STARTUP if tried < points else PROPOSED
-        # not by the number of all trials: repetitions of other arms, which follow from their values, are among them
-        sampler = sampler_for(self.sampler, arm.space, seed=self.seed, number=len(mine), samples=arm.samples)
+        known = _known_keys(arm, trials)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            copy = optuna.create_study(direction="minimize", sampler=sampler)
+            copy = optuna.create_study(direction="minimize")
             # what rests at a rung is for the sampler what was stopped there
             copy.add_trials([_as_pruned(trial) if trial.user_attrs.get(PAUSED_AT) else trial for trial in others])
-            if origin == STARTUP:
-                copy.enqueue_trial(self._startup_point(tried, arm.space))
-            values = {**arm.constants, **arm.space.suggest(copy.ask())}
+            for origin, sampler, point in self._draws(arm, trials, len(mine)):
+                copy.sampler = sampler
+                if point is not None:
+                    copy.enqueue_trial(point)
+                trial = copy.ask()
+                values = {**arm.constants, **arm.space.suggest(trial)}
+                if settings_key(values) not in known:
+                    attributes = {**_attributes(number, values), ARM: arm.name, ORIGIN: origin}
+                    break
+                copy.sampler = optuna.samplers.RandomSampler()  # a grid would end the copy
+                copy.tell(trial, state=TrialState.FAIL)
         drawn = copy.get_trials(deepcopy=False)[-1]
         drawn.number = number
-        for key, value in {**_attributes(number, values), ARM: arm.name, ORIGIN: origin}.items():
+        for key, value in attributes.items():
             drawn.set_user_attr(key, value)
         return drawn
+
+    def _draws(
+        self, arm: Arm, trials: Sequence[FrozenTrial], number: int
+    ) -> Iterator[tuple[str, BaseSampler, dict[str, Any] | None]]:
+        """Where the arm's trial may come from, one draw after another until one is new: (origin, sampler, the point
+        that the sampler is given). The last is new."""
+
+        def sampler(name: str, draw: int) -> BaseSampler:
+            # not by the number of all trials: how many other arms have follows from their values
+            seed = number + draw * SEED_STRIDE
+            return sampler_for(name, arm.space, seed=self.seed, number=seed, samples=arm.samples)
+
+        tried = sum(trial.user_attrs[ARM] == arm.name and trial.user_attrs[ORIGIN] == STARTUP for trial in trials)
+        for point in range(tried, startup_points(self.sampler, arm.samples)):
+            yield STARTUP, sampler(self.sampler, 0), self._startup_point(point, arm.space)
+        for draw in range(SAMPLER_DRAWS):
+            yield PROPOSED, sampler(self.sampler, draw), None
+        for draw in range(SAMPLER_DRAWS, SAMPLER_DRAWS + RANDOM_DRAWS):
+            yield PROPOSED, sampler("random", draw), None
+        new = _new_point(arm, trials) or {}
+        labels = {each.name: label(new[each.name]) for each in arm.space.parameters if each.name in new}
+        yield PROPOSED, sampler("random", 0), labels
 
     def _startup_point(self, number: int, space: Space) -> dict[str, Any]:
         """What of the start-up point `number`, which all arms share, lies in the space of one of them."""
@@ -195,11 +230,6 @@ class Ledger:
         self.space.suggest(trial)
         names = {parameter.name for parameter in space.parameters}
         return {name: value for name, value in trial.params.items() if name in names}
-
-    def _known(self, trials: list[FrozenTrial], arm: str, values: Mapping[str, Any]) -> FrozenTrial | None:
-        key = settings_key(values)
-        same = (trial for trial in own_trials(trials) if trial.user_attrs[ARM] == arm)
-        return next((trial for trial in same if settings_key(trial.user_attrs["values"]) == key), None)
 
     def _start(self, proposal: Proposal) -> Proposal:
         number = proposal.number
@@ -341,9 +371,16 @@ class Ledger:
         return rows_of(self._trials())
 
 
-def _is_exhausted(arm: Arm, trials: Sequence[FrozenTrial]) -> bool:
-    latest = [trial for trial in trials if trial.user_attrs[ARM] == arm.name][-MAX_REPEATS:]
-    return len(latest) == MAX_REPEATS and not own_trials(latest)
+def _known_keys(arm: Arm, trials: Sequence[FrozenTrial]) -> set[str]:
+    """The keys of the settings of an arm that were trained, run, failed, or are its fixed setting."""
+    mine = (trial for trial in trials if trial.user_attrs[ARM] == arm.name and trial.user_attrs[ORIGIN] != FIXED)
+    return arm.fixed_keys | {settings_key(trial.user_attrs["values"]) for trial in mine}
+
+
+def _new_point(arm: Arm, trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
+    """A setting of the arm's space that no trial has, None if there is none."""
+    known = _known_keys(arm, trials)
+    return next((point for point in arm.space.points(arm.constants) if settings_key(point) not in known), None)
 
 
 def _attributes(number: int, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -357,20 +394,6 @@ def _new_trial(number: int, values: Mapping[str, Any], attributes: Mapping[str, 
     )
     trial.number = number
     return trial
-
-
-def _repetition(drawn: FrozenTrial, known: FrozenTrial) -> FrozenTrial:
-    """`drawn`, ended as `known` ended; what repeats a running trial has no result to take over and fails."""
-    state = known.state if known.state.is_finished() else TrialState.FAIL
-    return optuna.create_trial(
-        state=state,
-        value=known.value if state == TrialState.COMPLETE else None,
-        params=drawn.params,
-        distributions=drawn.distributions,
-        user_attrs={**drawn.user_attrs, "duplicate_of": known.user_attrs["trial_id"]},
-        system_attrs=drawn.system_attrs,
-        intermediate_values=dict(known.intermediate_values),
-    )
 
 
 def _as_pruned(trial: FrozenTrial) -> FrozenTrial:
@@ -389,12 +412,3 @@ def _proposal(trial: FrozenTrial) -> Proposal:
     attrs = trial.user_attrs
     judged = attrs.get(PAUSED_AT) or attrs.get(PROMOTED_AT) or 0
     return Proposal(attrs["trial_id"], trial.number, dict(attrs["values"]), attrs[ARM], attrs[ORIGIN], judged)
-
-
-def settings_key(values: Mapping[str, Any]) -> str:
-    """Equal for settings that train the same student, whatever their order: 0 and 0.0, or any rank when beta is 0."""
-    numbers = {
-        name: float(value) if isinstance(value, int) and not isinstance(value, bool) else label(value)
-        for name, value in effective(values).items()
-    }
-    return json.dumps(numbers, sort_keys=True)

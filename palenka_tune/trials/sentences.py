@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from palenka_tune.trials.arms import Arm
 from palenka_tune.trials.evidence import Twins
 from palenka_tune.trials.metrics import VAL_CE
 from palenka_tune.trials.names import settings_name
@@ -43,6 +44,12 @@ def leader(best: Mapping[str, TrialRow], objective: str = VAL_CE) -> str:
         f"{first.trial_id} ({settings_name(first.arm, first.origin, first.settings)}) led the trials with val/ce "
         f"{first.ce:.4f} nats per token, one seed{beside}."
     )
+
+
+def exhausted_sentence(arm: Arm, size: int, ran: int) -> str:
+    """Why an arm has fewer trials than samples, such as `hidden: its space holds 3 settings, ...`."""
+    held = "1 setting, which was tried" if size == 1 else f"{size:,} settings, all of them tried"
+    return f"{arm.name}: its space holds {held}; {ran:,} of {arm.samples:,} samples ran"
 
 
 def twins_sentence(found: Twins) -> str:

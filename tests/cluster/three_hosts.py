@@ -23,7 +23,7 @@ from typing import Any
 
 import yaml
 
-from palenka_tune.cluster.session import available_cpus
+from palenka_tune.cluster.machine import available_cpus
 from palenka_tune.config.sealed import Slate
 from tests.cluster.hosts import unable, wait_for
 from tests.cluster.launcher import HEAD, Cluster, cluster

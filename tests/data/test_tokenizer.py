@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import random
+import re
 import subprocess
 import sys
+import threading
 import unicodedata
 from itertools import islice
 from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer
+from tokenizers.pre_tokenizers import ByteLevel
 
 from palenka_tune.config.files import file_sha256
 from palenka_tune.data.corpus import open_corpus
@@ -20,6 +24,8 @@ from palenka_tune.data.tokenizer import (
     EOS_ID,
     PAD_ID,
     VOCABULARY,
+    _interruptible,
+    _Words,
     load_tokenizer,
     save_tokenizer,
     train_tokenizer,
@@ -120,6 +126,84 @@ def test_auto_tokenizer(tokenizer: Tokenizer, tmp_path: Path, model: str | None)
     assert loaded(text, return_offsets_mapping=True)["offset_mapping"][:2] == [(0, 0), (0, 3)]
     loaded.save_pretrained(tmp_path / "again")
     assert AutoTokenizer.from_pretrained(tmp_path / "again")(text)["input_ids"] == [BOS_ID, *plain]
+
+
+LONG = 320_000
+UNBROKEN = {
+    "letters": lambda draw: "".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=LONG)),
+    "one letter": lambda draw: "a" * LONG,
+    "digits": lambda draw: "".join(draw.choices("0123456789", k=LONG)),
+    "signs": lambda draw: "=" * LONG,
+    "spaces": lambda draw: "x" + " " * LONG + "x",
+    "without spaces between words": lambda draw: "".join(draw.choices("天地玄黃宇宙洪荒", k=LONG)),
+    "marks": lambda draw: "e" + "\u0301" * LONG,
+}
+
+
+@pytest.mark.parametrize("kind", UNBROKEN)
+def test_a_word_without_an_end_is_cut_for_the_training_and_that_is_said(kind: str, logged: list[str]) -> None:
+    """Whole, each of them takes minutes to hours."""
+    word = UNBROKEN[kind](random.Random(0))
+    trained = train_tokenizer([*LINES, f"the cat {word} saw the dog", *LINES], 400)
+    (line,) = logged
+    said = (
+        r"words of more than 1,000 characters stand in the text 1 times \(the longest has (320,00|319,99)\d\): the tok"
+    )
+    assert re.match(said, line)
+    text = unicodedata.normalize("NFC", word[:5000])
+    assert trained.decode(trained.encode(text, add_special_tokens=False).ids) == text
+
+
+def test_nothing_is_lost_or_added_where_a_word_is_cut() -> None:
+    words = _Words(ByteLevel(add_prefix_space=True))
+    lines = ["the cat " + "a" * 2500 + " sat, " + "7" * 1001 + ".", "b" * 1000, "a1-" * 2000, "", "c" * 1001]
+    pieces = [*words.cut(lines)]
+    assert "".join(pieces) == "".join(lines)
+    assert [len(piece) for piece in pieces] == [1007, 1000, 1506, 3, 1000, 6000, 0, 1000, 1]
+    assert (words.found, words.longest) == (3, 2501)
+
+
+def test_a_text_without_such_words_trains_the_tokenizer_that_it_trained_before(
+    monkeypatch: pytest.MonkeyPatch, logged: list[str]
+) -> None:
+    """Long lines too, and those without spaces whose words are short all the same."""
+    draw = random.Random(0)
+    lines = [
+        *LINES,
+        " ".join(LINES * 20),
+        "".join(draw.choices("abcdef012-/", k=5000)),
+        "天地，玄黃。" * 2000,
+        "a" * 999,
+    ]
+    with_cuts = train_tokenizer(lines, 500).to_str()
+    assert logged == []
+    monkeypatch.setattr(_Words, "cut", lambda self, lines: iter(lines))
+    assert train_tokenizer(lines, 500).to_str() == with_cuts
+
+
+def test_an_interrupt_does_not_wait_for_the_training() -> None:
+    release, threads = threading.Event(), []
+
+    def work() -> None:
+        threads.append(threading.current_thread())
+        _thread.interrupt_main()
+        release.wait()
+
+    with pytest.raises(KeyboardInterrupt):
+        _interruptible(work)
+    (thread,) = threads
+    assert thread.is_alive()
+    assert thread.daemon
+    release.set()
+
+
+def test_an_error_of_the_text_is_raised_as_it_is() -> None:
+    def lines():
+        yield "the cat"
+        raise UserError("train/x.txt line 2 is not UTF-8")
+
+    with pytest.raises(UserError, match="line 2 is not UTF-8"):
+        train_tokenizer(lines(), 300)
 
 
 def test_damaged_folder(tokenizer: Tokenizer, tmp_path: Path) -> None:

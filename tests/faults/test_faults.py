@@ -19,6 +19,7 @@ from tests.faults import (
     killing,
     leaks,
     mlflow_outage,
+    paused_machine,
     postgres,
     two_searches,
 )
@@ -46,6 +47,12 @@ def test_a_killed_search_comes_to_the_same(tmp_path, victim, search):
 def test_a_frozen_trial_is_ended_and_goes_on(tmp_path):
     result = frozen_trial.experiment(tmp_path)
     assert frozen_trial.good(result), result
+
+
+@pytest.mark.long  # in short: clocks that are planted in tests/search/tune/test_watchdog.py and tests/storage
+def test_a_paused_machine_judges_no_trial(tmp_path):
+    result = paused_machine.experiment(tmp_path)
+    assert paused_machine.good(result), result
 
 
 @pytest.mark.long  # short forms of the next two are in tests/teachers and tests/cache

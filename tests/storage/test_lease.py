@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from palenka_tune import clocks
 from palenka_tune.storage import lease
 from palenka_tune.storage.remote import Remote
 
@@ -66,6 +67,18 @@ def test_a_dead_process_of_this_machine_holds_nothing(url):
     started = time.monotonic()
     with lease.held(remote, "run", wait=False, lease_seconds=1000.0):
         assert time.monotonic() - started < 500  # not the lease's time
+
+
+def test_a_pause_of_the_machine_kills_no_holder(url, monkeypatch):
+    """Each second the clock of the one that waits is an hour further: the other renews its claim all the same."""
+    remote, real = Remote.parse(url), time.monotonic
+    with lease.held(remote, "run", lease_seconds=LONG):
+        monkeypatch.setattr(clocks.time, "monotonic", lambda: 3600 * real())
+        with (
+            pytest.raises(lease.HeldError, match="process"),
+            lease.held(remote, "run", wait=False, lease_seconds=LONG),
+        ):
+            pass
 
 
 def test_other_names_do_not_wait(url):

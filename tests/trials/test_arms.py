@@ -97,6 +97,20 @@ def test_an_arm_that_no_setting_shapes_trains_its_fixed_setting_only():
     }
 
 
+@pytest.mark.parametrize(("rank", "new"), [(32, 2), (64, 3), (None, 2)])
+def test_an_arm_has_no_more_trials_than_its_space_holds_settings(rank, new):
+    space = {"projection.rank": {"choice": [16, 32, None]}}
+    found = arms(space, distill={"alpha": 1, "beta": 1, "projection": {"rank": rank}})[HIDDEN]
+    assert found.fixed == {"projection.rank": rank}
+    assert (found.samples, found.trials) == (10, new + 1)
+    assert arms({**space, "beta": BETA})[HIDDEN].trials == 11
+
+
+def test_the_fixed_setting_has_no_value_of_a_setting_whose_condition_does_not_hold():
+    space = {"projection.rank": {"choice": [16, 32]}, "ce_weight": {"choice": [1, 2], "when": {"projection.rank": 16}}}
+    assert arms(space, distill={"projection": {"rank": 32}})[HIDDEN].fixed == {"projection.rank": 32}
+
+
 def test_an_arm_without_a_share_trains_its_fixed_setting_only():
     found = arms({**RATE, "alpha": ALPHA}, search={"samples": 9, "arms": {"plain": 1, "hidden": 2}})
     assert [arm.samples for arm in found.values()] == [3, 0, 6]

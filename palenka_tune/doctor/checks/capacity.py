@@ -10,11 +10,11 @@ from palenka_tune.cluster.session import Resources
 from palenka_tune.doctor.checks.finding import Finding, fault, good, listed, warning
 from palenka_tune.doctor.facts import Facts
 from palenka_tune.errors import PalenkaError
+from palenka_tune.models.memory import PROCESS_BYTES
 from palenka_tune.search.tune import placement as placing
 from palenka_tune.search.tune.placement import Placement
 from palenka_tune.students.headroom import WHAT_TO_DO
 
-PROCESS_BYTES = 0.8e9  # of a trial's process before it has a model: Python, torch, transformers, Ray
 FEWER_WINDOWS = "set recipe.accumulate higher, so that a micro-batch has fewer windows"
 SMALLER_TEACHER = "set the accumulate of that teacher's recipe higher, or use"
 

@@ -57,7 +57,7 @@ def begun(config: SearchConfig, about: About) -> str:
     """The note of a search that runs, or that was stopped."""
     search, experiment = config.search, config.experiment
     arms = arms_of(config)
-    counts = ", ".join(f"{arm.name} {arm.samples + arm.has_fixed} trials" for arm in arms)
+    counts = ", ".join(f"{arm.name} {arm.trials} trials" for arm in arms)
     space = [(f"`{name}`", f"`{values}`") for name, values in config.space.to_dict().items()]
     return _note(
         "**This search has not ended.** It looks for the student with the lowest dev cross-entropy "

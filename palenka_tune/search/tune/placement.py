@@ -7,10 +7,11 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from palenka_tune.cache.plan import gigabytes
 from palenka_tune.cluster.session import Resources
 from palenka_tune.cluster.tasks import Share
 from palenka_tune.errors import PalenkaError
-from palenka_tune.models.memory import training_memory
+from palenka_tune.models.memory import PROCESS_BYTES, training_memory
 from palenka_tune.models.presets import ModelPreset
 from palenka_tune.spaces.experiment import Experiment
 from palenka_tune.spaces.settings import SearchConfig
@@ -25,7 +26,9 @@ class Placement:
     gpus_per_trial: float
     local: bool = True
     limit: int | None = field(default=None, compare=False)
-    """Trials at a time that the user allows; `concurrent` is how many of them the cluster holds as it is now."""
+    """Trials at a time that the user and the memory allow; `concurrent` is how many of them the cluster holds now."""
+    memory: int | None = field(default=None, compare=False)
+    """Free bytes of memory where they, and not the cores, are what limits the trials."""
 
     @property
     def device(self) -> str:
@@ -46,11 +49,15 @@ class Placement:
 
     def describe(self) -> str:
         gpu = f" and {self.gpus_per_trial:g} GPU" if self.gpus_per_trial else ""
-        return f"{self.concurrent} at a time with {self.cpus_per_trial} CPU{gpu} each"
+        held = f" ({gigabytes(self.memory)} of free memory hold no more)" if self.memory is not None else ""
+        return f"{self.concurrent} at a time with {self.cpus_per_trial} CPU{gpu} each{held}"
 
 
-def place(config: SearchConfig, options: Any, resources: Resources) -> Placement:
-    """Trials at a time and what each gets on the node that runs it; raises `PalenkaError` if no node can run one."""
+def place(config: SearchConfig, options: Any, resources: Resources, memory: int | None = None) -> Placement:
+    """Trials at a time and what each gets on the node that runs it; raises `PalenkaError` if no node can run one.
+
+    `memory` are the free bytes of the one machine of a local search: no more trials run than they hold, but one.
+    """
     share = options.gpus_per_trial
     if share is None:
         share = gpu_share(config) if resources.gpus else 0.0
@@ -66,11 +73,21 @@ def place(config: SearchConfig, options: Any, resources: Resources) -> Placement
             "start workers, or change --gpus-per-trial"
         )
     most = sum(trials for _, trials in fits)
-    concurrent = min(options.concurrent or most, most)
+    limit = options.concurrent
+    concurrent = min(limit or most, most)
+    short = False
+    if memory is not None:
+        each = PROCESS_BYTES + (0 if share else trial_memory(config))
+        held = max(1, memory // each)
+        short = held < concurrent
+        if short:
+            concurrent = limit = held
     # with fewer trials than places each takes more cores, as many as the smallest node still gives to all its trials
     spread = -(-concurrent // len(fits))
     cpus = min(cpus // min(trials, spread) for cpus, trials in fits)
-    return Placement(concurrent, max(1, cpus), share, local=not options.address, limit=options.concurrent)
+    return Placement(
+        concurrent, max(1, cpus), share, not options.address, limit=limit, memory=memory if short else None
+    )
 
 
 def _shares(gpus: int, share: float) -> int:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from palenka_tune.cluster.machine import memory_kills
 from palenka_tune.cluster.processes import kill_process
 from palenka_tune.cluster.session import node_is_gone, own_node_is_up, resources_now
 from palenka_tune.cluster.stop import Fault, Patience, handled
@@ -155,7 +156,8 @@ def run_trials(
         when_room=when_room,
         abort_after=search.abort_after,
         max_failures=search.max_failures,
-        node_is_gone=node_is_gone,
+        node_is_gone=None if job.placement.local else node_is_gone,  # a local search would end with its machine
+        memory_kills=memory_kills,
         room=lambda: job.placement.room(resources_now()),
     )
     each = {"cpu": job.placement.cpus_per_trial, "gpu": job.placement.gpus_per_trial}

@@ -15,13 +15,14 @@ class RungScheduler(FIFOScheduler):
 
     Trials report exactly at the rungs, so that none is judged by a later value than the others. A result that has
     `failed` or was `interrupted` ends its trial and is no value of a rung. What a trial does not report now it was let
-    through before (`judged_until`).
+    through before (`judged_until`). `errors` holds what Ray says of trials that ended with an error.
     """
 
     def __init__(self, continues: Callable[[str, int, float], bool]) -> None:
         super().__init__()
         self.continues = continues
         self.paused: dict[str, int] = {}
+        self.errors: dict[str, str] = {}
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         if result.get("failed") or result.get("interrupted"):
@@ -32,3 +33,6 @@ class RungScheduler(FIFOScheduler):
             return str(TrialScheduler.CONTINUE)
         self.paused[trial_id] = step
         return str(TrialScheduler.STOP)
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        self.errors[trial.config["trial_id"]] = str(trial.get_error() or "")

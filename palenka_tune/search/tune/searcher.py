@@ -38,7 +38,8 @@ class LedgerSearcher(Searcher):
     room for it.
 
     A trial that ended with an error is proposed again as `retries` grants it, and resumes from its checkpoint. `room()`
-    is how many trials may run at a time: on a cluster it changes as nodes come and go.
+    is how many trials may run at a time: on a cluster it changes as nodes come and go. One less runs for each trial
+    that was killed for lack of memory, of which `memory_kills()` tells.
     """
 
     def __init__(
@@ -55,20 +56,22 @@ class LedgerSearcher(Searcher):
         abort_after: int | None = None,
         max_failures: int = 0,
         node_is_gone: Callable[[str], bool] | None = None,
+        memory_kills: Callable[[], int] = lambda: 0,
         room: Callable[[], int] | None = None,
     ) -> None:
         super().__init__(metric=VAL_CE, mode="min")
         self.ledger, self.scheduler, self.trial_config = ledger, scheduler, trial_config
         self.folder, self.observers = folder, observers
         self.stopping, self.is_up, self.when_room, self.abort_after = stopping, is_up, when_room, abort_after
-        self.retries, self.room = Retries(folder, max_failures, node_is_gone), room
+        self.retries, self.room = Retries(folder, max_failures, node_is_gone, memory_kills), room
         self.aborted: str | None = None
         self._ids: dict[str, str] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         if self.stopping() or self.aborted:
             return str(Searcher.FINISHED)
-        if self.room is not None and self._ids and len(self._ids) >= self.room():
+        running = len(self._ids)
+        if self.room is not None and running and running >= self.room() - self.retries.killed_for_memory:
             return None
         proposal = self.ledger.ask()
         if proposal is None:  # a trial that runs may yet have to be run again: then there is nothing for now only
@@ -89,7 +92,7 @@ class LedgerSearcher(Searcher):
             return
         if "steps" in result:
             self._record(own, result)
-        if error and not self.stopping() and self.retries.granted(own):
+        if error and not self.stopping() and self.retries.granted(own, self.scheduler.errors.pop(own, "")):
             self.ledger.again(own)
             return
         state, reason = COMPLETE, None
@@ -133,7 +136,7 @@ class LedgerSearcher(Searcher):
 
     def _error(self, trial_id: str) -> str:
         text = mirror.read(self.folder / f"{trial_id}.error")
-        return "the trial's process died" if text is None else text.decode()
+        return self.retries.reason(trial_id) if text is None else text.decode()
 
     def _hopeless(self) -> str | None:
         """The common failure reason (digits ignored) if every trial so far failed alike, else None."""

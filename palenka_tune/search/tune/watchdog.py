@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from palenka_tune.clocks import AwakeClock
 from palenka_tune.config.files import write_text
 from palenka_tune.errors import PalenkaError
 from palenka_tune.runs.heartbeat import TrialPulse
@@ -22,9 +22,13 @@ from palenka_tune.storage import mirror
 logger = logging.getLogger(__name__)
 
 
+# looks that find a trial where it was, at least, before it is ended
+LOOKS = 5
+
+
 class Watch:
     """Watches the trials that `running` lists. `end(pulse)` kills the process of a trial that has not moved for
-    `stall_seconds`: Tune then tries it again or counts it as failed. Once
+    `stall_seconds`: Tune then tries it again or counts it as failed. A pause of the whole machine is no stall. Once
     Ray is not `is_up` any more, `died` is called and the watch ends."""
 
     def __init__(
@@ -41,6 +45,7 @@ class Watch:
         self.folder, self.running, self.stall_seconds = folder, running, stall_seconds
         self._end, self._poll = end, poll_seconds
         self._is_up, self._died = is_up, died
+        self._clock = AwakeClock(most=min(stall_seconds / LOOKS, 10 * poll_seconds))
         self._seen: dict[str, tuple[int | None, float]] = {}
         self._pulses: dict[str, TrialPulse] = {}
         self._waiting: set[str] = set()
@@ -67,11 +72,11 @@ class Watch:
 
     def look(self) -> None:
         """Look at every running trial once."""
-        running = self.running()
+        running, now = self.running(), self._clock.now()
         self._seen = {trial_id: seen for trial_id, seen in self._seen.items() if trial_id in running}
         self._pulses = {trial_id: self._pulses.get(trial_id, TrialPulse(self.folder, trial_id)) for trial_id in running}
         for trial_id, pulse in self._pulses.items():
-            last, now = pulse.last(), time.monotonic()
+            last = pulse.last()
             known = self._seen.setdefault(trial_id, (last, now))
             if last != known[0]:
                 self._seen[trial_id] = (last, now)

@@ -63,3 +63,24 @@ def test_a_gpu_is_shared_by_what_its_memory_holds():
     assert tiny.concurrent == 8
     assert poster.concurrent < tiny.concurrent
     assert tiny.concurrent * tiny.gpus_per_trial <= 1
+
+
+GB = 10**9
+
+
+@pytest.mark.parametrize(
+    ("free", "concurrent", "expected"),
+    [(64 * GB, None, 16), (4 * GB, None, 4), (4 * GB, 2, 2), (4 * GB, 12, 4), (0, None, 1)],
+)
+def test_no_more_trials_run_than_the_memory_holds(free, concurrent, expected):
+    resources = Resources(((16, 0),))
+    placement = place(resolve("smoke"), SearchOptions(concurrent=concurrent), resources, free)
+    assert (placement.concurrent, placement.cpus_per_trial) == (expected, 16 // expected)
+    assert placement.room(resources) == expected
+    limited = expected not in (16, concurrent)
+    assert ("of free memory hold no more" in placement.describe()) == limited
+
+
+def test_trials_on_a_gpu_take_the_memory_of_their_processes():
+    options = SearchOptions(gpus_per_trial=0.1)
+    assert place(resolve("smoke"), options, Resources(((64, 1),)), 4 * GB).concurrent == 5

@@ -8,7 +8,7 @@ import pytest
 
 from palenka_tune.runs.heartbeat import SearchPulse, TrialPulse
 from palenka_tune.runs.study import new_study, open_study
-from palenka_tune.search.tune.retries import NODES_LOST
+from palenka_tune.search.tune.retries import MEMORY_KILLS, NODES_LOST
 from palenka_tune.search.tune.scheduler import RungScheduler
 from palenka_tune.search.tune.searcher import LedgerSearcher
 from palenka_tune.spaces.space import parse_space
@@ -145,6 +145,62 @@ def test_a_trial_that_never_began_was_sent_to_a_node_that_is_gone(make):
     (folder / "trial-0000.error").write_text("ImportError: it did begin")
     searcher.on_trial_complete("tune-2", error=True)
     assert [row.reason for row in ledger.rows()] == ["ImportError: it did begin"]
+
+
+RAY_SAYS = "ray.exceptions.OutOfMemoryError: Memory on the node was 3.9 GB / 4 GB, above the memory usage threshold"
+RAY_GUESSES = "The actor died: (1) The process is killed by SIGKILL by OOM killer due to high memory usage."
+
+
+def dies(searcher, tune_id, error):
+    """A trial's process dies, of which Ray says `error`."""
+    config = searcher.suggest(tune_id)
+    trial = SimpleNamespace(trial_id=tune_id, config=config, get_error=lambda: error)
+    searcher.scheduler.on_trial_error(None, trial)
+    searcher.on_trial_complete(tune_id, error=True)
+    return config["trial_id"]
+
+
+@pytest.mark.parametrize(("error", "kernel"), [(RAY_SAYS, False), (RAY_GUESSES, True), (None, True)])
+@pytest.mark.parametrize("gone", [None, lambda node: False])
+def test_a_kill_for_lack_of_memory_is_named_and_no_failure_of_its_trial(make, logged, error, kernel, gone):
+    kills = [3]
+    searcher, ledger, _, _ = make(max_failures=0, memory_kills=lambda: kills[0], node_is_gone=gone)
+    for number in range(MEMORY_KILLS):
+        kills[0] += kernel
+        assert dies(searcher, f"tune-{number}", error) == "trial-0000"
+    assert ledger.rows() == []
+    said = "trial-0000: its process was killed for lack of memory; it continues from its last checkpoint, beside fewer"
+    assert logged == [f"{said} others"] * MEMORY_KILLS
+    kills[0] += kernel
+    dies(searcher, "tune-last", error)
+    assert [row.reason for row in ledger.rows()] == ["its process was killed for lack of memory"]
+
+
+def test_after_a_kill_for_lack_of_memory_fewer_trials_run_but_one(make):
+    searcher, _, _, _ = make(room=lambda: 3)
+    dies(searcher, "tune-1", RAY_SAYS)
+    assert isinstance(searcher.suggest("tune-2"), dict)
+    assert isinstance(searcher.suggest("tune-3"), dict)
+    assert searcher.suggest("tune-4") is None
+    searcher.on_trial_complete("tune-2", result(7, interrupted=True, done=True))
+    searcher.on_trial_complete("tune-3", result(7, interrupted=True, done=True))
+    for number in range(4):
+        dies(searcher, f"tune-again-{number}", RAY_SAYS)
+    assert isinstance(searcher.suggest("tune-5"), dict)
+    assert searcher.suggest("tune-6") is None
+
+
+def test_one_kill_explains_one_death_and_no_error_that_a_trial_left(make):
+    kills = [0]
+    searcher, ledger, _, folder = make(max_failures=0, memory_kills=lambda: kills[0])
+    kills[0] = 1  # of another process, while a trial fails by itself
+    searcher.suggest("tune-1")
+    (folder / "trial-0000.error").write_text("RuntimeError: boom")
+    searcher.on_trial_complete("tune-1", error=True)
+    assert [row.reason for row in ledger.rows()] == ["RuntimeError: boom"]
+    dies(searcher, "tune-2", RAY_GUESSES)
+    dies(searcher, "tune-3", RAY_GUESSES)
+    assert [row.reason for row in ledger.rows()] == ["RuntimeError: boom", "the trial's process died"]
 
 
 def test_a_trial_that_keeps_losing_its_node_ends_at_last(make):

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from palenka_tune import clocks
 from palenka_tune.runs.heartbeat import SearchPulse, TrialPulse
 from palenka_tune.search.tune import watchdog
 
@@ -13,12 +14,12 @@ from palenka_tune.search.tune import watchdog
 @pytest.fixture
 def clock(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(watchdog.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(clocks.time, "monotonic", lambda: now[0])
     return now
 
 
 @pytest.fixture
-def watched(tmp_path, logged):
+def watched(tmp_path, logged, clock):
     ended: list = []
     it = watchdog.Watch(tmp_path, lambda: ["a", "b"], stall_seconds=60.0, end=ended.append)
     for name in ("a", "b"):
@@ -36,11 +37,10 @@ def beat(folder, name: str, step: int, waits_for: int = 0) -> None:
 
 def test_a_trial_that_does_not_move_is_ended_and_one_that_does_is_not(watched, clock):
     it, ended, said, folder = watched
-    for step in range(2, 6):
+    for step in range(2, 15):
         it.look()
-        clock[0] += 25.0
+        clock[0] += 5.0
         beat(folder, "b", step)
-    it.look()
     assert [state["step"] for state in ended] == [1]
     assert (ended[0]["pid"], ended[0]["node"]) == (os.getpid(), "node")
     reason = "it did not move for 1 minutes (search.stall_minutes) and was ended"
@@ -50,11 +50,36 @@ def test_a_trial_that_does_not_move_is_ended_and_one_that_does_is_not(watched, c
 
 def test_a_trial_is_ended_once_for_each_stall(watched, clock):
     it, ended, _, _ = watched
-    it.look()
-    clock[0] += 60.0
-    it.look()
-    it.look()
+    for _ in range(15):
+        it.look()
+        clock[0] += 5.0
     assert len(ended) == 2  # a and b
+
+
+def test_a_pause_of_the_machine_is_no_stall(watched, clock):
+    it, ended, _, folder = watched
+    for pause in (3600.0, 1e6):
+        for _ in range(10):  # 50 of the 60 seconds that it has
+            it.look()
+            clock[0] += 5.0
+        clock[0] += pause
+        it.look()
+        assert ended == []
+        for name in ("a", "b"):
+            beat(folder, name, 2)
+        it.look()
+    for _ in range(13):  # and who stands still after it is ended as ever
+        clock[0] += 5.0
+        it.look()
+    assert len(ended) == 2
+
+
+def test_looks_that_are_always_late_judge_at_last(watched, clock):
+    it, ended, _, _ = watched
+    for _ in range(100):
+        clock[0] += 30.0
+        it.look()
+    assert len(ended) >= 2
 
 
 def test_waiting_for_space_is_said_once_and_its_end_too(watched):
