@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ from palenka_tune.spaces.experiment import Experiment, experiment_from, resolve_
 from palenka_tune.spaces.settings import SECTIONS, SearchConfig, SearchSettings, TrialSettings, objective_name
 from palenka_tune.spaces.space import KINDS, Space, parse_parameter, parse_space, searchable_paths, settled, space_of
 
+logger = logging.getLogger(__name__)
 DEFAULT_SPACE = "dskd"
 UNNAMED = "space"  # one that was given as a mapping
+MOST_RUNGS = 10  # of a file of an earlier version, which gave their number
 TOP_LEVEL = ("description", *Experiment.__dataclass_fields__, "search", "parameters")
 
 
@@ -80,12 +83,33 @@ def resolve(
     search_tree = tree.pop("search")
     if "objective" in search_tree:
         search_tree["objective"] = objective_name(str(search_tree["objective"]))
+    _modernise(search_tree, where)
     search = build(SearchSettings, search_tree, where)
     experiment = experiment_from(tree, where)
     fixed = TrialSettings(experiment.distill, experiment.recipe, experiment.student).flat()
     config = SearchConfig(name, description, experiment, search, searched.around(fixed, where))
     check_space(config, where)
     return config
+
+
+def _modernise(search: dict[str, Any], where: str) -> None:
+    """Settings of a file of an earlier version, as they are called now; what is read otherwise is said."""
+    said = []
+    if "finalists" in search:
+        count = search.pop("finalists")
+        if count == 0:
+            search.setdefault("seeds", 0)
+        said.append(f"finalists: {count} is seeds: {search.get('seeds', SearchSettings.seeds)}")
+    if "divergence" in search:
+        search["divergence_limit"] = search.pop("divergence")
+        said.append(f"divergence is divergence_limit: {search['divergence_limit']}")
+    rungs = search.get("rungs")
+    if isinstance(rungs, int) and not isinstance(rungs, bool) and 0 <= rungs <= MOST_RUNGS:
+        reduction = search.get("reduction", SearchSettings.reduction)
+        search["rungs"] = [round(reduction**-place, 4) for place in range(rungs, 0, -1)]
+        said.append(f"rungs: {rungs} is rungs: {search['rungs']}")
+    if said:
+        logger.warning("%s is written for an earlier version: in search, %s", where, "; ".join(said))
 
 
 def _assigned(space: Space, assignments: Sequence[tuple[str, Any]], where: str) -> tuple[Space, list[tuple[str, Any]]]:

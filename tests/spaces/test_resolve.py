@@ -53,6 +53,16 @@ def test_an_objective_of_an_older_file_is_the_same_objective(spelling):
     assert config.tree()["search"]["objective"] == "val_total"
 
 
+def test_a_file_of_an_earlier_version_is_read_and_what_changed_is_said(tmp_path, caplog):
+    search = resolve(write(tmp_path, search={"finalists": 0, "rungs": 2, "divergence": 2.0, "samples": 3})).search
+    assert (search.seeds, search.rungs, search.divergence_limit, search.samples) == (0, [0.25, 0.5], 2.0, 3)
+    said = "in search, finalists: 0 is seeds: 0; divergence is divergence_limit: 2.0; rungs: 2 is rungs: [0.25, 0.5]"
+    assert said in caplog.text
+    assert resolve(write(tmp_path, search={"finalists": 2, "rungs": 0})).search.seeds == 5
+    options = {"search.seeds": 3}
+    assert resolve(write(tmp_path, search={"finalists": 0}), options=options).search.seeds == 3
+
+
 def test_the_student_is_searched_too():
     config = resolve("dskd", assignments=[("student.layers", {"choice": [2, 4]}), ("heads", 2)])
     settings = config.settings_of({"student.layers": 2})
