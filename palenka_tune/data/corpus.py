@@ -17,6 +17,7 @@ from pathlib import Path
 from palenka_tune.config.files import file_sha256
 from palenka_tune.data.cleaning import cleaner
 from palenka_tune.data.formats import READERS, Document, documents, ending, is_text, parts, source_name
+from palenka_tune.data.texts import Unit, texts
 from palenka_tune.errors import UserError, closest
 
 SPLITS = ("train", "dev", "test")
@@ -54,12 +55,11 @@ class SourceFile:
         """The documents of the file, or of the part of it that is the split's, lazily."""
         return documents(self.path) if self.part is None else parts(self.path, *self.part)
 
-    def lines(self) -> Iterator[str]:
-        """The non-empty cleaned lines of the file, lazily."""
+    def texts(self, unit: Unit) -> Iterator[str]:
+        """The cleaned texts of the file, each a `unit`, lazily."""
         clean = cleaner(self.source)
-        for raw, _ in self.raw_lines():
-            if line := clean(raw):
-                yield line
+        for document in self.documents():
+            yield from texts((clean(raw) for raw, _ in document), unit)
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,12 @@ class Corpus:
 
     def lines(self, split: str) -> Iterator[str]:
         """The cleaned non-empty lines of `split` in file order, lazily."""
+        return self.texts(split, "line")
+
+    def texts(self, split: str, unit: Unit) -> Iterator[str]:
+        """The cleaned texts of `split`, each a `unit`, in file order, lazily."""
         for file in self.splits[split]:
-            yield from file.lines()
+            yield from file.texts(unit)
 
     def digests(self, split: str) -> list[tuple[str, str]]:
         """(file's path in its split, SHA-256 of its bytes) of each file of `split`: what a fingerprint of the text is

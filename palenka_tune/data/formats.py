@@ -11,10 +11,10 @@ import gzip
 import hashlib
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from palenka_tune.errors import UserError, first_line
 
@@ -53,6 +53,18 @@ def decoded(path: Path, raw: bytes, offset: int) -> str:
         raise UserError(
             f"{path} is not UTF-8: byte 0x{raw[error.start]:02x} at byte offset {offset + error.start}"
             " cannot be read; convert the file to UTF-8 (for example with iconv)"
+        ) from None
+
+
+def check_characters(record: Mapping[str, Any], where: str) -> None:
+    """Raise `UserError` if a JSON record holds half a surrogate pair, which `\\ud83d` alone is: no encoding has it."""
+    try:
+        json.dumps(record, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = ord(error.object[error.start])
+        raise UserError(
+            f"{where}: half a surrogate pair (\\u{half:04x}), which is no character; remove it, or write the pair "
+            "whole as its text had it"
         ) from None
 
 
@@ -102,6 +114,8 @@ def _json_lines(path: Path) -> Iterator[Document]:
             raise UserError(f"{path}, line {number}, is not JSON ({error}); a line must hold one record") from None
         if not isinstance(record, dict):
             raise UserError(f'{path}, line {number}, is no record; give lines such as {{"text": "..."}}')
+        if "\\u" in text:  # nothing else in UTF-8 can spell half a surrogate pair
+            check_characters(record, f"{path}, line {number}")
         value = record.get(_field(path, [name for name, held in record.items() if isinstance(held, str)]))
         yield _split(str(value), len(raw))
 

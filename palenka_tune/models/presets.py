@@ -47,6 +47,10 @@ class ModelPreset(Strict):
     head_dim: Annotated[int, Limits(ge=2)] | None = None
     config: str | None = None
 
+    def positions_for(self, window: int) -> int:
+        """Positions of a model that is built for windows of `window` tokens."""
+        return max(self.positions, 2 * window)
+
     def __post_init__(self) -> None:
         where = f"model {self.name!r}"
         if self.config is not None:

@@ -162,6 +162,7 @@ def test_every_kind_of_file_and_folders_below(tmp_path: Path) -> None:
     [
         ("a.jsonl", '{"text": "x"}\n{', r"a\.jsonl, line 2, is not JSON"),
         ("a.jsonl", "[1]", r"a\.jsonl, line 1, is no record"),
+        ("a.jsonl", '{"text": "x"}\n{"text": "\\ud83d"}', r"a\.jsonl, line 2: half a surrogate pair \(\\ud83d\)"),
         (
             "a.jsonl",
             '{"a": "x", "b": "y"}',

@@ -34,8 +34,18 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "corpus"
 
 
-def settings(folder: Path, **changes: int) -> DataSettings:
+def settings(folder: Path, **changes: int | str) -> DataSettings:
     return DataSettings(source=str(folder), **{"vocabulary": 300, "window": 32, **changes})
+
+
+@pytest.mark.parametrize(("unit", "noted"), [("line", {}), ("paragraph", {"unit": "paragraph"})])
+def test_a_model_notes_what_its_texts_were(folder: Path, tmp_path: Path, unit: str, noted: dict[str, str]) -> None:
+    """So that it is measured on texts of the same kind."""
+    from palenka_tune.models.build import build_for_store
+    from palenka_tune.models.presets import get_preset
+
+    store = prepare(settings(folder, unit=unit), tmp_path / "runs").store
+    assert build_for_store(get_preset("GPT2-tiny"), store, seed=0).config.palenka_tune == {"window": 32, **noted}
 
 
 def test_prepare_and_reuse(folder: Path, tmp_path: Path, logged) -> None:
