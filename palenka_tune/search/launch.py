@@ -76,11 +76,12 @@ def _launch(config: SearchConfig | None, options: SearchOptions, console: Consol
     storage = working_folder(options.storage)
     folder = _folder(config, options, storage)
     if config is not None:
-        data.check(config.experiment.data)
+        notes = data.check(config.experiment.data)
         experiment = open_given(config.experiment, storage, weights=not options.dry_run)
         config = dataclasses.replace(config, experiment=experiment)
         if options.dry_run:
-            console.print(plan(config, storage), markup=False)
+            for line in (plan(config, storage), *(f"  {line}" for line in (*notes.read, *notes.doubts))):
+                console.print(line, markup=False)
             return SearchResult(folder, {})
     check_writable(options.storage)
     full = FullDisk(storage)

@@ -130,6 +130,15 @@ def _main_memory(facts: Facts, placement: Placement) -> Finding:
     return good(f"{takes}, and each node has {gigabytes(least)} or more free")
 
 
+def data(facts: Facts) -> Finding:
+    """Whether all text of the corpus is read as meant."""
+    notes, source = facts.needs.data, facts.needs.config.experiment.data.source
+    read = "; ".join((source, *notes.read))
+    if notes.doubts:
+        return warning("; ".join((read, *notes.doubts)), "move what is not text elsewhere, or mend what was not meant")
+    return good(read)
+
+
 def headroom(facts: Facts) -> Finding:
     """Whether there is anything to distil, as far as earlier searches tell."""
     needs = facts.needs
