@@ -76,6 +76,13 @@ def test_search_refuses(capsys, tmp_path, monkeypatch, argv, message):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_unknown_setting_is_answered_with_a_few_names(capsys, tmp_path):
+    message = refused(capsys, search, ["--set", "zzzz=1", "--storage", tmp_path])
+    assert "unknown setting 'zzzz' (nearest of " in message
+    assert message.endswith("; python -m palenka_tune.init DIR writes a file with all")
+    assert message.count(",") < 5
+
+
 def test_search_refuses_a_run_name_in_use(capsys, tmp_path):
     (tmp_path / "mine").mkdir()
     assert "is in use" in refused(capsys, search, ["--name", "mine", "--storage", tmp_path])
