@@ -21,6 +21,7 @@ from palenka_tune.errors import UserError
 from palenka_tune.search.options import SearchOptions
 from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.tracking.store import redact
+from palenka_tune.words import plural
 
 MARKS = {"ok": "✓", "warning": "!", "fault": "✗"}
 
@@ -54,8 +55,8 @@ class Report:
         if self.unchecked:
             lines.append(f"not checked, as no node could be asked: {', '.join(self.unchecked)}")
         lines.append(
-            f"{len(self.findings)} checks in {self.seconds:.0f} s: {self.count('ok')} good, {self.count('warning')} "
-            f"warnings, {self.count('fault')} faults"
+            f"{plural(len(self.findings), 'check')} in {self.seconds:.0f} s: {self.count('ok')} good, "
+            f"{plural(self.count('warning'), 'warning')}, {plural(self.count('fault'), 'fault')}"
         )
         return lines
 

@@ -26,6 +26,7 @@ from palenka_tune.evaluation.results import MinimalPairResults, ParadigmResult, 
 from palenka_tune.evaluation.scoring import Progress, score_tree, shares_prefixes
 from palenka_tune.evaluation.suite import MinimalPair, Paradigm, Suite
 from palenka_tune.models.given import position_limit
+from palenka_tune.words import plural
 
 DELIMITER = " "
 """Stands between a context, also an empty one, and what follows it: lm-evaluation-harness's default."""
@@ -169,6 +170,6 @@ def check_length(suite: TokenisedSuite, limit: int | None, fix: str) -> None:
     path, pair = suite.pair_of(int(longest))
     pairs = "the pair" if len(too_long) == 1 else f"the {len(too_long):,} pairs that are too long"
     raise UserError(
-        f"{path}, line {pair.line}: a sentence of {lengths[longest]} tokens, but the model has {limit} positions; "
-        f"remove {pairs} or {fix}"
+        f"{path}, line {pair.line}: a sentence of {plural(lengths[longest], 'token')}, but the model has "
+        f"{plural(limit, 'position')}; remove {pairs} or {fix}"
     )

@@ -31,7 +31,7 @@ from palenka_tune.evaluation.results import MEASURED, TextResult
 from palenka_tune.evaluation.scoring import evaluating
 from palenka_tune.models.folder import NOTE
 from palenka_tune.models.given import position_limit
-from palenka_tune.words import perplexity
+from palenka_tune.words import perplexity, plural
 
 DEFAULT_WINDOW = 128
 _NO_PADDING = -1
@@ -132,7 +132,9 @@ def evaluate_text(model: PreTrainedModel, text: TokenisedText, window: int) -> T
             mean, tokens = cross_entropy(model, windows, _NO_PADDING)
             nats, predicted = nats + mean * tokens, predicted + tokens
     if not predicted:
-        raise UserError(f"the text has {len(text.ids)} tokens, which leaves none to predict; give a longer one")
+        raise UserError(
+            f"the text has {plural(len(text.ids), 'token')}, which leaves none to predict; give a longer one"
+        )
     per_token = nats / predicted
     return TextResult(
         nats_per_token=per_token,

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from palenka_tune.data.texts import Unit
 from palenka_tune.evaluation.suite import Suite
+from palenka_tune.words import plural
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -270,9 +271,9 @@ def suite_lines(suites: Sequence[Suite], results: Mapping[str, SuiteResults]) ->
             f"{scored[suite.name].ties}{f' ({model})' if len(results) > 1 else ''}" for model, scored in results.items()
         )
         lines.append(
-            f"{suite.name}: {suite.pairs + suite.filtered_out:,} pairs read in "
-            f"{len(suite.paradigms) + len(suite.left_out)} sets, {suite.pairs:,} kept, {suite.filtered_out:,} filtered "
-            f"out, ties {ties} (counted as right)"
+            f"{suite.name}: {plural(suite.pairs + suite.filtered_out, 'pair')} read in "
+            f"{plural(len(suite.paradigms) + len(suite.left_out), 'set')}, {suite.pairs:,} kept, "
+            f"{suite.filtered_out:,} filtered out, ties {ties} (counted as right)"
         )
         if suite.left_out:
             lines.append(f"{suite.name}: left out, as the filter keeps nothing of them: {', '.join(suite.left_out)}")
@@ -324,7 +325,7 @@ def _add_suite(table: Table, name: str, scored: Sequence[MinimalPairResults], pe
         return
     terms = [each.terms for each in scored]
     for term, first in terms[0].items():
-        _add_row(table, f"  {term} ({len(first.paradigms)} sets)", [each[term] for each in terms])
+        _add_row(table, f"  {term} ({plural(len(first.paradigms), 'set')})", [each[term] for each in terms])
     for sets in zip(*(each.paradigms for each in scored), strict=True):
         _add_row(table, f"    {sets[0].uid}", sets)
 

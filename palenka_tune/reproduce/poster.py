@@ -37,6 +37,7 @@ from palenka_tune.students.scoring import ScoreJob, check_suites, own_pairs, sco
 from palenka_tune.students.teacher_cache import obtain_cache
 from palenka_tune.teachers.ray_trainer import train_teachers
 from palenka_tune.teachers.spec import Teacher, TeacherSpec, open_teacher, teacher_folder
+from palenka_tune.words import plural
 
 logger = logging.getLogger(__name__)
 RESULTS, ROWS_FOLDER, IDENTITY = "results.json", "rows", run_folder.REPRODUCE
@@ -174,7 +175,7 @@ class _Run:
             if "failed" not in models[row.name]
         ]
         names = ["dev", "test", *(suite.label or suite.name for suite in self.suites)]
-        logger.info(f"scoring {len(jobs)} models on {', '.join(names)}")
+        logger.info(f"scoring {plural(len(jobs), 'model')} on {', '.join(names)}")
         return {scores["name"]: scores for scores in score_models(jobs, self.share)}
 
     def _result(self, row: Row, model: dict[str, Any], scores: dict[str, Any]) -> dict[str, Any]:

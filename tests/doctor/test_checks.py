@@ -117,7 +117,7 @@ CASES = {
         "memory",
         {"nodes": spoilt(gpus=[], gpu_error="no devices")},
         "fault",
-        "Ray counts 1 GPUs on 10.0.0.2",
+        "Ray counts 1 GPU on 10.0.0.2",
         "nvidia-smi",
     ),
     "memory": (

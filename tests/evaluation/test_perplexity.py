@@ -137,7 +137,7 @@ def test_texts_without_a_token_between_them_are_lines(tokenizer: PreTrainedToken
 def test_texts_that_cannot_be_measured(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match="the text has 1 tokens, which leaves none to predict"):
+    with pytest.raises(UserError, match="the text has 1 token, which leaves none to predict"):
         evaluate_text(model, TokenisedText(np.array([5]), 1, 1), 8)
     with pytest.raises(UserError, match="token id 320 but the model's vocabulary has 320"):
         evaluate_text(model, TokenisedText(np.array([5, 320]), 1, 1), 8)
