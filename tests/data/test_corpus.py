@@ -222,6 +222,7 @@ LINE = "The cat sat on the mat.\n"
         (b"PK\x03\x04\xff", "zip"),
         (bytes(range(256)), "binary"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_is_no_text_is_refused_with_what_it_looks_like(tmp_path: Path, content: bytes, looks: str) -> None:
     write(tmp_path, {"train/a.train": content, "dev/a.dev": "x"})
