@@ -9,6 +9,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MOST_NAMED = 20  # known names that a message lists
+
 
 class PalenkaError(Exception):
     """Root of every error that palenka_tune raises on purpose."""
@@ -29,9 +31,14 @@ def first_line(error: BaseException) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`" (did you mean 'beta'?)"` for the closest known name, or the list of the known ones if none is close."""
+    """`" (did you mean 'beta'?)"` for the closest known name, or the known ones if none is close: all of a few, the
+    nearest of many."""
     names = [str(item) for item in known]
-    return closest(name, names) or (f" (known: {', '.join(names)})" if names else "")
+    if hint := closest(name, names):
+        return hint
+    if len(names) > MOST_NAMED:
+        return f" (nearest of {len(names)}: {', '.join(difflib.get_close_matches(str(name), names, 4, 0))})"
+    return f" (known: {', '.join(names)})" if names else ""
 
 
 def closest(name: str, known: Iterable[str]) -> str:

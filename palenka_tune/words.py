@@ -35,6 +35,11 @@ def clock(seconds: float) -> str:
     return f"{whole // 86400} days {whole % 86400 // 3600} h"
 
 
+def plural(count: int, noun: str, many: str | None = None) -> str:
+    """A number with its noun: `1 trial`, `2,048 trials`; `many` is a plural that takes more than an s."""
+    return f"{count:,} {noun if count == 1 else many or f'{noun}s'}"
+
+
 def percent(accuracy: float, stderr: float | None) -> str:
     """An accuracy as tables show it, such as `53.0 ± 0.2`."""
     return f"{100 * accuracy:.1f}" + ("" if stderr is None else f" ± {100 * stderr:.1f}")

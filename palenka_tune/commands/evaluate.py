@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 from rich.console import Console
 
 from palenka_tune.commands.options import Parser
 from palenka_tune.config.files import write_json
+from palenka_tune.data.texts import Unit
+from palenka_tune.errors import UserError
 from palenka_tune.evaluation.run import run
 from palenka_tune.evaluation.vocabulary import MIN_COUNT
 
@@ -29,7 +32,8 @@ EXAMPLES = """\
 def parser() -> Parser:
     """The options of the command."""
     parser = Parser("evaluate", DESCRIPTION, EXAMPLES)
-    parser.add_argument("models", nargs="+", metavar="MODEL", help="a folder with a Hugging Face model and tokenizer")
+    model = "a folder with a Hugging Face model and tokenizer, or that of a search, whose best student is meant"
+    parser.add_argument("models", nargs="+", metavar="MODEL", help=model)
     parser.add_argument("--suite", metavar="NAME[,NAME...]", help="blimp, blimp_supplement, ewok")
     parser.add_argument("--source", metavar="DIR|hub", help="a folder with a folder a suite, or the Hugging Face hub")
     parser.add_argument("--minimal-pairs", metavar="DIR", help="a folder of BLiMP-format .jsonl files")
@@ -38,6 +42,8 @@ def parser() -> Parser:
     count = f"how often a corpus must have a word (default: {MIN_COUNT}, as in the challenge)"
     parser.add_argument("--filter-min-count", type=int, default=MIN_COUNT, metavar="N", help=count)
     parser.add_argument("--data", metavar="DIR", help="a corpus in BabyLM layout: nats per token on dev and test")
+    unit = "what one text of --data is (default: as the model was trained, else a line)"
+    parser.add_argument("--unit", choices=get_args(Unit), help=unit)
     parser.add_argument("--per-set", action="store_true", help="a row for each phenomenon and each set")
     parser.add_argument("--output", metavar="DIR", help="write lm-evaluation-harness's result files")
     parser.add_argument("--log-samples", action="store_true", help="with --output: a line for each pair too")
@@ -56,4 +62,6 @@ def cli(argv: Sequence[str]) -> int:
     scores.show(Console(highlight=False, soft_wrap=True), per_set=per_set)
     if file:
         write_json(file, scores.to_dict())
+    if scores.failed:
+        raise UserError("; ".join(scores.failed.values()))
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -81,10 +82,37 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=30)
 
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Paragraphs as wide as the terminal, and lists of terms, whose further lines are indented; what else is
+        indented, as examples are, stays as it is."""
+        return "\n\n".join(_paragraph(block, width) for block in text.split("\n\n"))
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return _fill(" ".join(text.split()), width).splitlines()
+
     def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: Any = None) -> None:
         """Only what is required or positional; the list of options follows."""
         shown = [action for action in actions if action.required or not action.option_strings]
         super().add_usage(usage, shown, [], prefix)
+
+
+def _paragraph(block: str, width: int) -> str:
+    """A paragraph, or a list of terms, in lines of at most `width` characters, if it has longer ones."""
+    entries = re.split(r"\n(?=\S)", block)
+    terms = [re.match(r"\S+ {2,}", entry) for entry in entries]
+    if all(len(line) <= width for line in block.splitlines()):
+        return block
+    if all(terms):
+        filled = (_fill(entry, width, len(term[0])) for entry, term in zip(entries, terms, strict=True) if term)
+        return "\n".join(filled)
+    return block if re.search(r"^ ", block, re.MULTILINE) else _fill(block, width)
+
+
+def _fill(text: str, width: int, indent: int = 0) -> str:
+    """Lines of at most `width` characters, broken between words alone, all but the first indented."""
+    first, rest = text[:indent], " ".join(text[indent:].split())
+    wrap = textwrap.TextWrapper(width, first, " " * indent, break_long_words=False, break_on_hyphens=False)
+    return wrap.fill(rest)
 
 
 def run(cli: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> int:

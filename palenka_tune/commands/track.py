@@ -20,6 +20,7 @@ from pathlib import Path
 
 from palenka_tune.commands.options import Parser
 from palenka_tune.errors import UserError
+from palenka_tune.words import plural
 
 
 def parser() -> Parser:
@@ -47,6 +48,6 @@ def cli(argv: Sequence[str]) -> int:
     with contextlib.suppress(UserError), locked(args.run):  # a search that is running ends its runs itself
         ended = end_open_runs(args.run)
     if ended:
-        print(f"{ended} runs were left open by a process that died, and end as KILLED")
+        print(f"ended as KILLED: {plural(ended, 'run')} left open by a process that died")
     print(f"sent {replay(args.run)} events of {args.run} to MLflow")
     return 0

@@ -94,8 +94,8 @@ def full_path(key: str, paths: Iterable[str], where: str) -> str:
     if inside:
         raise UserError(f"{where}: '{key}' is a group of settings; give one of them, such as {inside[0]}")
     leaves = {path.rsplit(".", 1)[-1]: path for path in known}
-    hint = nearest(key, [*known, *leaves])
-    raise UserError(f"{where}: unknown setting '{key}'{hint}")
+    hint = nearest(key, {**leaves, **dict.fromkeys(known)})
+    raise UserError(f"{where}: unknown setting '{key}'{hint}; python -m palenka_tune.init DIR writes a file with all")
 
 
 def check_keywords(given: Iterable[str], known: Iterable[str], where: str) -> None:

@@ -9,18 +9,23 @@ its source, which picks the cleaning rules. A single file is split by its docume
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from palenka_tune.config.files import file_sha256
 from palenka_tune.data.cleaning import cleaner
 from palenka_tune.data.formats import READERS, Document, documents, ending, is_text, parts, source_name
+from palenka_tune.data.texts import Unit, Wrapped, texts
 from palenka_tune.errors import UserError, closest
+from palenka_tune.words import plural
 
 SPLITS = ("train", "dev", "test")
 NAMES = {"train": ("train",), "dev": ("dev", "validation", "valid"), "test": ("test",)}
+KINDS = ".train, .dev and .test, " + ", ".join(READERS) + ", each also with .gz"
 LAYOUTS = (
     "accepted are split folders (train/ or train_10M/, dev/ or valid/, test/) holding <source>.train, <source>.dev, "
     ".txt, .md, .jsonl or .parquet files, or the files train.txt and dev.txt side by side"
@@ -54,12 +59,18 @@ class SourceFile:
         """The documents of the file, or of the part of it that is the split's, lazily."""
         return documents(self.path) if self.part is None else parts(self.path, *self.part)
 
-    def lines(self) -> Iterator[str]:
-        """The non-empty cleaned lines of the file, lazily."""
+    def looks_wrapped(self) -> bool:
+        """Whether most lines at the beginning of the file end in mid-sentence."""
+        clean, wrapped = cleaner(self.source), Wrapped()
+        for raw, _ in islice(self.raw_lines(), Wrapped.MOST):
+            wrapped.see(clean(raw))
+        return wrapped.found
+
+    def texts(self, unit: Unit) -> Iterator[str]:
+        """The cleaned texts of the file, each a `unit`, lazily."""
         clean = cleaner(self.source)
-        for raw, _ in self.raw_lines():
-            if line := clean(raw):
-                yield line
+        for document in self.documents():
+            yield from texts((clean(raw) for raw, _ in document), unit)
 
 
 @dataclass(frozen=True)
@@ -68,8 +79,8 @@ class Corpus:
 
     folder: Path
     splits: dict[str, list[SourceFile]]
-    left_out: tuple[Path, ...] = ()
-    """Files of the split folders that are none of text."""
+    ignored: tuple[Path, ...] = ()
+    """What is in the folder and not read: files of no kind of text, and what belongs to no split."""
 
     @property
     def files(self) -> list[SourceFile]:
@@ -78,8 +89,12 @@ class Corpus:
 
     def lines(self, split: str) -> Iterator[str]:
         """The cleaned non-empty lines of `split` in file order, lazily."""
+        return self.texts(split, "line")
+
+    def texts(self, split: str, unit: Unit) -> Iterator[str]:
+        """The cleaned texts of `split`, each a `unit`, in file order, lazily."""
         for file in self.splits[split]:
-            yield from file.lines()
+            yield from file.texts(unit)
 
     def digests(self, split: str) -> list[tuple[str, str]]:
         """(file's path in its split, SHA-256 of its bytes) of each file of `split`: what a fingerprint of the text is
@@ -87,9 +102,12 @@ class Corpus:
         return [(file.name, file_sha256(file.path)) for file in self.splits[split]]
 
     def describe(self) -> list[str]:
-        """What is read of each split and what is left out, with sizes."""
-        lines = [f"{split}: {_listed([file.path for file in files])}" for split, files in self.splits.items()]
-        return lines + ([f"left out, as no text: {_listed(self.left_out)}"] if self.left_out else [])
+        """What is read of each split, with sizes, a line each."""
+        return [f"{split}: {_listed([file.path for file in files])}" for split, files in self.splits.items()]
+
+    def describe_ignored(self) -> list[str]:
+        """What is not read, with sizes, in a line if there is anything."""
+        return [f"not read: {_listed(self.ignored)}; read are {KINDS}"] if self.ignored else []
 
 
 def open_corpus(folder: str | Path, dev_fraction: float | None = None) -> Corpus:
@@ -111,13 +129,17 @@ def open_corpus(folder: str | Path, dev_fraction: float | None = None) -> Corpus
     entries = sorted(item for item in root.iterdir() if not item.name.startswith("."))
     if not entries:
         raise UserError(f"the data folder {folder} is empty; {LAYOUTS}")
+    for item in entries:
+        _check_link(item)
     by_split = {split: _split_files(root, entries, split) for split in SPLITS}
     splits = {split: files for split, (files, _) in by_split.items() if files}
     for split in ("train", "dev"):
         if split not in splits:
             found = ", ".join(item.name + "/" * item.is_dir() for item in entries[:8])
             raise UserError(f"the data folder {folder} has no {split} split (it holds {found}); {LAYOUTS}")
-    return Corpus(root, splits, tuple(path for _, others in by_split.values() for path in others))
+    read = {file.path for files in splits.values() for file in files}
+    beside = [item for item in entries if item not in read and not any(item in path.parents for path in read)]
+    return Corpus(root, splits, (*(path for _, others in by_split.values() for path in others), *beside))
 
 
 def _single(path: Path, dev_fraction: float | None) -> Corpus:
@@ -153,30 +175,46 @@ def _split_files(root: Path, entries: list[Path], split: str) -> tuple[list[Sour
     others: list[Path] = []
     if folders:
         suffixes = [*(f".{name}" for name in NAMES[split]), *READERS]
-        files = [item for item in sorted(folders[0].rglob("*")) if not item.is_dir() and not _hidden(item, root)]
+        files = _files_below(folders[0])
         flat = [item for item in files if ending(item) in suffixes and (is_text(item) or ending(item) not in READERS)]
         others = [item for item in files if item not in flat]
         if not flat:
             raise UserError(f"{folders[0]} holds no file that ends in {', '.join(suffixes)}; {LAYOUTS}")
-    for item in flat:
-        if not item.exists():
-            raise UserError(f"{item} is a link to a file that is not there; mend it or remove it")
     if flat and not any(item.stat().st_size for item in flat):
         raise UserError(f"every file of the {split} split in {root} is empty; give files with text in them")
     base = folders[0] if folders else root
     return [SourceFile(path, source_name(path), split, path.relative_to(base).as_posix()) for path in flat], others
 
 
-def _hidden(path: Path, root: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(root).parts)
+def _files_below(folder: Path) -> list[Path]:
+    """The files below a folder, also those of linked folders, without hidden ones; each folder is entered once."""
+    found, entered = [], set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in entered:
+            folders.clear()
+            continue
+        entered.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(place, name) for name in names if not name.startswith(".")]
+    for path in found:
+        _check_link(path)
+    return sorted(found)
+
+
+def _check_link(path: Path) -> None:
+    if not path.exists():
+        raise UserError(f"{path} is a link to a file that is not there; mend it or remove it")
 
 
 def _listed(paths: Sequence[Path], most: int = 6) -> str:
-    """Names with sizes, the largest first, no more than a few."""
-    sizes = sorted(((path.stat().st_size, path.name) for path in paths if path.exists()), reverse=True)
-    shown = [f"{name} ({size / 1e6:,.2f} MB)" for size, name in sizes[:most]]
-    more = [f"and {len(sizes) - most} more"] if len(sizes) > most else []
-    return f"{len(sizes)} files, {sum(size for size, _ in sizes) / 1e6:,.2f} MB: {', '.join(shown + more)}"
+    """Names with sizes, the largest first, no more than a few; folders by their names."""
+    files = sorted(((path.stat().st_size, path.name) for path in paths if path.is_file()), reverse=True)
+    names = [f"{path.name}/" for path in paths if path.is_dir()]
+    names += [f"{name} ({size / 1e6:,.2f} MB)" for size, name in files]
+    more = [f"and {len(names) - most} more"] if len(names) > most else []
+    sizes = f"{plural(len(files), 'file')}, {sum(size for size, _ in files) / 1e6:,.2f} MB: " if files else ""
+    return sizes + ", ".join(names[:most] + more)
 
 
 def _names_split(name: str, split: str) -> bool:

@@ -7,14 +7,17 @@ only field of strings. `.gz` after an ending is unpacked on the way; endings may
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import hashlib
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
+
+import numpy as np
 
 from palenka_tune.errors import UserError, first_line
 
@@ -22,7 +25,14 @@ Line = tuple[str, int]
 Document = Iterator[Line]
 FIELD = "text"
 ROWS = 1024  # of Parquet at a time
-BEGINNING = 2000  # lines by which plain text is told to have paragraphs
+BEGINNING = 2000  # lines by which plain text is told to have paragraphs, bytes by which an encoding is guessed
+MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2"}
 
 
 def ending(path: Path) -> str:
@@ -46,13 +56,55 @@ def documents(path: Path) -> Iterator[Document]:
 
 
 def decoded(path: Path, raw: bytes, offset: int) -> str:
-    """UTF-8, or a `UserError` that names the byte; `offset` is that of `raw` in the unpacked file."""
+    """UTF-8 without NUL bytes, or a `UserError` that names the byte; `offset` is that of `raw` in the unpacked file."""
     try:
-        return raw.decode("utf-8")
+        text = raw.decode("utf-8")
+        at, wrong = raw.find(b"\0"), "is no text"
     except UnicodeDecodeError as error:
+        at, wrong = error.start, "is not UTF-8"
+    if at < 0:
+        return text
+    with _open(path) as file:
+        looks, fix = _kind_of(file.read(BEGINNING))
+    raise UserError(f"{path} {wrong}: byte 0x{raw[at]:02x} at byte offset {offset + at} cannot be read{looks}; {fix}")
+
+
+def _kind_of(beginning: bytes) -> tuple[str, str]:
+    """What the bytes at the beginning of a file that is not UTF-8 look like, and what to do."""
+    for magic, kind in PACKED.items():
+        if beginning.startswith(magic):
+            return f" (it looks like {kind})", "unpack it, or, if it is packed with gzip, let its name end in .gz"
+    encoding = next((name for mark, name in MARKS.items() if beginning.startswith(mark)), None) or _by_nul(beginning)
+    if encoding:
+        return f" (it looks like {encoding})", f"convert it: iconv -f {encoding} -t UTF-8 FILE > NEW_FILE"
+    if b"\0" in beginning:
+        return " (it looks binary)", "give a file of text, or remove it"
+    return "", "convert the file to UTF-8 (for example with iconv), or repair it"
+
+
+def _by_nul(beginning: bytes) -> str | None:
+    """UTF-32 or UTF-16, as told by where the zero bytes are that it has in each ASCII character; else None."""
+    zero = np.frombuffer(beginning, dtype=np.uint8) == 0
+    by_four = [zero[place::4].mean() for place in range(4)] if len(zero) > 4 else [0.0] * 4
+    if min(by_four[1:]) > 0.9 > by_four[0]:
+        return "UTF-32LE"
+    if min(by_four[:3]) > 0.9 > by_four[3]:
+        return "UTF-32BE"
+    even, odd = int(zero[::2].sum()), int(zero[1::2].sum())
+    if even + odd < 0.02 * len(zero):
+        return None
+    return "UTF-16LE" if odd > 20 * even else "UTF-16BE" if even > 20 * odd else None
+
+
+def check_characters(record: Mapping[str, Any], where: str) -> None:
+    """Raise `UserError` if a JSON record holds half a surrogate pair, which `\\ud83d` alone is: no encoding has it."""
+    try:
+        json.dumps(record, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = ord(error.object[error.start])
         raise UserError(
-            f"{path} is not UTF-8: byte 0x{raw[error.start]:02x} at byte offset {offset + error.start}"
-            " cannot be read; convert the file to UTF-8 (for example with iconv)"
+            f"{where}: half a surrogate pair (\\u{half:04x}), which is no character; remove it, or write the pair "
+            "whole as its text had it"
         ) from None
 
 
@@ -102,6 +154,8 @@ def _json_lines(path: Path) -> Iterator[Document]:
             raise UserError(f"{path}, line {number}, is not JSON ({error}); a line must hold one record") from None
         if not isinstance(record, dict):
             raise UserError(f'{path}, line {number}, is no record; give lines such as {{"text": "..."}}')
+        if "\\u" in text:  # nothing else in UTF-8 can spell half a surrogate pair
+            check_characters(record, f"{path}, line {number}")
         value = record.get(_field(path, [name for name, held in record.items() if isinstance(held, str)]))
         yield _split(str(value), len(raw))
 

@@ -8,6 +8,7 @@ gives other fingerprints, and the same text under another path gives the same on
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from palenka_tune.data.cleaning import CLEANING_VERSION, cleaner
 from palenka_tune.data.corpus import Corpus, SourceFile, open_corpus
 from palenka_tune.data.formats import Document
 from palenka_tune.data.store import STORE_VERSION, Around, TokenStore, write_split
-from palenka_tune.data.texts import Unit, Wrapped, texts
+from palenka_tune.data.texts import Unit, texts
 from palenka_tune.data.tokenizer import TOKENIZER_VERSION, VOCABULARY, load_tokenizer, save_tokenizer, train_tokenizer
 from palenka_tune.errors import UserError
 from palenka_tune.limits import Limits, Strict, check_fields
@@ -33,6 +34,9 @@ TRAIN, TEACHER = "train", "teacher"
 LOG_SECONDS = 5.0
 LONG, FEWEST = 11, 50  # blanks of a line that nobody writes twice by chance; such lines below which nothing is said
 MOST_SHARED = 0.5
+NO_WORDS = hashlib.sha256().digest()
+GLANCE = 20e6  # bytes of a corpus that takes no more than a few seconds to read
+LOOKED_AT, NAMED = 50, 3  # files, the largest, whose beginnings are looked at, and files that a line names
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,15 @@ class DataSettings(Strict):
 
 
 @dataclass(frozen=True)
+class Notes:
+    """What a person should know of a corpus: a line for each split that is `read`, and `doubts` about what may not be
+    meant (files that are not read, text that looks hard-wrapped)."""
+
+    read: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class PreparedData:
     """A corpus, in the folder `corpus`, made ready for training.
 
@@ -105,26 +118,30 @@ class PreparedData:
         )
 
 
-def check(settings: DataSettings) -> None:
+def check(settings: DataSettings) -> Notes:
     """Raise `UserError` for everything that can be refused before work starts, and write nothing.
 
-    A folder is checked for its splits, for UTF-8 in every file, for text in train and dev, and for dev lines that are
+    A folder is checked for its splits, for UTF-8 in every file, for text in train and dev, and for dev text that is
     train's too; a dataset id for the library that loads it. The exact sizes in tokens are known to `prepare` only.
+
+    Returns what a person should know of a folder or file before it is trained on.
     """
     if settings.source == BABYTALK:
-        return
+        return Notes()
     if hub.is_dataset_id(settings.source):
         hub.require_datasets(settings.source)
-        return
+        return Notes()
     corpus = open_corpus(settings.source, settings.dev_fraction)
+    seen: dict[bytes, SourceFile] = {}  # by what their lines say
     dev: set[int] = set()  # hashes of long lines
     shared: set[int] = set()
     for split, files in sorted(corpus.splits.items(), key=lambda item: item[0] != "dev"):
         # No line has more tokens than bytes, the prefix space, <s> and </s>: a bound that holds for any tokenizer.
         bound = 0
         for file in files:
-            clean = cleaner(file.source)
+            clean, said = cleaner(file.source), hashlib.sha256()
             for raw, _ in file.raw_lines():
+                said.update(f"{raw.strip()}\n".lstrip("\n").encode())
                 compared = split != "test" and raw.count(" ") >= LONG
                 if bound >= settings.window and not compared:
                     continue
@@ -136,6 +153,12 @@ def check(settings: DataSettings) -> None:
                         dev.add(known)
                     elif known in dev:
                         shared.add(known)
+            other = seen.setdefault(said.digest(), file)
+            if said.digest() != NO_WORDS and split == "train" and other.split == "dev":
+                raise UserError(
+                    f"{other.path} of dev has the same lines as {file.path} of train, so that dev would measure what "
+                    "was learnt by heart; give a dev split of other text"
+                )
         if split in ("train", "dev") and bound < settings.window:
             raise _too_small(split, f"at most {bound}", settings)
     share = len(shared) / max(1, len(dev))
@@ -144,6 +167,30 @@ def check(settings: DataSettings) -> None:
             f"{100 * share:.0f} % of the long lines of dev are in train of {settings.source} too, so that dev would "
             "measure what was learnt by heart; give a dev split of other text"
         )
+    return notes(corpus, settings.unit)
+
+
+def glance(settings: DataSettings) -> Notes:
+    """As `check`, but of a corpus of more than a few megabytes the beginnings of its files are read alone."""
+    if settings.source == BABYTALK or hub.is_dataset_id(settings.source):
+        return check(settings)
+    corpus = open_corpus(settings.source, settings.dev_fraction)
+    return check(settings) if sum(file.size for file in corpus.files) < GLANCE else notes(corpus, settings.unit)
+
+
+def notes(corpus: Corpus, unit: Unit) -> Notes:
+    """What is read of a corpus, what is not, and which files look hard-wrapped though a text is a line of them; raises
+    `UserError` for a file whose beginning cannot be read."""
+    files = sorted(corpus.files, key=lambda file: file.size, reverse=True)[:LOOKED_AT]
+    wrapped = [file.path.name for file in files if file.looks_wrapped() and file.split == "train"]
+    doubts = corpus.describe_ignored()
+    if wrapped and unit == "line":
+        more = f" and {len(wrapped) - NAMED} more" if len(wrapped) > NAMED else ""
+        doubts.append(
+            f"most lines of {', '.join(wrapped[:NAMED])}{more} end in mid-sentence: the text looks hard-wrapped, and "
+            "every line is taken for a text of its own; --set data.unit=paragraph joins them"
+        )
+    return Notes(tuple(corpus.describe()), tuple(doubts))
 
 
 def prepare(settings: DataSettings, storage: str | Path) -> PreparedData:
@@ -254,7 +301,8 @@ def _tokens(
     def build(temporary: Path) -> dict[str, Any]:
         tokenizer = load_tokenizer(tokenizer_dir)
         size = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values())
-        for line in corpus.describe() if settings.source != BABYTALK else ():
+        told = notes(corpus, settings.unit) if settings.source != BABYTALK else Notes()
+        for line in (*told.read, *told.doubts):
             logger.info(line)
         splits = {}
         for split in corpus.splits:
@@ -293,7 +341,7 @@ def _with_progress(corpus: Corpus, split: str, doing: str, unit: Unit = "line") 
     """The cleaned texts of `split`, with a line of progress in percent of bytes every few seconds."""
     files = corpus.splits[split]
     total = max(1, sum(file.path.stat().st_size for file in files))
-    done, spoke, wrapped = 0, time.monotonic(), Wrapped()
+    done, spoke = 0, time.monotonic()
 
     def lines(file: SourceFile, document: Document) -> Iterator[str]:
         nonlocal done, spoke
@@ -303,13 +351,8 @@ def _with_progress(corpus: Corpus, split: str, doing: str, unit: Unit = "line") 
             if time.monotonic() - spoke > LOG_SECONDS:
                 spoke = time.monotonic()
                 logger.info(f"{doing}: {min(100.0, 100 * done / total):.0f} % ({file.path.name})")
-            yield wrapped.see(clean(raw))
+            yield clean(raw)
 
     for file in files:
         for document in file.documents():
             yield from texts(lines(file, document), unit)
-    if unit == "line" and split == "train" and wrapped.found:
-        logger.info(
-            f"most lines of {corpus.folder.name}/train end in mid-sentence: the text looks hard-wrapped, and every "
-            "line is taken for a text of its own; --set data.unit=paragraph joins them"
-        )

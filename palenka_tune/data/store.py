@@ -89,6 +89,11 @@ class TokenStore:
         return int(self.manifest["window"])
 
     @property
+    def unit(self) -> str:
+        """What one of its texts is: a line, a paragraph or a document."""
+        return str(self.manifest["shaped_by"].get("unit", "line"))
+
+    @property
     def fingerprint(self) -> str:
         """16 hex digits over the text, the cleaning, the tokenizer and the window."""
         return str(self.manifest["fingerprint"])

@@ -41,7 +41,7 @@ def _paragraphs(lines: Iterable[str]) -> Iterator[str]:
 class Wrapped:
     """Notices hard-wrapped text: most lines have the length of one and end in mid-sentence."""
 
-    FEWEST = 200  # lines below which nothing is said
+    FEWEST, MOST = 200, 4000  # lines below which nothing is said, and lines that are enough
     SHARE = 0.6
     LENGTHS = range(40, 101)  # characters of a line that was wrapped
     ENDS = frozenset(".!?:;\"'”’)]…")
@@ -49,12 +49,11 @@ class Wrapped:
     def __init__(self) -> None:
         self.lines, self.open_ends = 0, 0
 
-    def see(self, line: str) -> str:
-        """Count a cleaned line; returns it."""
+    def see(self, line: str) -> None:
+        """Count a cleaned line."""
         if line:
             self.lines += 1
             self.open_ends += line[-1] not in self.ENDS and len(line) in self.LENGTHS
-        return line
 
     @property
     def found(self) -> bool:

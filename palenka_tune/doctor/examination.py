@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from palenka_tune.cluster.session import protect
-from palenka_tune.data import hub
-from palenka_tune.data.corpus import open_corpus
-from palenka_tune.data.prepare import BABYTALK
+from palenka_tune.data.prepare import glance
 from palenka_tune.doctor.checks import CHECKS
 from palenka_tune.doctor.checks.finding import Finding
 from palenka_tune.doctor.facts import Facts, access, nodes, probe, services, storage
@@ -23,6 +21,7 @@ from palenka_tune.errors import UserError
 from palenka_tune.search.options import SearchOptions
 from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.tracking.store import redact
+from palenka_tune.words import plural
 
 MARKS = {"ok": "✓", "warning": "!", "fault": "✗"}
 
@@ -56,8 +55,8 @@ class Report:
         if self.unchecked:
             lines.append(f"not checked, as no node could be asked: {', '.join(self.unchecked)}")
         lines.append(
-            f"{len(self.findings)} checks in {self.seconds:.0f} s: {self.count('ok')} good, {self.count('warning')} "
-            f"warnings, {self.count('fault')} faults"
+            f"{plural(len(self.findings), 'check')} in {self.seconds:.0f} s: {self.count('ok')} good, "
+            f"{plural(self.count('warning'), 'warning')}, {plural(self.count('fault'), 'fault')}"
         )
         return lines
 
@@ -82,13 +81,8 @@ def examine(config: SearchConfig, options: SearchOptions) -> Report:
         raise UserError(f"--concurrent is {options.concurrent}; it must be 1 or more")
     access.check_address(options.address)
     services.study_url(options.study_storage)
-    data = config.experiment.data
-    source = data.source
-    if hub.is_dataset_id(source):
-        hub.require_datasets(source)
-    elif source != BABYTALK:
-        open_corpus(source, data.dev_fraction)  # the search reads every byte of it; that takes longer than all of this
-    needs = needs_of(config, options)
+    notes = glance(config.experiment.data)  # the search reads every byte; that takes longer than all of this
+    needs = dataclasses.replace(needs_of(config, options), data=notes)
     protect(options.address)
     with storage.marked(options.storage) as mark:
         way = access.reach(options.address)

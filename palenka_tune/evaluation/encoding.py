@@ -4,6 +4,8 @@ The rules are those of lm-evaluation-harness 0.4.13 (`TemplateLM.loglikelihood`,
 
 - An empty context stands for one token, the tokenizer's `<s>` (its `</s>` if it has none). The continuation is encoded
   without special tokens; if it begins with that very token, the token is the context and not asked for again.
+- A tokenizer with neither start nor end token scores after its separator (`sep_token`, `cls_token`), and without one of
+  those a text from its second token on, given the first: here we go beyond the harness, which refuses it.
 - Otherwise spaces at the context's end move to the continuation, and the continuation's tokens are what the two texts
   together have beyond the number of tokens of the context alone. Both are encoded with the special tokens that the
   tokenizer puts by itself (ours: `<s>` first), unless the text begins with the start token spelled out.
@@ -40,47 +42,61 @@ class EncodedRequests:
         """Tokens of the longest request, without its start token: as many as a model must read."""
         return max(map(len, self.ids), default=0)
 
+    @cached_property
+    def empty(self) -> list[int]:
+        """The requests of which no token is left to score."""
+        skips = self.skips.tolist()
+        return [number for number, ids in enumerate(self.ids) if not 0 <= skips[number] < len(ids)]
+
 
 def encode_requests(tokenizer: PreTrainedTokenizerFast, requests: Sequence[tuple[str, str]]) -> EncodedRequests:
-    """Encode (context, continuation) pairs.
-
-    Raises:
-        UserError: if the tokenizer has neither start nor end token, or a continuation has no token of its own.
-    """
-    prefix = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-    if prefix is None:
-        raise UserError(
-            "the tokenizer has no start token (bos_token) and no end token; sentences are scored after it, so give it "
-            "one"
-        )
+    """Encode (context, continuation) pairs; what has no token of its own is among `EncodedRequests.empty`."""
+    prefix = start_token(tokenizer)
     ids: list[list[int]] = [[] for _ in requests]
-    starts = np.full(len(requests), prefix, dtype=np.int64)
+    starts = np.full(len(requests), 0 if prefix is None else prefix, dtype=np.int64)
     skips = np.zeros(len(requests), dtype=np.int64)
     bare = [number for number, (context, _) in enumerate(requests) if not context]
     for number, text_ids in zip(bare, encode(tokenizer, [requests[n][1] for n in bare]), strict=True):
-        ids[number] = text_ids[1:] if text_ids[:1] == [prefix] else text_ids
+        if prefix is None:
+            starts[number], ids[number] = (text_ids or [0])[0], text_ids[1:]
+        else:
+            ids[number] = text_ids[1:] if text_ids[:1] == [prefix] else text_ids
     after = [number for number, (context, _) in enumerate(requests) if context]
     contexts = _with_special(tokenizer, [requests[n][0].rstrip() for n in after], prefix)
     wholes = _with_special(tokenizer, ["".join(requests[n]) for n in after], prefix)
     for number, context, whole in zip(after, contexts, wholes, strict=True):
-        starts[number], skips[number] = context[0] if context else prefix, len(context) - 1
-        ids[number] = context[1:] + whole[len(context) :]
-    for (before, text), text_ids, skipped in zip(requests, ids, skips.tolist(), strict=True):
-        if not 0 <= skipped < len(text_ids):
-            raise UserError(
-                f"the tokenizer gives no token of its own to {text!r} after {before!r}; change the text or evaluate a "
-                "model with another tokenizer"
-            )
+        skips[number] = len(context) - 1
+        if context:
+            starts[number], ids[number] = context[0], context[1:] + whole[len(context) :]
     return EncodedRequests(tuple(ids), starts, skips)
 
 
-def _with_special(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], prefix: int) -> list[list[int]]:
+def start_token(tokenizer: PreTrainedTokenizerFast) -> int | None:
+    """The token after which a text is scored: the start token, else one that ends or separates texts, if any."""
+    named = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.sep_token_id, tokenizer.cls_token_id)
+    return next((each for each in named if each is not None), None)
+
+
+def start_note(tokenizer: PreTrainedTokenizerFast) -> str | None:
+    """What a reader of scores must know of a tokenizer without a start token; None if it has one."""
+    if tokenizer.bos_token_id is not None:
+        return None
+    start = start_token(tokenizer)
+    if start is None:
+        return (
+            "its tokenizer has no token that starts, ends or separates texts, so that a text is scored from its second "
+            "token on"
+        )
+    return f"its tokenizer has no start token, so that a text is scored after {tokenizer.convert_ids_to_tokens(start)}"
+
+
+def _with_special(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], prefix: int | None) -> list[list[int]]:
     """Ids with the tokenizer's own special tokens, for texts that do not spell the start token out themselves."""
-    spelled = tokenizer.decode(prefix)
+    spelled = None if prefix is None else tokenizer.decode(prefix)
     distinct = list(dict.fromkeys(texts))  # an item's contexts come back with each of its targets
     ids: dict[str, list[int]] = {}
     for begun in (False, True):
-        group = [text for text in distinct if text.startswith(spelled) == begun]
+        group = [text for text in distinct if (spelled is not None and text.startswith(spelled)) == begun]
         ids |= zip(group, encode(tokenizer, group, special=not begun), strict=True)
     return [ids[text] for text in texts]
 

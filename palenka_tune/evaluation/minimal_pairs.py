@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -23,7 +24,9 @@ from palenka_tune.evaluation.encoding import EncodedRequests, check_vocabulary, 
 from palenka_tune.evaluation.prefix_tree import ROW_TOKENS, PrefixTree, build_tree
 from palenka_tune.evaluation.results import MinimalPairResults, ParadigmResult, SuiteResults
 from palenka_tune.evaluation.scoring import Progress, score_tree, shares_prefixes
-from palenka_tune.evaluation.suite import Paradigm, Suite
+from palenka_tune.evaluation.suite import MinimalPair, Paradigm, Suite
+from palenka_tune.models.given import position_limit
+from palenka_tune.words import plural
 
 DELIMITER = " "
 """Stands between a context, also an empty one, and what follows it: lm-evaluation-harness's default."""
@@ -51,12 +54,19 @@ class TokenisedSuite:
         """The tree that `model` can read."""
         return self.tree if shares_prefixes(model) else self._tree(1)
 
+    def pair_of(self, request: int) -> tuple[Path, MinimalPair]:
+        """The first pair that a request is of, and its file."""
+        rows = np.concatenate([self.pairs, self.swapped_contexts])
+        both = (*self.suite.paradigms, *self.suite.swapped_contexts)
+        pairs = [(paradigm.path, pair) for paradigm in both for pair in paradigm.pairs]
+        return pairs[int((rows == request).any(axis=1).argmax())]
+
     def _tree(self, row_tokens: int) -> PrefixTree:
         return build_tree(self.requests.ids, self.requests.starts, self.requests.skips, row_tokens)
 
 
 def tokenise_suite(tokenizer: PreTrainedTokenizerFast, suite: Suite) -> TokenisedSuite:
-    """A suite under one tokenizer; raises `UserError` if it has no start token."""
+    """A suite under one tokenizer; raises `UserError` for a pair of which it leaves no token to score."""
     places: dict[tuple[str, str], int] = {}
 
     def place(context: str, text: str) -> int:
@@ -68,7 +78,14 @@ def tokenise_suite(tokenizer: PreTrainedTokenizerFast, suite: Suite) -> Tokenise
         return np.array(both, dtype=np.int64).reshape(-1, 2)
 
     pairs, swapped_contexts = places_of(suite.paradigms), places_of(suite.swapped_contexts)
-    return TokenisedSuite(suite, encode_requests(tokenizer, list(places)), pairs, swapped_contexts)
+    tokenised = TokenisedSuite(suite, encode_requests(tokenizer, list(places)), pairs, swapped_contexts)
+    if empty := tokenised.requests.empty:
+        (path, pair), before, text = tokenised.pair_of(empty[0]), *list(places)[empty[0]]
+        raise UserError(
+            f"{path}, line {pair.line}: the tokenizer leaves no token to score of {text!r} after {before!r}; change "
+            "the text or evaluate a model with another tokenizer"
+        )
+    return tokenised
 
 
 def evaluate(
@@ -136,17 +153,23 @@ def _results(
 
 def _check_fit(model: PreTrainedModel, suite: TokenisedSuite) -> None:
     """Raise `UserError` for ids outside the model's vocabulary and texts longer than its positions."""
+    check_vocabulary(model, suite.requests.highest_id)
+    check_length(suite, position_limit(model.config.to_dict()), "evaluate a model with more positions")
+
+
+def check_length(suite: TokenisedSuite, limit: int | None, fix: str) -> None:
+    """Raise `UserError` with the first text longer than `limit` tokens (None: any length will do); `fix` is what helps
+    besides removing the pairs."""
+    # A model reads <s> and all tokens but the last, which is only predicted: as many positions as tokens.
     requests = suite.requests
-    check_vocabulary(model, requests.highest_id)
-    # The model reads <s> and all tokens but the last, which is only predicted: as many positions as tokens.
-    limit = int(model.config.max_position_embeddings)
-    if requests.longest <= limit:
+    if limit is None or requests.longest <= limit:
         return
-    every_pair = [(paradigm.path, pair.line) for paradigm in suite.suite.paradigms for pair in paradigm.pairs]
-    for (path, line), places in zip(every_pair, suite.pairs, strict=True):
-        length = max(len(requests.ids[place]) for place in places)
-        if length > limit:
-            raise UserError(
-                f"{path}, line {line}: a sentence of {length} tokens, but the model has {limit} positions; remove the "
-                "pair or evaluate a model with more positions"
-            )
+    lengths = np.array([len(ids) for ids in requests.ids])
+    too_long = np.flatnonzero((lengths[suite.pairs] > limit).any(axis=1))
+    longest = suite.pairs[too_long[0]][lengths[suite.pairs[too_long[0]]].argmax()]
+    path, pair = suite.pair_of(int(longest))
+    pairs = "the pair" if len(too_long) == 1 else f"the {len(too_long):,} pairs that are too long"
+    raise UserError(
+        f"{path}, line {pair.line}: a sentence of {plural(lengths[longest], 'token')}, but the model has "
+        f"{plural(limit, 'position')}; remove {pairs} or {fix}"
+    )

@@ -1,10 +1,11 @@
 """Cross-entropy of a causal language model: on windows of tokens, which is `val/ce`, and on the text of a corpus.
 
-The lines of a split become `<s> ids </s>`, are concatenated and cut into windows of T tokens, as in the token store;
-the last window is shorter. Within a window every token but the first is predicted, so *nats per token* is what training
-measures as `val/ce` on the whole split. It depends on the tokenizer; *bits per byte* can be compared across tokenizers:
-the mean nats of a predicted token times all tokens of the split (so that the unpredicted first ones count as average),
-over ln 2 and the bytes of the cleaned lines in UTF-8, one more a line for its end.
+The texts of a split (lines, paragraphs or documents) become `<s> ids </s>`, are concatenated and cut into windows of T
+tokens, as in the token store; the last window is shorter. Within a window every token but the first is predicted, so
+*nats per token* is what training measures as `val/ce` on the whole split. It depends on the tokenizer; *bits per byte*
+can be compared across tokenizers: the mean nats of a predicted token times all tokens of the split (so that the
+unpredicted first ones count as average), over ln 2 and the bytes of the cleaned texts in UTF-8, one more a text for its
+end.
 
 Shapes: N windows, B of them at a time, T tokens, V vocabulary.
 """
@@ -15,6 +16,7 @@ import math
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -22,12 +24,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from palenka_tune.data.corpus import Corpus
 from palenka_tune.data.store import batches
+from palenka_tune.data.texts import Unit
 from palenka_tune.errors import UserError
-from palenka_tune.evaluation.encoding import check_vocabulary, encode
-from palenka_tune.evaluation.results import TextResult
+from palenka_tune.evaluation.encoding import check_vocabulary, encode, start_token
+from palenka_tune.evaluation.results import MEASURED, TextResult
 from palenka_tune.evaluation.scoring import evaluating
 from palenka_tune.models.folder import NOTE
-from palenka_tune.words import perplexity
+from palenka_tune.models.given import position_limit
+from palenka_tune.words import perplexity, plural
 
 DEFAULT_WINDOW = 128
 _NO_PADDING = -1
@@ -71,22 +75,25 @@ def bounded_batch(batch: int, window: int, vocabulary: int) -> int:
 
 @dataclass(frozen=True)
 class TokenisedText:
-    """A split under one tokenizer: its `ids`, lines between `<s>` and `</s>`, and what it measures."""
+    """A split under one tokenizer: its `ids`, texts between `<s>` and `</s>`, and what it measures."""
 
     ids: np.ndarray
     lines: int
     bytes: int
+    unit: Unit = "line"
 
 
-def tokenise_text(tokenizer: PreTrainedTokenizerFast, lines: Iterable[str]) -> TokenisedText:
-    """Encode cleaned lines as for training; text that spells a special token is encoded as the characters it is.
+def tokenise_text(tokenizer: PreTrainedTokenizerFast, lines: Iterable[str], unit: Unit = "line") -> TokenisedText:
+    """Encode cleaned texts, each a `unit`, as for training; text that spells a special token is encoded as the
+    characters it is.
 
-    Raises:
-        UserError: if the tokenizer has neither a start nor an end token.
+    A tokenizer without start and end token has its separator between texts, or, without one, a new line.
     """
     start, end = tokenizer.bos_token_id, tokenizer.eos_token_id
     if start is None and end is None:
-        raise UserError("the tokenizer has no start and no end token (bos_token, eos_token); lines stand between them")
+        end = start_token(tokenizer)
+        if end is None:
+            lines = (f"{line}\n" for line in lines)
     before, after = ([] if each is None else [each] for each in (start, end))
     backend = tokenizer.backend_tokenizer
     spelled, backend.encode_special_tokens = backend.encode_special_tokens, True
@@ -95,17 +102,19 @@ def tokenise_text(tokenizer: PreTrainedTokenizerFast, lines: Iterable[str]) -> T
         for batch in batches(lines):
             for line, line_ids in zip(batch, encode(tokenizer, batch), strict=True):
                 ids.extend((*before, *line_ids, *after))
-                size += len(line.encode()) + 1
+                size += len(line.removesuffix("\n").encode()) + 1
             count += len(batch)
     finally:
         backend.encode_special_tokens = spelled
-    return TokenisedText(np.array(ids, dtype=np.int64), count, size)
+    return TokenisedText(np.array(ids, dtype=np.int64), count, size, unit)
 
 
-def tokenise_corpus(tokenizer: PreTrainedTokenizerFast, corpus: Corpus) -> dict[str, TokenisedText]:
+def tokenise_corpus(
+    tokenizer: PreTrainedTokenizerFast, corpus: Corpus, unit: Unit = "line"
+) -> dict[str, TokenisedText]:
     """The splits of a corpus that models are measured on: dev, and test if there is one."""
-    splits = [split for split in ("dev", "test") if split in corpus.splits]
-    return {split: tokenise_text(tokenizer, corpus.lines(split)) for split in splits}
+    splits = [split for split in MEASURED if split in corpus.splits]
+    return {split: tokenise_text(tokenizer, corpus.texts(split, unit), unit) for split in splits}
 
 
 def evaluate_text(model: PreTrainedModel, text: TokenisedText, window: int) -> TextResult:
@@ -123,7 +132,9 @@ def evaluate_text(model: PreTrainedModel, text: TokenisedText, window: int) -> T
             mean, tokens = cross_entropy(model, windows, _NO_PADDING)
             nats, predicted = nats + mean * tokens, predicted + tokens
     if not predicted:
-        raise UserError(f"the text has {len(text.ids)} tokens, which leaves none to predict; give a longer one")
+        raise UserError(
+            f"the text has {plural(len(text.ids), 'token')}, which leaves none to predict; give a longer one"
+        )
     per_token = nats / predicted
     return TextResult(
         nats_per_token=per_token,
@@ -134,12 +145,24 @@ def evaluate_text(model: PreTrainedModel, text: TokenisedText, window: int) -> T
         bytes=text.bytes,
         lines=text.lines,
         window=window,
+        unit=text.unit,
     )
 
 
 def training_window(model: PreTrainedModel) -> int:
-    """The window that `model` was trained on, as its export says; older exports: 128, or its positions if fewer."""
+    """The window that `model` was trained on, as its export says; others: 128, or its positions if fewer."""
+    window = _noted(model, "window")
+    limit = position_limit(model.config.to_dict())
+    window = int(window) if isinstance(window, int) and window > 1 else DEFAULT_WINDOW
+    return window if limit is None else min(window, limit)
+
+
+def training_unit(model: PreTrainedModel) -> Unit:
+    """What one text was when `model` was trained, as its export says; others: a line."""
+    unit = _noted(model, "unit")
+    return unit if unit in get_args(Unit) else "line"
+
+
+def _noted(model: PreTrainedModel, name: str) -> Any:
     noted = getattr(model.config, NOTE, None)
-    window = noted.get("window") if isinstance(noted, dict) else None
-    positions = int(model.config.max_position_embeddings)
-    return min(int(window) if isinstance(window, int) and window > 1 else DEFAULT_WINDOW, positions)
+    return noted.get(name) if isinstance(noted, dict) else None

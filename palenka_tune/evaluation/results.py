@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.table import Table
 
+from palenka_tune.data.texts import Unit
 from palenka_tune.evaluation.suite import Suite
+from palenka_tune.words import plural
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -163,11 +165,15 @@ class SuiteResults(Mapping[str, MinimalPairResults]):
         }
 
 
+MEASURED = ("dev", "test")
+"""The splits of a corpus on which models are measured."""
+
+
 @dataclass(frozen=True)
 class TextResult:
     """One model on one split of a corpus (`evaluation.perplexity`).
 
-    `predicted` of its `tokens` were predicted, in windows of `window` tokens.
+    `predicted` of its `tokens` were predicted, in windows of `window` tokens. `lines` counts its texts, each a `unit`.
     """
 
     nats_per_token: float
@@ -178,6 +184,7 @@ class TextResult:
     bytes: int
     lines: int
     window: int
+    unit: Unit = "line"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -193,17 +200,20 @@ class ModelScores:
         path: Its folder.
         suites: Results by suite; `suites["blimp"].accuracy` is from 0 to 1, with chance at 0.5.
         text: Results by split of a corpus; `text["dev"].nats_per_token`.
+        notes: What a reader of the scores must know, a sentence each.
     """
 
     name: str
     path: str
     suites: SuiteResults
     text: dict[str, TextResult]
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         text = {split: result.to_dict() for split, result in self.text.items()}
-        return {"name": self.name, "model": self.path, "suites": self.suites.to_dict(), "text": text}
+        told = {"notes": list(self.notes)} if self.notes else {}
+        return {"name": self.name, "model": self.path, "suites": self.suites.to_dict(), "text": text, **told}
 
 
 @dataclass(frozen=True)
@@ -213,10 +223,12 @@ class EvaluationResult(Mapping[str, ModelScores]):
     Attributes:
         models: A `ModelScores` each.
         suites: What they were scored on, as read and filtered.
+        failed: Why a model could not be scored, by its name.
     """
 
     models: tuple[ModelScores, ...]
     suites: tuple[Suite, ...] = field(repr=False)
+    failed: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> ModelScores:
         return {each.name: each for each in self.models}[name]
@@ -237,14 +249,18 @@ class EvaluationResult(Mapping[str, ModelScores]):
             console.print(accuracy_table(self.suites, results, per_set=per_set or alone))
         if any(each.text for each in self.models):
             console.print(text_table({name: each.text for name, each in self.items()}))
+        for name, each in self.items():
+            for note in each.notes:
+                console.print(f"model {name}: {note}", markup=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; for one model and one suite its figures also stand at the top."""
         models = [each.to_dict() for each in self.models]
+        failed = {"failed": dict(self.failed)} if self.failed else {}
         if len(models) == 1 and len(self.suites) == 1:
             ((name, figures),) = models[0]["suites"].items()
-            return {"model": self.models[0].path, "suite": name, **figures, "models": models}
-        return {"models": models}
+            return {"model": self.models[0].path, "suite": name, **figures, "models": models, **failed}
+        return {"models": models, **failed}
 
 
 def suite_lines(suites: Sequence[Suite], results: Mapping[str, SuiteResults]) -> list[str]:
@@ -255,9 +271,9 @@ def suite_lines(suites: Sequence[Suite], results: Mapping[str, SuiteResults]) ->
             f"{scored[suite.name].ties}{f' ({model})' if len(results) > 1 else ''}" for model, scored in results.items()
         )
         lines.append(
-            f"{suite.name}: {suite.pairs + suite.filtered_out:,} pairs read in "
-            f"{len(suite.paradigms) + len(suite.left_out)} sets, {suite.pairs:,} kept, {suite.filtered_out:,} filtered "
-            f"out, ties {ties} (counted as right)"
+            f"{suite.name}: {plural(suite.pairs + suite.filtered_out, 'pair')} read in "
+            f"{plural(len(suite.paradigms) + len(suite.left_out), 'set')}, {suite.pairs:,} kept, "
+            f"{suite.filtered_out:,} filtered out, ties {ties} (counted as right)"
         )
         if suite.left_out:
             lines.append(f"{suite.name}: left out, as the filter keeps nothing of them: {', '.join(suite.left_out)}")
@@ -287,6 +303,7 @@ def text_table(results: Mapping[str, Mapping[str, TextResult]]) -> Table:
         table.add_row(f"{split}, perplexity per token", *(f"{text.perplexity:,.2f}" for text in texts))
         table.add_row(f"{split}, bits per byte", *(f"{text.bits_per_byte:.4f}" for text in texts))
         table.add_row(f"{split}, tokens, windows of", *(f"{text.tokens:,}, {text.window}" for text in texts))
+        table.add_row(f"{split}, a text is a", *(text.unit for text in texts))
     return table
 
 
@@ -308,7 +325,7 @@ def _add_suite(table: Table, name: str, scored: Sequence[MinimalPairResults], pe
         return
     terms = [each.terms for each in scored]
     for term, first in terms[0].items():
-        _add_row(table, f"  {term} ({len(first.paradigms)} sets)", [each[term] for each in terms])
+        _add_row(table, f"  {term} ({plural(len(first.paradigms), 'set')})", [each[term] for each in terms])
     for sets in zip(*(each.paradigms for each in scored), strict=True):
         _add_row(table, f"    {sets[0].uid}", sets)
 

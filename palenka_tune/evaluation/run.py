@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -14,12 +15,15 @@ from palenka_tune.cluster.session import resolve_device
 from palenka_tune.config.environment import calm_libraries
 from palenka_tune.config.files import check_writable, write_json
 from palenka_tune.data.corpus import Corpus, open_corpus
-from palenka_tune.errors import UserError
-from palenka_tune.evaluation.results import EvaluationResult, ModelScores
+from palenka_tune.data.hub import is_dataset_id
+from palenka_tune.data.prepare import BABYTALK
+from palenka_tune.data.texts import Unit
+from palenka_tune.errors import PalenkaError, UserError
+from palenka_tune.evaluation.results import MEASURED, EvaluationResult, ModelScores
 from palenka_tune.evaluation.suite import Suite
 from palenka_tune.evaluation.suites import filter_suite, read_suites
 from palenka_tune.evaluation.vocabulary import MIN_COUNT, read_vocabulary
-from palenka_tune.models.folder import check_model_folder, tokenizer_digest
+from palenka_tune.models.folder import check_model_folder, find_model, tokenizer_digest
 
 
 def run(
@@ -33,6 +37,7 @@ def run(
     data: str | Path | None = None,
     output: str | Path | None = None,
     log_samples: bool = False,
+    unit: Unit | None = None,
     device: str = "auto",
     quiet: bool = True,
 ) -> EvaluationResult:
@@ -42,7 +47,7 @@ def run(
         print(scores["best"].suites["blimp"].accuracy)
 
     Args:
-        models: Hugging Face model folders, or one.
+        models: Hugging Face model folders, or one; the folder of a search stands for its best student.
         suites: `blimp`, `blimp_supplement`, `ewok`, `blimp_filtered`, `ewok_filtered`, from `source`.
         source: A folder that holds a folder a suite, or `hub`.
         minimal_pairs: A folder of `.jsonl` files in BLiMP's format, as one suite more.
@@ -51,13 +56,17 @@ def run(
         data: A corpus folder in BabyLM layout: nats per token on dev and test.
         output: A folder for lm-evaluation-harness's result files.
         log_samples: Write a line for each pair there too.
+        unit: What one text of `data` is: a line, a paragraph or a document (None: as the model was trained).
         device: `cpu`, `cuda`, or `auto`: a GPU if there is one.
         quiet: Show nothing; False shows a progress bar.
 
+    A model that cannot be scored is left out, and `failed` of the result says why.
+
     Raises:
-        UserError: for a model, a suite or a corpus that cannot be read or do not go together.
+        UserError: for a model, a suite or a corpus that cannot be read, or if no model goes together with them.
     """
-    folders = [str(each) for each in ([models] if isinstance(models, str | Path) else models)]
+    given = [str(each) for each in ([models] if isinstance(models, str | Path) else models)]
+    folders = [str(find_model(each)) for each in given]
     asked = suites.split(",") if isinstance(suites, str) else suites
     names = list(dict.fromkeys(name.strip() for name in asked if name.strip()))
     has_suites, give = bool(names or minimal_pairs), "give --suite with --source, or --minimal-pairs"
@@ -65,6 +74,7 @@ def run(
         "there is nothing to score on; give --suite with --source, --minimal-pairs or --data": not (has_suites or data),
         "--log-samples needs a folder for the samples; give --output DIR": log_samples and not output,
         f"--log-samples needs a suite; {give}": log_samples and not has_suites,
+        "--unit says what a text of --data is; give --data DIR, or leave it out": unit and not data,
         f"--filter-vocabulary needs a suite to filter; {give}": filter_vocabulary and not has_suites,
         "--source needs the names of suites; give --suite blimp,blimp_supplement,ewok or one of them": (
             source and not names
@@ -78,7 +88,7 @@ def run(
     calm_libraries()
     if minimal_pairs:
         names.append(str(Path(minimal_pairs).expanduser().absolute()))
-    corpus = open_corpus(data) if data else None
+    corpus = _open_text(data) if data else None
     read = read_suites(names, source)
     for folder in folders:
         check_model_folder(folder)
@@ -87,44 +97,89 @@ def run(
         read = [filter_suite(suite, vocabulary) for suite in read]
 
     device = resolve_device(device)
-    scores = []
-    for scored, started in _score(folders, read, corpus, device, quiet=quiet, greedy=log_samples):
+    scores: list[ModelScores] = []
+    failures: dict[str, PalenkaError] = {}
+    score = _scorer(read, corpus, unit, device, quiet=quiet, greedy=log_samples)
+    for name, asked_for, folder in zip(_names(folders), given, folders, strict=True):
+        started = time.time()
+        try:
+            scored = score(name, folder)
+        except PalenkaError as error:  # the other models' scores are none the worse
+            failures[name] = error
+            continue
+        if Path(folder) != Path(asked_for).expanduser():
+            scored = replace(
+                scored, notes=(f"{asked_for} is the folder of a search; its best student is scored", *scored.notes)
+            )
         scores.append(scored)
         if output:
             _write(Path(output), scored, device, started, samples=log_samples)
-    return EvaluationResult(tuple(scores), tuple(read))
+    failed = {name: str(error) for name, error in failures.items()}
+    if not scores:
+        raise next(iter(failures.values())) if len(failed) == 1 else UserError("; ".join(failed.values()))
+    return EvaluationResult(tuple(scores), tuple(read), failed)
 
 
-def _score(
-    folders: Sequence[str], suites: Sequence[Suite], corpus: Corpus | None, device: str, *, quiet: bool, greedy: bool
-) -> Iterator[tuple[ModelScores, float]]:
-    """Load the models one after another; what their tokenizers make of suites and text is shared where they agree.
+def _open_text(folder: str | Path) -> Corpus:
+    """The corpus to measure models on; raises `UserError` if it cannot be read or a split of it holds no word."""
+    if is_dataset_id(str(folder)) or (str(folder) == BABYTALK and not Path(folder).exists()):
+        raise UserError(
+            f"--data {folder} is no folder; give one in BabyLM layout (of babytalk and datasets, a search keeps the "
+            "text in a folder of STORAGE/artifacts/corpora/)"
+        )
+    corpus = open_corpus(folder)
+    for split in MEASURED:
+        if split in corpus.splits and next(corpus.texts(split, "line"), None) is None:
+            raise UserError(
+                f"the {split} split of {folder} holds no word (its lines are blank, or cleaning leaves nothing of "
+                "them); add text to it or remove it"
+            )
+    return corpus
 
-    Yields scores and when their scoring began (seconds since 1970).
-    """
+
+def _scorer(
+    suites: Sequence[Suite], corpus: Corpus | None, unit: Unit | None, device: str, *, quiet: bool, greedy: bool
+) -> Callable[[str, str], ModelScores]:
+    """A function that scores the model of a name and folder; what tokenizers make of suites and text is shared where
+    they agree. It raises `PalenkaError`, which names the model."""
     # torch and transformers: only now, when the input is known to be good
+    from palenka_tune.evaluation.encoding import start_note, start_token
     from palenka_tune.evaluation.minimal_pairs import TokenisedSuite, evaluate, tokenise_suite
-    from palenka_tune.evaluation.perplexity import TokenisedText, evaluate_text, tokenise_corpus, training_window
+    from palenka_tune.evaluation.perplexity import (
+        TokenisedText,
+        evaluate_text,
+        tokenise_corpus,
+        training_unit,
+        training_window,
+    )
     from palenka_tune.models.export import load_model
 
     console = Console(highlight=False, soft_wrap=True)
     tokenised: dict[object, tuple[list[TokenisedSuite], dict[str, TokenisedText]]] = {}
-    for name, folder in zip(_names(folders), folders, strict=True):
-        started = time.time()
+
+    def score(name: str, folder: str) -> ModelScores:
         model, tokenizer = load_model(folder, device=device)
-        key = (tokenizer_digest(Path(folder).expanduser()), tokenizer.bos_token_id, tokenizer.eos_token_id)
+        text_unit = unit or training_unit(model)
+        ends = tokenizer.bos_token_id, tokenizer.eos_token_id, start_token(tokenizer)
+        key = (tokenizer_digest(folder), *ends, text_unit)
         if key not in tokenised:
-            texts = tokenise_corpus(tokenizer, corpus) if corpus else {}
+            texts = tokenise_corpus(tokenizer, corpus, text_unit) if corpus else {}
             tokenised[key] = [tokenise_suite(tokenizer, suite) for suite in suites], texts
         ready, texts = tokenised[key]
         with Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
             show = functools.partial(_show, bar, bar.add_task(f"scoring {name}", total=None))
-            try:
-                results = evaluate(model, ready, progress=show, greedy=greedy)
-                text = {split: evaluate_text(model, each, training_window(model)) for split, each in texts.items()}
-            except UserError as error:
-                raise UserError(f"model {name}: {error}") from None
-        yield ModelScores(name, folder, results, text), started
+            results = evaluate(model, ready, progress=show, greedy=greedy)
+            text = {split: evaluate_text(model, each, training_window(model)) for split, each in texts.items()}
+        note = start_note(tokenizer)
+        return ModelScores(name, folder, results, text, () if note is None else (note,))
+
+    def named(name: str, folder: str) -> ModelScores:
+        try:
+            return score(name, folder)
+        except PalenkaError as error:
+            raise type(error)(f"model {name}: {error}") from None
+
+    return named
 
 
 def _show(bar: Progress, task: TaskID, done: int, total: int) -> None:

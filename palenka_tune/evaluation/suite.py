@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from palenka_tune.data.formats import check_characters
 from palenka_tune.errors import UserError
 
 Record = tuple[int, Mapping[str, Any]]
@@ -120,6 +121,8 @@ def json_lines(path: Path) -> Iterator[Record]:
             raise UserError(f"{where}: not JSON ({error}); each line must be one JSON object") from None
         if not isinstance(record, dict):
             raise UserError(f"{where}: a JSON {type(record).__name__}; each line must be one JSON object")
+        if b"\\u" in raw:  # nothing else in UTF-8 can spell it
+            check_characters(record, where)
         yield number, record
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from palenka_tune.data.corpus import open_corpus
+from palenka_tune.data.formats import decoded
 from palenka_tune.errors import UserError
 
 MIN_COUNT = 2
@@ -96,10 +97,7 @@ def frequent_words(lines: Iterable[str], min_count: int) -> set[str]:
 
 
 def _listed(path: Path) -> Iterator[str]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 (byte {error.start}); give a text file with a word a line") from None
-    for line in text.splitlines():
+    text = decoded(path, path.read_bytes(), 0)
+    for line in text.removeprefix("\ufeff").splitlines():
         if word := line.strip().lower():
             yield word

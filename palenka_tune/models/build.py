@@ -62,7 +62,7 @@ def build_model(
                 "give the id that the tokenizer has"
             )
     ids = {"pad_token_id": pad_id, "bos_token_id": bos_id, "eos_token_id": eos_id}
-    positions = max(preset.positions, 2 * window)
+    positions = preset.positions_for(window)
     settings: dict[str, Any] = {
         "hidden_size": preset.width,
         "num_hidden_layers": preset.layers,
@@ -126,7 +126,10 @@ def build_for_store(
     """A fresh model for the windows of `store`: its vocabulary, special ids and window."""
     around, size = store.around, store.vocabulary_size
     ids: dict[str, int | None] = {"pad_id": around.pad, "bos_id": around.start, "eos_id": around.end}
-    return build_model(preset, vocabulary_size=size, window=store.window, seed=seed, device=device, **ids)
+    model = build_model(preset, vocabulary_size=size, window=store.window, seed=seed, device=device, **ids)
+    if store.unit != "line":
+        getattr(model.config, NOTE)["unit"] = store.unit
+    return model
 
 
 def count_parameters(model: torch.nn.Module) -> int:

@@ -17,7 +17,7 @@ import palenka_tune
 from palenka_tune.config.provenance import git_commit
 from palenka_tune.models.build import count_parameters
 from palenka_tune.models.origin import Origin
-from palenka_tune.words import markdown_table, percent, perplexity
+from palenka_tune.words import markdown_table, percent, perplexity, plural
 
 _TASK = {"type": "text-generation", "name": "Text Generation"}
 _USE = """```python
@@ -67,7 +67,7 @@ def model_card(
         *limits,
         "A research model: it knows little beyond the data above, follows no instructions and is not filtered for "
         "harmful or outdated content.",
-        f"It reads at most {config.max_position_embeddings} tokens at once.",
+        f"It reads at most {plural(config.max_position_embeddings, 'token')} at once.",
         "Cross-entropy and perplexity are per token of this model's own tokenizer; compare them only with models that "
         "share it. Where a search chose the settings on the dev data, the dev figures are slightly optimistic.",
     ]
@@ -75,7 +75,8 @@ def model_card(
         f"---\n{_metadata(title, val_ce, minimal_pairs or {}, origin)}---",
         f"# {title}",
         f"A {config.model_type} language model of {count_parameters(model):,} parameters "
-        f"({config.num_hidden_layers} layers, width {config.hidden_size}, vocabulary {config.vocab_size:,}), {made}.",
+        f"({plural(config.num_hidden_layers, 'layer')}, width {config.hidden_size}, vocabulary {config.vocab_size:,}), "
+        f"{made}.",
         f"Training data: {data}",
         _licence_sentence(origin),
         "## Use",

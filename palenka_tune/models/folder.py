@@ -17,7 +17,26 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
 STUDENT = "student"  # the model folder in that of a student's training
 NOTE = "palenka_tune"
-"""Our key in `config.json`: the training `window` in tokens, and `tokenizer_sha256`."""
+"""Our key in `config.json`: the training `window` in tokens, the `unit` that one text was (if not a line), and
+`tokenizer_sha256`."""
+BEST, SEARCH_YAML = "best", "search.yaml"  # in a run's folder: the best student, and what was searched
+
+
+def find_model(path: str | Path) -> Path:
+    """The model folder that `path` stands for: itself, or the best student of the search that it is the folder of.
+
+    Raises:
+        UserError: for a search without a best student yet.
+    """
+    path = Path(path).expanduser()
+    if (path / "config.json").is_file() or not (path / SEARCH_YAML).is_file():
+        return path
+    if not (path / BEST / "config.json").is_file():
+        raise UserError(
+            f"{path} is the folder of a search that has no {BEST}/ yet; finish it (--resume --name {path.name}), or "
+            "give a model's folder"
+        )
+    return path / BEST
 
 
 def check_model_folder(path: str | Path) -> Path:

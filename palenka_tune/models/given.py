@@ -34,11 +34,21 @@ def read_architecture(folder: str | Path) -> ModelPreset:
         layers=depth,
         heads=_size(config, "num_attention_heads", "n_head") or 1,
         ffn=_size(config, "intermediate_size", "n_inner"),
-        positions=_size(config, "max_position_embeddings", "n_positions") or 1,
+        positions=position_limit(config) or 1,
         kv_heads=_size(config, "num_key_value_heads"),
         head_dim=_size(config, "head_dim"),
         config=str(folder),
     )
+
+
+def position_limit(config: Mapping[str, Any]) -> int | None:
+    """Tokens that a model with this config.json reads at most; None if its family has no such limit (BLOOM, Mamba)."""
+    return _size(config.get("text_config") or config, "max_position_embeddings", "n_positions", "max_seq_len")
+
+
+def positions_in(folder: str | Path) -> int | None:
+    """`position_limit` of the model in `folder`."""
+    return position_limit(_config(Path(folder).expanduser()))
 
 
 def architecture_digest(folder: str | Path) -> str:

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 
 from palenka_tune.errors import UserError, nearest
 from palenka_tune.limits import Limits, Strict, check_fields
+from palenka_tune.words import plural
 
 Family = Literal["gpt2", "llama", "qwen3"]
 FAMILIES: dict[str, str] = {"gpt2": "GPT-2", "llama": "Llama", "qwen3": "Qwen3"}
@@ -46,6 +47,10 @@ class ModelPreset(Strict):
     kv_heads: Annotated[int, Limits(ge=1)] | None = None
     head_dim: Annotated[int, Limits(ge=2)] | None = None
     config: str | None = None
+
+    def positions_for(self, window: int) -> int:
+        """Positions of a model that is built for windows of `window` tokens."""
+        return max(self.positions, 2 * window)
 
     def __post_init__(self) -> None:
         where = f"model {self.name!r}"
@@ -93,12 +98,14 @@ class ModelPreset(Strict):
     def architecture(self) -> str:
         """One line for tables, such as `Llama, d 512, ffn 1024, 16 layers, 8 heads, untied`."""
         if self.config is not None:
-            return f"{FAMILIES.get(self.family, self.family)}, d {self.width}, {self.layers} layers, as its config.json"
+            family = FAMILIES.get(self.family, self.family)
+            return f"{family}, d {self.width}, {plural(self.layers, 'layer')}, as its config.json"
         ffn = f", ffn {self.ffn}" if self.ffn else ""
         shared = f" over {self.kv_heads}" if self.kv_heads else ""
         sized = f" of {self.head_dim}" if self.head_dim else ""
         return (
-            f"{FAMILIES[self.family]}, d {self.width}{ffn}, {self.layers} layers, {self.heads} heads{shared}{sized}, "
+            f"{FAMILIES[self.family]}, d {self.width}{ffn}, {plural(self.layers, 'layer')}, "
+            f"{plural(self.heads, 'head')}{shared}{sized}, "
             f"{'tied' if self.tied else 'untied'}"
         )
 

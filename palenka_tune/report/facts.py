@@ -27,6 +27,7 @@ from palenka_tune.trials import verdict
 from palenka_tune.trials.ledger import TOTAL_STEPS
 from palenka_tune.trials.rows import FinalistRow
 from palenka_tune.trials.stopping import stopping_text
+from palenka_tune.words import plural
 
 SPREAD = "train/target_std"
 
@@ -43,14 +44,14 @@ def asked(tree: Mapping[str, Any]) -> Iterator[str]:
     stopping = stopping_text(search.get("stopping", "asha"), rungs, reduction)
     names = ", ".join(tree.get("parameters", {}))
     yield (
-        f"It searched {names or 'nothing'} ({tree['description'] or 'no description'}): {search['samples']} trials by "
-        f"{search['sampler']} besides the fixed settings, with seed {tree['seed']}; "
-        + (f"{stopping}." if stopping else "no trial was stopped early.")
+        f"It searched {names or 'nothing'} ({tree['description'] or 'no description'}): "
+        f"{plural(search['samples'], 'trial')} by {search['sampler']} besides the fixed settings, "
+        f"with seed {tree['seed']}; " + (f"{stopping}." if stopping else "no trial was stopped early.")
     )
     teachers = " and ".join(Path(str(teacher["preset"])).name for teacher in tree["teachers"])
     yield (
         f"The student is {_student(student)}, its teachers are {teachers or 'none'}, its text is "
-        f"{Path(str(data['source'])).name}, in windows of {data['window']} tokens."
+        f"{Path(str(data['source'])).name}, in windows of {plural(data['window'], 'token')}."
     )
 
 

@@ -33,10 +33,11 @@ from palenka_tune.runs import run_folder
 from palenka_tune.spaces.poster_method import method_settings, units
 from palenka_tune.students.bench import BenchSpec
 from palenka_tune.students.jobs import STUDENT, StudentJob, train_students
-from palenka_tune.students.scoring import ScoreJob, own_pairs, score_models
+from palenka_tune.students.scoring import ScoreJob, check_suites, own_pairs, score_models
 from palenka_tune.students.teacher_cache import obtain_cache
 from palenka_tune.teachers.ray_trainer import train_teachers
 from palenka_tune.teachers.spec import Teacher, TeacherSpec, open_teacher, teacher_folder
+from palenka_tune.words import plural
 
 logger = logging.getLogger(__name__)
 RESULTS, ROWS_FOLDER, IDENTITY = "results.json", "rows", run_folder.REPRODUCE
@@ -63,9 +64,7 @@ class _Run:
 
     @property
     def suites(self) -> tuple[SuiteChoice, ...]:
-        """What is scored on: what was given, filtered by the words of train as the challenge does, else the pairs that
-        come with the corpus."""
-        return filter_choices(self.config.suites, self.prepared.corpus) or own_pairs(self.prepared)
+        return suites_of(self.config, self.prepared)
 
     @property
     def share(self) -> Share:
@@ -176,7 +175,7 @@ class _Run:
             if "failed" not in models[row.name]
         ]
         names = ["dev", "test", *(suite.label or suite.name for suite in self.suites)]
-        logger.info(f"scoring {len(jobs)} models on {', '.join(names)}")
+        logger.info(f"scoring {plural(len(jobs), 'model')} on {', '.join(names)}")
         return {scores["name"]: scores for scores in score_models(jobs, self.share)}
 
     def _result(self, row: Row, model: dict[str, Any], scores: dict[str, Any]) -> dict[str, Any]:
@@ -194,6 +193,12 @@ class _Run:
             "published": asdict(row.published),
             **({"failed": scores["failed"]} if "failed" in scores else outcome),
         }
+
+
+def suites_of(config: ReproduceConfig, prepared: PreparedData) -> tuple[SuiteChoice, ...]:
+    """What is scored on: what was given, filtered by the words of train as the challenge does, else the pairs that come
+    with the corpus."""
+    return filter_choices(config.suites, prepared.corpus) or own_pairs(prepared)
 
 
 def run(config: ReproduceConfig) -> dict[str, Any]:
@@ -216,6 +221,8 @@ def run(config: ReproduceConfig) -> dict[str, Any]:
         prepared = data.prepare(config.data_settings, storage)
         logger.info(prepared.describe())
         identity = _check_identity(folder, config, prepared)
+        presets = [config.at.preset(row.preset) for row in rows]
+        check_suites(suites_of(config, prepared), prepared.tokenizer_dir, presets, config.at.window)
         with ray_session(config.address) as resources:
             try:
                 results = _Run(config, prepared, storage, folder, resources).results(rows)

@@ -19,13 +19,14 @@ from filelock import FileLock, Timeout
 from palenka_tune.config.files import is_path
 from palenka_tune.config.sealed import Slate, unseal
 from palenka_tune.errors import UserError, nearest
+from palenka_tune.models import folder as model_folder
 from palenka_tune.storage import lease, mirror
 from palenka_tune.storage.follow import Follower
 
-JOURNAL, SEARCH_YAML = "optuna.journal", "search.yaml"
+JOURNAL, SEARCH_YAML = "optuna.journal", model_folder.SEARCH_YAML
 LOCK, OWNER, IDENTITY = ".lock", ".owner", ".identity"
 REPRODUCE = "reproduce.json"  # marks a folder of `reproduce`, which is no search
-CHECKPOINTS, TUNE, FINALISTS, BEST = "checkpoints", "tune", "finalists", "best"  # folders in the run's
+CHECKPOINTS, TUNE, FINALISTS, BEST = "checkpoints", "tune", "finalists", model_folder.BEST  # folders in the run's
 FETCHED_LATER = (CHECKPOINTS, TUNE, FINALISTS)
 NOT_FOLLOWED = (*FETCHED_LATER, JOURNAL, f"{JOURNAL}.lines")  # uploaded by what writes them
 

@@ -23,7 +23,7 @@ from palenka_tune.config.console import make_console, progress_on
 from palenka_tune.config.files import check_writable, read_json, write_text
 from palenka_tune.data import prepare as data
 from palenka_tune.errors import PalenkaError, UserError
-from palenka_tune.evaluation.suites import choices_in
+from palenka_tune.evaluation.suites import SuiteChoice, choices_in
 from palenka_tune.models import hub
 from palenka_tune.runs import run_folder
 from palenka_tune.runs.context import Context
@@ -45,7 +45,7 @@ from palenka_tune.spaces.serialise import search_yaml, tree
 from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.storage import mirror
 from palenka_tune.storage.mirror import shown, working_folder
-from palenka_tune.students.scoring import own_pairs
+from palenka_tune.students.scoring import check_suites, own_pairs
 from palenka_tune.students.teacher_cache import fit_cache
 from palenka_tune.students.teachers import open_given_teachers, teacher_shapes
 from palenka_tune.tracking.models import check_model_name
@@ -75,11 +75,12 @@ def _launch(config: SearchConfig | None, options: SearchOptions, console: Consol
     storage = working_folder(options.storage)
     folder = _folder(config, options, storage)
     if config is not None:
-        data.check(config.experiment.data)
+        notes = data.check(config.experiment.data)
         experiment = open_given(config.experiment, storage, weights=not options.dry_run)
         config = dataclasses.replace(config, experiment=experiment)
         if options.dry_run:
-            console.print(plan(config, storage), markup=False)
+            for line in (plan(config, storage), *(f"  {line}" for line in (*notes.read, *notes.doubts))):
+                console.print(line, markup=False)
             return SearchResult(folder, {})
     check_writable(options.storage)
     full = FullDisk(storage)
@@ -109,6 +110,7 @@ def _launch(config: SearchConfig | None, options: SearchOptions, console: Consol
         store = begin(None, storage)
         logger.info(plan(config, storage))
         config, wanted, prepared = _prepare(config, wanted, options, storage)
+        suites = _suites(config, options.minimal_pairs or wanted.minimal_pairs, prepared)
         if not options.resume:
             run_folder.make(folder)
             stack.enter_context(run_folder.locked(folder))
@@ -120,8 +122,6 @@ def _launch(config: SearchConfig | None, options: SearchOptions, console: Consol
             raise
         wanted.keep(study)
         write_text(folder / SEARCH_YAML, wanted.yaml)
-        pairs = options.minimal_pairs or wanted.minimal_pairs
-        suites = choices_in(pairs) if pairs else own_pairs(prepared)
         tracker = _tracker(folder, store)
         context = Context(folder, storage, prepared, suites, tracker, console, started)
         _tracked(config, options, context, study)
@@ -183,6 +183,19 @@ def _prepare(
         wanted = Wanted(asked, search_yaml(config, prepared.fingerprint), prepared.fingerprint, pairs)
     wanted.check_data(prepared)
     return config, wanted, prepared
+
+
+def _suites(config: SearchConfig, pairs: str | Path | None, prepared: data.PreparedData) -> tuple[SuiteChoice, ...]:
+    """What the models are scored on: the folder `pairs`, or what comes with the corpus; raises `UserError` for a pair
+    that one of them cannot read."""
+    suites = choices_in(pairs) if pairs else own_pairs(prepared)
+    experiment = config.experiment
+    students = {experiment.student, *(each.student for each in config.corners)}
+    presets = [each.architecture for each in students if each.init != "teacher"]
+    presets += [each.architecture for each in experiment.teachers if not each.is_given]
+    given = [Path(each.preset) for each in experiment.teachers if each.is_given]
+    check_suites(suites, prepared.tokenizer_dir, presets, experiment.data.window, given)
+    return suites
 
 
 def _hand_over(folder: Path, options: SearchOptions) -> None:

@@ -61,6 +61,7 @@ from palenka_tune.teachers.spec import Teacher
 from palenka_tune.tracking.tags import NOTE, PARENT
 from palenka_tune.trials.arms import arms_of, trials_of
 from palenka_tune.trials.ledger import PLANNED, TOTAL_STEPS, Ledger
+from palenka_tune.words import plural
 
 logger = logging.getLogger(__name__)
 TEACHER_RUNS = "palenka.teacher_runs"
@@ -262,7 +263,8 @@ def _trials(job: Job, ledger: Ledger, options: SearchOptions, context: Context, 
     done, half = len(ledger.rows()), len(ledger.waiting)
     resumed = f"; {done} are done already and {half} resume from a checkpoint" if done or half else ""
     logger.info(
-        f"{trials_of(ledger.arms.values())} trials of {job.total_steps} steps, {job.placement.describe()}{resumed}"
+        f"{plural(trials_of(ledger.arms.values()), 'trial')} of {plural(job.total_steps, 'step')}, "
+        f"{job.placement.describe()}{resumed}"
     )
     try:
         if ledger.remaining:

@@ -13,6 +13,7 @@ from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.teachers.spec import open_teacher, plain_shape
 from palenka_tune.trials.arms import arms_of
 from palenka_tune.trials.stopping import stopping_text
+from palenka_tune.words import plural
 
 
 def _given(preset: str) -> str:
@@ -21,7 +22,7 @@ def _given(preset: str) -> str:
         return f"{preset} (given)"
     folder = Path(preset).expanduser()
     shape = plain_shape(folder)
-    size = f"{shape.family}, d {shape.width}, {shape.depth} layers"
+    size = f"{shape.family}, d {shape.width}, {plural(shape.depth, 'layer')}"
     if any(folder.glob("*.safetensors")):  # not fetched from the hub for a dry run
         size += f"; {open_teacher(folder).parameters:,} parameters"
     return f"{shape.name} (given): {size}; {folder}"
@@ -48,7 +49,7 @@ def plan(config: SearchConfig, storage: Path) -> str:
         count = parameter_count(preset, vocabulary, window)
         lines.append(
             f"  {role:<9} {preset.name}: {preset.architecture}; {count:,} parameters; lr {recipe.lr:g}, "
-            f"batch {recipe.batch_size}, {recipe.epochs:g} epochs"
+            f"batch {recipe.batch_size}, {recipe.epochs:g} epoch{'' if recipe.epochs == 1 else 's'}"
         )
     lines += [f"  teacher   {_given(teacher.preset)}" for teacher in experiment.teachers if teacher.is_given]
     kept = "run on every batch" if experiment.cache.form == "online" else f"run once, cache {experiment.cache.form}"

@@ -54,7 +54,7 @@ from palenka_tune.trials.metrics import TEST_CE, VAL_CE
 from palenka_tune.trials.names import run_name, settings_name
 from palenka_tune.trials.rows import FinalistRow, TrialRow, best_of_arms, best_row
 from palenka_tune.trials.sentences import leader, models_table
-from palenka_tune.words import counted, saved
+from palenka_tune.words import counted, plural, saved
 
 logger = logging.getLogger(__name__)
 CANDIDATES = "candidates"  # folder of what is scored beside `best/`
@@ -123,7 +123,8 @@ def trial_results(
     tracker.set_linked_tags(PARENT, {NOTE: note})
     tracker.end_run(PARENT, "FINISHED")
     context.console.print(models_table(models))
-    context.console.print(leader(best_of_arms(rows), ledger.objective), markup=False)
+    if led := leader(best_of_arms(rows), ledger.objective):
+        context.console.print(led, markup=False)
     context.console.print(
         f"{counted(summary['counts'])}; {saved(summary['budget'])}; {summary['wall_seconds']:.0f} s", markup=False
     )
@@ -275,7 +276,7 @@ def forget_scratch(job: Job, *, keep_checkpoints: bool) -> None:
         mirror.forget_folder(job.checkpoints)
         return
     logger.info(
-        f"{len(kept)} checkpoints are kept for --resume with --promote or more --samples: "
+        f"{plural(len(kept), 'checkpoint')} kept for --resume with --promote or more --samples: "
         f"{sum(path.stat().st_size for path in kept) / 1e6:,.1f} MB (--discard-checkpoints deletes them)"
     )
 

@@ -14,7 +14,7 @@ import yaml
 from palenka_tune.config.build import load_yaml
 from palenka_tune.distill.settings import ProjectionSettings
 from palenka_tune.limits import Limits
-from palenka_tune.spaces.resolve import find_space
+from palenka_tune.spaces.resolve import find_space, resolve
 from palenka_tune.spaces.schema import Node, space_schema
 from palenka_tune.spaces.settings import SECTIONS, SearchConfig
 from palenka_tune.spaces.space import BUDGET, searchable_paths
@@ -26,9 +26,11 @@ KINDS = "{choice: [a, b, null]}  {uniform: [low, high]}  {log_uniform: [low, hig
 
 
 def space_text(config: SearchConfig, base: str, command: str) -> str:
-    """The YAML of `config`, which came from the shipped space `base`; `command` is how to check the file."""
+    """The YAML of `config`, which came from the shipped space `base` and settings beside it; `command` is how to check
+    the file."""
     schema = space_schema()
-    tree, given = config.tree(), load_yaml(find_space(base)) | {"data": {"source": config.experiment.data.source}}
+    tree, plain = config.tree(), resolve(base, options={"scale": config.experiment.scale}).tree()
+    given = load_yaml(find_space(base)) | {"data": {"source": config.experiment.data.source}}
     top = schema["properties"]
     lines = [
         f"# yaml-language-server: $schema={SCHEMA_FILE}",
@@ -42,14 +44,14 @@ def space_text(config: SearchConfig, base: str, command: str) -> str:
         *_prose(top["scale"]["description"]),
         _line("scale", tree["scale"], top["scale"], "", active=True),
         *_prose(top["seed"]["description"]),
-        _line("seed", tree["seed"], top["seed"], "", active=False),
+        _line("seed", tree["seed"], top["seed"], "", active=tree["seed"] != plain["seed"]),
     ]
     for name in SECTIONS:
         group = schema["$defs"][SECTIONS[name].__name__]
         lines += ["", *_prose(group["description"]), f"{name}:"]
-        lines += _settings(group, tree[name], given.get(name) or {}, "  ", schema)
+        lines += _settings(group, tree[name], plain[name], given.get(name) or {}, "  ", schema)
         if name == "recipe":
-            lines += _teachers(tree, top["teachers"])
+            lines += _teachers(tree, plain, top["teachers"])
     lines += ["", *_prose("What is searched: a setting by its name, with its values or its range,"), f"#   {KINDS}"]
     lines += _prose(
         "and, where it means something only beside certain values of another one, when: {other: value} or when: "
@@ -63,19 +65,25 @@ def space_text(config: SearchConfig, base: str, command: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _settings(group: Node, values: dict[str, Any], given: dict[str, Any], indent: str, schema: Node) -> list[str]:
+def _settings(
+    group: Node, values: dict[str, Any], plain: dict[str, Any], given: dict[str, Any], indent: str, schema: Node
+) -> list[str]:
+    """A line a setting; those are active that the base gives or that differ from the base's `plain` values."""
     lines = []
     for name, node in group["properties"].items():
         if name == "projection":
             inner = schema["$defs"][ProjectionSettings.__name__]
             lines += [*_prose(inner["description"], indent), f"{indent}{name}:"]
-            lines += _settings(inner, values[name], given.get(name) or {}, indent + "  ", schema)
+            lines += _settings(inner, values[name], plain[name], given.get(name) or {}, indent + "  ", schema)
         else:
-            lines.append(_line(name, values[name], node, indent, active=name in given))
+            active = name in given or values[name] != plain[name]
+            lines.append(_line(name, values[name], node, indent, active=active))
     return lines
 
 
-def _teachers(tree: dict[str, Any], node: Node) -> list[str]:
+def _teachers(tree: dict[str, Any], plain: dict[str, Any], node: Node) -> list[str]:
+    if tree["teachers"] != plain["teachers"]:
+        return ["", *_prose(node["description"]), f"teachers: {_flow(tree['teachers'])}"]
     lines = ["", *_prose(node["description"]), "#teachers:"]
     shown = ("lr", "batch_size", "epochs")  # the others are then the scale's
     for teacher in tree["teachers"]:

@@ -34,6 +34,7 @@ from palenka_tune.runs.tables import TRIALS
 from palenka_tune.storage import mirror
 from palenka_tune.storage.snapshot import Snapshot
 from palenka_tune.tracking.spool import SPOOL
+from palenka_tune.words import plural
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ class RunFiles:
         for partial in sorted(self.storage.glob("artifacts/caches/.*.partial")):
             if (at := _newest(partial.glob("*"))) is not None and not (partial / MANIFEST).exists():
                 shards = sum(1 for _ in partial.glob("[!.]*.arrow"))
-                works.append(Work(f"cache {partial.name[1:-8]}", f"{shards} shards", _age(at)))
+                works.append(Work(f"cache {partial.name[1:-8]}", f"{plural(shards, 'shard')}", _age(at)))
         return works
 
     def free_bytes(self) -> int | None:

@@ -21,7 +21,7 @@ from palenka_tune.status.reader import Status, StatusReader
 from palenka_tune.tracking.store import ui_command
 from palenka_tune.trials.ledger import Proposal
 from palenka_tune.trials.rows import COMPLETE, PAUSED, PRUNED
-from palenka_tune.words import clock
+from palenka_tune.words import clock, plural
 
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
@@ -68,7 +68,7 @@ class Descent:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         bars = "" if options.ascii_only else f"{sparkline(self.values)}  "
         ends = f"{self.values[0]:.4f} to {self.values[-1]:.4f}"
-        yield Text(f"  {'so far':<11}{bars}best val/ce {ends} over {len(self.values)} trials that ended")
+        yield Text(f"  {'so far':<11}{bars}best val/ce {ends} over {plural(len(self.values), 'trial')} that ended")
 
 
 def sparkline(values: list[float], widest: int = WIDEST) -> str:
@@ -97,7 +97,7 @@ def facts(status: Status, *, within: bool = False) -> list[tuple[str, str]]:
         parts = [f"{counts[name]} {name.replace('_', ' ')}" for name in counts if counts[name] and name != "planned"]
         lines.append(("trials", f"{counts['planned']} planned: {', '.join(parts) or 'none yet'}"))
     if status.finalists_done:
-        lines.append(("finalists", f"{status.finalists_done} students are trained"))
+        lines.append(("finalists", f"{plural(status.finalists_done, 'student')} trained"))
     if status.best:
         lines.append(("best", f"{_best(status)}  ({status.best['settings']})"))
     arms = [f"{name} {value:.4f}" for name, value in status.arms.items() if value is not None]
@@ -151,7 +151,7 @@ def line(status: Status) -> str:
     if status.left is not None:
         parts.append(f"about {clock(status.left)} left")
     if status.warnings:
-        parts.append(f"{len(status.warnings)} warnings, the first: {status.warnings[0]}")
+        parts.append(f"{plural(len(status.warnings), 'warning')}, the first: {status.warnings[0]}")
     return ", ".join(parts)
 
 

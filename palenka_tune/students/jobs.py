@@ -23,6 +23,7 @@ from palenka_tune.models.folder import STUDENT
 from palenka_tune.models.origin import Origin
 from palenka_tune.storage import mirror
 from palenka_tune.students.bench import Bench, BenchSpec
+from palenka_tune.words import plural
 
 logger = logging.getLogger(__name__)
 BETWEEN = 256  # dev windows of a validation before the end
@@ -134,4 +135,4 @@ def train_students(
 def _describe(result: Mapping[str, Any]) -> str:
     if "diverged" in result:
         return str(result["diverged"])
-    return f"val/ce {result['val_ce']:.4f}, {result['steps']} steps, {result['seconds']:.0f} s"
+    return f"val/ce {result['val_ce']:.4f}, {plural(result['steps'], 'step')}, {result['seconds']:.0f} s"

@@ -7,7 +7,7 @@ cross-entropies on dev windows or on a corpus, as `scores.json`; a job whose sco
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,19 @@ from palenka_tune.config.files import fingerprint
 from palenka_tune.data.corpus import open_corpus
 from palenka_tune.data.prepare import PreparedData
 from palenka_tune.data.store import TokenStore
-from palenka_tune.evaluation.minimal_pairs import TokenisedSuite, evaluate, tokenise_suite
-from palenka_tune.evaluation.perplexity import TokenisedText, evaluate_text, tokenise_corpus, training_window
+from palenka_tune.data.texts import Unit
+from palenka_tune.evaluation.minimal_pairs import TokenisedSuite, check_length, evaluate, tokenise_suite
+from palenka_tune.evaluation.perplexity import (
+    TokenisedText,
+    evaluate_text,
+    tokenise_corpus,
+    training_unit,
+    training_window,
+)
 from palenka_tune.evaluation.suites import SuiteChoice
 from palenka_tune.models.folder import tokenizer_digest
+from palenka_tune.models.given import positions_in
+from palenka_tune.models.presets import ModelPreset
 from palenka_tune.spaces.experiment import StudentSettings
 from palenka_tune.storage import mirror
 
@@ -83,12 +92,12 @@ Material = tuple[list[TokenisedSuite], dict[str, TokenisedText]]
 _kept: dict[tuple[Any, ...], Material] = {}
 
 
-def _material(job: ScoreJob, tokenizer: PreTrainedTokenizerFast) -> Material:
+def _material(job: ScoreJob, tokenizer: PreTrainedTokenizerFast, unit: Unit) -> Material:
     """Suites and texts under a model's tokenizer, read once by a process that scores several models with it."""
-    key = (tokenizer_digest(job.tokenizer or job.model), job.suites, job.corpus)
+    key = (tokenizer_digest(job.tokenizer or job.model), job.suites, job.corpus, unit)
     if key not in _kept:
         _kept.clear()
-        texts = tokenise_corpus(tokenizer, open_corpus(job.corpus)) if job.corpus else {}
+        texts = tokenise_corpus(tokenizer, open_corpus(job.corpus), unit) if job.corpus else {}
         _kept[key] = [tokenise_suite(tokenizer, choice.read()) for choice in job.suites], texts
     return _kept[key]
 
@@ -114,7 +123,7 @@ def score_model(job: ScoreJob, threads: int = 1) -> dict[str, Any]:
     else:
         model = load_weights(job.model, device=job.device)
         tokenizer = AutoTokenizer.from_pretrained(job.tokenizer, local_files_only=True, trust_remote_code=False)
-    suites, texts = _material(job, tokenizer)
+    suites, texts = _material(job, tokenizer, training_unit(model))
     val_ce = None
     if job.dev is not None:
         store = TokenStore.open(job.dev.store)
@@ -152,6 +161,26 @@ def own_pairs(prepared: PreparedData) -> tuple[SuiteChoice, ...]:
     """The minimal pairs that come with a corpus, if any."""
     folder = prepared.minimal_pairs
     return () if folder is None else (SuiteChoice(str(folder), label=f"{prepared.name} pairs"),)
+
+
+def check_suites(
+    suites: Sequence[SuiteChoice],
+    tokenizer_dir: Path,
+    presets: Iterable[ModelPreset],
+    window: int,
+    given: Iterable[Path] = (),
+) -> None:
+    """Raise `UserError` for a pair that the models to be scored cannot read, before any of them is trained.
+
+    They are those of `presets`, trained on windows of `window` tokens, and those in the folders `given`, all read with
+    the tokenizer in `tokenizer_dir`.
+    """
+    limits = [(preset.positions_for(window), f"set data.window to more than {window}") for preset in presets]
+    limits += [(limit, f"give another teacher than {each}") for each in given if (limit := positions_in(each))]
+    limit, fix = min(limits, default=(None, ""))
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_dir, local_files_only=True, trust_remote_code=False)
+    for choice in suites:
+        check_length(tokenise_suite(tokenizer, choice.read()), limit, f"{fix}, for more positions")
 
 
 def score_steps(suites: Sequence[SuiteChoice], store: TokenStore, tokens_per_step: int) -> float:

@@ -26,6 +26,7 @@ from palenka_tune.storage import mirror
 from palenka_tune.teachers.progress import ProgressFollower
 from palenka_tune.teachers.spec import TEACHER_VERSION, OnMetrics, Teacher, TeacherSpec, open_teacher, teacher_folder
 from palenka_tune.teachers.worker import EXPORT, FAILED, LAST, RESULT, TeacherJob
+from palenka_tune.words import plural
 
 logger = logging.getLogger(__name__)
 MAX_FAILURES = 2
@@ -59,8 +60,8 @@ def plan(recipes: Sequence[Recipe], cpus: int, gpus: int, workers: int | None, u
             raise UserError(f"--workers is {workers}, but there are {devices} {unit}; give {devices} or less")
         if workers > windows:
             raise UserError(
-                f"--workers is {workers}, but a micro-batch (batch_size over accumulate) has {windows} windows; give "
-                f"{windows} or less"
+                f"--workers is {workers}, but a micro-batch (batch_size over accumulate) has "
+                f"{plural(windows, 'window')}; give {windows} or less"
             )
     if use_gpu:
         count = workers or min(max(1, gpus), windows)

@@ -21,7 +21,7 @@ from palenka_tune.evaluation.paired import Difference, paired_difference
 from palenka_tune.trials.arms import ARMS
 from palenka_tune.trials.metrics import METRICS, TEST_CE, VAL_CE, Metric, metric
 from palenka_tune.trials.rows import FinalistRow
-from palenka_tune.words import markdown_table
+from palenka_tune.words import markdown_table, plural
 
 Word = Literal["better", "worse", "equivalent", "undecided"]
 LEVEL = 0.95
@@ -215,7 +215,7 @@ def sentence(each: Comparison, margin: float) -> str:
     if each.word == "equivalent":
         return f"{each.a} and {each.b} are equivalent within ±{margin:g}: {amount}."
     if each.word == "undecided":
-        needed = f"; about {each.seeds_needed} seeds would decide" if each.seeds_needed else ""
+        needed = f"; about {plural(each.seeds_needed, 'seed')} would decide" if each.seeds_needed else ""
         return f"{each.a} against {each.b} is undecided: {amount}{needed}."
     return f"{each.a} is {each.word} than {each.b}: {amount}."
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
 
-from palenka_tune.commands import distill, evaluate, options, search
+from palenka_tune.commands import distill, evaluate, options, reproduce, search
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +76,13 @@ def test_search_refuses(capsys, tmp_path, monkeypatch, argv, message):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_unknown_setting_is_answered_with_a_few_names(capsys, tmp_path):
+    message = refused(capsys, search, ["--set", "zzzz=1", "--storage", tmp_path])
+    assert "unknown setting 'zzzz' (nearest of " in message
+    assert message.endswith("; python -m palenka_tune.init DIR writes a file with all")
+    assert message.count(",") < 5
+
+
 def test_search_refuses_a_run_name_in_use(capsys, tmp_path):
     (tmp_path / "mine").mkdir()
     assert "is in use" in refused(capsys, search, ["--name", "mine", "--storage", tmp_path])
@@ -140,3 +149,28 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(capsys, tmp_path):
     assert "Student-tiny" in printed
     assert "projection.rank" in printed
     assert not (tmp_path / "runs").exists()
+
+
+def pairs(folder, *lines: str):
+    """A suite in the challenge's layout whose file holds `lines` after a good one."""
+    (folder / "blimp").mkdir(parents=True)
+    good = json.dumps({"sentence_good": "The old cat sees a dog.", "sentence_bad": "The old cat see a dog."})
+    (folder / "blimp" / "x.jsonl").write_text("\n".join([good, *lines]) + "\n")
+    return folder
+
+
+@pytest.mark.parametrize(("command", "option"), [(search, "--minimal-pairs"), (reproduce, "--source")])
+def test_pairs_that_cannot_be_scored_are_refused_before_training(capsys, tmp_path, command, option):
+    """By file and line; what only the tokenizer can tell, as soon as there is one."""
+    argv = ["poster"] if command is reproduce else []
+    argv += ["--data", corpus(tmp_path / "data"), "--storage", tmp_path / "runs", "--name", "mine", option]
+    half = '{"sentence_good": "A \\ud83d cat.", "sentence_bad": "A cat."}'
+    message = refused(capsys, command, [*argv, pairs(tmp_path / "half", half)])
+    assert "x.jsonl, line 2: half a surrogate pair" in message
+    assert not (tmp_path / "runs").exists()
+    long = json.dumps({"sentence_good": "The cat sees.", "sentence_bad": "a dog and " * 400})
+    message = refused(capsys, command, [*argv, pairs(tmp_path / "long", long, long)])
+    assert "x.jsonl, line 2: a sentence of" in message
+    assert "remove the 2 pairs that are too long or set data.window to more" in message
+    if command is search:
+        assert not (tmp_path / "runs" / "mine").exists()

@@ -37,6 +37,33 @@ def test_a_corpus_and_a_scale_are_checked_and_put_in(tmp_path, monkeypatch):
     assert experiment.scale == "small"
 
 
+def test_a_single_file_and_what_is_set_are_put_in(tmp_path, capsys, monkeypatch):
+    (tmp_path / "book.txt").write_text("".join(f"The old cat sees dog {n} .\n" for n in range(3000)))
+    monkeypatch.chdir(tmp_path)
+    message = refused(capsys, init, ["mine", "--data", "book.txt"])
+    assert "book.txt is a file; --set data.dev_fraction=0.05 keeps a twentieth" in message
+    more = [
+        "--set",
+        "data.dev_fraction=0.1",
+        "--set",
+        "epochs=3",
+        "--set",
+        "search.samples=7",
+        "--set",
+        "beta=2",
+        "--seed",
+        "4",
+    ]
+    more += ["--set", "teachers=[{preset: GPT2-tiny}]"]
+    assert options.run(init.cli, ["mine", "--data", "book.txt", *more]) == 0
+    config = resolve(str(tmp_path / "mine" / "search_space.yaml"))
+    asked = [("data.dev_fraction", 0.1), ("epochs", 3), ("search.samples", 7), ("beta", 2)]
+    asked += [("teachers", [{"preset": "GPT2-tiny"}])]
+    wanted = resolve("dskd", options={"data.source": str(tmp_path / "book.txt"), "seed": 4}, assignments=asked)
+    assert config.tree() == wanted.tree()
+    assert config.experiment.data.dev_fraction == 0.1
+
+
 @pytest.mark.parametrize("name", ["search_space.yaml", "search_space.schema.json"])
 def test_a_file_that_is_there_stays(tmp_path, capsys, name):
     (tmp_path / name).write_text("mine")

@@ -40,6 +40,19 @@ def test_every_command_has_examples_that_parse(command):
         module_of(command).parser().parse_args(words)
 
 
+@pytest.mark.parametrize("width", [60, 100])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_fits_the_terminal_with_whole_words(command, width, monkeypatch):
+    """Only examples, which are to be copied, and words that are longer may stand out."""
+    monkeypatch.setenv("COLUMNS", "1000")
+    wide = module_of(command).parser().format_help()
+    monkeypatch.setenv("COLUMNS", str(width))
+    help = module_of(command).parser().format_help()
+    assert help.split() == wide.split()
+    description = help.partition("\n\n")[2].partition("\noptions:")[0]
+    assert [line for line in description.splitlines() if len(line) > width] == []
+
+
 def test_a_misspelt_example_would_be_seen():
     with pytest.raises(UserError, match="did you mean '--samples'"):
         module_of("search").parser().parse_args(["dskd", "--sampels", "4"])

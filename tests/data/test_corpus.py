@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -129,8 +131,6 @@ def test_a_single_file_is_split_by_its_documents(tmp_path: Path) -> None:
 
 
 def test_every_kind_of_file_and_folders_below(tmp_path: Path) -> None:
-    import gzip
-
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -152,8 +152,9 @@ def test_every_kind_of_file_and_folders_below(tmp_path: Path) -> None:
     assert [file.name for file in corpus.splits["train"]][-1] == "sub/a.TXT"
     said = corpus.describe()
     assert said[0].startswith("train: 5 files, 0.00 MB: ")
-    assert "README.md" in said[-1]
-    assert "e.csv" in said[-1]
+    (ignored,) = corpus.describe_ignored()
+    assert "README.md" in ignored
+    assert "e.csv" in ignored
     assert [len(list(file.documents())) for file in corpus.splits["train"]] == [1, 2, 1, 2, 1]
 
 
@@ -162,6 +163,7 @@ def test_every_kind_of_file_and_folders_below(tmp_path: Path) -> None:
     [
         ("a.jsonl", '{"text": "x"}\n{', r"a\.jsonl, line 2, is not JSON"),
         ("a.jsonl", "[1]", r"a\.jsonl, line 1, is no record"),
+        ("a.jsonl", '{"text": "x"}\n{"text": "\\ud83d"}', r"a\.jsonl, line 2: half a surrogate pair \(\\ud83d\)"),
         (
             "a.jsonl",
             '{"a": "x", "b": "y"}',
@@ -177,11 +179,63 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: str, messag
         list(open_corpus(tmp_path).lines("train"))
 
 
-def test_a_link_to_nothing_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["train/b.train", "train/b.csv", "train/more", "other", "test"])
+def test_a_link_to_nothing_is_refused(tmp_path: Path, name: str) -> None:
     write(tmp_path, {"train/a.train": "x", "dev/a.dev": "x"})
-    (tmp_path / "train" / "b.train").symlink_to(tmp_path / "gone")
-    with pytest.raises(UserError, match=r"b\.train is a link to a file that is not there"):
+    (tmp_path / name).symlink_to(tmp_path / "gone")
+    with pytest.raises(UserError, match=rf"{re.escape(name)} is a link to a file that is not there"):
         open_corpus(tmp_path)
+
+
+def test_linked_folders_are_read_once(tmp_path: Path) -> None:
+    write(tmp_path, {"c/train/a.train": "One.", "c/dev/a.dev": "x", "far/b.train": "Two.", "far/.c.train": "hidden"})
+    (tmp_path / "c" / "train" / "far").symlink_to(tmp_path / "far")
+    (tmp_path / "far" / "back").symlink_to(tmp_path / "c" / "train")
+    assert list(open_corpus(tmp_path / "c").lines("train")) == ["One.", "Two."]
+
+
+def test_what_is_not_read_is_listed(tmp_path: Path) -> None:
+    """Beside the splits and in them, in one line, however much it is."""
+    write(tmp_path, {"train/a.train": "x", "dev/a.dev": "x"})
+    assert open_corpus(tmp_path).describe_ignored() == []
+    write(tmp_path, {f"train/{n}.text": "x" * n for n in range(20)} | {"extra.doc": "x" * 10**6, "other/z.txt": "x"})
+    (line,) = open_corpus(tmp_path).describe_ignored()
+    assert line.startswith("not read: 21 files, 1.00 MB: other/, extra.doc (1.00 MB), 19.text (0.00 MB)")
+    assert ", and 16 more; read are .train, .dev and .test, .txt" in line
+
+
+LINE = "The cat sat on the mat.\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "looks"),
+    [
+        (LINE.encode("utf-16-le"), "UTF-16LE"),
+        (LINE.encode("utf-16-be"), "UTF-16BE"),
+        (LINE.encode("utf-32-le"), "UTF-32LE"),
+        (LINE.encode("utf-32-be"), "UTF-32BE"),
+        ("Кошка сидит на окне.\n".encode("utf-16-le"), "UTF-16LE"),
+        (LINE.encode("utf-16"), "UTF-16"),
+        (LINE.encode("utf-32"), "UTF-32"),
+        (b"\n\n" + LINE.encode("utf-16-le"), "UTF-16LE"),
+        (gzip.compress(LINE.encode()), "gzip"),
+        (b"PK\x03\x04\xff", "zip"),
+        (bytes(range(256)), "binary"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_no_text_is_refused_with_what_it_looks_like(tmp_path: Path, content: bytes, looks: str) -> None:
+    write(tmp_path, {"train/a.train": content, "dev/a.dev": "x"})
+    with pytest.raises(
+        UserError, match=rf"a\.train is (no text|not UTF-8): byte 0x.. at .*\(it looks (like )?{looks}\); "
+    ):
+        list(open_corpus(tmp_path).lines("train"))
+
+
+def test_a_single_nul_byte_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, {"train/a.train": LINE * 200 + "a\0b\n", "dev/a.dev": "x"})
+    with pytest.raises(UserError, match=r"a\.train is no text: byte 0x00 at byte offset 4801 cannot be read; "):
+        list(open_corpus(tmp_path).lines("train"))
 
 
 @pytest.mark.parametrize(

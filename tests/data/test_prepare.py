@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from palenka_tune.data.prepare import DataSettings, check, prepare
+from palenka_tune.data.prepare import DataSettings, check, glance, prepare
 from palenka_tune.data.tokenizer import load_tokenizer
 from palenka_tune.errors import PalenkaError, UserError
 
@@ -34,8 +34,18 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "corpus"
 
 
-def settings(folder: Path, **changes: int) -> DataSettings:
+def settings(folder: Path, **changes: int | str) -> DataSettings:
     return DataSettings(source=str(folder), **{"vocabulary": 300, "window": 32, **changes})
+
+
+@pytest.mark.parametrize(("unit", "noted"), [("line", {}), ("paragraph", {"unit": "paragraph"})])
+def test_a_model_notes_what_its_texts_were(folder: Path, tmp_path: Path, unit: str, noted: dict[str, str]) -> None:
+    """So that it is measured on texts of the same kind."""
+    from palenka_tune.models.build import build_for_store
+    from palenka_tune.models.presets import get_preset
+
+    store = prepare(settings(folder, unit=unit), tmp_path / "runs").store
+    assert build_for_store(get_preset("GPT2-tiny"), store, seed=0).config.palenka_tune == {"window": 32, **noted}
 
 
 def test_prepare_and_reuse(folder: Path, tmp_path: Path, logged) -> None:
@@ -116,6 +126,46 @@ def test_text_that_cleans_to_nothing(folder: Path) -> None:
     (folder / "dev/a.dev").write_text("----\n" * 100)
     with pytest.raises(UserError, match=r"dev split of .* has at most 0 tokens"):
         check(settings(folder))
+
+
+@pytest.mark.parametrize("change", [str, lambda text: text.replace("\n", "\r\n\r\n"), str.rstrip])
+def test_dev_that_is_a_file_of_train_is_refused(folder: Path, change) -> None:
+    (folder / "dev/a.dev").write_text(change((folder / "train/b.train").read_text()))
+    with pytest.raises(UserError, match=r"a\.dev of dev has the same lines as .*b\.train of train"):
+        check(settings(folder))
+    (folder / "dev/a.dev").write_text(sentences(40, 2))
+    for split in ("train", "dev"):
+        (folder / split / f"blank.{split}").write_text("\n\n")
+    check(settings(folder))
+
+
+WRAPPED = "It was a dark and stormy night; the rain fell in torrents {} except\n"
+
+
+@pytest.mark.parametrize(("unit", "noticed"), [("line", 1), ("paragraph", 0)])
+def test_hard_wrapped_text_is_noticed_once_before_and_in_the_work(
+    folder: Path, tmp_path: Path, logged, unit: str, noticed: int
+) -> None:
+    """By the default path, whose tokenizer is trained on the same lines, and by file."""
+    (folder / "train/book.train").write_text("".join(map(WRAPPED.format, range(400))))
+    (folder / "train/e.csv").write_text("x")
+    for told in (check(settings(folder, unit=unit)), glance(settings(folder, unit=unit))):
+        assert sum("most lines of book.train end in mid-sentence" in line for line in told.doubts) == noticed
+        assert any("not read: 1 file, 0.00 MB: e.csv" in line for line in told.doubts)
+    prepare(settings(folder, unit=unit), tmp_path / "runs")
+    assert sum("most lines of book.train end in mid-sentence" in line for line in logged) == noticed
+    assert any("train: 3 files" in line for line in logged)
+
+
+def test_a_glance_at_a_large_corpus_reads_the_beginnings(folder: Path, monkeypatch) -> None:
+    (folder / "train/b.train").write_bytes((sentences(5000, 3) + "\0").encode())
+    with pytest.raises(UserError, match="is no text"):
+        glance(settings(folder))
+    monkeypatch.setattr("palenka_tune.data.prepare.GLANCE", 1000)
+    glance(settings(folder))
+    (folder / "train/b.train").write_bytes(sentences(50, 3).encode("utf-16-le"))
+    with pytest.raises(UserError, match="looks like UTF-16LE"):
+        glance(settings(folder))
 
 
 def test_check_reads_every_byte(folder: Path) -> None:

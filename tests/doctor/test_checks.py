@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from palenka_tune.data.prepare import Notes
 from palenka_tune.doctor.checks import CHECKS
 from palenka_tune.doctor.examination import judge
 from palenka_tune.doctor.facts import Access, Disk, Listener, Service
@@ -116,7 +117,7 @@ CASES = {
         "memory",
         {"nodes": spoilt(gpus=[], gpu_error="no devices")},
         "fault",
-        "Ray counts 1 GPUs on 10.0.0.2",
+        "Ray counts 1 GPU on 10.0.0.2",
         "nvidia-smi",
     ),
     "memory": (
@@ -231,6 +232,13 @@ CASES = {
         "warning",
         "0.0100 nats",
         "train the teachers longer",
+    ),
+    "text that is not read": (
+        "data",
+        {"needs": dataclasses.replace(facts().needs, data=Notes(("train: 1 file",), ("not read: a.csv",)))},
+        "warning",
+        "train: 1 file; not read: a.csv",
+        "move what is not text",
     ),
     "shared memory": (
         "ray disk",

@@ -8,8 +8,7 @@ import pytest
 from tokenizers import processors
 from transformers import PreTrainedTokenizerFast
 
-from palenka_tune.errors import UserError
-from palenka_tune.evaluation.encoding import encode_requests
+from palenka_tune.evaluation.encoding import encode_requests, start_note
 
 REQUESTS = [
     ("", " The cats are happy."),
@@ -111,7 +110,22 @@ def test_without_context_nothing_is_skipped_and_each_text_is_encoded_in_its_plac
 
 def test_what_cannot_be_scored(tokenizer: PreTrainedTokenizerFast) -> None:
     neither = PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer)
-    with pytest.raises(UserError, match="no start token"):
-        encode_requests(neither, [("", " a")])
-    with pytest.raises(UserError, match=r"no token of its own to '' after 'a'"):
-        encode_requests(tokenizer, [("a", " b"), ("a", "")])
+    assert encode_requests(neither, [("", " a"), ("", " a b")]).empty == [0]
+    assert encode_requests(neither, [("The cats", " run."), ("", " ")]).empty == [1]
+    assert encode_requests(tokenizer, [("a", " b"), ("a", "")]).empty == [1]
+
+
+def test_without_a_start_token_another_one_or_the_first_token_is_given(tokenizer: PreTrainedTokenizerFast) -> None:
+    """The separator stands in for it; without one, a text's own first token is what the rest follows."""
+    plain = tokenizer(" The cats are happy.", add_special_tokens=False)["input_ids"]
+    separated = with_specials(tokenizer, None, sep_token="</s>")
+    assert whole(encode_requests(separated, REQUESTS), 0) == ([2], plain)
+    assert "after </s>" in str(start_note(separated))
+    neither = with_specials(tokenizer, None)
+    encoded = encode_requests(neither, REQUESTS)
+    assert whole(encoded, 0) == (plain[:1], plain[1:])
+    context, continuation = whole(encoded, 5)
+    assert context + continuation == neither("The dogs were not happy about the cats.")["input_ids"]
+    assert context == neither("The dogs were not")["input_ids"]
+    assert "from its second token on" in str(start_note(neither))
+    assert start_note(tokenizer) is None

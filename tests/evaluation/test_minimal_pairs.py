@@ -141,5 +141,6 @@ def test_another_models_tokenizer_is_refused(
     with pytest.raises(UserError, match="but the model's vocabulary has 100 tokens"):
         evaluate_suite(model, open_suite(tokenizer, suite))
     without_start = PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer)
-    with pytest.raises(UserError, match="no start token"):
-        open_suite(without_start, suite)
+    one_token = write_suite(tmp_path / "one", {"a": [("The cats", "The dogs"), ("The cats", "a")]})
+    with pytest.raises(UserError, match=r"a.jsonl, line 2: the tokenizer leaves no token to score of ' a' after ''"):
+        open_suite(without_start, one_token)

@@ -127,14 +127,19 @@ def test_the_window_is_that_of_the_export_else_128_or_the_positions(model: PreTr
     assert training_window(model) == 100
 
 
+def test_texts_without_a_token_between_them_are_lines(tokenizer: PreTrainedTokenizerFast) -> None:
+    neither = PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer)
+    text = tokenise_text(neither, ["The cats", "ä"])
+    assert tokenizer.decode(text.ids).replace("\n ", "\n").strip(" ") == "The cats\nä\n"
+    assert (text.lines, text.bytes) == (2, len("The cats\nä\n".encode()))
+
+
 def test_texts_that_cannot_be_measured(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match="the text has 1 tokens, which leaves none to predict"):
+    with pytest.raises(UserError, match="the text has 1 token, which leaves none to predict"):
         evaluate_text(model, TokenisedText(np.array([5]), 1, 1), 8)
     with pytest.raises(UserError, match="token id 320 but the model's vocabulary has 320"):
         evaluate_text(model, TokenisedText(np.array([5, 320]), 1, 1), 8)
-    with pytest.raises(UserError, match="no start and no end token"):
-        tokenise_text(PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer), ["a"])
     with pytest.raises(UserError, match="does not exist"):
         open_corpus(tmp_path / "nowhere")

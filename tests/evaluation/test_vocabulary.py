@@ -92,7 +92,7 @@ def test_what_cannot_be_a_vocabulary(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"empty\.txt holds no word"):
         read_vocabulary(tmp_path / "empty.txt")
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9\n")
-    with pytest.raises(UserError, match=r"latin\.txt is not UTF-8 \(byte 3\)"):
+    with pytest.raises(UserError, match=r"latin\.txt is not UTF-8: byte 0xe9 at byte offset 3"):
         read_vocabulary(tmp_path / "latin.txt")
     assert not Vocabulary(frozenset(), "nothing").covers("a")
     assert Vocabulary(frozenset(), "nothing").covers("?!")

@@ -86,7 +86,7 @@ def test_teachers_caches_and_finalists_under_way_are_found(tmp_path):
     files = RunFiles(run, tmp_path)
     assert [(w.name, w.progress) for w in files.preparing()] == [
         ("teacher GPT2-tiny-0123", "epoch 1 of 4, step 5 of 40"),
-        ("cache 8e-14", "1 shards"),
+        ("cache 8e-14", "1 shard"),
     ]
     done, scored, others = files.finalists()
     assert (done, scored) == (1, 0)

@@ -31,7 +31,7 @@ from .conftest import sentences, train_here, write_corpus
         ("GPT2-tiny --storage /proc/nowhere", "--storage /proc/nowhere is not writable"),
         ("GPT2-tiny --workers 0", "--workers is 0; it must be 1 or more"),
         ("GPT2-tiny --workers 100000", "--workers is 100000, but there are"),
-        ("GPT2-tiny --workers 2 --set batch_size=2 --set accumulate=2 --address auto", "has 1 windows; give 1 or less"),
+        ("GPT2-tiny --workers 2 --set batch_size=2 --set accumulate=2 --address auto", "has 1 window; give 1 or less"),
     ],
 )
 def test_bad_input_is_one_sentence_and_starts_no_ray(

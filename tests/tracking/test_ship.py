@@ -270,7 +270,7 @@ def test_runs_that_a_dead_process_left_open_end_as_killed(spooled, run_dir, runs
 def test_the_command_says_what_it_did(spooled, run_dir, runs_of, capsys):
     assert options.run(track.cli, ["replay", str(run_dir)]) == 0
     said = capsys.readouterr().out
-    assert "1 runs were left open by a process that died, and end as KILLED" in said
+    assert "ended as KILLED: 1 run left open by a process that died" in said
     assert f"sent 13 events of {run_dir} to MLflow" in said
     assert runs_of()["trial"].info.status == "KILLED"
     assert options.run(track.cli, ["replay", str(run_dir / "none")]) == 1

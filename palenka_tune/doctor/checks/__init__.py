@@ -28,6 +28,7 @@ CHECKS: dict[str, Check] = {
     "storage": storage.storage,
     "cache": capacity.cache,
     "headroom": capacity.headroom,
+    "data": capacity.data,
     "study": lambda facts: storage.service(facts, facts.study),
     "mlflow": lambda facts: storage.service(facts, facts.mlflow),
     "token": _of_reports(security.token),

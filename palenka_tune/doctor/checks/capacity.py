@@ -14,6 +14,7 @@ from palenka_tune.models.memory import PROCESS_BYTES
 from palenka_tune.search.tune import placement as placing
 from palenka_tune.search.tune.placement import Placement
 from palenka_tune.students.headroom import WHAT_TO_DO
+from palenka_tune.words import plural
 
 FEWER_WINDOWS = "set recipe.accumulate higher, so that a micro-batch has fewer windows"
 SMALLER_TEACHER = "set the accumulate of that teacher's recipe higher, or use"
@@ -34,11 +35,11 @@ def places(facts: Facts) -> Finding | None:
         return None
     needs, options = facts.needs, facts.needs.options
     cores, gpus = sum(node.cpus for node in facts.alive), sum(node.gpus for node in facts.alive)
-    has = f"{cores} CPU cores and {gpus} GPUs in the cluster"
+    has = f"{plural(cores, 'CPU core')} and {plural(gpus, 'GPU')} in the cluster"
     placement = _placement(facts)
     if placement is None:
         share = options.gpus_per_trial
-        asked = f"{needs.trials} trials × {f'{share:g} GPU' if share else '1 CPU core'} asked"
+        asked = f"{plural(needs.trials, 'trial')} × {f'{share:g} GPU' if share else '1 CPU core'} asked"
         if share and gpus:
             return fault(
                 f"{asked}, and no node that has a GPU has a CPU core ({has})",
@@ -48,10 +49,10 @@ def places(facts: Facts) -> Finding | None:
         if share:
             fix = "start workers with GPUs (ray start --num-gpus), or leave out --gpus-per-trial to train on CPU cores"
         return fault(f"{asked}, {has}", fix)
-    runs = f"{needs.trials} trials, {placement.describe()}"
+    runs = f"{plural(needs.trials, 'trial')}, {placement.describe()}"
     if options.concurrent and placement.concurrent < options.concurrent:
         return warning(
-            f"{options.concurrent} trials at a time asked, and {has} hold {placement.concurrent}",
+            f"{plural(options.concurrent, 'trial')} at a time asked, and {has} hold {placement.concurrent}",
             f"start more workers, or give --concurrent {placement.concurrent}",
         )
     if gpus == 0 and needs.config.experiment.scale == "poster":
@@ -79,7 +80,7 @@ def _gpu_memory(facts: Facts, share: float) -> Finding:
     if blind:
         names = listed([node.name for node, _ in blind])
         return fault(
-            f"Ray counts {blind[0][0].gpus} GPUs on {names}, and none answers: {blind[0][1]}",
+            f"Ray counts {plural(blind[0][0].gpus, 'GPU')} on {names}, and none answers: {blind[0][1]}",
             "mend the NVIDIA driver there (nvidia-smi must list the GPUs; a container needs --gpus all), or take the "
             "node out",
         )
@@ -128,6 +129,15 @@ def _main_memory(facts: Facts, placement: Placement) -> Finding:
             )
     least = min((free for _, free in workers), default=0)
     return good(f"{takes}, and each node has {gigabytes(least)} or more free")
+
+
+def data(facts: Facts) -> Finding:
+    """Whether all text of the corpus is read as meant."""
+    notes, source = facts.needs.data, facts.needs.config.experiment.data.source
+    read = "; ".join((source, *notes.read))
+    if notes.doubts:
+        return warning("; ".join((read, *notes.doubts)), "move what is not text elsewhere, or mend what was not meant")
+    return good(read)
 
 
 def headroom(facts: Facts) -> Finding:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from palenka_tune.cache.plan import gigabytes
 from palenka_tune.doctor.checks.finding import Finding, fault, good, listed, warning
 from palenka_tune.doctor.facts import Facts, Node
+from palenka_tune.words import plural
 
 # clocks further apart than this spoil what is compared by time: a warning, and a fault
 SKEW_SECONDS, SKEW_FAULT_SECONDS = 2.0, 10.0
@@ -52,7 +53,7 @@ def nodes(facts: Facts) -> Finding | None:
     if facts.access.address is not None and len(alive) == 1 and alive[0].head:
         return _alone(alive[0], f"only the head is up, and no worker has joined{lost}")
     cores, gpus = sum(node.cpus for node in alive), sum(node.gpus for node in alive)
-    up = f"{len(alive)} node{'s' if len(alive) > 1 else ''} up, {cores} CPU cores and {gpus} GPUs"
+    up = f"{len(alive)} node{'s' if len(alive) > 1 else ''} up, {plural(cores, 'CPU core')} and {plural(gpus, 'GPU')}"
     return warning(up + lost, "start it again if the search is to use it") if lost else good(up)
 
 
@@ -72,7 +73,7 @@ def _alone(head: Node, found: str) -> Finding:
             f"{found}; the autoscaler may start up to {listed(startable)}",
             "have one worker up before the search begins (min_workers: 1), since it is planned for what is there",
         )
-    found += f"; it has {head.cpus} CPU cores and {head.gpus} GPUs for trials"
+    found += f"; it has {plural(head.cpus, 'CPU core')} and {plural(head.gpus, 'GPU')} for trials"
     fix = (
         "run `ray start --address HEAD:PORT` on each worker with the head's token, and see that its port is open to "
         "them"

@@ -6,14 +6,14 @@ plan that the search would choose, and from an upper bound on the number of wind
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from palenka_tune.cache.plan import candidates
 from palenka_tune.data import hub
 from palenka_tune.data.babytalk.corpus import WORDS
 from palenka_tune.data.corpus import open_corpus
-from palenka_tune.data.prepare import BABYTALK, DataSettings
+from palenka_tune.data.prepare import BABYTALK, DataSettings, Notes
 from palenka_tune.errors import UserError
 from palenka_tune.models.memory import training_memory
 from palenka_tune.models.presets import get_preset
@@ -35,7 +35,8 @@ class Needs:
     """What a search needs. `trial_bytes` and `teacher_bytes` are of the memory that trains (a GPU's or main memory),
     with the micro-batches of the recipe. `cache_bytes` are the largest and the smallest cache that would do (None: no
     cache, or `cache_unknown` says why its size is unknown). `headroom` is what an earlier search measured (None: not
-    known), and `headroom_said` says so in sentences."""
+    known), and `headroom_said` says so in sentences. `data` says what is read of the
+    corpus."""
 
     config: SearchConfig
     options: SearchOptions
@@ -48,6 +49,7 @@ class Needs:
     cache_unknown: str = ""
     headroom: Headroom | None = None
     headroom_said: tuple[str, ...] = ()
+    data: Notes = field(default_factory=Notes)
 
 
 def needs_of(config: SearchConfig, options: SearchOptions) -> Needs:

@@ -20,7 +20,7 @@ from palenka_tune.teachers.spec import Teacher
 from palenka_tune.tracking.tracker import link_to
 from palenka_tune.trials.arms import arms_of
 from palenka_tune.trials.names import settings_name
-from palenka_tune.words import counted, markdown_table, percent, perplexity, saved
+from palenka_tune.words import counted, markdown_table, percent, perplexity, plural, saved
 
 LONGEST = 7500  # characters; a tag in MLflow has at most 8,000, and links grow when they are resolved
 
@@ -57,7 +57,7 @@ def begun(config: SearchConfig, about: About) -> str:
     """The note of a search that runs, or that was stopped."""
     search, experiment = config.search, config.experiment
     arms = arms_of(config)
-    counts = ", ".join(f"{arm.name} {arm.trials} trials" for arm in arms)
+    counts = ", ".join(f"{arm.name} {plural(arm.trials, 'trial')}" for arm in arms)
     space = [(f"`{name}`", f"`{values}`") for name, values in config.space.to_dict().items()]
     return _note(
         "**This search has not ended.** It looks for the student with the lowest dev cross-entropy "

@@ -14,6 +14,7 @@ from palenka_tune.search.options import SearchOptions
 from palenka_tune.spaces.resolve import resolve
 from palenka_tune.teachers.spec import Teacher
 from palenka_tune.trials.arms import arms_of
+from palenka_tune.words import plural
 
 TEACHERS = [
     Teacher("GPT2-tiny", Path("gpt2"), SimpleNamespace(), 1_088_256, 4.3820, "aaaa", 4096, 1.0),
@@ -82,7 +83,8 @@ def test_a_search_that_runs_says_what_it_searches_and_how_it_goes_on(about):
         assert f"| `{name}` | `{values}` |" in note
     counts = {arm.name: arm.samples + arm.has_fixed for arm in arms_of(config)}
     assert sum(counts.values()) == config.search.samples + 3
-    assert f"in 3 arms, each tuned for itself: {', '.join(f'{arm} {n} trials' for arm, n in counts.items())}; " in note
+    shown = ", ".join(f"{arm} {plural(n, 'trial')}" for arm, n in counts.items())
+    assert f"in 3 arms, each tuned for itself: {shown}; " in note
     assert f"by {config.search.sampler}, seed {config.experiment.seed}." in note
     ((*module, resume, name, first, storage, folder, pairs, suite, register, model),) = commands(note)
     assert module == ["python", "-m", "palenka_tune.search"]
