@@ -18,6 +18,7 @@ from typing import Any
 from palenka_tune.cluster.session import Resources, resources_now
 from palenka_tune.cluster.tasks import in_turns
 from palenka_tune.config.artifacts import build_once, is_complete
+from palenka_tune.config.console import keep_printing
 from palenka_tune.config.files import read_json
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.data.prepare import PreparedData
@@ -255,6 +256,7 @@ def _worker(config: dict[str, Any]) -> None:
     from palenka_tune.distill.loop import World
     from palenka_tune.teachers.worker import run_rank
 
+    keep_printing()
     device = get_device()
     if device.type == "cpu":
         torch.set_num_threads(config["threads"])
