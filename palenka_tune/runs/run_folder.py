@@ -14,12 +14,10 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from palenka_tune.config.files import is_path
 from palenka_tune.config.sealed import Slate, unseal
 from palenka_tune.errors import UserError, nearest
-from palenka_tune.storage import lease, mirror
+from palenka_tune.storage import file_lock, lease, mirror
 from palenka_tune.storage.follow import Follower
 
 JOURNAL, SEARCH_YAML = "optuna.journal", "search.yaml"
@@ -37,12 +35,12 @@ def locked(folder: Path) -> Iterator[None]:
     owner, remote = Slate(folder / OWNER), mirror.remote_of(folder)
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(FileLock(str(folder / LOCK), timeout=0))
+            stack.enter_context(file_lock.held(folder / LOCK, timeout=0.0))
             if remote is not None:
                 stack.enter_context(lease.held(remote[0], remote[1].replace("/", "-"), wait=False))
-        except Timeout:
+        except file_lock.FileHeldError as error:
             last = owner.read() or {"pid": "?", "host": "?"}
-            raise _in_use(folder, f"process {last['pid']} on {last['host']}") from None
+            raise _in_use(folder, f"process {last['pid']} on {last['host']}", f"; {error.remedy}") from None
         except lease.HeldError as error:
             raise _in_use(folder, error.holder) from None
         _catch_up(folder)
@@ -52,8 +50,8 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _in_use(folder: Path, holder: str) -> UserError:
-    return UserError(f"--name {folder.name} is being searched by {holder}; wait for it, or give another name")
+def _in_use(folder: Path, holder: str, remedy: str = "") -> UserError:
+    return UserError(f"--name {folder.name} is being searched by {holder}; wait for it, or give another name{remedy}")
 
 
 def _catch_up(folder: Path) -> None:

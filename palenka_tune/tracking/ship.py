@@ -14,9 +14,8 @@ from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from palenka_tune.errors import PalenkaError
+from palenka_tune.storage import file_lock
 from palenka_tune.tracking.spool import (
     SPOOL,
     Event,
@@ -70,7 +69,7 @@ class Shipper:
         count = 0
         spool = self.run_dir / SPOOL
         try:
-            with FileLock(str(self.run_dir / ".mlflow.lock"), timeout=0):
+            with file_lock.held(self.run_dir / ".mlflow.lock", timeout=0.0):
                 shipped = Shipped.load(self.run_dir)
                 self.seq = shipped.seq
                 self.runs.update(load_runs(self.run_dir))  # another process may have replayed in the meantime
@@ -84,8 +83,8 @@ class Shipper:
                     shipped.seq, shipped.offset = seq, offset
                     shipped.save(self.run_dir)
                     self.seq = seq
-        except Timeout:
-            raise OutageError(f"another process ships {spool} at the moment") from None
+        except file_lock.FileHeldError as error:
+            raise OutageError(f"{spool} is being sent by {error}") from None
         return count
 
     def _open(self, shipped: Shipped) -> Writer:

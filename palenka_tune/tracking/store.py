@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
-from filelock import FileLock
-
 from palenka_tune.errors import PalenkaError, UserError
+from palenka_tune.storage import file_lock
 from palenka_tune.storage.mirror import remote_of
 
 if TYPE_CHECKING:
@@ -129,7 +128,7 @@ def _artifacts(storage: Path) -> str:
 
 def _open(uri: str, storage: Path) -> None:
     try:
-        with FileLock(str(storage / ".mlflow.lock"), timeout=120):
+        with file_lock.held(storage / ".mlflow.lock", timeout=120.0):
             connect(uri).search_experiments(max_results=1)
     except Exception as error:  # a driver may raise anything, and tracking must not stop a search
         logger.warning(

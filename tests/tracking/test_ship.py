@@ -1,10 +1,10 @@
 import logging
 
 import pytest
-from filelock import FileLock
 
 from palenka_tune.commands import options, track
 from palenka_tune.errors import PalenkaError
+from palenka_tune.storage.file_lock import held
 from palenka_tune.tracking.ship import OutageError, Shipper, end_open_runs, replay
 from palenka_tune.tracking.spool import SPOOL, Shipped, Spool
 
@@ -57,7 +57,7 @@ def test_an_artifact_store_that_never_works_is_given_up_after_five_tries(
 
 
 def test_only_one_process_ships_a_folder(spooled, run_dir):
-    with FileLock(str(run_dir / ".mlflow.lock")), pytest.raises(PalenkaError, match="another process"):
+    with held(run_dir / ".mlflow.lock"), pytest.raises(PalenkaError, match="is being sent by process"):
         replay(run_dir)
 
 
