@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from palenka_tune.config.files import file_sha256, read_json, sync_folder, write_json
+from palenka_tune.config.files import file_sha256, read_json, share, sync_folder, temporary_folder, write_json
 from palenka_tune.errors import PalenkaError
 from palenka_tune.storage import file_lock, lease, mirror
 from palenka_tune.storage.remote import Remote, StorageError
@@ -42,7 +41,7 @@ def build_once(
             temporary = partial_folder(folder)
             temporary.mkdir(exist_ok=True)
         else:
-            temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+            temporary = temporary_folder(folder)
         try:
             manifest = dict(build(temporary))
             for torn in temporary.rglob(".*"):  # of a write that was killed
@@ -56,7 +55,7 @@ def build_once(
             manifest["files"] = {**here, **published}
             _publish(temporary, folder, manifest, here)
             write_json(temporary / MANIFEST, manifest)
-            temporary.chmod(0o755)
+            share(temporary)
             if folder.exists():  # left without a manifest by a crash
                 shutil.rmtree(folder)
             temporary.replace(folder)

@@ -21,7 +21,7 @@ from palenka_tune.runs.run_folder import BEST, IDENTITY, JOURNAL, REPRODUCE, SEA
 from palenka_tune.runs.summary import EVALUATION, SUMMARY
 from palenka_tune.runs.tables import FINALISTS, TRIALS
 from palenka_tune.storage import mirror
-from palenka_tune.tracking.store import brief, redact
+from palenka_tune.tracking.store import brief, make_database, redact, sqlite_file, sqlite_url
 
 STUDY_STORAGE = "PALENKA_STUDY_STORAGE"
 OUTPUTS = (TRIALS, SUMMARY, EVALUATION, FINALISTS, BEST)
@@ -106,6 +106,7 @@ def new_study(folder: Path, url: str | None, wait_for_space: Callable[[], None] 
     """An empty study for the search in `folder`; raises `UserError` if the database has one of that name."""
     with quietly(), reading(url):
         try:
+            make_database(url or "")
             storage = _storage(folder, url, wait_for_space)
             study = optuna.create_study(storage=storage, study_name=folder.name, direction="minimize")
         except optuna.exceptions.DuplicatedStudyError:
@@ -164,9 +165,11 @@ def _refusing_to_write(url: str) -> tuple[str, dict[str, Any]]:
         return url, {"options": "-c default_transaction_read_only=on"}
     if kind == "mysql":
         return url, {"init_command": "SET SESSION TRANSACTION READ ONLY"}
-    scheme, _, path = url.partition(":///")
-    path, _, query = path.partition("?")
-    return f"{scheme}:///file:{path}?mode=ro&uri=true{'&' if query else ''}{query}", {}
+    path = sqlite_file(url)
+    if path is None:
+        return url, {}
+    driver, query = url.partition("://")[0], url.partition("?")[2]
+    return sqlite_url(path, f"{driver}://?mode=ro&uri=true&{query.replace('uri=true', '')}"), {}
 
 
 def mark_finished(study: optuna.Study, folder: Path, *, but: Iterable[str] = ()) -> None:

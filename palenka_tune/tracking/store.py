@@ -15,7 +15,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.storage import file_lock
@@ -93,24 +93,54 @@ def begin(tracking_uri: str | None, storage: Path) -> Store:
     """
     storage = storage.expanduser().absolute()
     storage.mkdir(parents=True, exist_ok=True)
-    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{storage / 'mlflow.db'}"
+    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or sqlite_url(storage / "mlflow.db")
     scheme = urlsplit(uri).scheme.split("+")[0]
     if scheme in ("", "file"):
         raise UserError(
             f"the MLflow tracking URI '{redact(uri)}' is a folder, which MLflow no longer writes to; give a database "
-            f"('sqlite:///{storage / 'mlflow.db'}'), the address of a server (http://...), or nothing for the default"
+            f"('{sqlite_url(storage / 'mlflow.db')}'), the address of a server (http://...), or nothing for the default"
         )
     if scheme not in _DATABASES:
         connect(uri)  # imports mlflow here, on the main thread: two threads importing it at once can fail
         return Store(uri, None)
-    if scheme == "sqlite" and (database := uri.partition(":///")[2].partition("?")[0]):
-        path = Path(database).absolute()
+    if (path := sqlite_file(uri)) is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        uri = uri.replace(f":///{database}", f":///{path}", 1)
+        make_database(uri)
+        uri = sqlite_url(path, uri)
     _import()  # on the main thread, as above; the client itself opens the database
     opening = threading.Thread(target=_open, args=(uri, storage), name="mlflow-opening", daemon=True)
     opening.start()
     return Store(uri, _artifacts(storage), opening)
+
+
+def sqlite_url(path: Path, like: str = "sqlite://") -> str:
+    """The URL of a SQLite database, with the driver and the query of the URL `like`. A path with a question mark, which
+    would begin the query, becomes a URI that SQLite itself reads."""
+    head, _, rest = like.partition("://")
+    query = [part for part in rest.partition("?")[2].split("&") if part]
+    place = str(path)
+    if "?" in place or "uri=true" in query:
+        place = f"file:{quote(place)}"
+        query = [*query, *([] if "uri=true" in query else ["uri=true"])]
+    return f"{head}:///{place}" + (f"?{'&'.join(query)}" if query else "")
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The absolute path of the database of a SQLite URL; None for another database, and for one in memory."""
+    head, _, rest = url.partition(":///")
+    place, _, query = rest.partition("?")
+    if head.partition("+")[0] != "sqlite" or not place or ":memory:" in place:
+        return None
+    if "uri=true" in query.split("&") and place.startswith("file:"):
+        place = unquote(place.removeprefix("file:"))
+    return Path(place).absolute()
+
+
+def make_database(url: str) -> None:
+    """Make the file of a SQLite URL if there is none: SQLite would make one that the user's group cannot write to,
+    whatever the umask."""
+    if (path := sqlite_file(url)) is not None and path.parent.is_dir() and not path.exists():
+        path.touch()
 
 
 def _artifacts(storage: Path) -> str:
@@ -143,7 +173,8 @@ def ui_command(tracking_uri: str, storage: Path, experiment_id: str | None = Non
         page = f"#/experiments/{experiment_id}" if experiment_id else ""
         return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/") + "/", "", "")) + page
     # A password is not printed: the shell takes the URI from where the user keeps it.
-    uri = shlex.quote(tracking_uri) if redact(tracking_uri) == tracking_uri else '"$MLFLOW_TRACKING_URI"'
+    is_safe = parts.scheme.startswith("sqlite") or redact(tracking_uri) == tracking_uri
+    uri = shlex.quote(tracking_uri) if is_safe else '"$MLFLOW_TRACKING_URI"'
     artifacts = shlex.quote(str(storage.expanduser().absolute() / "mlartifacts"))
     return f"mlflow ui --backend-store-uri {uri} --artifacts-destination {artifacts} --port 5000"
 
