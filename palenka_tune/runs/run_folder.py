@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import socket
+import unicodedata
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ JOURNAL, SEARCH_YAML = "optuna.journal", "search.yaml"
 LOCK, OWNER, IDENTITY = ".lock", ".owner", ".identity"
 REPRODUCE = "reproduce.json"  # marks a folder of `reproduce`, which is no search
 CHECKPOINTS, TUNE, FINALISTS, BEST = "checkpoints", "tune", "finalists", "best"  # folders in the run's
+LONGEST_BEGINNING = 80  # characters, with which a run's name has room for the time
 FETCHED_LATER = (CHECKPOINTS, TUNE, FINALISTS)
 NOT_FOLLOWED = (*FETCHED_LATER, JOURNAL, f"{JOURNAL}.lines")  # uploaded by what writes them
 
@@ -118,6 +120,13 @@ def _worked_in(storage: Path) -> dict[str, int]:
         return {path.parent.name: path.stat().st_mtime_ns for path in storage.glob(f"*/{OWNER}")}
     stamps = {name: remote[0].stamp(f"{name}/{OWNER}") for name in remote[0].folders()}
     return {name: stamp[1] for name, stamp in stamps.items() if stamp is not None}
+
+
+def name_from(text: str) -> str:
+    """The beginning of a run's name from any text, such as a file's name: what a name cannot have becomes a dash, and
+    accents go; `search` if nothing is left."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode() or ""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-._")[:LONGEST_BEGINNING].rstrip("-._") or "search"
 
 
 def check_name(name: str) -> str:
