@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
@@ -21,7 +22,7 @@ from palenka_tune.runs.run_folder import BEST, IDENTITY, JOURNAL, REPRODUCE, SEA
 from palenka_tune.runs.summary import EVALUATION, SUMMARY
 from palenka_tune.runs.tables import FINALISTS, TRIALS
 from palenka_tune.storage import mirror
-from palenka_tune.tracking.store import brief, make_database, redact, sqlite_file, sqlite_url
+from palenka_tune.tracking.store import brief, make_database, redact
 
 STUDY_STORAGE = "PALENKA_STUDY_STORAGE"
 OUTPUTS = (TRIALS, SUMMARY, EVALUATION, FINALISTS, BEST)
@@ -165,11 +166,13 @@ def _refusing_to_write(url: str) -> tuple[str, dict[str, Any]]:
         return url, {"options": "-c default_transaction_read_only=on"}
     if kind == "mysql":
         return url, {"init_command": "SET SESSION TRANSACTION READ ONLY"}
-    path = sqlite_file(url)
-    if path is None:
-        return url, {}
-    driver, query = url.partition("://")[0], url.partition("?")[2]
-    return sqlite_url(path, f"{driver}://?mode=ro&uri=true&{query.replace('uri=true', '')}"), {}
+    from sqlalchemy import make_url
+
+    address = make_url(url)
+    path = address.database or ""
+    if not path.startswith("file:"):
+        address = address.set(database=f"file:{quote(path)}")
+    return address.update_query_dict({"mode": "ro", "uri": "true"}).render_as_string(hide_password=False), {}
 
 
 def mark_finished(study: optuna.Study, folder: Path, *, but: Iterable[str] = ()) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -153,6 +154,11 @@ def end_open_runs(run_dir: Path) -> int:
         spool.append({"op": "end_run", "key": key, "status": "KILLED"})
     spool.close()
     return len(still_open)
+
+
+def replay_command(run_dir: Path) -> str:
+    """The command that sends what a run's folder keeps for MLflow."""
+    return shlex.join(["python", "-m", "palenka_tune.track", "replay", str(run_dir)])
 
 
 def replay(run_dir: Path) -> int:

@@ -15,7 +15,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.storage import file_lock
@@ -106,34 +106,43 @@ def begin(tracking_uri: str | None, storage: Path) -> Store:
     if (path := sqlite_file(uri)) is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         make_database(uri)
-        uri = sqlite_url(path, uri)
+        uri = _with_file(uri, path)
     _import()  # on the main thread, as above; the client itself opens the database
     opening = threading.Thread(target=_open, args=(uri, storage), name="mlflow-opening", daemon=True)
     opening.start()
     return Store(uri, _artifacts(storage), opening)
 
 
-def sqlite_url(path: Path, like: str = "sqlite://") -> str:
-    """The URL of a SQLite database, with the driver and the query of the URL `like`. A path with a question mark, which
-    would begin the query, becomes a URI that SQLite itself reads."""
-    head, _, rest = like.partition("://")
-    query = [part for part in rest.partition("?")[2].split("&") if part]
-    place = str(path)
-    if "?" in place or "uri=true" in query:
-        place = f"file:{quote(place)}"
-        query = [*query, *([] if "uri=true" in query else ["uri=true"])]
-    return f"{head}:///{place}" + (f"?{'&'.join(query)}" if query else "")
+def sqlite_url(path: Path) -> str:
+    """The URL of a SQLite database; characters that mean something in a URL are escaped."""
+    from sqlalchemy import URL, make_url
+
+    plain = f"sqlite:///{path}"
+    if make_url(plain).database == str(path):
+        return plain
+    return URL.create("sqlite", database=str(path)).render_as_string()
 
 
 def sqlite_file(url: str) -> Path | None:
     """The absolute path of the database of a SQLite URL; None for another database, and for one in memory."""
-    head, _, rest = url.partition(":///")
-    place, _, query = rest.partition("?")
-    if head.partition("+")[0] != "sqlite" or not place or ":memory:" in place:
+    if urlsplit(url).scheme.partition("+")[0] != "sqlite":
         return None
-    if "uri=true" in query.split("&") and place.startswith("file:"):
-        place = unquote(place.removeprefix("file:"))
-    return Path(place).absolute()
+    from sqlalchemy import make_url
+
+    place = make_url(url).database or ""
+    if place.startswith("file:"):  # a URI that SQLite itself reads
+        place = unquote(place.removeprefix("file:").partition("?")[0])
+    return None if place in ("", ":memory:") else Path(place).absolute()
+
+
+def _with_file(url: str, path: Path) -> str:
+    """The SQLite URL with an absolute path, whatever the folder of the process that reads it."""
+    from sqlalchemy import make_url
+
+    database = make_url(url).database or ""
+    if database.startswith("file:") or Path(database).is_absolute():
+        return url
+    return make_url(url).set(database=str(path)).render_as_string(hide_password=False)
 
 
 def make_database(url: str) -> None:

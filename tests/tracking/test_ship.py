@@ -1,11 +1,13 @@
 import logging
+import shlex
+from pathlib import Path
 
 import pytest
 
 from palenka_tune.commands import options, track
 from palenka_tune.errors import PalenkaError
 from palenka_tune.storage.file_lock import held
-from palenka_tune.tracking.ship import OutageError, Shipper, end_open_runs, replay
+from palenka_tune.tracking.ship import OutageError, Shipper, end_open_runs, replay, replay_command
 from palenka_tune.tracking.spool import SPOOL, Shipped, Spool
 
 
@@ -102,3 +104,8 @@ def test_the_command_says_what_it_did(spooled, run_dir, runs_of, capsys):
     assert f"sent 13 events of {run_dir} to MLflow" in said
     assert runs_of()["trial"].info.status == "KILLED"
     assert options.run(track.cli, ["replay", str(run_dir / "none")]) == 1
+
+
+def test_the_command_that_replays_can_be_pasted():
+    folder = "/my runs/it's 1"
+    assert shlex.split(replay_command(Path(folder))) == ["python", "-m", "palenka_tune.track", "replay", folder]
