@@ -79,7 +79,7 @@ def _mistaken(kind: Any, value: Any, path: str) -> tuple[str, Any] | None:
     """The path and value of a text or truth value that stands for a number: pydantic would make one of `"2024_06"`."""
     inside: Iterable[tuple[Any, Any, Any]] = ()
     if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
-        fields = _nested(kind)
+        fields = _nested(cast(Any, kind))
         inside = ((key, fields[key], each) for key, each in value.items() if key in fields)
     elif isinstance(value, list | tuple) and (kinds := get_args(kind)):
         inside = ((number, kinds[0], each) for number, each in enumerate(value))
