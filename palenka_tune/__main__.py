@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from palenka_tune import __version__
 from palenka_tune.commands import COMMANDS, module_of
@@ -23,21 +24,19 @@ def main() -> int:
     from palenka_tune.commands import options
     from palenka_tune.errors import UserError, nearest
 
-    arguments = sys.argv[1:]
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(usage())
-        return 0
-    if arguments[0] == "--version":
-        print(__version__)
-        return 0
-    name, *rest = arguments
-
-    def cli(argv: object) -> int:
+    def cli(argv: Sequence[str]) -> int:
+        name, *rest = argv or ["--help"]
+        if name in ("-h", "--help", "help"):
+            print(usage())
+            return 0
+        if name == "--version":
+            print(__version__)
+            return 0
         if name not in COMMANDS:
             raise UserError(f"there is no command '{name}'{nearest(name, COMMANDS)}; see palenka-tune --help")
         return int(module_of(name).cli(rest) or 0)
 
-    return options.run(cli, rest)
+    return options.run(cli)
 
 
 if __name__ == "__main__":

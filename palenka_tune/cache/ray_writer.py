@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from palenka_tune.cache.job import CacheJob
 from palenka_tune.cluster.session import Resources
+from palenka_tune.config.console import keep_printing
 from palenka_tune.errors import first_line
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class _Worker:
 
         from palenka_tune.cache.writer import ShardWriter
 
+        keep_printing()
         torch.set_num_threads(1)
         return ShardWriter(self.job)
 

@@ -9,6 +9,7 @@ import contextlib
 import gc
 import logging
 import os
+import re
 import secrets
 import signal
 import socket
@@ -19,6 +20,10 @@ from dataclasses import dataclass
 
 from palenka_tune.cluster.machine import available_cpus
 from palenka_tune.errors import PalenkaError, UserError, first_line
+
+logger = logging.getLogger(__name__)
+LONGEST = 38  # characters of a folder; with the names of Ray's sockets in it they are 107, the most of a socket's path
+OTHER_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
 
 
 @dataclass(frozen=True)
@@ -37,19 +42,52 @@ class Resources:
 
 
 def protect(address: str | None) -> None:
-    """Before Ray is imported: the Ray that is started here listens on loopback only, and only processes that hold a
-    fresh token may use it.
+    """Before Ray is imported: the Ray that is started here listens on loopback only, only processes that hold a fresh
+    token may use it, and its folder is one that it can use; raises `UserError` if there is none.
 
     A cluster at `address` has rules of its own, a user's RAY_AUTH_MODE wins, and where Ray is imported already it has
-    read its settings and keeps them.
+    read its settings and keeps them (but it asks for its folder each time).
     """
-    if address or "ray" in sys.modules:
+    if address:
+        return
+    _choose_folder()
+    if "ray" in sys.modules:
         return
     # by the name of the systems on which Ray does this by default: its own address is 127.0.0.1, and it listens there
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     if "RAY_AUTH_MODE" not in os.environ:
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def _choose_folder() -> None:
+    """Point RAY_TMPDIR to a folder that Ray can use if the one that it would use is not."""
+    name = next((name for name in ("RAY_TMPDIR", "TMPDIR") if name in os.environ), None)
+    given = os.environ[name] if name else OTHER_FOLDERS[0]
+    fault = _fault_of(given)
+    if fault is None:
+        return
+    other = next((folder for folder in OTHER_FOLDERS if _fault_of(folder) is None), None)
+    if other is None:
+        raise UserError(
+            f"Ray cannot use {name or 'its own folder'} ({fault}), nor {', '.join(OTHER_FOLDERS)}; set RAY_TMPDIR to a "
+            f"folder that you may write to, of at most {LONGEST} ASCII characters"
+        )
+    logger.warning(f"Ray's files go into {other}/ray, since it cannot use {name or 'its own folder'} ({fault})")
+    os.environ["RAY_TMPDIR"] = other
+
+
+def _fault_of(folder: str) -> str | None:
+    """Why Ray cannot have its sockets in `folder`, or None if it can."""
+    if len(folder) > LONGEST:
+        return f"{folder!r} has {len(folder)} characters, and sockets in it have room for {LONGEST}"
+    if not re.fullmatch(r"/[A-Za-z0-9/._+,@=-]*", folder):
+        return f"{folder!r} is no absolute path in ASCII without spaces"
+    ray = os.path.join(folder, "ray")
+    where = ray if os.path.isdir(ray) else folder
+    if not (os.path.isdir(where) and os.access(where, os.W_OK | os.X_OK)):
+        return f"{where} is not a folder that you may write to"
+    return None
 
 
 @contextlib.contextmanager
@@ -73,8 +111,11 @@ def ray_session(address: str | None = None, *, cpus: int | None = None) -> Itera
         started = {} if address else here
         ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **started)
     except (ConnectionError, ValueError, OSError) as error:
-        where = f"the Ray cluster at {address}" if address else "Ray on this machine"
-        raise PalenkaError(f"cannot reach {where} ({first_line(error)}); check --address, or leave it out") from None
+        if address:
+            fault = f"cannot reach the Ray cluster at {address} ({first_line(error)}); check --address, or leave it out"
+        else:
+            fault = f"Ray does not start on this machine ({first_line(error)}); see python -m palenka_tune.doctor"
+        raise PalenkaError(fault) from None
     if threading.current_thread() is threading.main_thread() and terminate is not None:
         signal.signal(signal.SIGTERM, terminate)  # Ray takes it, and would end the process without a word
     try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from palenka_tune.cluster.machine import memory_kills
+from palenka_tune.config.console import keep_printing
 from palenka_tune.config.files import read_json, write_json
 from palenka_tune.errors import PalenkaError, first_line
 from palenka_tune.storage import mirror
@@ -85,7 +86,7 @@ def run_jobs(
     import ray
 
     kills = memory_kills()
-    task = ray.remote(num_cpus=share.cpus, num_gpus=share.gpus, max_retries=RETRIES)(function)
+    task = ray.remote(num_cpus=share.cpus, num_gpus=share.gpus, max_retries=RETRIES)(_in_worker)
     spoke = time.monotonic()
 
     def look(running: Sequence[AnyJob]) -> None:
@@ -98,7 +99,9 @@ def run_jobs(
                     logger.info(f"{job.name}: {progress.decode()}")
 
     missing = [job for job in jobs if job.name not in results]
-    turns = in_turns(lambda job: task.remote(job, share.cpus), missing, share.concurrent, seconds=1.0, look=look)
+    turns = in_turns(
+        lambda job: task.remote(function, job, share.cpus), missing, share.concurrent, seconds=1.0, look=look
+    )
     with contextlib.closing(turns) as ended:
         for job, reference in ended:
             result = results[job.name] = _result(reference, job, kills)
@@ -135,6 +138,11 @@ def in_turns(
     finally:
         for reference in running:
             ray.cancel(reference, force=True)
+
+
+def _in_worker(function: Callable[[AnyJob, int], dict[str, Any]], job: AnyJob, cpus: int) -> dict[str, Any]:
+    keep_printing()
+    return function(job, cpus)
 
 
 def _result(reference: Any, job: Job, kills: int) -> dict[str, Any]:

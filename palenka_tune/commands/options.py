@@ -11,6 +11,7 @@ from typing import Any
 
 from palenka_tune.cluster import stop
 from palenka_tune.config.build import parse_assignment
+from palenka_tune.config.console import lasting_output, lasting_terminal, open_missing_streams
 from palenka_tune.config.environment import calm_libraries
 from palenka_tune.config.options import add_options
 from palenka_tune.errors import PalenkaError, UserError, closest, nearest
@@ -117,11 +118,18 @@ def _fill(text: str, width: int, indent: int = 0) -> str:
 
 def run(cli: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0, 2 for a mistake of the user, 1 for a foreseen fault, 130 for Ctrl-C,
-    143 for SIGTERM and SIGUSR1, with which a scheduler announces the end."""
+    143 for SIGTERM and SIGUSR1, with which a scheduler announces the end. A terminal that is closed and output that
+    cannot be written change none of that."""
     calm_libraries()
+    open_missing_streams()
     for stream in (sys.stdout, sys.stderr):  # one that is not UTF-8 shows what it can
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    with lasting_output(), lasting_terminal():
+        return _run(cli, argv)
+
+
+def _run(cli: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None) -> int:
     try:
         with stop.handled(stop.interrupt):
             return cli(sys.argv[1:] if argv is None else argv) or 0

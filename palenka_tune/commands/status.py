@@ -150,9 +150,11 @@ def _look(reader: StatusReader, options: StatusOptions) -> Status:
 
 
 def _watch(reader: StatusReader, options: StatusOptions, console: Console) -> Status:
-    """Show the status until the search ends or Ctrl-C: live, or as a line for each change and the whole at the end."""
+    """Show the status until the search ends, nobody can see it any more, or Ctrl-C: live, or as a line for each change
+    and the whole at the end."""
     from rich.live import Live
 
+    from palenka_tune.config.console import output_is_gone
     from palenka_tune.status.view import line, shows_live, view
 
     live = Live(console=console, auto_refresh=False) if shows_live(console, options.plain) else None
@@ -167,7 +169,7 @@ def _watch(reader: StatusReader, options: StatusOptions, console: Console) -> St
             elif without_time != shown:
                 console.print(now, markup=False)
                 shown = without_time
-            if not status.is_running:
+            if not status.is_running or output_is_gone():
                 break
             time.sleep(options.watch or WATCH_SECONDS)
             status = _look(reader, options)

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 from palenka_tune.cluster.machine import available_cpus
-from palenka_tune.cluster.session import ray_session
+from palenka_tune.cluster.session import protect, ray_session
 from palenka_tune.commands.options import Parser
 from palenka_tune.config.artifacts import is_complete
 from palenka_tune.config.build import build, leaf_paths, set_path
@@ -75,6 +75,7 @@ def main(options: TrainOptions) -> Teacher:
     """
     settings = settings_from(options)
     storage = check_writable(options.storage)
+    protect(options.address)
     data.check(settings.data)
     # torch and transformers: only now, when the input is known to be good
     from palenka_tune.teachers.ray_trainer import train_teachers

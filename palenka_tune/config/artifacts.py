@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from palenka_tune.config.files import file_sha256, read_json, sync_folder, write_json
+from palenka_tune.config.files import file_sha256, read_json, share, sync_folder, temporary_folder, write_json
 from palenka_tune.errors import PalenkaError
-from palenka_tune.storage import lease, mirror
+from palenka_tune.storage import file_lock, lease, mirror
 from palenka_tune.storage.remote import Remote, StorageError
 
 MANIFEST = "manifest.json"
@@ -37,14 +34,14 @@ def build_once(
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(str(folder.parent / f".{folder.name}.lock")), _only_builder(folder):
+    with file_lock.held(lock_file(folder)), _only_builder(folder):
         if is_complete(folder):
             return open_artifact(folder)
         if keep_partial:
             temporary = partial_folder(folder)
             temporary.mkdir(exist_ok=True)
         else:
-            temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+            temporary = temporary_folder(folder)
         try:
             manifest = dict(build(temporary))
             for torn in temporary.rglob(".*"):  # of a write that was killed
@@ -58,7 +55,7 @@ def build_once(
             manifest["files"] = {**here, **published}
             _publish(temporary, folder, manifest, here)
             write_json(temporary / MANIFEST, manifest)
-            temporary.chmod(0o755)
+            share(temporary)
             if folder.exists():  # left without a manifest by a crash
                 shutil.rmtree(folder)
             temporary.replace(folder)
@@ -91,6 +88,11 @@ def _publish(temporary: Path, folder: Path, manifest: dict[str, Any], names: Ite
     _bring(remote, key, manifest, temporary)
 
 
+def lock_file(folder: str | Path) -> Path:
+    """What a process holds while it builds the artifact `folder`."""
+    return Path(folder).parent / f".{Path(folder).name}.lock"
+
+
 def partial_folder(folder: str | Path) -> Path:
     """Where an interrupted build of the artifact `folder` leaves its files (`build_once(keep_partial=True)`)."""
     return Path(folder).parent / f".{Path(folder).name}.partial"
@@ -107,7 +109,7 @@ def is_complete(folder: str | Path) -> bool:
     if manifest is None:
         return False
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(str(folder.parent / f".{folder.name}.fetch")):  # one process of a node copies
+    with file_lock.held(folder.parent / f".{folder.name}.fetch"):  # one process of a node copies
         if not (folder / MANIFEST).is_file():
             temporary = partial_folder(folder)
             temporary.mkdir(exist_ok=True)

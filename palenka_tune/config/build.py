@@ -12,7 +12,8 @@ import functools
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -28,6 +29,13 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     if unknown:
         path, known = unknown
         raise UserError(f"{where}: unknown key '{path}'{nearest(path.rsplit('.', 1)[-1], known)}")
+    mistaken = _mistaken(cls, values, "")
+    if mistaken:
+        path, value = mistaken
+        raise UserError(
+            f"{where}: {path} is {value!r}; input should be a valid number: "
+            + ("what is in quotes is text" if isinstance(value, str) else "YAML reads yes, no, on and off so")
+        )
     try:
         checked: T = _adapter(cast(Any, cls)).validate_python(dict(values))
         return checked
@@ -65,6 +73,34 @@ def _unknown_key(cls: Any, values: Mapping[str, Any], prefix: str) -> tuple[str,
             if found:
                 return found
     return None
+
+
+def _mistaken(kind: Any, value: Any, path: str) -> tuple[str, Any] | None:
+    """The path and value of a text or truth value that stands for a number: pydantic would make one of `"2024_06"`."""
+    inside: Iterable[tuple[Any, Any, Any]] = ()
+    if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
+        fields = _nested(cast(Any, kind))
+        inside = ((key, fields[key], each) for key, each in value.items() if key in fields)
+    elif isinstance(value, list | tuple) and (kinds := get_args(kind)):
+        inside = ((number, kinds[0], each) for number, each in enumerate(value))
+    elif isinstance(value, str | bool):
+        may_be = _plain_types(kind)
+        if may_be & {int, float} and not may_be & {str, type(value)}:
+            return path, value
+    for key, each_kind, each in inside:
+        if found := _mistaken(each_kind, each, f"{path}.{key}" if path else str(key)):
+            return found
+    return None
+
+
+@functools.cache
+def _plain_types(kind: Any) -> frozenset[type]:
+    """The plain types that a value of `kind` may have."""
+    if get_origin(kind) is Literal:
+        return frozenset(type(choice) for choice in get_args(kind))
+    if get_origin(kind) in (Union, UnionType, Annotated):
+        return frozenset().union(*(_plain_types(each) for each in get_args(kind)))
+    return frozenset({kind}) if isinstance(kind, type) else frozenset()
 
 
 def leaf_paths(cls: Any, prefix: str = "") -> list[str]:
@@ -178,10 +214,20 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Safe dumper that quotes a text which our loader would take for a number."""
+
+
 # YAML 1.1 reads `1e-3` as text; people mean the number
-_UniqueKeys.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
+for _each in (_UniqueKeys, _Dumper):
+    _each.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+    )
+
+
+def dump_yaml(value: Any, **form: Any) -> str:
+    """Plain data as YAML that `load_yaml` reads as it was; `form` is PyYAML's."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, **form)
 
 
 def _yaml_problem(error: Exception) -> str:

@@ -8,7 +8,9 @@ import functools
 import hashlib
 import json
 import os
+import stat
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,18 +24,41 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary sibling of `path` to write to; on success it is synced and renamed to `path`."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _beside(path)
+    temporary.touch(exist_ok=False)
+    mode = temporary.stat().st_mode
     try:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
+        temporary.chmod(mode)  # some writers put a private file of their own in its place
         temporary.replace(path)
         sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_folder(path: Path) -> Path:
+    """Make an empty folder beside `path`, to be filled, shared with `share` and renamed to it."""
+    temporary = _beside(path)
+    temporary.mkdir()
+    return temporary
+
+
+def _beside(path: Path) -> Path:
+    """A new hidden name. Nothing here is made by `tempfile`, whose files are their owner's alone whatever the umask."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+
+
+def share(folder: Path) -> None:
+    """Give `folder` and all in it the permissions that the umask gives to what is made here: safetensors writes files
+    that only their owner can read, and copies have the permissions of what was copied."""
+    probe = temporary_folder(folder)
+    mode = stat.S_IMODE(probe.stat().st_mode)
+    probe.rmdir()
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(mode if path.is_dir() else mode & 0o666)
 
 
 def sync_folder(folder: Path) -> None:

@@ -75,7 +75,7 @@ class Slate:
     def write(self, record: Mapping[str, Any]) -> None:
         """Replace the record; raises `OSError` if the file has to be made first and the disk is full."""
         line = seal(record)
-        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
+        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o666)
         try:
             os.write(handle, line[: self.SIZE - 1].ljust(self.SIZE - 1) + b"\n")
         finally:

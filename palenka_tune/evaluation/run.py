@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from palenka_tune.cluster.session import resolve_device
+from palenka_tune.config.console import lasting_output
 from palenka_tune.config.environment import calm_libraries
 from palenka_tune.config.files import check_writable, write_json
 from palenka_tune.data.corpus import Corpus, open_corpus
@@ -166,7 +167,10 @@ def _scorer(
             texts = tokenise_corpus(tokenizer, corpus, text_unit) if corpus else {}
             tokenised[key] = [tokenise_suite(tokenizer, suite) for suite in suites], texts
         ready, texts = tokenised[key]
-        with Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+        with (
+            lasting_output(),
+            Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as bar,
+        ):
             show = functools.partial(_show, bar, bar.add_task(f"scoring {name}", total=None))
             results = evaluate(model, ready, progress=show, greedy=greedy)
             text = {split: evaluate_text(model, each, training_window(model)) for split, each in texts.items()}

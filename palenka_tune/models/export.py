@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
-from palenka_tune.config.files import read_json, write_json, write_text
+from palenka_tune.config.files import read_json, share, temporary_folder, write_json, write_text
 from palenka_tune.errors import PalenkaError, UserError, first_line
 from palenka_tune.models.folder import NOTE, TOKENIZER_FILES, check_model_folder, tokenizer_digest
 
@@ -142,14 +141,14 @@ def _replacing(folder: Path) -> Iterator[Path]:
         if not earlier_export:
             raise UserError(f"{folder} exists and is not a model folder; give a new folder to export to, or remove it")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    temporary = temporary_folder(folder)
     try:
         yield temporary
-        temporary.chmod(0o755)
+        share(temporary)
         if not folder.exists():
             temporary.replace(folder)
             return
-        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
+        aside = temporary_folder(folder)
         folder.replace(aside)  # an empty folder may be renamed over
         try:
             temporary.replace(folder)

@@ -10,23 +10,23 @@ import contextlib
 import os
 import re
 import socket
+import unicodedata
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from palenka_tune.config.files import is_path
 from palenka_tune.config.sealed import Slate, unseal
 from palenka_tune.errors import UserError, nearest
 from palenka_tune.models import folder as model_folder
-from palenka_tune.storage import lease, mirror
+from palenka_tune.storage import file_lock, lease, mirror
 from palenka_tune.storage.follow import Follower
 
 JOURNAL, SEARCH_YAML = "optuna.journal", model_folder.SEARCH_YAML
 LOCK, OWNER, IDENTITY = ".lock", ".owner", ".identity"
 REPRODUCE = "reproduce.json"  # marks a folder of `reproduce`, which is no search
 CHECKPOINTS, TUNE, FINALISTS, BEST = "checkpoints", "tune", "finalists", model_folder.BEST  # folders in the run's
+LONGEST_BEGINNING = 80  # characters, with which a run's name has room for the time
 FETCHED_LATER = (CHECKPOINTS, TUNE, FINALISTS)
 NOT_FOLLOWED = (*FETCHED_LATER, JOURNAL, f"{JOURNAL}.lines")  # uploaded by what writes them
 
@@ -38,12 +38,12 @@ def locked(folder: Path) -> Iterator[None]:
     owner, remote = Slate(folder / OWNER), mirror.remote_of(folder)
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(FileLock(str(folder / LOCK), timeout=0))
+            stack.enter_context(file_lock.held(folder / LOCK, timeout=0.0))
             if remote is not None:
                 stack.enter_context(lease.held(remote[0], remote[1].replace("/", "-"), wait=False))
-        except Timeout:
+        except file_lock.FileHeldError as error:
             last = owner.read() or {"pid": "?", "host": "?"}
-            raise _in_use(folder, f"process {last['pid']} on {last['host']}") from None
+            raise _in_use(folder, f"process {last['pid']} on {last['host']}", f"; {error.remedy}") from None
         except lease.HeldError as error:
             raise _in_use(folder, error.holder) from None
         _catch_up(folder)
@@ -53,8 +53,8 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _in_use(folder: Path, holder: str) -> UserError:
-    return UserError(f"--name {folder.name} is being searched by {holder}; wait for it, or give another name")
+def _in_use(folder: Path, holder: str, remedy: str = "") -> UserError:
+    return UserError(f"--name {folder.name} is being searched by {holder}; wait for it, or give another name{remedy}")
 
 
 def _catch_up(folder: Path) -> None:
@@ -121,6 +121,13 @@ def _worked_in(storage: Path) -> dict[str, int]:
         return {path.parent.name: path.stat().st_mtime_ns for path in storage.glob(f"*/{OWNER}")}
     stamps = {name: remote[0].stamp(f"{name}/{OWNER}") for name in remote[0].folders()}
     return {name: stamp[1] for name, stamp in stamps.items() if stamp is not None}
+
+
+def name_from(text: str) -> str:
+    """The beginning of a run's name from any text, such as a file's name: what a name cannot have becomes a dash, and
+    accents go; `search` if nothing is left."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode() or ""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-._")[:LONGEST_BEGINNING].rstrip("-._") or "search"
 
 
 def check_name(name: str) -> str:

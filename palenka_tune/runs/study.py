@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
@@ -21,7 +22,7 @@ from palenka_tune.runs.run_folder import BEST, IDENTITY, JOURNAL, REPRODUCE, SEA
 from palenka_tune.runs.summary import EVALUATION, SUMMARY
 from palenka_tune.runs.tables import FINALISTS, TRIALS
 from palenka_tune.storage import mirror
-from palenka_tune.tracking.store import brief, redact
+from palenka_tune.tracking.store import brief, make_database, redact
 
 STUDY_STORAGE = "PALENKA_STUDY_STORAGE"
 OUTPUTS = (TRIALS, SUMMARY, EVALUATION, FINALISTS, BEST)
@@ -106,6 +107,7 @@ def new_study(folder: Path, url: str | None, wait_for_space: Callable[[], None] 
     """An empty study for the search in `folder`; raises `UserError` if the database has one of that name."""
     with quietly(), reading(url):
         try:
+            make_database(url or "")
             storage = _storage(folder, url, wait_for_space)
             study = optuna.create_study(storage=storage, study_name=folder.name, direction="minimize")
         except optuna.exceptions.DuplicatedStudyError:
@@ -164,9 +166,13 @@ def _refusing_to_write(url: str) -> tuple[str, dict[str, Any]]:
         return url, {"options": "-c default_transaction_read_only=on"}
     if kind == "mysql":
         return url, {"init_command": "SET SESSION TRANSACTION READ ONLY"}
-    scheme, _, path = url.partition(":///")
-    path, _, query = path.partition("?")
-    return f"{scheme}:///file:{path}?mode=ro&uri=true{'&' if query else ''}{query}", {}
+    from sqlalchemy import make_url
+
+    address = make_url(url)
+    path = address.database or ""
+    if not path.startswith("file:"):
+        address = address.set(database=f"file:{quote(path)}")
+    return address.update_query_dict({"mode": "ro", "uri": "true"}).render_as_string(hide_password=False), {}
 
 
 def mark_finished(study: optuna.Study, folder: Path, *, but: Iterable[str] = ()) -> None:

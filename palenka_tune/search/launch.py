@@ -136,7 +136,7 @@ def _launch(config: SearchConfig | None, options: SearchOptions, console: Consol
 
 def default_name(config: SearchConfig) -> str:
     """The space and the second in which the search began, such as `dskd-20260131-154501`."""
-    return f"{config.space_name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return f"{run_folder.name_from(config.space_name)}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def _check_options(options: SearchOptions) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -291,7 +292,7 @@ def publish_report(context: Context, study: optuna.Study) -> None:
     except Exception as error:  # of any kind: all that it would show is on disk
         logger.info(
             f"the report could not be written ({type(error).__name__}: {error}); the results are on disk, try again "
-            f"with: python -m palenka_tune.report {folder}"
+            f"with: {shlex.join(['python', '-m', 'palenka_tune.report', str(folder)])}"
         )
 
 

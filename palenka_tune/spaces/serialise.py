@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from palenka_tune.config import provenance
+from palenka_tune.config.build import dump_yaml
 from palenka_tune.spaces.settings import SearchConfig
 
 
@@ -15,7 +14,7 @@ def search_yaml(config: SearchConfig, data_fingerprint: str) -> str:
     """The resolved configuration, from which the same search can be started, with its provenance as comments."""
     facts = {**provenance.versions(), "git commit": provenance.git_commit(), "data fingerprint": data_fingerprint}
     comments = "".join(f"# {name}: {value}\n" for name, value in facts.items() if value)
-    return comments + yaml.safe_dump(tree(config), sort_keys=False, allow_unicode=True)
+    return comments + dump_yaml(tree(config))
 
 
 def tree(config: SearchConfig) -> dict[str, Any]:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-import yaml
-
-from palenka_tune.config.build import load_yaml
+from palenka_tune.config.build import dump_yaml, load_yaml
 from palenka_tune.distill.settings import ProjectionSettings
 from palenka_tune.limits import Limits
 from palenka_tune.spaces.resolve import find_space, resolve
@@ -125,9 +123,7 @@ def allowed(node: Node) -> str:
 
 def _flow(value: Any) -> str:
     """A value as YAML on one line."""
-    return yaml.safe_dump([value], default_flow_style=True, width=10**9, sort_keys=False, allow_unicode=True).strip()[
-        1:-1
-    ]
+    return dump_yaml([value], default_flow_style=True, width=10**9).strip()[1:-1]
 
 
 def _prose(text: str, indent: str = "") -> list[str]:

@@ -28,6 +28,7 @@ from palenka_tune.status.trials import Ended, Running, Speed, best_of, ended_of,
 from palenka_tune.storage import mirror
 from palenka_tune.storage.snapshot import Snapshot
 from palenka_tune.tracking.glance import SpoolGlance, Tracking
+from palenka_tune.tracking.ship import replay_command
 from palenka_tune.tracking.tags import PARENT
 from palenka_tune.trials.ledger import PLANNED, TOTAL_STEPS
 from palenka_tune.trials.rows import COMPLETE, FAILED, PAUSED_AT, TrialRow, best_of_arms, budget_of, own_trials, rows_of
@@ -209,7 +210,7 @@ class StatusReader:
         # a search that is finished still sends its last events for a moment
         patience = MLFLOW_PATIENCE if alive or finished else -1.0
         if tracking is not None and tracking.behind and tracking.waits > patience:
-            more = "" if alive else f"; send them with: python -m palenka_tune.track replay {self.folder}"
+            more = "" if alive else f"; send them with: {replay_command(self.folder)}"
             yield f"MLflow has not got {tracking.behind:,} events yet, the oldest for {clock(tracking.waits)}{more}"
 
     def _space_warnings(self) -> Iterator[str]:

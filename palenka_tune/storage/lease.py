@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import random
 import socket
@@ -26,7 +27,9 @@ import psutil
 from palenka_tune.clocks import AwakeClock
 from palenka_tune.storage.remote import Remote, StorageError
 
+logger = logging.getLogger(__name__)
 LEASE_SECONDS = 60.0
+SAY_SECONDS = 60.0  # between two lines on the same wait
 RENEWALS = 4  # in the time of a lease
 CLAIMS = ".claims"
 
@@ -46,13 +49,20 @@ def held(
     *,
     wait: bool = True,
     lease_seconds: float = LEASE_SECONDS,
-    waiting: Callable[[str], None] = lambda holder: None,
+    waiting: Callable[[str], None] | None = None,
 ) -> Iterator[None]:
-    """Hold `name` in the storage; `waiting(holder)` is called once if another process has it. Unless `wait`, a living
-    holder raises `HeldError`, after the time in which a dead one is found out."""
+    """Hold `name` in the storage; while another process has it, `waiting(holder)` is called every `SAY_SECONDS` (None
+    logs it). Unless `wait`, a living holder raises `HeldError`, after the time in which a dead one is found out."""
     folder = f"{CLAIMS}/{name}"
     key = f"{folder}/{uuid.uuid4().hex}"
-    _claim(remote, folder, key, wait, lease_seconds, waiting)
+
+    def say(holder: str) -> None:
+        logger.info(
+            f"waiting for {holder}, which holds {remote.url}/{folder}; if it is dead, that is found out in "
+            f"{lease_seconds:g} s"
+        )
+
+    _claim(remote, folder, key, wait, lease_seconds, waiting or say)
     over = threading.Event()
 
     def renew() -> None:
@@ -95,7 +105,7 @@ def _claim(
 ) -> None:
     """Return once the claim `key` is the only one in `folder`."""
     seen: dict[str, tuple[bytes | None, float]] = {}
-    told, clock = False, AwakeClock(most=lease_seconds / RENEWALS)
+    told, clock = float("-inf"), AwakeClock(most=lease_seconds / RENEWALS)
     while True:
         remote.write(key, _content())
         others = [other for other in remote.keys(folder) if other != key]
@@ -120,8 +130,8 @@ def _claim(
                 holder = f"process {claim['pid']} on {claim['host'].partition(' ')[0]}"
         if dead == len(others):
             continue  # nobody is waited for
-        if not told:
-            told = True
+        if now - told > SAY_SECONDS:
+            told = now
             waiting(holder)
         if alive and not wait:
             raise HeldError(folder.removeprefix(f"{CLAIMS}/"), holder)

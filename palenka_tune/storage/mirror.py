@@ -45,7 +45,11 @@ def scratch() -> Path:
 
 @lru_cache(maxsize=1)
 def _own() -> Path:
-    folder = Path(tempfile.gettempdir()) / f"palenka_tune-{getpass.getuser()}"
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a number without a name, as in a container
+        user = str(os.getuid())
+    folder = Path(tempfile.gettempdir()) / f"palenka_tune-{user}"
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder
 

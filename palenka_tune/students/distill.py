@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from palenka_tune.cache.settings import CacheSettings
-from palenka_tune.cluster.session import Resources, ray_session, resolve_device
+from palenka_tune.cluster.session import Resources, protect, ray_session, resolve_device
 from palenka_tune.config.build import check_keywords, leaf_paths
 from palenka_tune.config.console import make_console, progress_on
 from palenka_tune.config.environment import calm_libraries
@@ -113,6 +113,9 @@ def main(experiment: Experiment, options: DistillOptions) -> DistillResult:
     """Train the student; raises `UserError` for input that cannot work, before torch is loaded."""
     experiment.check_distillation(experiment.distill)
     device = resolve_device(options.device)
+    taught = experiment.distill.alpha or experiment.distill.beta or experiment.student.init == "teacher"
+    if taught:
+        protect(None)
     data.check(experiment.data)
     storage = check_writable(options.storage)
     experiment = open_given(experiment, storage)
@@ -131,7 +134,7 @@ def main(experiment: Experiment, options: DistillOptions) -> DistillResult:
 
     teachers: list[Teacher] = []
     cache: str | None = None
-    if experiment.distill.alpha or experiment.distill.beta or experiment.student.init == "teacher":
+    if taught:
         teachers, cache = _signals(experiment, prepared, storage)
     folders = tuple(str(teacher.folder) for teacher in teachers)
     bench = Bench(BenchSpec(str(prepared.store.folder), experiment.student, folders, device, cache))

@@ -17,12 +17,13 @@ from typing import Any
 
 from palenka_tune.cluster.session import Resources, resources_now
 from palenka_tune.cluster.tasks import in_turns
-from palenka_tune.config.artifacts import build_once, is_complete
+from palenka_tune.config.artifacts import build_once, is_complete, lock_file
+from palenka_tune.config.console import keep_printing
 from palenka_tune.config.files import read_json
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.data.prepare import PreparedData
 from palenka_tune.errors import PalenkaError, UserError, first_line
-from palenka_tune.storage import mirror
+from palenka_tune.storage import file_lock, mirror
 from palenka_tune.teachers.progress import ProgressFollower
 from palenka_tune.teachers.spec import TEACHER_VERSION, OnMetrics, Teacher, TeacherSpec, open_teacher, teacher_folder
 from palenka_tune.teachers.worker import EXPORT, FAILED, LAST, RESULT, TeacherJob
@@ -222,6 +223,8 @@ def _run_all(trainings: Sequence[Training], at_once: int, on_metrics: OnMetrics 
     def submit(training: Training) -> Any:
         if mirror.exists(training.work / LAST):
             logger.info(f"teacher {training.name}: continues from its last checkpoint")
+        if (holder := file_lock.holder_of(lock_file(training.folder))) is not None:  # for which the task waits unseen
+            logger.info(f"teacher {training.name}: waiting for {holder}")
         return task.remote(training)
 
     def look(running: Sequence[Training]) -> None:
@@ -256,6 +259,7 @@ def _worker(config: dict[str, Any]) -> None:
     from palenka_tune.distill.loop import World
     from palenka_tune.teachers.worker import run_rank
 
+    keep_printing()
     device = get_device()
     if device.type == "cpu":
         torch.set_num_threads(config["threads"])

@@ -8,6 +8,7 @@ a causal language model can be a teacher too; its fingerprint is that of its fil
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -119,10 +120,11 @@ def _open_plain(folder: Path) -> Teacher:
     weights = sorted(folder.glob("*.safetensors"))
     if not (folder / "config.json").is_file() or not weights:
         if any(folder.glob("*.bin")):
+            path = str(folder)
+            convert = f"from transformers import AutoModelForCausalLM as M; M.from_pretrained({path!r})"
             raise UserError(
-                f"{folder} has its weights as pickles only (*.bin), which can run code; convert them once: python -c "
-                f"\"from transformers import AutoModelForCausalLM as M; M.from_pretrained('{folder}')"
-                f".save_pretrained('{folder}')\""
+                f"{folder} has its weights as pickles only (*.bin), which can run code; convert them once: "
+                f"{shlex.join(['python', '-c', f'{convert}.save_pretrained({path!r})'])}"
             )
         raise UserError(
             f"{folder} is not a teacher: it has no {'config.json' if weights else 'safetensors weights'}; give a "

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -17,10 +18,9 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock, Timeout
-
 from palenka_tune.config.sealed import write_sealed
 from palenka_tune.errors import PalenkaError
+from palenka_tune.storage import file_lock
 from palenka_tune.tracking.identity import claim
 from palenka_tune.tracking.spool import (
     RUNS,
@@ -82,7 +82,7 @@ class Shipper:
         count = 0
         spool = self.run_dir / SPOOL
         try:
-            with FileLock(str(self.run_dir / ".mlflow.lock"), timeout=0):
+            with file_lock.held(self.run_dir / ".mlflow.lock", timeout=0.0):
                 shipped = Shipped.load(self.run_dir)
                 if not self._began and shipped.seq >= 0 and not has_event(spool, shipped):
                     shipped.start_over()  # its numbers are those of a longer spool, of which this one is an older copy
@@ -106,8 +106,8 @@ class Shipper:
                 if self._writer and not self._began:  # once: an artifact store that is away costs minutes a try
                     count += self._ship_aside(self._writer, shipped)
                 self._began = True
-        except Timeout:
-            raise OutageError(f"another process ships {spool} at the moment") from None
+        except file_lock.FileHeldError as error:
+            raise OutageError(f"{spool} is being sent by {error}") from None
         return count
 
     def _open(self, shipped: Shipped) -> Writer:
@@ -205,6 +205,11 @@ def end_open_runs(run_dir: Path) -> int:
         spool.append({"op": "end_run", "key": key, "status": "KILLED", "ended": spool.last_times[key]})
     spool.close()
     return len(still_open)
+
+
+def replay_command(run_dir: Path) -> str:
+    """The command that sends what a run's folder keeps for MLflow."""
+    return shlex.join(["python", "-m", "palenka_tune.track", "replay", str(run_dir)])
 
 
 def replay(run_dir: Path) -> int:

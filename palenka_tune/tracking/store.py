@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from filelock import FileLock
-
 from palenka_tune.errors import PalenkaError, UserError
+from palenka_tune.storage import file_lock
 from palenka_tune.storage.mirror import remote_of
 
 if TYPE_CHECKING:
@@ -148,24 +147,63 @@ def begin(tracking_uri: str | None, storage: Path) -> Store:
     """
     storage = storage.expanduser().absolute()
     storage.mkdir(parents=True, exist_ok=True)
-    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{storage / 'mlflow.db'}"
+    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or sqlite_url(storage / "mlflow.db")
     scheme = urlsplit(uri).scheme.split("+")[0]
     if scheme in ("", "file"):
         raise UserError(
             f"the MLflow tracking URI '{redact(uri)}' is a folder, which MLflow no longer writes to; give a database "
-            f"('sqlite:///{storage / 'mlflow.db'}'), the address of a server (http://...), or nothing for the default"
+            f"('{sqlite_url(storage / 'mlflow.db')}'), the address of a server (http://...), or nothing for the default"
         )
     if scheme not in _DATABASES:
         connect(uri)  # imports mlflow here, on the main thread: two threads importing it at once can fail
         return Store(uri, None)
-    if scheme == "sqlite" and (database := uri.partition(":///")[2].partition("?")[0]):
-        path = Path(database).absolute()
+    if (path := sqlite_file(uri)) is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        uri = uri.replace(f":///{database}", f":///{path}", 1)
+        make_database(uri)
+        uri = _with_file(uri, path)
     _import()  # on the main thread, as above; the client itself opens the database
     opening = threading.Thread(target=_open, args=(uri, storage), name="mlflow-opening", daemon=True)
     opening.start()
     return Store(uri, _artifacts(storage), opening)
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a SQLite database; characters that mean something in a URL are escaped."""
+    from sqlalchemy import URL, make_url
+
+    plain = f"sqlite:///{path}"
+    if make_url(plain).database == str(path):
+        return plain
+    return URL.create("sqlite", database=str(path)).render_as_string()
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The absolute path of the database of a SQLite URL; None for another database, and for one in memory."""
+    if urlsplit(url).scheme.partition("+")[0] != "sqlite":
+        return None
+    from sqlalchemy import make_url
+
+    place = make_url(url).database or ""
+    if place.startswith("file:"):  # a URI that SQLite itself reads
+        place = unquote(place.removeprefix("file:").partition("?")[0])
+    return None if place in ("", ":memory:") else Path(place).absolute()
+
+
+def _with_file(url: str, path: Path) -> str:
+    """The SQLite URL with an absolute path, whatever the folder of the process that reads it."""
+    from sqlalchemy import make_url
+
+    database = make_url(url).database or ""
+    if database.startswith("file:") or Path(database).is_absolute():
+        return url
+    return make_url(url).set(database=str(path)).render_as_string(hide_password=False)
+
+
+def make_database(url: str) -> None:
+    """Make the file of a SQLite URL if there is none: SQLite would make one that the user's group cannot write to,
+    whatever the umask."""
+    if (path := sqlite_file(url)) is not None and path.parent.is_dir() and not path.exists():
+        path.touch()
 
 
 def _artifacts(storage: Path) -> str:
@@ -183,7 +221,7 @@ def _artifacts(storage: Path) -> str:
 
 def _open(uri: str, storage: Path) -> None:
     try:
-        with FileLock(str(storage / ".mlflow.lock"), timeout=120):
+        with file_lock.held(storage / ".mlflow.lock", timeout=120.0):
             connect(uri).search_experiments(max_results=1)
     except Exception as error:  # a driver may raise anything, and tracking must not stop a search
         logger.warning(
@@ -196,7 +234,8 @@ def ui_command(tracking_uri: str, storage: Path, experiment_id: str | None = Non
     if urlsplit(tracking_uri).scheme in ("http", "https"):
         return ui_page(tracking_uri, experiment_id)
     # A password is not printed: the shell takes the URI from where the user keeps it.
-    uri = shlex.quote(tracking_uri) if redact(tracking_uri) == tracking_uri else '"$MLFLOW_TRACKING_URI"'
+    is_safe = urlsplit(tracking_uri).scheme.startswith("sqlite") or redact(tracking_uri) == tracking_uri
+    uri = shlex.quote(tracking_uri) if is_safe else '"$MLFLOW_TRACKING_URI"'
     artifacts = shlex.quote(str(storage.expanduser().absolute() / ARTIFACTS))
     return f"mlflow ui --backend-store-uri {uri} --artifacts-destination {artifacts} --port 5000"
 

@@ -7,7 +7,6 @@ MLflow now, or when its server is back; no call waits for MLflow or raises becau
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -18,7 +17,7 @@ from palenka_tune.clocks import AwakeClock
 from palenka_tune.config.files import weights_digest
 from palenka_tune.errors import PalenkaError
 from palenka_tune.tracking.entities import DatasetRecord
-from palenka_tune.tracking.ship import OutageError, Shipper
+from palenka_tune.tracking.ship import OutageError, Shipper, replay_command
 from palenka_tune.tracking.spool import Event, Shipped, Spool
 from palenka_tune.tracking.store import brief, canonical, redact
 
@@ -214,11 +213,10 @@ class Tracker:
             self._thread.join(timeout=5.0)
         else:
             logger.warning(
-                "MLflow at %s lacks %d events of this run; send them later with: %s -m palenka_tune.track replay %s",
+                "MLflow at %s lacks %d events of this run; send them later with: %s",
                 self._shown_uri,
                 self._spool.seq - self._shipper.seq + self._shipper.aside,
-                Path(sys.executable).name,
-                self.run_dir,
+                replay_command(self.run_dir),
             )
         try:
             self._spool.close()

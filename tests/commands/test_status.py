@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import os
 import subprocess
 import sys
 
@@ -11,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from palenka_tune.commands import options, status
+from palenka_tune.config.console import lasting_output
 from palenka_tune.runs.run_folder import locked
 from palenka_tune.storage.mirror import working_folder
 from tests.faults.searches import REPOSITORY, Place, kill, wait_for
@@ -93,6 +96,18 @@ def test_watching_goes_on_until_the_search_has_ended(storage, monkeypatch, termi
     if not terminal:  # a line per change: searching, and the end, which is then shown in whole
         changes = [line for line in out.getvalue().splitlines() if " one searching" in line]
         assert len(changes) == 1
+
+
+def test_watching_ends_where_nobody_can_see_it(storage, monkeypatch):
+    """`status --watch | head -1`, or a closed terminal."""
+    closed, watching = os.pipe()
+    os.close(closed)
+    with os.fdopen(watching, "w") as pipe, contextlib.suppress(BrokenPipeError):
+        monkeypatch.setattr(sys, "stdout", pipe)
+        monkeypatch.setattr(status.time, "sleep", lambda seconds: pytest.fail("it looks again"))
+        with locked(storage / "one"), lasting_output():
+            found = status.main(status.StatusOptions(run="one", storage=str(storage), watch=1.0))
+    assert found.is_running
 
 
 def test_ctrl_c_ends_the_watching_and_nothing_else(storage, monkeypatch):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from palenka_tune.config.build import build, full_path, leaf_paths, load_yaml, parse_assignment, set_path
+from palenka_tune.config.build import build, dump_yaml, full_path, leaf_paths, load_yaml, parse_assignment, set_path
 from palenka_tune.errors import UserError
 
 
@@ -110,3 +110,51 @@ def test_yaml_that_cannot_be_a_configuration(tmp_path, content, message):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match=r"nowhere\.yaml does not exist"):
         load_yaml(tmp_path / "nowhere.yaml")
+
+
+TEXTS = [
+    "2024_06",
+    "1e3",
+    "1e-3",
+    ".5e1",
+    "0x10",
+    "010",
+    "yes",
+    "on",
+    "No",
+    "null",
+    "~",
+    "12:30:00",
+    "2024-06-01",
+    "1_0.5",
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_what_is_quoted_stays_text(tmp_path, text):
+    path = tmp_path / "x.yaml"
+    for quote in "'\"":
+        path.write_text(f"inner: {{kind: {quote}{text}{quote}}}\n")
+        assert build(Outer, load_yaml(path), "x").inner.kind == text
+        assert parse_assignment(f"inner.kind={quote}{text}{quote}") == ("inner.kind", text)
+    path.write_text(dump_yaml({"inner": {"kind": text}}))  # as `search.yaml` is written and read
+    assert load_yaml(path) == {"inner": {"kind": text}}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_text_is_no_number(text):
+    for values in ({"beta": text}, {"inner": {"rank": text}}):
+        with pytest.raises(UserError, match=r"input should be a valid number: what is in quotes is text"):
+            build(Outer, values, "x.yaml")
+
+
+def test_yes_is_no_number():
+    with pytest.raises(UserError, match=r"x: beta is True; input should be a valid number: YAML reads yes"):
+        build(Outer, dict([parse_assignment("beta=yes")]), "x")
+
+
+@pytest.mark.parametrize(("text", "number"), [("1e-3", 1e-3), ("1E3", 1000.0), ("-2.5e+1", -25.0), (".5e1", 5.0)])
+def test_a_number_as_people_write_it_is_one(tmp_path, text, number):
+    path = tmp_path / "x.yaml"
+    path.write_text(f"beta: {text}\n")
+    assert load_yaml(path) == {"beta": number} == dict([parse_assignment(f"beta={text}")])

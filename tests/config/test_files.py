@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import threading
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from palenka_tune.config.artifacts import MANIFEST, build_once, open_artifact
 from palenka_tune.config.files import atomic_path, check_writable, fingerprint, is_path, read_json, write_json
+from palenka_tune.config.sealed import Slate
 from palenka_tune.errors import PalenkaError, UserError
+from palenka_tune.models.export import copy_export
+from palenka_tune.storage.file_lock import held
+from palenka_tune.tracking.store import make_database, sqlite_url
 
 
 def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -96,3 +104,45 @@ def test_storage_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="is not writable"):
         check_writable(tmp_path / "file" / "runs")
+
+
+@pytest.fixture
+def for_the_group():
+    """The umask of people who share a storage."""
+    before = os.umask(0o002)
+    yield
+    os.umask(before)
+
+
+def test_whatever_is_written_has_the_permissions_that_the_umask_gives(tmp_path, for_the_group):
+    write_json(tmp_path / "deep" / "a.json", {})
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    (private / "config.json").touch(0o600)
+
+    def build(folder):
+        (folder / "in").mkdir(mode=0o700)
+        save_file({"w": torch.zeros(2)}, folder / "in" / "model.safetensors")
+        return {"kind": "test"}
+
+    with atomic_path(tmp_path / "weights.safetensors") as temporary:
+        save_file({"w": torch.zeros(2)}, temporary)
+    build_once(tmp_path / "artifact", build)
+    copy_export(private, tmp_path / "copy")
+    copy_export(private, tmp_path / "copy")  # over the earlier one
+    Slate(tmp_path / "slate").write({"a": 1})
+    with held(tmp_path / "x.lock"):
+        pass
+    make_database(sqlite_url(tmp_path / "mlflow.db"))
+    modes = {str(path.relative_to(tmp_path)): stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")
+             if not path.is_relative_to(private)}  # fmt: skip
+    folders = {"deep", "artifact", "artifact/in", "copy"}
+    assert {name for name, mode in modes.items() if mode == 0o775} == folders
+    assert {name for name, mode in modes.items() if mode != 0o664} == folders
+    assert "artifact/in/model.safetensors" in modes
+
+
+def test_a_folder_of_a_group_stays_one(tmp_path, for_the_group):
+    tmp_path.chmod(0o2775)  # what is made in it belongs to its group
+    build_once(tmp_path / "artifact", lambda folder: {})
+    assert stat.S_IMODE((tmp_path / "artifact").stat().st_mode) == 0o2775

@@ -17,6 +17,7 @@ from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.runs import run_folder
 from palenka_tune.runs.resume import Wanted, check_teachers, pin_form, resumed
 from palenka_tune.runs.study import STUDY_STORAGE
+from palenka_tune.search.launch import default_name
 from palenka_tune.spaces.resolve import resolve
 from palenka_tune.spaces.serialise import search_yaml, tree
 from palenka_tune.storage.mirror import working_folder
@@ -177,3 +178,21 @@ def test_a_database_that_cannot_be_opened_leaves_the_name_free(tmp_path, capsys,
     assert options.run(search.cli, argv) == 1
     assert "cannot be used: " in capsys.readouterr().err
     assert not (tmp_path / "runs" / "mine").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("dskd", "dskd"),
+        ("my space", "my-space"),
+        ("пробный", "search"),
+        ("été 2", "ete-2"),
+        ("-x (copy)?", "x-copy"),
+        ("..", "search"),
+        ("a" * 300, "a" * 80),
+    ],
+)
+def test_any_file_gives_its_search_a_name(text, name):
+    assert run_folder.name_from(text) == name
+    config = dataclasses.replace(resolve("smoke"), space_name=text)
+    assert run_folder.check_name(default_name(config)).startswith(f"{name}-2")

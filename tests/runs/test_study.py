@@ -15,6 +15,7 @@ from palenka_tune.runs.study import (
     open_study,
     study_url,
 )
+from palenka_tune.tracking.store import sqlite_url
 from palenka_tune.trials.rows import COMPLETE
 from tests.trials.test_ledger import open_ledger
 
@@ -87,10 +88,11 @@ def test_before_there_is_a_study_there_is_none_and_a_missing_one_is_asked_for(tm
         open_study(tmp_path, None, read_only=True)
 
 
-def test_a_database_is_read_and_not_written(tmp_path):
-    folder = tmp_path / "a"
-    folder.mkdir()
-    url = f"sqlite:///{tmp_path / 'studies.db'}"
+@pytest.mark.parametrize("name", ["plain", "a b", "a%20b", "a#b", "a?b", "приём"])
+def test_a_database_is_read_and_not_written(tmp_path, name):
+    folder = tmp_path / name / "a"
+    folder.mkdir(parents=True)
+    url = sqlite_url(tmp_path / name / "studies.db")
     new_study(folder, url, nothing).set_user_attr("x", 1)
     before = snapshot(tmp_path)
     study = open_study(folder, url, read_only=True)

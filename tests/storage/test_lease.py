@@ -58,6 +58,15 @@ def test_a_dead_holder_of_another_machine_is_found_out(url):
     assert told == ["process 1 on gone"]
 
 
+def test_a_claim_that_was_copied_is_not_waited_for_in_silence(url, logged):
+    remote = Remote.parse(url)
+    remote.write(f"{lease.CLAIMS}/run/x", json.dumps({"host": "gone", "pid": 1, "at": 0}).encode())
+    with lease.held(remote, "run", lease_seconds=SHORT):
+        pass
+    claim = f"{remote.url}/{lease.CLAIMS}/run"
+    assert logged == [f"waiting for process 1 on gone, which holds {claim}; if it is dead, that is found out in 1 s"]
+
+
 def test_a_dead_process_of_this_machine_holds_nothing(url):
     remote = Remote.parse(url)
     ended = subprocess.Popen([sys.executable, "-c", ""])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+import tempfile
 from pathlib import Path
 
 from palenka_tune.storage import mirror
@@ -78,3 +81,20 @@ def test_what_a_killed_process_had_not_sent_is_sent_by_the_next(url, tmp_path):
 def test_scratch_is_the_users_own(monkeypatch):
     monkeypatch.delenv("PALENKA_SCRATCH", raising=False)
     assert Path(mirror.scratch()).stat().st_mode & 0o077 == 0
+
+
+def test_a_user_without_a_name_has_a_scratch_folder(tmp_path, monkeypatch):
+    """As in a container that runs under any number: nothing in /etc/passwd, no variable."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME", mirror.SCRATCH):
+        monkeypatch.delenv(name, raising=False)
+
+    def unknown(uid):
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    mirror._own.cache_clear()
+    try:
+        assert mirror.scratch() == tmp_path / f"palenka_tune-{os.getuid()}"
+    finally:
+        mirror._own.cache_clear()

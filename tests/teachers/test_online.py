@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoTokenizer
 
 from palenka_tune.data.prepare import DataSettings, PreparedData, prepare
 from palenka_tune.data.windows import window_tensor
@@ -13,7 +14,7 @@ from palenka_tune.errors import UserError
 from palenka_tune.models.build import build_model
 from palenka_tune.models.export import export_student, load_model
 from palenka_tune.models.presets import ModelPreset
-from palenka_tune.teachers.online import online_source
+from palenka_tune.teachers.online import check_reader, online_source
 from palenka_tune.teachers.spec import Teacher, open_teacher
 
 from .conftest import GPT2, LLAMA, sentences, write_corpus
@@ -44,6 +45,16 @@ def test_teachers_answer_for_a_batch(data: PreparedData, tmp_path: Path) -> None
         assert not found.requires_grad
     assert set(signal.hidden[0]) == {1}
     assert source.statistics(1, 2).mean.shape == (LLAMA.width,)
+
+
+def test_a_tokenizer_that_was_saved_again_is_the_same(data: PreparedData, tmp_path: Path) -> None:
+    again = teacher(GPT2, data, tmp_path / "again")
+    before = (again.folder / "tokenizer.json").read_bytes()
+    tokenizer = AutoTokenizer.from_pretrained(again.folder)
+    tokenizer(["a cat", "a"], padding=True, truncation=True, max_length=4)  # transformers saves that too
+    tokenizer.save_pretrained(again.folder)
+    assert (again.folder / "tokenizer.json").read_bytes() != before
+    check_reader(again, data.store)
 
 
 def test_another_tokenizer_is_refused(data: PreparedData, tmp_path: Path) -> None:

@@ -1,20 +1,22 @@
 import logging
+import shlex
 import shutil
 import sqlite3
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import sqlalchemy
-from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST, INTERNAL_ERROR
 
 from palenka_tune.commands import options, track
 from palenka_tune.errors import PalenkaError
+from palenka_tune.storage.file_lock import held
 from palenka_tune.tracking import ship
 from palenka_tune.tracking.glance import SpoolGlance
-from palenka_tune.tracking.ship import OutageError, Shipper, end_open_runs, replay
+from palenka_tune.tracking.ship import OutageError, Shipper, end_open_runs, replay, replay_command
 from palenka_tune.tracking.spool import SPOOL, Shipped, Spool, read_events
 from palenka_tune.tracking.store import connect
 
@@ -229,7 +231,7 @@ def test_a_value_that_the_store_cannot_hold_is_skipped(spooled, run_dir, target,
 
 
 def test_only_one_process_ships_a_folder(spooled, run_dir):
-    with FileLock(str(run_dir / ".mlflow.lock")), pytest.raises(PalenkaError, match="another process"):
+    with held(run_dir / ".mlflow.lock"), pytest.raises(PalenkaError, match="is being sent by process"):
         replay(run_dir)
 
 
@@ -282,3 +284,8 @@ def test_a_run_that_died_ended_when_it_was_heard_of_last(spooled, run_dir, runs_
     assert end_open_runs(run_dir) == 1
     replay(run_dir)
     assert runs_of()["trial"].info.end_time == last["time"]
+
+
+def test_the_command_that_replays_can_be_pasted():
+    folder = "/my runs/it's 1"
+    assert shlex.split(replay_command(Path(folder))) == ["python", "-m", "palenka_tune.track", "replay", folder]

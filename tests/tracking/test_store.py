@@ -90,3 +90,30 @@ def test_first_opening_prints_nothing_and_the_users_settings_stay(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("name", ["a b", "a%20b", "a?b", "a#b", "приём", "a'b", "a%b?c&d"])
+def test_any_folder_can_be_the_storage(tmp_path, sqlite, name, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    storage = tmp_path / name
+    storage.mkdir()
+    (storage / "mlflow.db").write_bytes(store.sqlite_file(sqlite[0]).read_bytes())  # migrated already
+    uri, artifacts = opened(None, storage)
+    assert store.sqlite_file(uri) == storage / "mlflow.db"
+    client = store.connect(uri)
+    run = client.create_run(client.create_experiment(f"of {name}", artifacts)).info.run_id
+    client.log_text(run, "hello", "said.txt")
+    assert [path.read_text() for path in storage.rglob("said.txt")] == ["hello"]
+    databases = [path for path in tmp_path.rglob("*") if path.suffix == ".db"]
+    assert databases == [storage / "mlflow.db"]  # none beside it, under half of the name
+    command = shlex.split(store.ui_command(uri, storage))
+    assert command[command.index("--backend-store-uri") + 1] == uri
+    assert command[command.index("--artifacts-destination") + 1] == str(storage / "mlartifacts")
+
+
+def test_the_file_of_a_url_is_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for url in ("sqlite:///own.db", "sqlite+pysqlite:///own.db?timeout=30", "sqlite:///file:own.db?uri=true"):
+        assert store.sqlite_file(url) == tmp_path / "own.db"
+    for url in ("sqlite://", "sqlite:///:memory:", "postgresql:///runs", "http://host"):
+        assert store.sqlite_file(url) is None

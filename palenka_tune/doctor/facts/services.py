@@ -15,7 +15,7 @@ from palenka_tune.doctor.facts import Service
 from palenka_tune.doctor.facts.probe import within
 from palenka_tune.runs.study import STUDY_STORAGE, study_url
 from palenka_tune.storage.mirror import shown
-from palenka_tune.tracking.store import brief, connect, redact
+from palenka_tune.tracking.store import brief, connect, redact, sqlite_file
 
 CONNECT_SECONDS = 5
 SERVICE_SECONDS = 25.0
@@ -48,11 +48,6 @@ def _scheme(url: str) -> str:
     return urlsplit(url).scheme.split("+")[0]
 
 
-def _file(url: str) -> str:
-    """The path in the URL of a SQLite database."""
-    return url.partition(":///")[2].partition("?")[0]
-
-
 def _ask(name: str, url: str, option: str, action: Callable[[str], None]) -> Service:
     """Run `action` on the URL within a time limit; what it raises is why the service cannot be used."""
     scheme = _scheme(url)
@@ -68,7 +63,7 @@ def _ask(name: str, url: str, option: str, action: Callable[[str], None]) -> Ser
             fix = f"give a user and password that it knows ({option}, PGPASSWORD or MLFLOW_TRACKING_PASSWORD)"
         elif "does not exist" in error:
             fix = f"create the database, or correct {option}"
-    return Service(name, redact(url), error, fix, _file(url) if scheme == "sqlite" else None)
+    return Service(name, redact(url), error, fix, None if (path := sqlite_file(url)) is None else str(path))
 
 
 def _reason(error: BaseException) -> str:
@@ -94,10 +89,10 @@ def _database(url: str) -> None:
 
     scheme = _scheme(url)
     if scheme == "sqlite":
-        path = Path(_file(url))
-        if not path.parent.is_dir():
+        path = sqlite_file(url)
+        if path is not None and not path.parent.is_dir():
             raise FileNotFoundError(f"the folder {path.parent} does not exist")
-        if not path.exists():  # SQLite would create it
+        if path is None or not path.exists():  # SQLite would create it
             return
     else:
         _knock(url)

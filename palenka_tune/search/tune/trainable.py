@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from ray import get_runtime_context, tune
 
+from palenka_tune.config.console import keep_printing
 from palenka_tune.config.files import write_text
 from palenka_tune.errors import PalenkaError
 from palenka_tune.runs import checkpoints
@@ -37,6 +38,7 @@ class StudentTrial(tune.Trainable):
         import torch
         from transformers.utils import logging as transformers_logging
 
+        keep_printing()
         transformers_logging.set_verbosity_error()
         torch.set_num_threads(config["threads"])
         self._bench: Any = None

@@ -1,0 +1,77 @@
+"""Ray gets a folder that it can use, or the variable at fault is named, before anything is taken."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from palenka_tune.cluster import session
+from palenka_tune.cluster.session import LONGEST, protect
+from palenka_tune.commands import options
+from palenka_tune.commands import search as command
+from palenka_tune.errors import UserError
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """A folder with a short name; neither variable is set."""
+    for name in ("TMPDIR", "RAY_TMPDIR"):
+        monkeypatch.setenv(name, "")  # so that it is what it was after the test
+        monkeypatch.delenv(name)
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="p") as folder:
+        monkeypatch.setattr(session, "OTHER_FOLDERS", (folder,))
+        yield Path(folder)
+
+
+def faulty(short: Path) -> dict[str, str]:
+    """Folders that Ray cannot use, by what is wrong."""
+    folders = {"long": short / ("x" * LONGEST), "not ASCII": short / "теми", "space": short / "a b"}
+    for folder in folders.values():
+        folder.mkdir()
+    file = short / "file"
+    file.touch()
+    return {**{name: str(folder) for name, folder in folders.items()}, "missing": str(short / "none"),
+            "a file": str(file), "relative": "tmp", "empty": ""}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["TMPDIR", "RAY_TMPDIR"])
+@pytest.mark.parametrize("what", ["long", "not ASCII", "space", "missing", "a file", "relative", "empty"])
+def test_ray_gets_another_folder_than_one_it_cannot_use(short, monkeypatch, caplog, name, what):
+    monkeypatch.setenv(name, faulty(short)[what])
+    protect(None)
+    assert os.environ["RAY_TMPDIR"] == str(short)
+    assert f"Ray's files go into {short}/ray, since it cannot use {name}" in caplog.text
+    protect(None)
+    assert len(caplog.records) == 1
+
+
+def test_a_folder_that_ray_can_use_is_left_alone(short, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(short))
+    protect(None)
+    assert "RAY_TMPDIR" not in os.environ
+
+
+def test_a_cluster_has_a_folder_of_its_own(short, monkeypatch):
+    monkeypatch.setenv("TMPDIR", "x" * 100)
+    protect("10.0.0.1:6379")
+    assert "RAY_TMPDIR" not in os.environ
+
+
+def test_the_longest_folder_leaves_room_for_every_socket():
+    sockets = "/ray/session_2026-01-31_15-45-01_123456_4194304/sockets/plasma_store"
+    assert LONGEST + len(sockets) < 108  # sun_path, with its zero
+
+
+def test_where_none_will_do_the_variable_is_named_and_nothing_is_taken(short, monkeypatch, capsys):
+    bad = faulty(short)
+    monkeypatch.setenv("TMPDIR", bad["long"])
+    monkeypatch.setattr(session, "OTHER_FOLDERS", (bad["missing"],))
+    with pytest.raises(UserError, match=r"Ray cannot use TMPDIR .* characters, .*; set RAY_TMPDIR to"):
+        protect(None)
+    argv = ["--storage", str(short / "runs"), "--name", "taken"]
+    assert options.run(command.cli, argv) == 2
+    assert capsys.readouterr().err.startswith("error: Ray cannot use TMPDIR")
+    assert not (short / "runs").exists()
