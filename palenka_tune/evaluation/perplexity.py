@@ -90,6 +90,8 @@ def tokenise_text(tokenizer: PreTrainedTokenizerFast, lines: Iterable[str], unit
     A tokenizer without start and end token has its separator between texts, or, without one, a new line.
     """
     start, end = tokenizer.bos_token_id, tokenizer.eos_token_id
+    if start == end:  # one token that is both, as GPT-2's, stands once between two texts
+        start = None
     if start is None and end is None:
         end = start_token(tokenizer)
         if end is None:

@@ -1,5 +1,6 @@
 """Cross-entropy on windows against a slow loop, and on text against the token store's windows and by hand."""
 
+import copy
 import math
 from pathlib import Path
 
@@ -125,6 +126,13 @@ def test_the_window_is_that_of_the_export_else_128_or_the_positions(model: PreTr
     assert training_window(model) == 100
     model.config.palenka_tune = {"window": "many"}
     assert training_window(model) == 100
+
+
+def test_one_token_that_starts_and_ends_texts_stands_once_between_them(tokenizer: PreTrainedTokenizerFast) -> None:
+    both = copy.deepcopy(tokenizer)
+    both.bos_token = both.eos_token
+    ids = tokenise_text(both, ["a", "a"]).ids.tolist()
+    assert (ids.count(both.eos_token_id), ids[0] == both.eos_token_id) == (2, False)
 
 
 def test_texts_without_a_token_between_them_are_lines(tokenizer: PreTrainedTokenizerFast) -> None:
