@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_type_hints
 
 from palenka_tune.config.build import build, flat, set_path
 from palenka_tune.config.recipe import Recipe
@@ -17,6 +18,8 @@ from palenka_tune.limits import Limits, Strict, check_fields
 from palenka_tune.spaces.experiment import ARCHITECTURE, Experiment, StudentSettings
 from palenka_tune.spaces.samplers import check_sampler
 from palenka_tune.spaces.space import Space
+
+T = TypeVar("T")
 
 Objective = Literal["val_ce", "val_total"]
 ARM_NAMES = ("plain", "logits", "hidden")
@@ -132,15 +135,38 @@ class SearchConfig:
         for name, value in values.items():
             set_path(fixed, name if name.startswith(("recipe.", "student.")) else f"distill.{name}", value)
         return TrialSettings(
-            build(DistillSettings, fixed["distill"], self.space_name),
-            build(Recipe, fixed["recipe"], self.space_name),
-            build(StudentSettings, fixed["student"], self.space_name),
+            self._section(DistillSettings, fixed["distill"]),
+            self._section(Recipe, fixed["recipe"]),
+            self._section(StudentSettings, fixed["student"]),
         )
+
+    def _section(self, kind: type[T], values: Mapping[str, Any]) -> T:
+        """Settings of one kind, checked once: the trials of a search share most of theirs."""
+        key = kind, json.dumps(values)
+        if key not in self._sections:
+            self._sections[key] = build(kind, values, self.space_name)
+        section: T = self._sections[key]
+        return section
+
+    @functools.cached_property
+    def _sections(self) -> dict[tuple[type, str], Any]:
+        return {}
 
     @functools.cached_property
     def corners(self) -> list[TrialSettings]:
-        """The settings of each corner of the space. A large space has thousands, so that they are made once."""
-        return [self.settings_of(values) for values in self.space.corners()]
+        """The settings of the corners of the space: each loss with each student, and each recipe, once. A large space
+        has thousands of combinations of them, which say no more."""
+        found: list[TrialSettings] = []
+        seen: set[str] = set()
+        for values in self.space.corners():
+            parts: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
+            for name, value in values.items():
+                parts[name.startswith("recipe.")][name] = value
+            keys = {f"{number} {json.dumps(part)}" for number, part in enumerate(parts)}
+            if not keys <= seen:
+                seen |= keys
+                found.append(self.settings_of(values))
+        return found
 
     def tree(self) -> dict[str, Any]:
         """The whole configuration as plain data, as `search.yaml` keeps it and a search can be started from again."""

@@ -124,11 +124,16 @@ class Parameter:
             return value in self.choices
         return isinstance(value, int | float) and self.low <= value <= self.high
 
+    @property
+    def is_range(self) -> bool:
+        """Whether its ends stand for its values. Each size of a student is another model."""
+        return self.kind != "choice" and not (self.kind == "int" and self.name.startswith("student."))
+
     def extremes(self) -> tuple[Any, ...]:
         """Values that stand for all when a space is checked: choices, both ends of a range, every size of a student."""
-        if self.kind == "int" and self.name.startswith("student."):
-            return tuple(range(int(self.low), int(self.high) + 1))  # each is another model
-        return self.choices if self.kind == "choice" else (self.low, self.high)
+        if self.is_range:
+            return self.low, self.high
+        return self.choices if self.kind == "choice" else tuple(range(int(self.low), int(self.high) + 1))
 
     def to_dict(self) -> dict[str, Any]:
         """The parameter as a YAML file has it."""
@@ -195,10 +200,20 @@ class Space:
         return values
 
     def corners(self, limit: int = 20_000) -> Iterator[dict[str, Any]]:
-        """Every reachable combination of choices and ends of ranges (at most `limit` raw combinations)."""
+        """Every reachable combination of choices and sizes of a student beside the upper ends of all ranges, and beside
+        the lower end of one of them (at most `limit` raw combinations).
+
+        The ends of two ranges do not meet: limits of a number do not depend on another one.
+        """
         extremes = [parameter.extremes() for parameter in self.parameters]
-        raw: Iterable[tuple[Any, ...]] = itertools.product(*extremes)
-        if math.prod(len(values) for values in extremes) > limit:
+        ranges = [number for number, parameter in enumerate(self.parameters) if parameter.is_range]
+        tops = [values[-1:] if number in ranges else values for number, values in enumerate(extremes)]
+        raw: Iterable[tuple[Any, ...]] = (
+            (*top[:number], extremes[number][0], *top[number + 1 :]) if number >= 0 else top
+            for top in itertools.product(*tops)
+            for number in (-1, *ranges)
+        )
+        if math.prod(map(len, tops)) * (1 + len(ranges)) > limit:
             generator = random.Random(0)
             raw = (tuple(generator.choice(values) for values in extremes) for _ in range(limit))
         seen = set()

@@ -6,6 +6,7 @@ import _thread
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -181,7 +182,9 @@ def test_a_text_without_such_words_trains_the_tokenizer_that_it_trained_before(
     assert train_tokenizer(lines, 500).to_str() == with_cuts
 
 
-def test_an_interrupt_does_not_wait_for_the_training() -> None:
+def test_an_interrupt_does_not_wait_for_the_training(request: pytest.FixtureRequest) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     release, threads = threading.Event(), []
 
     def work() -> None:
