@@ -12,7 +12,9 @@
     if (value === null || typeof value !== "object") return value;
     return Object.fromEntries(Object.entries(value).map(([name, entry]) => [name, coloured(entry, style)]));
   };
-  const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+  // on a phone the bar would lie on the points, and a finger pans and zooms without it
+  const bar = matchMedia("(hover: none), (max-width: 40rem)").matches ? false : "hover";
+  const config = { responsive: true, displaylogo: false, displayModeBar: bar, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
   const places = Object.keys(charts).map((id) => document.getElementById(id));
   const drawn = new Set();
   const seen = (place) => {

@@ -80,12 +80,13 @@ def sections(run: RunData) -> list[Section]:
 
 
 def comparison(runs: Sequence[RunData]) -> Section:
-    """The part of a report that has several runs."""
+    """The part of a report that has several runs; val/ce of different kinds share no axis."""
+    levels = () if text.what_sets_apart(runs) else (runs_by_steps_figure(runs), runs_and_arms_figure(runs))
     return Section(
         "The runs beside each other",
         *text.comparison_sentences(runs),
         tables.comparison_table(runs),
-        runs_by_steps_figure(runs),
-        runs_and_arms_figure(runs),
+        tables.differences_table(runs),
+        *levels,
         runs_contrasts_figure(runs),
     )

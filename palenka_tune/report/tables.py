@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import yaml
+
+from palenka_tune.config.build import flat
 from palenka_tune.report.charts.sizes import front
 from palenka_tune.report.data import RunData, Setting, suites_of
 from palenka_tune.report.page import Table
@@ -11,6 +15,8 @@ from palenka_tune.report.words import duration, percent, shown
 from palenka_tune.runs import cost
 from palenka_tune.trials.arms import ARMS, FIXED
 from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED, TrialRow
+
+MOST_CHARACTERS = 60  # of a setting in a table
 
 
 def finalists_table(run: RunData) -> Table | None:
@@ -147,6 +153,22 @@ def stages_table(run: RunData) -> Table | None:
 def provenance_table(run: RunData) -> Table | None:
     """Versions, commit and fingerprints."""
     return Table(("what", "which"), run.facts, "Where it ran and what it was made of.") if run.facts else None
+
+
+def differences_table(runs: Sequence[RunData]) -> Table | None:
+    """The settings in which the configurations of the runs differ, a column for each run; None if there are none."""
+    settings = [flat(yaml.safe_load(run.configuration) or {}) for run in runs]
+    rows = []
+    for path in dict.fromkeys(path for each in settings for path in each if path != "description"):
+        if any(each.get(path, ...) != settings[0].get(path, ...) for each in settings):
+            rows.append((path, *(_short(path, each[path]) if path in each else "" for each in settings)))
+    caption = "What was asked of one run and not of the others, from their search.yaml."
+    return Table(("setting", *(run.name for run in runs)), rows, caption) if rows else None
+
+
+def _short(path: str, value: Any) -> str:
+    text = shown(value, path)
+    return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…"
 
 
 def comparison_table(runs: Sequence[RunData]) -> Table:

@@ -161,17 +161,23 @@ def budget_sentence(run: RunData) -> str:
     )
 
 
-def comparison_sentences(runs: Sequence[RunData]) -> list[str]:
-    """Whether val/ce may be compared between the runs, and which is lowest."""
+def what_sets_apart(runs: Sequence[RunData]) -> list[str]:
+    """What the runs do not share that they must share for their val/ce to be compared, with the value of each."""
     apart = []
     for name in dict.fromkeys(name for run in runs for name in run.comparable):
         values = {run.name: run.comparable.get(name, "unknown") for run in runs}
         if len(set(values.values())) > 1:
             apart.append(f"{name} ({', '.join(f'{run}: {value}' for run, value in values.items())})")
+    return apart
+
+
+def comparison_sentences(runs: Sequence[RunData]) -> list[str]:
+    """Whether val/ce may be compared between the runs, and which is lowest."""
+    apart = what_sets_apart(runs)
     if apart:
         return [
             f"The runs differ in {'; '.join(apart)}: their val/ce are not of one kind, and differences between runs "
-            "say nothing. What each run says of its own arms holds."
+            "say nothing. So no chart has them on one axis. What each run says of its own arms holds."
         ]
     bests = [(best.ce, run.name) for run in runs if (best := run.best())]
     if not bests:

@@ -88,6 +88,7 @@ def test_it_opens_without_a_network_and_fits(browser_page, keep_screenshot, page
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.locator(".js-plotly-plot").count() == charts
     keep_screenshot(page)
+    assert (page.locator(".modebar-btn").count() == 0) == (width == PHONE)  # there it would lie on the points
 
 
 def test_every_chart_has_something_drawn_in_it(browser_page, pages) -> None:

@@ -53,5 +53,10 @@ def test_every_run_has_its_line_and_its_dots() -> None:
     assert finalists.charts[0].body.y.ticks[0] == (0.0, "one: hidden − logits")
 
 
+def test_runs_that_cannot_be_compared_share_no_axis_of_levels() -> None:
+    found = comparison([run_to(4.9, "one"), run_to(4.7, "two", comparable={"data": "other"})])
+    assert [figure.name for figure in found.figures] == ["runs_finalists"]
+
+
 def test_nothing_to_draw_is_not_drawn() -> None:
     assert comparison([RunData("one", "preparing"), RunData("two", "preparing")]).figures == []

@@ -5,7 +5,14 @@ from __future__ import annotations
 import dataclasses
 
 from palenka_tune.report.data import RunData
-from palenka_tune.report.tables import comparison_table, finalists_table, models_table, recipe_table, trials_table
+from palenka_tune.report.tables import (
+    comparison_table,
+    differences_table,
+    finalists_table,
+    models_table,
+    recipe_table,
+    trials_table,
+)
 from tests.report import synthetic
 from tests.report.synthetic import run_to
 
@@ -58,6 +65,18 @@ def test_models_have_their_scores_with_errors() -> None:
     assert table.header[-1] == "blimp (%)"
     assert table.rows[1][:2] == ["best of plain", "plain"]
     assert table.rows[0][-1].endswith(" ± 0.2")
+
+
+def test_the_settings_in_which_runs_differ_have_a_row_each() -> None:
+    one = dataclasses.replace(run_to(4.9, "one"), configuration="search: {samples: 8, seeds: 5}\nseed: 0\n")
+    two = dataclasses.replace(
+        run_to(4.7, "two"), configuration="search: {samples: 30, seeds: 5}\nparameters: {beta: {choice: [1, 2]}}\n"
+    )
+    table = differences_table([one, two])
+    assert table is not None
+    assert table.header == ("setting", "one", "two")
+    assert table.rows == [("search.samples", "8", "30"), ("seed", "0", ""), ("parameters.beta.choice", "", "[1, 2]")]
+    assert differences_table([one, dataclasses.replace(one, name="again")]) is None
 
 
 def test_the_table_has_a_row_per_run_with_the_best_of_its_arms() -> None:

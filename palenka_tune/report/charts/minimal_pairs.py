@@ -29,7 +29,8 @@ def pairs_figures(run: RunData) -> list[Figure]:
         ]
         if charts:
             name = "".join(letter if letter.isalnum() else "_" for letter in suite)
-            figures.append(Figure(f"minimal_pairs_{name}", charts, CAPTION))
+            columns = 2 if len(scores) <= MOST_MODELS else 1  # what is wide gets the whole line
+            figures.append(Figure(f"minimal_pairs_{name}", charts, CAPTION, columns))
     return figures
 
 
