@@ -34,6 +34,13 @@ COPIED = {
         if path.is_file() and path.suffix in {".md", ".yaml", ".txt", ".py", ".sbatch"}
     },
 }
+# what pages of docs/ link to in a checkout, and the page of the site that is made of it
+IN_SITE = {
+    "(first_search.ipynb)": "(first_search.md)",
+    "(../clusters/README.md)": "(clusters/README.md)",
+    "(../palenka_tune/commands/)": "(commands.md)",
+    "(../search_spaces/schema.json)": "(settings.md)",
+}
 # links of these pages to what the site does not have
 DROPPED_LINKS = {"clusters/README.md": ["[`.rayignore`](../.rayignore)"]}
 
@@ -49,7 +56,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Leave the words of a dropped link, without the link."""
+    """Turn links to files of a checkout into those to the site's pages; leave the words of a dropped link."""
+    for there, here in IN_SITE.items():
+        markdown = markdown.replace(there, here)
     for link in DROPPED_LINKS.get(page.file.src_uri, []):
         if link not in markdown:
             raise ValueError(f"{page.file.src_uri} has no link {link} any more; take it out of DROPPED_LINKS")

@@ -46,6 +46,14 @@ def text_of(page: Path) -> str:
     return unescape(re.sub(r"<[^>]+>", "", page.read_text(encoding="utf-8")))
 
 
+def test_every_link_of_a_page_leads_somewhere_in_a_checkout() -> None:
+    pages = [*(ROOT / "docs").glob("*.md"), *(ROOT / "clusters").glob("*.md"), *ROOT.glob("*.md")]
+    links = [(page, link) for page in pages for link in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))]
+    relative = [(page, link) for page, link in links if not re.match(r"[a-z]+:", link)]
+    assert len(relative) > 50
+    assert [f"{page.name}: {link}" for page, link in relative if not (page.parent / link).exists()] == []
+
+
 def test_every_page_is_there(site: Path) -> None:
     pages = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"}
     made = {"commands", "settings", "first_search", "changes", "contributing", "clusters"}
