@@ -1,5 +1,6 @@
 """Print the script with which a shell completes `palenka-tune`: commands, options, folders, names of search spaces,
-scales and presets. The script starts no Python as you type; make it again after an update.
+scales, presets, suites, settings (after --set), and of the runs in ./palenka_runs. The script starts no Python as you
+type; make it again after an update.
 
 Examples:
   palenka-tune completion bash > ~/.local/share/bash-completion/completions/palenka-tune
@@ -19,13 +20,19 @@ import shtab
 
 from palenka_tune.commands import COMMANDS, module_of
 from palenka_tune.commands.options import Parser
+from palenka_tune.evaluation.suites import SUITES
 from palenka_tune.models.presets import PRESETS
 from palenka_tune.models.scales import SCALES
-from palenka_tune.spaces.resolve import shipped_spaces
+from palenka_tune.runs.run_folder import SEARCH_YAML
+from palenka_tune.spaces.resolve import setting_paths, shipped_spaces
+from palenka_tune.storage.mirror import DEFAULT_STORAGE
 
 SHELLS = ("bash", "zsh")
 PROGRAM = "palenka-tune"
-SPACE = "_palenka_tune_space"  # the function of a shell that completes a search space: a name, a YAML file, a folder
+# functions of a shell: what completes a search space (a name, a YAML file, a folder), a run (a name, a folder), a
+# setting and a suite
+SPACE, RUN = "_palenka_tune_space", "_palenka_tune_run"
+SETTING, SUITE = "_palenka_tune_setting", "_palenka_tune_suite"
 
 
 def parser() -> Parser:
@@ -44,14 +51,41 @@ def cli(argv: Sequence[str]) -> int:
 def script(shell: str) -> str:
     """The script for a shell."""
     spaces = " ".join(path.stem for path in shipped_spaces())
+    settings = " ".join(f"{path.removeprefix('distill.')}=" for path in setting_paths())
+    suites = " ".join(SUITES)
     functions = {
         "bash": f"""{SPACE}() {{
   compgen -W "{spaces}" -- "$1"
   compgen -f -X '!*.y*ml' -- "$1"
   compgen -d -- "$1"
+}}
+{RUN}() {{
+  local file
+  for file in {DEFAULT_STORAGE}/*/{SEARCH_YAML}; do
+    file="${{file%/*}}"
+    [ -d "$file" ] && compgen -W "${{file##*/}}" -- "$1"
+  done
+  compgen -d -- "$1"
+}}
+{SETTING}() {{
+  compgen -W "{settings}" -- "$1"
+}}
+{SUITE}() {{
+  compgen -W "{suites}" -- "$1"
 }}""",
         "zsh": f"""{SPACE}() {{
   _alternative 'spaces:search space:({spaces})' 'files:file:_files -g "*.(yaml|yml)(-.)"'
+}}
+{RUN}() {{
+  local -a runs
+  runs=({DEFAULT_STORAGE}/*/{SEARCH_YAML}(N:h:t))
+  _alternative "runs:run:(${{(j: :)runs}})" 'folders:folder:_files -/'
+}}
+{SETTING}() {{
+  compadd -S '' -- {settings}
+}}
+{SUITE}() {{
+  compadd -- {suites}
 }}""",
     }
     return str(shtab.complete(every_command(), shell=shell, preamble=functions[shell]))
@@ -79,7 +113,13 @@ def _add_completions(actions: Iterable[argparse.Action]) -> None:
             action.choices = list(SCALES)
         elif "PRESET" in shown:
             action.choices = list(PRESETS)
-        elif {"DIR", "FOLDER", "MODEL", "RUN"} & set(shown):
+        elif "RUN" in shown or "--name" in action.option_strings:
+            action.complete = dict.fromkeys(SHELLS, RUN)  # type: ignore[attr-defined]
+        elif "--set" in action.option_strings:
+            action.complete = dict.fromkeys(SHELLS, SETTING)  # type: ignore[attr-defined]
+        elif "--suite" in action.option_strings:
+            action.complete = dict.fromkeys(SHELLS, SUITE)  # type: ignore[attr-defined]
+        elif {"DIR", "FOLDER", "MODEL"} & set(shown):
             action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
         elif "FILE" in shown:
             action.complete = shtab.FILE  # type: ignore[attr-defined]

@@ -92,6 +92,11 @@ def resolve(
     return config
 
 
+def setting_paths() -> list[str]:
+    """The settings of an experiment and of its search, by their dotted paths."""
+    return [*leaf_paths(Experiment), *(f"search.{path}" for path in leaf_paths(SearchSettings))]
+
+
 def _modernise(search: dict[str, Any], where: str) -> None:
     """Settings of a file of an earlier version, as they are called now; what is read otherwise is said."""
     said = []
@@ -115,7 +120,7 @@ def _modernise(search: dict[str, Any], where: str) -> None:
 def _assigned(space: Space, assignments: Sequence[tuple[str, Any]], where: str) -> tuple[Space, list[tuple[str, Any]]]:
     """The space after `--set`, and the pairs that set something else, with full paths."""
     searchable = searchable_paths()
-    paths = [*leaf_paths(Experiment), *(f"search.{path}" for path in leaf_paths(SearchSettings))]
+    paths = setting_paths()
     parameters, overrides = list(space.written), []
     for key, value in assignments:
         opening, name = f"--set {key}", key.removeprefix("parameters.")

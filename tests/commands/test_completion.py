@@ -31,6 +31,9 @@ def bash(tmp_path_factory):
     (folder / "mine.yaml").touch()
     (folder / "notes.txt").touch()
     (folder / "data").mkdir()
+    for name in ("first", "second"):
+        (folder / "palenka_runs" / name).mkdir(parents=True)
+        (folder / "palenka_runs" / name / "search.yaml").touch()
 
     def offers(*words: str) -> set[str]:
         argv = ["bash", "-c", ASK, "ask", "completion.bash", "palenka-tune", *words]
@@ -50,15 +53,23 @@ def test_commands_options_and_choices(bash):
 
 def test_names_of_spaces_scales_and_presets(bash):
     spaces = {path.stem for path in shipped_spaces()}
-    assert bash("search", "") == {*spaces, "mine.yaml", "data"}
+    assert bash("search", "") == {*spaces, "mine.yaml", "data", "palenka_runs"}
     assert bash("doctor", "pro") == {"projections"}
     assert bash("cache", "build", "ds") == {"dskd"}
     assert bash("search", "dskd", "--scale", "") == set(SCALES)
     assert bash("train", "") == set(PRESETS)
 
 
+def test_runs_settings_and_suites(bash):
+    assert bash("report", "fi") == {"first"}
+    assert bash("search", "--resume", "--name", "") >= {"first", "second"}
+    assert bash("search", "--set", "recipe.l") == {"recipe.lr=", "recipe.lr_schedule="} & bash("search", "--set", "")
+    assert "projection.rank=" in bash("search", "--set", "projection.")
+    assert bash("evaluate", "best", "--suite", "ew") == {"ewok", "ewok_filtered"}
+
+
 def test_folders_where_folders_go(bash):
-    assert bash("search", "--data", "") == {"data"}
+    assert bash("search", "--data", "") == {"data", "palenka_runs"}
     assert bash("status", "--json", "n") == {"notes.txt"}
 
 

@@ -52,7 +52,7 @@ def test_a_term_of_weight_zero_asks_for_no_signal(source, alpha, beta):
     loss(student(), batch(), 0)
     assert len(signals) == (alpha + beta > 0)
     # one forward a teacher, and never the logits of a whole batch
-    expected = [{"hidden": True, "logits_to_keep": 1}] if signals else []
+    expected = [{"hidden": True, "positions": [batch().tokens.shape[1] - 1]}] if signals else []
     assert all(teacher.calls == expected for teacher in source.models)
     for signal in signals:
         assert (signal.targets is not None) == (alpha > 0)

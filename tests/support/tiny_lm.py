@@ -28,16 +28,21 @@ class TinyLM(nn.Module):
         return self.head
 
     def forward(
-        self, tokens: Tensor, output_hidden_states: bool = False, use_cache: bool = False, logits_to_keep: int = 0
+        self,
+        tokens: Tensor,
+        output_hidden_states: bool = False,
+        use_cache: bool = False,
+        logits_to_keep: Tensor | None = None,
     ):
-        self.calls.append({"hidden": output_hidden_states, "logits_to_keep": logits_to_keep})
+        positions = None if logits_to_keep is None else logits_to_keep.tolist()
+        self.calls.append({"hidden": output_hidden_states, "positions": positions})
         x = self.embedding(tokens)
         states = [x]
         count = torch.arange(1, tokens.shape[1] + 1, device=tokens.device)[None, :, None]
         for layer in self.layers:
             x = x + torch.tanh(layer(x.cumsum(1) / count))
             states.append(x)
-        logits = self.head(x[:, -logits_to_keep:] if logits_to_keep else x)
+        logits = self.head(x if logits_to_keep is None else x[:, logits_to_keep])
         return SimpleNamespace(logits=logits, hidden_states=tuple(states) if output_hidden_states else None)
 
 
