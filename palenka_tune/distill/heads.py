@@ -47,8 +47,8 @@ def head_of(model: nn.Module) -> OutputHead:
 
 def states_of(model: nn.Module, tokens_BT: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
     """All hidden states (B,T,D), the last one as the head reads it, and the logits (B,1,V) of the last position."""
-    # logits of one position instead of T: the smallest number that a model can be asked for. By its index: the slice that
-    # a number makes is not contiguous, and for such a one PyTorch's matmul copies a frozen head B times
+    # logits of one position instead of T: the smallest number that a model can be asked for. By its index, since the
+    # slice that a number makes is not contiguous, and for such a one PyTorch's matmul copies a frozen head B times
     last = torch.tensor([tokens_BT.shape[1] - 1], device=tokens_BT.device)
     out = model(tokens_BT, output_hidden_states=True, use_cache=False, logits_to_keep=last)
     return out.hidden_states, out.logits
