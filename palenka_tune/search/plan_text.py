@@ -67,13 +67,17 @@ def plan(config: SearchConfig, storage: Path) -> str:
                 f"  fewer     {arm.name} gets {held:,} of its {arm.samples:,} samples: its space holds no more"
             )
     student = experiment.student
-    if student.train_windows is not None or student.train_fraction < 1:
+    on_a_part = student.train_windows is not None or student.train_fraction < 1
+    if on_a_part:
         lines.append(
             "  subset    a trial trains on a part of the text only (student.train_windows or student.train_fraction): "
             "the best there need not be the best on all of it"
         )
     if search.seeds:
-        lines.append(f"  then      the best of each arm again, with {search.seeds} fresh seeds each (--seeds 0: not)")
+        where = ", on all of the text and so of the teachers' outputs" if on_a_part else ""
+        lines.append(
+            f"  then      the best of each arm again{where}, with {search.seeds} fresh seeds each (--seeds 0: not)"
+        )
     if search.objective != "val_ce":
         lines.append(f"  objective {search.objective}, which contains the searched weights, as the poster's did")
     if not experiment.distill.hidden_gradient:
