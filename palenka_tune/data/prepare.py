@@ -12,7 +12,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -135,6 +135,7 @@ def check(settings: DataSettings) -> Notes:
     seen: dict[bytes, SourceFile] = {}  # by what their lines say
     dev: set[int] = set()  # hashes of long lines
     shared: set[int] = set()
+    copies: dict[Path, SourceFile] = {}  # files of dev that are one of train
     for split, files in sorted(corpus.splits.items(), key=lambda item: item[0] != "dev"):
         # No line has more tokens than bytes, the prefix space, <s> and </s>: a bound that holds for any tokenizer.
         bound = 0
@@ -155,19 +156,25 @@ def check(settings: DataSettings) -> Notes:
                         shared.add(known)
             other = seen.setdefault(said.digest(), file)
             if said.digest() != NO_WORDS and split == "train" and other.split == "dev":
-                raise UserError(
-                    f"{other.path} of dev has the same lines as {file.path} of train, so that dev would measure what "
-                    "was learnt by heart; give a dev split of other text"
-                )
+                copies[other.path] = file
         if split in ("train", "dev") and bound < settings.window:
             raise _too_small(split, f"at most {bound}", settings)
+    sizes = {file.path: file.path.stat().st_size for file in corpus.splits["dev"]}
+    if sum(sizes[path] for path in copies) > MOST_SHARED * sum(sizes.values()):
+        path, file = next(iter(copies.items()))
+        raise UserError(
+            f"{path} of dev has the same lines as {file.path} of train, so that dev would measure what was learnt by "
+            "heart; give a dev split of other text"
+        )
     share = len(shared) / max(1, len(dev))
     if share > MOST_SHARED and len(dev) >= FEWEST:
         raise UserError(
             f"{100 * share:.0f} % of the long lines of dev are in train of {settings.source} too, so that dev would "
             "measure what was learnt by heart; give a dev split of other text"
         )
-    return notes(corpus, settings.unit)
+    found = notes(corpus, settings.unit)
+    doubts = [f"{path.name} of dev has the same lines as {file.path.name} of train" for path, file in copies.items()]
+    return replace(found, doubts=(*found.doubts, *doubts))
 
 
 def glance(settings: DataSettings) -> Notes:

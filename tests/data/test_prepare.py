@@ -137,7 +137,10 @@ def test_dev_that_is_a_file_of_train_is_refused(folder: Path, change) -> None:
     (folder / "dev/a.dev").write_text(sentences(40, 2))
     for split in ("train", "dev"):
         (folder / split / f"blank.{split}").write_text("\n\n")
-    check(settings(folder))
+    assert check(settings(folder)).doubts == ()
+    (folder / "train/c.train").write_text("One short line.\n")  # a small part of dev is told and taken
+    (folder / "dev/d.dev").write_text("One short line.\n")
+    assert check(settings(folder)).doubts == ("d.dev of dev has the same lines as c.train of train",)
 
 
 WRAPPED = "It was a dark and stormy night; the rain fell in torrents {} except\n"
