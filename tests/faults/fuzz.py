@@ -27,6 +27,18 @@ from tests.faults.command import run as run_command
 NAMES = [*searchable_paths(), *leaf_paths(Experiment), "search.samples", "search.rungs", "search.sampler", "parameters"]
 VALUES: list[Any] = [
     *(0, 1, 2, -1, 0.5, 1e30, -1e-30, 10**30, float("nan"), float("inf"), True, False, None, "", "x", "ü", "\0", "1e3"),
+    *(
+        "2024_06",
+        "12:30:00",
+        "yes",
+        "a b",
+        "%20?#",
+        "'",
+        "\ud83d",
+        "x" * 400,
+        {"finalists": 0, "rungs": 2},
+        {"rungs": 99},
+    ),
     *("linear", "mlp", "poster", "uniform", "last", "every:2", "every:0", "none", "tpe", "grid", "babytalk", "/", "~"),
     *([], [1], [1, 2], [2, 1], [1, 2, 3], [[1]], ["a", 1], {}, {"a": 1}, {0: 0, 4: 4}, {"choice": [1]}, {"when": 3}),
 ]
