@@ -58,11 +58,13 @@ def plan(config: SearchConfig, storage: Path) -> str:
     lines += [f"  {'headroom' if sentence is known[0] else '':<9} {sentence}" for sentence in known]
     search = config.search
     stopping = stopping_text(search.stopping, search.rungs, search.reduction) or "no early stopping"
-    counts = ", ".join(f"{arm.name} {arm.trials}" for arm in arms_of(config))
+    arms = arms_of(config)
+    trials = {arm.name: arm.trials for arm in arms}  # each is counted by walking through the arm's space
+    counts = ", ".join(f"{name} {count}" for name, count in trials.items())
     lines.append(f"  trials    {counts}, by {search.sampler}; {stopping}; seed {experiment.seed}")
-    for arm in arms_of(config):
-        if arm.trials < arm.samples + arm.has_fixed:
-            held = arm.trials - arm.has_fixed
+    for arm in arms:
+        if trials[arm.name] < arm.samples + arm.has_fixed:
+            held = trials[arm.name] - arm.has_fixed
             lines.append(
                 f"  fewer     {arm.name} gets {held:,} of its {arm.samples:,} samples: its space holds no more"
             )
