@@ -18,6 +18,8 @@ from typing import Any
 from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.storage import mirror
 
+POINTER = b"version https://git-lfs.github.com/spec"
+
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
@@ -100,6 +102,24 @@ def read_json(path: str | Path) -> Any:
         raise PalenkaError(f"{path} does not exist") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise PalenkaError(f"{path} is damaged ({error}); delete it and run the command again") from None
+
+
+def read_model_json(path: str | Path) -> Any:
+    """Read a JSON file of a model that somebody gives; raises `UserError` if it is not there, or is something else."""
+    check_no_pointer(path)
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); give a Hugging Face model folder") from None
+    except ValueError as error:
+        raise UserError(f"{path} is no JSON ({error}); copy it again, or save the model again") from None
+
+
+def check_no_pointer(path: str | Path) -> None:
+    """Raise `UserError` if a file is a pointer of Git LFS, as a checkout without LFS has in place of a large file."""
+    with contextlib.suppress(OSError), Path(path).open("rb") as file:
+        if file.read(len(POINTER)) == POINTER:
+            raise UserError(f"{path} is a Git LFS pointer and not the file itself; run git lfs pull in its folder")
 
 
 def fingerprint(value: Any) -> str:

@@ -8,6 +8,7 @@ instruct model's end of turn is not its end of text.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import shutil
@@ -19,7 +20,7 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from palenka_tune.config.files import file_sha256, fingerprint, read_json, write_json
+from palenka_tune.config.files import check_no_pointer, file_sha256, fingerprint, read_model_json, write_json
 from palenka_tune.data.store import Around
 from palenka_tune.errors import UserError, first_line, nearest
 
@@ -103,7 +104,7 @@ def open_tokenizer(folder: str | Path, separator: str | None = None) -> GivenTok
         UserError: if there is none, it cannot be read or would run code, or has no token to stand between texts.
     """
     folder = check(folder)
-    backend, special = _read(folder)
+    backend, special = _read(folder, digest(folder))
     vocabulary = backend.get_vocab(with_added_tokens=True)
     start, end, pad = (_id(special.get(name), vocabulary) for name in ("bos_token", "eos_token", "pad_token"))
     if separator is not None:
@@ -140,7 +141,7 @@ def _size(backend: Tokenizer, around: Around) -> int:
 
 def open_backend(folder: str | Path) -> Tokenizer:
     """What makes ids of a text, whatever stands between texts; raises `UserError` if it cannot be read."""
-    return _read(check(folder))[0]
+    return _read(check(folder), digest(folder))[0]
 
 
 def size_of(folder: str | Path) -> int:
@@ -149,7 +150,7 @@ def size_of(folder: str | Path) -> int:
     folder = check(folder)
     if not (folder / "tokenizer.json").is_file():
         return int(open_backend(folder).get_vocab_size())
-    rules = read_json(folder / "tokenizer.json")
+    rules = read_model_json(folder / "tokenizer.json")
     vocabulary = rules.get("model", {}).get("vocab", {})
     return len(
         {*vocabulary, *(token["content"] for token in rules.get("added_tokens", []))}
@@ -184,9 +185,12 @@ def stands_beside(backend: Tokenizer, model_type: str) -> bool:
     return rules_digest(read.backend_tokenizer) == rules_digest(backend)
 
 
-def _read(folder: Path) -> tuple[Tokenizer, dict[str, Any]]:
+@functools.lru_cache(maxsize=4)  # large ones take seconds, and several checks of a command want them
+def _read(folder: Path, _digest: str) -> tuple[Tokenizer, dict[str, Any]]:
     """The tokenizer as transformers makes it, and its special tokens by name."""
-    config = read_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
+    for name in SOURCES:
+        check_no_pointer(folder / name)
+    config = read_model_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
     whole = (folder / "tokenizer.json").is_file()
     if not whole and not (folder / "tokenizer.model").is_file():
         return _bpe(folder), {"eos_token": END_OF_TEXT, "bos_token": END_OF_TEXT}

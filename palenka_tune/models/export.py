@@ -105,7 +105,27 @@ def load_weights(
         raise UserError(f"{path} lacks {len(names)} of the model's weights, such as {names[0]}; export it again")
     if vocabulary_size is not None and model.get_output_embeddings().weight.shape[0] > vocabulary_size:
         model.resize_token_embeddings(vocabulary_size)
-    return model.eval().to(device)
+    model.eval()
+    if _reads_ahead(model):
+        raise UserError(
+            f"{path} is a {model.config.model_type} that reads the tokens after a position too, so that it cannot say "
+            "what comes next; give a causal language model (...ForCausalLM)"
+        )
+    return model.to(device)
+
+
+@torch.no_grad()
+def _reads_ahead(model: PreTrainedModel) -> bool:
+    """Whether another last token changes the logits before it, as in an encoder with a head (BERT)."""
+    size = model.get_input_embeddings().weight.shape[0]
+    one = torch.arange(8) % size
+    other = torch.cat([one[:-1], (one[-1:] + 1) % size])
+    both = torch.stack([one, other])
+    before = model(both, attention_mask=torch.ones_like(both), use_cache=False).logits[:, :-1].float()
+    if not before.isfinite().all():
+        return False  # nothing can be said of it; its cross-entropy will tell
+    tolerance = 1e-4 if model.dtype is torch.float32 else 3e-2
+    return bool((before[0] - before[1]).abs().max() > tolerance * before.abs().max().clamp_min(1e-6))
 
 
 def _check_tokenizer(tokenizer_dir: Path, model: PreTrainedModel) -> dict[str, Any]:

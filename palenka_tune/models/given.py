@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from palenka_tune.config.files import fingerprint, read_json
+from palenka_tune.config.files import fingerprint, read_model_json
 from palenka_tune.errors import UserError
 from palenka_tune.models.folder import NOTE
 from palenka_tune.models.presets import ModelPreset
 
 # keys that do not shape the weights
 PASSING = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "use_cache", NOTE)
+ADAPTER = "adapter_config.json"
 
 
 def read_architecture(folder: str | Path) -> ModelPreset:
@@ -23,6 +24,12 @@ def read_architecture(folder: str | Path) -> ModelPreset:
     config = _config(folder)
     width, depth = _size(config, "hidden_size", "n_embd"), _size(config, "num_hidden_layers", "n_layer")
     if width is None or depth is None:
+        if isinstance(config.get("text_config"), dict):
+            raise UserError(
+                f"{folder} is a multimodal model ({config.get('model_type')}): only a part of it is a language model; "
+                "save that part alone (its language_model and its head) as a causal language model, and give that "
+                "folder"
+            )
         raise UserError(
             f"{folder}/config.json ({config.get('model_type')}) names no hidden size or number of layers; give a "
             "causal language model such as gpt2 or llama"
@@ -49,6 +56,17 @@ def position_limit(config: Mapping[str, Any]) -> int | None:
 def positions_in(folder: str | Path) -> int | None:
     """`position_limit` of the model in `folder`."""
     return position_limit(_config(Path(folder).expanduser()))
+
+
+def check_vocabulary(role: str, name: str, folder: str | Path, ids: int) -> None:
+    """Raise `UserError` if the model in `folder`, called `role` and `name`, has fewer entries than there are ids."""
+    config = _config(Path(folder).expanduser())
+    has = config.get("vocab_size")
+    if not isinstance(has, int) or has < ids:
+        raise UserError(
+            f"{role} {name} has a vocabulary of {has} entries, and the tokenizer gives ids up to {ids - 1}; give a "
+            f"{role} whose embeddings were resized with its tokenizer, or the tokenizer that it was trained with"
+        )
 
 
 def architecture_digest(folder: str | Path) -> str:
@@ -103,8 +121,16 @@ def model_name(folder: Path) -> str:
 def _config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file():
-        raise UserError(f"{folder} is not a model: it has no config.json; give a Hugging Face model folder")
-    config: dict[str, Any] = read_json(path)
+        if (folder / ADAPTER).is_file():
+            base = read_model_json(folder / ADAPTER).get("base_model_name_or_path") or "its base model"
+            raise UserError(
+                f"{folder} is a LoRA adapter of {base} and no model by itself; merge it (merge_and_unload of peft), "
+                "save the merged model, and give its folder"
+            )
+        inner = sorted(each.parent.name for each in folder.glob("*/config.json"))
+        instead = f"one of the models in it, such as {folder / inner[-1]}" if inner else "a Hugging Face model folder"
+        raise UserError(f"{folder} is not a model: it has no config.json; give {instead}")
+    config: dict[str, Any] = read_model_json(path)
     if config.get("auto_map") and not _known(str(config.get("model_type"))):
         raise UserError(
             f"{path} asks for code of its own (auto_map), which is never run; give a model of a family that "

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from palenka_tune.models.given import hub_name
 from palenka_tune.models.presets import get_preset
 from palenka_tune.models.scales import parameter_count
 from palenka_tune.models.source import source_of
+from palenka_tune.models.weights import weight_files
 from palenka_tune.runs import known_headroom
 from palenka_tune.spaces.poster_method import units
 from palenka_tune.spaces.settings import SearchConfig
@@ -23,7 +25,7 @@ def _given(preset: str) -> str:
     folder = Path(preset).expanduser()
     shape = plain_shape(folder)
     size = f"{shape.family}, d {shape.width}, {plural(shape.depth, 'layer')}"
-    if any(folder.glob("*.safetensors")):  # not fetched from the hub for a dry run
+    if hub_name(folder) is None or weight_files(folder):  # of a model of the hub they come with the search
         size += f"; {open_teacher(folder).parameters:,} parameters"
     return f"{shape.name} (given): {size}; {folder}"
 

@@ -6,13 +6,14 @@ import dataclasses
 import logging
 from pathlib import Path
 
-from palenka_tune.data.given_tokenizer import open_backend, size_of, stands_beside
+from palenka_tune.data.given_tokenizer import open_backend, open_tokenizer, size_of, stands_beside
 from palenka_tune.data.prepare import TEACHER, TRAIN, DataSettings
 from palenka_tune.data.tokenizer import train_tokenizer
 from palenka_tune.errors import UserError, nearest
 from palenka_tune.models.fetch import fetch
-from palenka_tune.models.given import read_architecture
+from palenka_tune.models.given import check_vocabulary, read_architecture
 from palenka_tune.models.source import Source, source_of
+from palenka_tune.models.weights import check_weights
 from palenka_tune.spaces.experiment import Experiment, StudentSettings, TeacherSettings
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,9 @@ def _open_teacher(teacher: TeacherSettings, storage: Path, weights: bool) -> Tea
     if source.kind == "preset":
         return teacher
     folder = _folder(source, f"teacher {teacher.preset}", storage, weights)
+    model = read_architecture(folder)
+    if source.kind != "hub" or weights:
+        check_weights(folder, model.layers)
     return dataclasses.replace(teacher, preset=str(folder))
 
 
@@ -78,6 +82,9 @@ def open_data(
     if wanted == TEACHER and not given:
         raise UserError("data.tokenizer is teacher, but every teacher is trained here; give train, or a folder")
     folder = given[0] if wanted == TEACHER else _tokenizer(wanted)
+    ids = open_tokenizer(folder, data.separator).size
+    for each in given:
+        check_vocabulary("teacher", read_architecture(each).name, each, ids)
     return dataclasses.replace(data, tokenizer=folder, vocabulary=max(size_of(folder), FEWEST))
 
 

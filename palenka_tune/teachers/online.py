@@ -18,6 +18,7 @@ from palenka_tune.data.store import TokenStore
 from palenka_tune.distill.signals import OnlineSource
 from palenka_tune.errors import UserError
 from palenka_tune.models.export import load_weights
+from palenka_tune.models.given import check_vocabulary
 from palenka_tune.teachers.spec import Teacher
 
 
@@ -75,13 +76,8 @@ def check_reader(teacher: Teacher, store: TokenStore, role: str = "teacher") -> 
             f"{role} {teacher.name} has another tokenizer than the student's data, so their token ids differ; set "
             "data.tokenizer to teacher (teachers must share one tokenizer), or name a preset to train a teacher"
         )
+    check_vocabulary(role, teacher.name, teacher.folder, store.vocabulary_size)
     config = read_json(teacher.folder / "config.json")
-    vocabulary = config.get("vocab_size")
-    if not isinstance(vocabulary, int) or vocabulary < store.vocabulary_size:
-        raise UserError(
-            f"{role} {teacher.name} has a vocabulary of {vocabulary} entries, and the tokenizer of the data gives ids "
-            f"up to {store.vocabulary_size - 1}; use a {role} trained with this tokenizer"
-        )
     positions = config.get("max_position_embeddings") or config.get("n_positions") or store.window
     if positions < store.window:
         raise UserError(

@@ -7,22 +7,19 @@ a causal language model can be a teacher too; its fingerprint is that of its fil
 
 from __future__ import annotations
 
-import math
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-from safetensors import SafetensorError, safe_open
 
 from palenka_tune.config.artifacts import is_complete, open_artifact
 from palenka_tune.config.files import fingerprint as digest
 from palenka_tune.config.files import weights_digest
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.distill.shapes import ModelShape
-from palenka_tune.errors import PalenkaError, UserError
+from palenka_tune.errors import PalenkaError
 from palenka_tune.models.given import read_architecture
 from palenka_tune.models.presets import ModelPreset
+from palenka_tune.models.weights import check_weights
 from palenka_tune.words import perplexity
 
 TEACHER_VERSION = 1
@@ -117,21 +114,8 @@ def open_teacher(folder: str | Path) -> Teacher:
 
 def _open_plain(folder: Path) -> Teacher:
     """A model folder from elsewhere; its name is the folder's, or the search's whose best student it is."""
-    weights = sorted(folder.glob("*.safetensors"))
-    if not (folder / "config.json").is_file() or not weights:
-        if any(folder.glob("*.bin")):
-            path = str(folder)
-            convert = f"from transformers import AutoModelForCausalLM as M; M.from_pretrained({path!r})"
-            raise UserError(
-                f"{folder} has its weights as pickles only (*.bin), which can run code; convert them once: "
-                f"{shlex.join(['python', '-c', f'{convert}.save_pretrained({path!r})'])}"
-            )
-        raise UserError(
-            f"{folder} is not a teacher: it has no {'config.json' if weights else 'safetensors weights'}; give a "
-            "preset's name or a Hugging Face model folder"
-        )
-    parameters = sum(_parameters(path) for path in weights)
     shape = plain_shape(folder)
+    parameters = check_weights(folder, shape.depth)
     return Teacher(shape.name, folder, shape, parameters, None, weights_digest(folder), tokens=0, seconds=0.0)
 
 
@@ -139,12 +123,3 @@ def plain_shape(folder: Path) -> ModelShape:
     """The shape of a model, from its `config.json` alone; raises `UserError` if it is none that can teach."""
     model = read_architecture(folder)
     return ModelShape(model.name, model.family, model.width, model.layers)
-
-
-def _parameters(path: Path) -> int:
-    """Numbers in a safetensors file, counted from its header."""
-    try:
-        with safe_open(path, framework="np") as file:
-            return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
-    except SafetensorError as error:
-        raise UserError(f"{path} is not a safetensors file ({error}); export the model again") from None

@@ -124,11 +124,11 @@ def test_ray_writes_the_same_bytes_as_one_process(place, tmp_path, monkeypatch, 
         work = tmp_path / "work"
         shutil.copytree(there.folder, work, ignore=shutil.ignore_patterns("*.arrow"))
         lost = job.CacheJob(str(place.store.folder), (str(tmp_path),) * 2, place.windows, _plan(place), str(work), 32)
-        with pytest.raises(UserError, match=f"{tmp_path} is not a teacher"):
+        with pytest.raises(UserError, match=f"{tmp_path} is not a model"):
             ray_writer.measure(lost)
         reasons = [reason for _, reason in ray_writer.write_shards(lost, lost.shards(), resources)]
         assert len(reasons) == 1
-        assert reasons[0].startswith(f"{tmp_path} is not a teacher: it has no")
+        assert reasons[0].startswith(f"{tmp_path} is not a model: it has no")
     text = "\n".join(logged)
     assert "building the teacher cache" in text
     assert "2,048 tokens, about" in text

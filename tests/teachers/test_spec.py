@@ -94,11 +94,11 @@ def test_a_model_folder_from_elsewhere_can_be_a_teacher(
 
 
 def test_what_is_not_a_teacher_is_refused(data: PreparedData, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is not a teacher: it has no safetensors weights"):
+    with pytest.raises(UserError, match="is not a model: it has no config"):
         open_teacher(tmp_path)
     export(GPT2, data, tmp_path / "model")
     (tmp_path / "model" / "model.safetensors").write_bytes(b"\xff" * 40)
-    with pytest.raises(UserError, match="not a safetensors file"):
+    with pytest.raises(UserError, match="no whole safetensors file"):
         open_teacher(tmp_path / "model")
     export(GPT2, data, tmp_path / "odd")
     (tmp_path / "odd" / "config.json").write_text(json.dumps({"model_type": "odd"}))
