@@ -201,6 +201,8 @@ class _UniqueKeys(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":  # `<<: *other`, whose keys this mapping's own replace
+                continue
             key = self.construct_object(key_node, deep=True)
             try:
                 repeated = key in seen

@@ -2,7 +2,8 @@
 
 A document is an iterator of (line, bytes read for it) pairs, so that no file is ever held in memory. A file of plain
 text is one document, a record of JSON lines or a row of Parquet is one each: the text of its field `text`, or of its
-only field of strings. `.gz` after an ending is unpacked on the way; endings may be in upper case.
+only field of strings; without a value there it is left out. `.gz` after an ending is unpacked on the way; endings may
+be in upper case.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+from palenka_tune.config.files import check_no_pointer
 from palenka_tune.errors import UserError, first_line
 
 Line = tuple[str, int]
@@ -51,6 +53,7 @@ def documents(path: Path) -> Iterator[Document]:
 
     Raises `UserError` for a file that cannot be read, is not UTF-8 (with the byte offset), or has no field of text.
     """
+    check_no_pointer(path)
     reader = READERS.get(ending(path), _plain)
     return reader(path)
 
@@ -144,8 +147,11 @@ def _plain(path: Path) -> Iterator[Document]:
 
 
 def _json_lines(path: Path) -> Iterator[Document]:
+    name = None  # of the field, the same in all records
     for number, (raw, offset) in enumerate(_raw(path), 1):
         text = decoded(path, raw, offset)
+        if offset == 0:
+            text = text.removeprefix("\ufeff")
         if not text.strip():
             continue
         try:
@@ -156,8 +162,17 @@ def _json_lines(path: Path) -> Iterator[Document]:
             raise UserError(f'{path}, line {number}, is no record; give lines such as {{"text": "..."}}')
         if "\\u" in text:  # nothing else in UTF-8 can spell half a surrogate pair
             check_characters(record, f"{path}, line {number}")
-        value = record.get(_field(path, [name for name, held in record.items() if isinstance(held, str)]))
-        yield _split(str(value), len(raw))
+        if name is None:
+            strings = [each for each, held in record.items() if isinstance(held, str)]
+            name = FIELD if FIELD in record else _field(path, strings)
+        value = record.get(name, number)
+        if value is None:  # written for a text that is empty
+            continue
+        if not isinstance(value, str):
+            raise UserError(
+                f"{path}, line {number}, has no text in its field {name!r}; every record needs it as a string, or null"
+            )
+        yield _split(value, len(raw))
 
 
 def _parquet(path: Path) -> Iterator[Document]:
@@ -166,11 +181,12 @@ def _parquet(path: Path) -> Iterator[Document]:
 
     try:
         file = pq.ParquetFile(path)
-        strings = [
-            field.name
+        text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+        kinds = {
+            field.name: field.type.value_type if pa.types.is_dictionary(field.type) else field.type
             for field in file.schema_arrow
-            if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
-        ]
+        }
+        strings = [name for name, kind in kinds.items() if any(is_kind(kind) for is_kind in text)]
         name = _field(path, strings)
         share = path.stat().st_size / max(1, file.metadata.num_rows)
         for batch in file.iter_batches(ROWS, columns=[name]):

@@ -107,6 +107,12 @@ def test_yaml_that_cannot_be_a_configuration(tmp_path, content, message):
         load_yaml(path)
 
 
+def test_a_mapping_may_take_the_keys_of_another(tmp_path):
+    path = tmp_path / "space.yaml"
+    path.write_text("a: &first {x: 1, y: 2}\nb:\n  <<: *first\n  y: 3\n")
+    assert load_yaml(path)["b"] == {"x": 1, "y": 3}
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match=r"nowhere\.yaml does not exist"):
         load_yaml(tmp_path / "nowhere.yaml")

@@ -169,6 +169,10 @@ def test_every_kind_of_file_and_folders_below(tmp_path: Path) -> None:
             '{"a": "x", "b": "y"}',
             r"must have a field 'text' or exactly one field of strings, and it has a, b",
         ),
+        ("a.jsonl", '{"content": "x"}\n{"title": "y"}', r"line 2, has no text in its field 'content'"),
+        ("a.jsonl", '{"text": {"en": "x"}}', r"line 1, has no text in its field 'text'"),
+        ("a.txt", "version https://git-lfs.github.com/spec/v1\noid sha256:0", r"a\.txt is a Git LFS pointer"),
+        ("a.parquet", "version https://git-lfs.github.com/spec/v1\n", r"a\.parquet is a Git LFS pointer"),
         ("a.parquet", "no parquet", r"a\.parquet cannot be read as Parquet"),
         ("a.jsonl.gz", "no gzip", r"a\.jsonl\.gz cannot be unpacked"),
     ],
@@ -177,6 +181,29 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: str, messag
     write(tmp_path, {f"train/{name}": content, "dev/a.dev": "x"})
     with pytest.raises(UserError, match=message):
         list(open_corpus(tmp_path).lines("train"))
+
+
+def test_a_record_without_a_text_is_left_out_and_none_of_its_other_fields_is_read(tmp_path: Path) -> None:
+    records = [{"text": "One.", "source": "web"}, {"text": None, "source": "web"}, {"text": "Two."}]
+    lines = "\ufeff" + "\n".join(map(json.dumps, records))
+    write(tmp_path, {"train/a.jsonl": lines, "dev/a.dev": "x"})
+    assert list(open_corpus(tmp_path).lines("train")) == ["One.", "Two."]
+
+
+def test_a_column_of_parquet_may_keep_its_strings_in_any_way(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    write(tmp_path, {"train/README.md": "", "dev/a.dev": "x"})
+    rows = pa.array(["One.", "Two.", "One."])
+    ways = {
+        "large": rows.cast(pa.large_string()),
+        "view": rows.cast(pa.string_view()),
+        "dict": rows.dictionary_encode(),
+    }
+    for name, column in ways.items():
+        pq.write_table(pa.table({"text": column}), tmp_path / "train" / f"{name}.parquet")
+    assert list(open_corpus(tmp_path).lines("train")) == ["One.", "Two.", "One."] * 3
 
 
 @pytest.mark.parametrize("name", ["train/b.train", "train/b.csv", "train/more", "other", "test"])
