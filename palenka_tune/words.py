@@ -51,8 +51,8 @@ def saved(budget: Mapping[str, Any]) -> str:
 
 
 def counted(counts: Mapping[str, int]) -> str:
-    """How the trials ended, such as `3 complete, 2 pruned, 0 failed`."""
-    return ", ".join(f"{count} {state}" for state, count in counts.items())
+    """How the trials ended, such as `3 complete, 2 stopped early, 0 failed`."""
+    return ", ".join(f"{count} {'stopped early' if state == 'pruned' else state}" for state, count in counts.items())
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> str:

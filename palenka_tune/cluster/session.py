@@ -105,6 +105,8 @@ def ray_session(address: str | None = None, *, cpus: int | None = None) -> Itera
     if ray.is_initialized():
         yield resources_now()
         return
+    if not address and (named := os.environ.get("RAY_ADDRESS")):  # what ray.init would follow
+        logger.info(f"Ray starts on this machine, although RAY_ADDRESS is {named}; --address {named} uses that cluster")
     terminate = signal.getsignal(signal.SIGTERM)
     try:
         here = {"num_cpus": cpus or available_cpus(), "include_dashboard": False, "_node_ip_address": "127.0.0.1"}

@@ -13,7 +13,7 @@ from palenka_tune.runs import known_headroom
 from palenka_tune.spaces.poster_method import units
 from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.teachers.spec import open_teacher, plain_shape
-from palenka_tune.trials.arms import arms_of
+from palenka_tune.trials.arms import LEARNS_FROM, arms_of
 from palenka_tune.trials.stopping import stopping_text
 from palenka_tune.words import plural
 
@@ -64,6 +64,8 @@ def plan(config: SearchConfig, storage: Path) -> str:
     trials = {arm.name: arm.trials for arm in arms}  # each is counted by walking through the arm's space
     counts = ", ".join(f"{name} {count}" for name, count in trials.items())
     lines.append(f"  trials    {counts}, by {search.sampler}; {stopping}; seed {experiment.seed}")
+    learns = ", ".join(f"{arm.name} from {LEARNS_FROM[arm.name]}" for arm in arms)
+    lines.append(f"  arms      {learns}; each is searched by itself")
     for arm in arms:
         if trials[arm.name] < arm.samples + arm.has_fixed:
             held = trials[arm.name] - arm.has_fixed

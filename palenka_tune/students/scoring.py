@@ -154,7 +154,8 @@ def score_models(jobs: Sequence[ScoreJob], share: Share) -> list[dict[str, Any]]
 def _describe(result: Mapping[str, Any]) -> str:
     known = {"val/ce": result["val_ce"], "test/ce": result["test_ce"]}
     ce = [f"{name} {value:.4f}" for name, value in known.items() if value is not None]
-    return ", ".join([*ce, *(f"{name} {100 * suite['accuracy']:.1f} %" for name, suite in result["suites"].items())])
+    pairs = [f"{name} {100 * suite['accuracy']:.1f} %" for name, suite in result["suites"].items()]
+    return ", ".join([*ce, *pairs]) or "there is no test text and no minimal pairs"
 
 
 def own_pairs(prepared: PreparedData) -> tuple[SuiteChoice, ...]:

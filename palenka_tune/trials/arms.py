@@ -22,6 +22,7 @@ from palenka_tune.spaces.space import IDLE, Space, holds, settings_key
 PLAIN, LOGITS, HIDDEN = "plain", "logits", "hidden"
 ARMS = {PLAIN: "no distillation", LOGITS: "logits alone", HIDDEN: "logits and hidden states"}
 """The arms by name, in words."""
+LEARNS_FROM = {PLAIN: "the text alone", LOGITS: "the teachers' logits too", HIDDEN: "their hidden states as well"}
 
 # attributes of an Optuna trial: its arm, and where its settings come from
 ARM, ORIGIN = "arm", "origin"

@@ -92,10 +92,10 @@ STOPPING_RULES: dict[str, type[StoppingRule]] = {
 
 
 def stopping_text(stopping: str, rungs: Sequence[float], reduction: int) -> str:
-    """What a search does with trials that fall behind, such as `ASHA at 1/4 and 1/2 of the steps pauses all but the
-    best 1/2`; empty if it trains all to their ends."""
+    """What a search does with trials that fall behind, such as `ASHA pauses all but the best 1/2 of an arm at each
+    rung, 25 % and 50 % of the steps`; empty if it trains all to their ends."""
     name = STOPPING_RULES[stopping].name
     if not name or not rungs:
         return ""
     shares = " and ".join(f"{100 * share:g} %" for share in rungs)
-    return f"{name} at {shares} of the steps pauses all but the best 1/{reduction} of an arm"
+    return f"{name} pauses all but the best 1/{reduction} of an arm at each rung, {shares} of the steps"

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from palenka_tune.cluster import session
-from palenka_tune.cluster.session import LONGEST, protect
+from palenka_tune.cluster.session import LONGEST, protect, ray_session
 from palenka_tune.commands import options
 from palenka_tune.commands import search as command
-from palenka_tune.errors import UserError
+from palenka_tune.errors import PalenkaError, UserError
 
 
 @pytest.fixture
@@ -75,3 +75,18 @@ def test_where_none_will_do_the_variable_is_named_and_nothing_is_taken(short, mo
     assert options.run(command.cli, argv) == 2
     assert capsys.readouterr().err.startswith("error: Ray cannot use TMPDIR")
     assert not (short / "runs").exists()
+
+
+def test_a_cluster_that_a_variable_names_is_not_joined_without_a_word(monkeypatch, caplog):
+    import ray
+
+    def refuse(**_: object) -> None:
+        raise ConnectionError("not here")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    caplog.set_level("INFO")
+    for address, said in (("auto", 0), (None, 1)):
+        with pytest.raises(PalenkaError), ray_session(address):
+            pass
+        assert caplog.text.count("--address 10.0.0.1:6379 uses that cluster") == said

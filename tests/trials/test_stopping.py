@@ -179,8 +179,11 @@ def test_only_without_a_rule_all_continue():
 
 def test_a_plan_and_a_report_name_the_rule_that_pauses_trials_if_one_does(tmp_path):
     for settings, text in (
-        ((), "ASHA at 25 % and 50 % of the steps pauses all but the best 1/2 of an arm"),
-        ((("search.rungs", [0.1]), ("search.reduction", 4)), "ASHA at 10 % of the steps pauses all but the best 1/4"),
+        ((), "ASHA pauses all but the best 1/2 of an arm at each rung, 25 % and 50 % of the steps"),
+        (
+            (("search.rungs", [0.1]), ("search.reduction", 4)),
+            "ASHA pauses all but the best 1/4 of an arm at each rung, 10 % of the steps",
+        ),
         ((("search.stopping", "none"),), "no early stopping"),
         ((("search.rungs", []),), "no early stopping"),
     ):
@@ -190,7 +193,7 @@ def test_a_plan_and_a_report_name_the_rule_that_pauses_trials_if_one_does(tmp_pa
         assert ("no trial was stopped early." if text == "no early stopping" else text) in said
     old = tree(resolve("dskd"))
     del old["search"]["stopping"]  # as searches of earlier versions have it
-    assert "ASHA at 25 % and 50 % of the steps" in next(asked(old))
+    assert "at each rung, 25 % and 50 % of the steps" in next(asked(old))
     old["search"] |= {"rungs": 2, "reduction": 3}
-    assert "ASHA at 11.11 % and 33.33 % of the steps pauses all but the best 1/3" in next(asked(old))
+    assert "best 1/3 of an arm at each rung, 11.11 % and 33.33 % of the steps" in next(asked(old))
     assert stopping_text("none", [0.5], 2) == stopping_text("asha", [], 2) == ""
