@@ -12,12 +12,13 @@ AHEAD = "after_trials"  # attribute of the study
 @dataclass(frozen=True)
 class AfterTrials:
     """`models` of the trials are scored; then `students` are trained for `student_steps` each and scored. Scoring a
-    model takes as long as `score_steps` of training."""
+    model takes as long as `score_steps` of training. `at_a_time` trials train beside each other."""
 
     models: int
     students: int
     student_steps: int
     score_steps: float
+    at_a_time: int = 1  # as in searches of versions that did not keep it
 
     def steps_left(self, trained: float = 0.0, scored: int = 0) -> float:
         """In steps, when so many students are `trained`, a begun one in part, and so many models and students are

@@ -130,7 +130,7 @@ def _search(
     steps = bench.total_steps(config.experiment.recipe)
     job = Job(config, spec, context.folder, placement, steps, context.prepared.store.vocabulary_size)
     planned = trials_of(ledger.arms.values())
-    ahead = _after_trials(config, context, ledger, len(teachers))
+    ahead = _after_trials(config, context, ledger, len(teachers), placement.concurrent)
     for name, value in ((TOTAL_STEPS, steps), (PLANNED, planned), (AHEAD, ahead.to_dict())):
         if study.user_attrs.get(name) != value:
             study.set_user_attr(name, value)  # for a status view of the search
@@ -223,7 +223,7 @@ def _cache(
     return cache
 
 
-def _after_trials(config: SearchConfig, context: Context, ledger: Ledger, teachers: int) -> AfterTrials:
+def _after_trials(config: SearchConfig, context: Context, ledger: Ledger, teachers: int, at_a_time: int) -> AfterTrials:
     """What is to come when the trials are done."""
     recipe, store, arms = config.experiment.recipe, context.prepared.store, len(ledger.arms)
     return AfterTrials(
@@ -231,6 +231,7 @@ def _after_trials(config: SearchConfig, context: Context, ledger: Ledger, teache
         students=arms * config.search.seeds,
         student_steps=steps_for(recipe, len(store.windows("train"))),
         score_steps=score_steps(context.suites, store, recipe.batch_size * store.window),
+        at_a_time=at_a_time,
     )
 
 

@@ -141,7 +141,9 @@ class StatusReader:
         reached = [*rows, *(TrialRow.of(trial) for trial in begun if trial.user_attrs.get(PAUSED_AT))]
         pulses = [(trial, self._pulse(trial)) for trial in unfinished]
         running = [running_of(trial, pulse, total_steps) for trial, pulse in pulses if pulse is not None]
-        speed = Speed(trials, running)
+        ahead = AfterTrials.of(attrs)
+        free = min(ahead.at_a_time, max(0, (planned or 0) - len(reached))) - len(running) if ahead else 0
+        speed = Speed(trials, running, awaited=max(0, free))
         done, scored, finalists = files.finalists()
         found = costs(attrs, rows, total_steps)
         steps_left = speed.steps_left(reached, planned, total_steps)
@@ -172,7 +174,7 @@ class StatusReader:
             arms={arm: row.val_ce for arm, row in best_of_arms(rows, objective).items()},
             budget=budget_of(reached, total_steps),
             elapsed=self._elapsed(attrs, trials, summary, now if alive else None),
-            left=_left(stage, steps_left, AfterTrials.of(attrs), done_part, scored, rate) if alive else None,
+            left=_left(stage, steps_left, ahead, done_part, scored, rate) if alive else None,
             costs=found,
             tokens_per_second=speed.tokens if running else None,
             verdict=(summary.get("verdict") or {}).get("sentence"),

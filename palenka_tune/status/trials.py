@@ -54,21 +54,24 @@ class Ended:
 
 
 class Speed:
-    """How fast the running trials train: `steps` and `tokens` per second over all of them, None before any report."""
+    """How fast the running trials train: `steps` and `tokens` per second over all of them, None before any report.
 
-    def __init__(self, trials: Sequence[FrozenTrial], running: Sequence[Running]) -> None:
-        self.running = running
+    `awaited` trials are about to begin in places that are free for a moment, and count as well.
+    """
+
+    def __init__(self, trials: Sequence[FrozenTrial], running: Sequence[Running], awaited: int = 0) -> None:
+        self.running, self.awaited = running, awaited
         self.steps = self._sum({t.user_attrs["trial_id"]: _rate(t, "steps") for t in trials})
         tokens = {t.user_attrs["trial_id"]: _rate(t, "tokens") for t in trials}
         self.tokens = self._sum(tokens | {t.trial_id: t.tokens_per_second for t in running if t.tokens_per_second})
 
     def _sum(self, rates: Mapping[str, float | None]) -> float | None:
-        """Over all running trials; one that has not reported yet counts like the others' median."""
+        """Over all running and awaited trials; one that has not reported yet counts like the others' median."""
         reported = {name: rate for name, rate in rates.items() if rate is not None}
         if not reported:
             return None
         usual = statistics.median(reported.values())
-        return sum(reported.get(trial.trial_id, usual) for trial in self.running)
+        return sum(reported.get(trial.trial_id, usual) for trial in self.running) + usual * self.awaited
 
     def steps_left(self, rows: Sequence[TrialRow], planned: int | None, total_steps: int | None) -> float | None:
         """Steps until the trials are done, if those to come train as many as those that ended or rest (`rows`) do on

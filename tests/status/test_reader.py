@@ -113,13 +113,30 @@ def test_a_search_in_the_middle_of_its_trials(ledger):
     assert status.warnings == []
 
 
+def test_a_place_that_is_free_for_a_moment_counts_for_the_time_left(ledger):
+    left = []
+    for places in (1, 2, 9):
+        ahead = AfterTrials(models=0, students=0, student_steps=0, score_steps=0.0, at_a_time=places)
+        ledger.study.set_user_attr(AHEAD, ahead.to_dict())
+        with locked(ledger.folder):
+            if places == 1:
+                for _ in range(4):
+                    run_trial(ledger, 40, 5.0, COMPLETE)
+                beat(ledger, run_trial(ledger, 10, 4.75, "RUNNING", 5.0), 30)
+            left.append(look(ledger).left)
+    # 130 steps, at 2 a second in the trial that runs and at the usual 4 in each place that the next ones take
+    assert left == pytest.approx([130 / 2, 130 / (2 + 4), 130 / (2 + 3 * 4)])
+
+
 def test_the_time_left_counts_every_stage(ledger):
-    ledger.study.set_user_attr(AHEAD, AfterTrials(models=3, students=6, student_steps=40, score_steps=5.0).to_dict())
+    ledger.study.set_user_attr(
+        AHEAD, AfterTrials(models=3, students=6, student_steps=40, score_steps=5.0, at_a_time=2).to_dict()
+    )
     with locked(ledger.folder):
         for _ in range(7):
             run_trial(ledger, 40, 5.0, COMPLETE)
         beat(ledger, run_trial(ledger, 10, 4.75, "RUNNING", 5.0), 30)
-        # 10 steps of the last trial, 6 students, 9 models to score, at 2 steps per second
+        # 10 steps of the last trial (nothing for the second place), 6 students, 9 models, at 2 steps per second
         assert look(ledger).left == pytest.approx((10 + 6 * 40 + 9 * 5) / 2)
         ledger.finish("trial-0007", PRUNED, None)
         ledger.study.set_user_attr(SECONDS, {"trials": 145.0})  # for 290 steps
