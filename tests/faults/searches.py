@@ -79,12 +79,16 @@ class Place:
     def run_folder(self, name: str) -> Path:
         return self.storage / name
 
-    def start(self, name: str, *more: str, log: Path | None = None) -> subprocess.Popen[bytes]:
-        """Start the search `name`, or go on with it if it was begun."""
+    def start(
+        self, name: str, *more: str, log: Path | None = None, before: Sequence[str] = (), concurrent: int | None = 1
+    ) -> subprocess.Popen[bytes]:
+        """Start the search `name`, or go on with it if it was begun; `before` is a command that starts what follows
+        it."""
         resume = ["--resume"] if self.run_folder(name).exists() else []
-        argv = [sys.executable, "-m", "palenka_tune.search", str(self.folder / "space.yaml")]
+        argv = [*before, sys.executable, "-m", "palenka_tune.search", str(self.folder / "space.yaml")]
         argv += ["--data", str(self.folder / "data"), "--storage", str(self.storage), "--name", name]
-        argv += ["--concurrent", "1", "--minimal-pairs", str(self.folder / "pairs"), *resume, *more]
+        argv += ["--concurrent", str(concurrent)] if concurrent else []
+        argv += ["--minimal-pairs", str(self.folder / "pairs"), *resume, *more]
         return self.start_command(argv, log or self.folder / f"{name}.log")
 
     def start_command(self, argv: Sequence[str], log: Path) -> subprocess.Popen[bytes]:

@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from tests.faults import (
+    bad_pairs,
     damage,
     frozen_trial,
     full_disk,
@@ -18,10 +19,16 @@ from tests.faults import (
     kill_trial,
     killing,
     leaks,
+    locked_database,
     mlflow_outage,
+    no_locks,
+    odd_tmpdir,
     paused_machine,
     postgres,
+    small_machine,
+    small_spaces,
     two_searches,
+    unread_output,
 )
 
 pytestmark = [pytest.mark.faults, pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -109,6 +116,27 @@ def test_random_input_is_accepted_or_refused(tmp_path):
     result = fuzz.experiment(tmp_path, inputs=100, seed=1)
     assert fuzz.good(result), result
     assert len(result["codes"]) == 2  # some of it is good
+
+
+@pytest.mark.parametrize(
+    ("command", "_short"),
+    [
+        (small_spaces, "tests/trials/test_repetitions.py"),
+        (locked_database, "tests/tracking/test_ship.py"),
+        (unread_output, "tests/config/test_console.py"),
+        (bad_pairs, "tests/commands/test_bad_input.py"),
+        (small_machine, "tests/cluster/test_machine.py"),
+        (odd_tmpdir, "tests/cluster/test_session.py"),
+        (no_locks, "tests/storage/test_file_lock.py"),
+    ],
+)
+@pytest.mark.long
+def test_what_users_meet_costs_no_search(tmp_path, command, _short):
+    try:
+        result = command.experiment(tmp_path)
+    except PermissionError as error:
+        pytest.skip(str(error))
+    assert command.good(result), result
 
 
 @pytest.mark.long

@@ -9,6 +9,7 @@ import pytest
 
 from tests.cluster import object_storage
 from tests.faults import (
+    bad_pairs,
     damage,
     frozen_trial,
     full_disk,
@@ -17,9 +18,15 @@ from tests.faults import (
     kill_teacher,
     killing,
     leaks,
+    locked_database,
     mlflow_outage,
+    no_locks,
+    odd_tmpdir,
     postgres,
+    small_machine,
+    small_spaces,
     two_searches,
+    unread_output,
 )
 
 IN_MLFLOW = {"metrics": 213, "metrics_missing": 0, "metrics_twice": 0, "runs_in_wrong_state": 0, "runs_twice": 0}
@@ -40,7 +47,17 @@ WHOLE: dict[ModuleType, dict[str, Any]] = {
         "checkpoint_steps": 4,
     },
     leaks: {"listening": 10, "listening_beyond_loopback": [], "files_with_a_secret": []},
+    bad_pairs: {"long": True, "surrogate": True},
+    locked_database: {"said": ["database is locked"], **IN_MLFLOW},
     mlflow_outage: IN_MLFLOW,
+    no_locks: {"identical": True, "said": ["the lock of ..."]},
+    odd_tmpdir: {"long": True, "not_ascii": True},
+    small_machine: {
+        **{"core: at a time": 1, "core: identical": True, "core: killed for memory": []},
+        **{"memory: at a time": 1, "memory: identical": True, "memory: killed for memory": []},
+    },
+    small_spaces: {"trials_of_the_small_space": 2, "said": ["holds no more"], "trials_that_a_sampler_repeats": 8},
+    unread_output: {"pipe": 0, "terminal": 0, "full": 0},
     postgres: {**ENDED_THE_SAME, "journal_beside_it": False, "files_with_the_password": [], **IN_MLFLOW},
     two_searches: {"second_refused": True, "it_said": "--name x is being searched by process 1", **ENDED_THE_SAME},
     object_storage: {
