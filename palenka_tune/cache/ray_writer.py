@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from palenka_tune.cache.job import CacheJob
+from palenka_tune.cluster import compute
 from palenka_tune.cluster.session import Resources
 from palenka_tune.config.console import keep_printing
 from palenka_tune.errors import first_line
@@ -24,12 +25,10 @@ class _Worker:
     @cached_property
     def writer(self) -> ShardWriter:
         """Opened with the first shard, where its faults are caught."""
-        import torch
-
         from palenka_tune.cache.writer import ShardWriter
 
         keep_printing()
-        torch.set_num_threads(1)
+        compute.begin(threads=1)
         return ShardWriter(self.job)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:

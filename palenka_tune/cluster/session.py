@@ -98,6 +98,8 @@ def ray_session(address: str | None = None, *, cpus: int | None = None) -> Itera
     os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 starves a trial beside anything else that runs
     # OpenMP threads wait for each other in a busy loop: beside any other load a trial of two then stands still
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # torch asks for pages of 2 MB, where the system gives them to those who ask
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     # the search has its own display
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     import ray

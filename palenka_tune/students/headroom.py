@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from palenka_tune.cluster import compute
 from palenka_tune.cluster.tasks import Job, Share, run_jobs
 from palenka_tune.config.files import fingerprint
 from palenka_tune.data.store import TokenStore
@@ -129,7 +130,6 @@ class HeadroomJob(Job):
 
 def measure(job: HeadroomJob, threads: int = 1) -> dict[str, Any]:
     """Measure the teachers in this process."""
-    import torch
 
     from palenka_tune.evaluation.ensemble import ensemble_cross_entropy
     from palenka_tune.models.export import load_weights
@@ -138,7 +138,7 @@ def measure(job: HeadroomJob, threads: int = 1) -> dict[str, Any]:
     known = job.result()
     if known is not None:
         return known
-    torch.set_num_threads(threads)
+    compute.begin(threads)
     store = TokenStore.open(job.store)
     size = store.vocabulary_size
     models = [load_weights(folder, device=job.device, vocabulary_size=size) for _, folder, _ in job.teachers]

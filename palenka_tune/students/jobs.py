@@ -14,6 +14,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+from palenka_tune.cluster import compute
 from palenka_tune.cluster.tasks import PROGRESS, Job, Share, run_jobs
 from palenka_tune.config.artifacts import MANIFEST
 from palenka_tune.config.files import fingerprint, read_json, write_text
@@ -69,7 +70,6 @@ def _bench(spec: BenchSpec) -> Bench:
 
 def train_student(job: StudentJob, threads: int = 1) -> dict[str, Any]:
     """Train one student in this process; returns its result. One that diverged has no `val_ce` and says why."""
-    import torch
     from transformers.utils import logging as transformers_logging
 
     from palenka_tune.distill.loop import DivergedError
@@ -82,7 +82,7 @@ def train_student(job: StudentJob, threads: int = 1) -> dict[str, Any]:
     if known is not None:
         return known
     transformers_logging.set_verbosity_error()
-    torch.set_num_threads(threads)
+    compute.begin(threads)
     began = time.time()
     folder = Path(job.folder)
     folder.mkdir(parents=True, exist_ok=True)

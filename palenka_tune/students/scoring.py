@@ -14,6 +14,7 @@ from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from palenka_tune.cluster import compute
 from palenka_tune.cluster.tasks import SCORES, Job, Share, run_jobs
 from palenka_tune.config.artifacts import is_complete
 from palenka_tune.config.files import fingerprint
@@ -105,7 +106,6 @@ def _material(job: ScoreJob, tokenizer: PreTrainedTokenizerFast, unit: Unit) -> 
 def score_model(job: ScoreJob, threads: int = 1) -> dict[str, Any]:
     """Score one model in this process; returns `name, identity, parameters, val_ce, test_ce` (nats per token, None if
     they were not asked for), `text` {split: results of `evaluation.text`} and `suites` {suite: results}."""
-    import torch
 
     from palenka_tune.evaluation.perplexity import cross_entropy
     from palenka_tune.models.build import count_parameters
@@ -115,7 +115,7 @@ def score_model(job: ScoreJob, threads: int = 1) -> dict[str, Any]:
     known = job.result()
     if known is not None:
         return known
-    torch.set_num_threads(threads)
+    compute.begin(threads)
     if not is_complete(job.model):
         mirror.fetch_folder(Path(job.model))
     if job.tokenizer is None:

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from palenka_tune.cluster import compute
 from palenka_tune.cluster.session import Resources, resources_now
 from palenka_tune.cluster.tasks import in_turns
 from palenka_tune.config.artifacts import build_once, is_complete, lock_file
@@ -262,7 +263,7 @@ def _worker(config: dict[str, Any]) -> None:
     keep_printing()
     device = get_device()
     if device.type == "cpu":
-        torch.set_num_threads(config["threads"])
+        compute.begin(config["threads"])
     context = train.get_context()
     world = World(context.get_world_rank(), context.get_world_size())
     try:

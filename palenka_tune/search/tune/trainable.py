@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from ray import get_runtime_context, tune
 
+from palenka_tune.cluster import compute
 from palenka_tune.config.console import keep_printing
 from palenka_tune.config.files import write_text
 from palenka_tune.errors import PalenkaError
@@ -35,12 +36,10 @@ class StudentTrial(tune.Trainable):
     ce_limit, checkpoint_seconds`."""
 
     def setup(self, config: dict[str, Any]) -> None:
-        import torch
         from transformers.utils import logging as transformers_logging
 
         keep_printing()
         transformers_logging.set_verbosity_error()
-        torch.set_num_threads(config["threads"])
         self._bench: Any = None
         self._begin(config)
 
@@ -51,6 +50,7 @@ class StudentTrial(tune.Trainable):
     def _begin(self, config: dict[str, Any]) -> None:
         self._config = config
         self._loop: Any = None  # free the last student before the next is built
+        compute.begin(config["threads"])
         self._folder = Path(config["folder"])
         self._search = SearchPulse(self._folder)
         self._pulse = TrialPulse(self._folder, config["trial_id"], get_runtime_context().get_node_id())
