@@ -136,6 +136,6 @@ def _written(prompt: str, text: str) -> list[str]:
     """A prompt and its continuation as a quotation, whatever Markdown is in them."""
     shown = [" ".join(part.split()).replace("`", "'") for part in (prompt, text)]
     return [
-        "The first words of the dev data, and what the model finds most likely after them (greedy):",
+        "The first words of a dev text, and what the model finds most likely after them (greedy, but for its end):",
         f"> `{shown[0]}` → `{shown[1]}`",
     ]

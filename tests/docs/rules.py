@@ -52,6 +52,7 @@ NEEDS = {
     "--scale small": "a GPU, or hours",
     "--scale poster": "GPUs",
     "first second": "two searches; tests/commands/test_report.py compares some",
+    "tales.yaml": "a model of the hub, and two hours",
     "teachers=[": "a model of one's own; tests/search/test_given_teacher.py has one",
     "palenka_tune.doctor": "half a minute; tests/doctor runs it",
     "palenka_tune.reproduce": "half an hour; tests/reproduce runs it",

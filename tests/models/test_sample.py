@@ -23,3 +23,17 @@ def test_a_model_goes_on_with_the_first_words_of_dev(tmp_path) -> None:
     assert model.config.max_position_embeddings > WRITTEN
     torch.manual_seed(1)
     assert sample(model, prepared.tokenizer_dir, prepared.store) == (prompt, written)
+
+
+def test_the_prompt_is_of_one_text_and_of_no_heading(tmp_path) -> None:
+    long = " ".join(f"The cat sees dog {n} near the house." for n in range(9))
+    for split in ("train", "dev"):
+        (tmp_path / "corpus" / split).mkdir(parents=True)
+        (tmp_path / "corpus" / split / f"a.{split}").write_text(f"The end.\n{long}\n" * 8)
+    prepared = prepare(DataSettings(str(tmp_path / "corpus"), 300, 16), tmp_path / "runs")
+    model = Bench(BenchSpec(str(prepared.store.folder), StudentSettings("Student-tiny"), ())).build_student(0)
+    with torch.no_grad():
+        model.get_output_embeddings().weight[prepared.store.around.end] *= 1e3  # it would end at once, or never
+    prompt, written = sample(model, prepared.tokenizer_dir, prepared.store)
+    assert long.startswith(prompt.strip())
+    assert len(written) > WRITTEN // 2
