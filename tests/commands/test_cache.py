@@ -200,7 +200,7 @@ def test_another_teacher_or_tokenizer_is_bad(built, capsys):
     assert "was made by another teacher (Llama-tiny, weights" in (out := verified(place, capsys, 1))
     assert "build one: python -m palenka_tune.cache build" in out
     shutil.rmtree(place.teachers[1].folder)
-    assert "is not a teacher" in verified(place, capsys, 1)
+    assert "is not a model" in verified(place, capsys, 1)
 
 
 def test_info_lists_what_is_kept(built, capsys):
