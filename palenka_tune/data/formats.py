@@ -165,9 +165,9 @@ def _json_lines(path: Path) -> Iterator[Document]:
         if name is None:
             strings = [each for each, held in record.items() if isinstance(held, str)]
             name = FIELD if FIELD in record else _field(path, strings)
-        value = record.get(name, number)
-        if value is None:  # written for a text that is empty
+        if name in record and record[name] is None:  # written for a text that is empty
             continue
+        value = record.get(name)
         if not isinstance(value, str):
             raise UserError(
                 f"{path}, line {number}, has no text in its field {name!r}; every record needs it as a string, or null"

@@ -130,7 +130,6 @@ class HeadroomJob(Job):
 
 def measure(job: HeadroomJob, threads: int = 1) -> dict[str, Any]:
     """Measure the teachers in this process."""
-
     from palenka_tune.evaluation.ensemble import ensemble_cross_entropy
     from palenka_tune.models.export import load_weights
     from palenka_tune.students.bench import select_windows

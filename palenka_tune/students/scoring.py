@@ -106,7 +106,6 @@ def _material(job: ScoreJob, tokenizer: PreTrainedTokenizerFast, unit: Unit) -> 
 def score_model(job: ScoreJob, threads: int = 1) -> dict[str, Any]:
     """Score one model in this process; returns `name, identity, parameters, val_ce, test_ce` (nats per token, None if
     they were not asked for), `text` {split: results of `evaluation.text`} and `suites` {suite: results}."""
-
     from palenka_tune.evaluation.perplexity import cross_entropy
     from palenka_tune.models.build import count_parameters
     from palenka_tune.models.export import load_model, load_weights
