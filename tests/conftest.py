@@ -7,6 +7,7 @@ import functools
 import logging
 import os
 import re
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,6 +32,16 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def pytest_itemcollected(item: pytest.Item) -> None:
     if item.get_closest_marker("long") and "PALENKA_LONG" not in os.environ:
         item.add_marker(pytest.mark.skip(reason="minutes; set PALENKA_LONG=1 to run it"))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_opens_behind_the_next_test() -> Iterator[None]:
+    """A search that is refused leaves the thread that opens MLflow's database, which makes loggers as it imports;
+    pytest goes through all loggers after a test, and a new one at that moment is an error."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name == "mlflow-opening":
+            thread.join()
 
 
 @pytest.fixture(scope="session")
