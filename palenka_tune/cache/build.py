@@ -12,7 +12,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -134,8 +134,7 @@ def _build(
     def build(work: Path) -> dict[str, Any]:
         started = time.monotonic()
         (work / MANIFEST).unlink(missing_ok=True)  # of a build that was killed before its folder got its name
-        _measure(job)
-        _write(job, resources)
+        _fill(job, resources)
         return {
             "kind": "teacher cache",
             "version": CACHE_VERSION,
@@ -168,6 +167,22 @@ def _build(
     return cache
 
 
+def _fill(job: CacheJob, resources: Resources) -> None:
+    """Write all files of the cache. Teachers that a GPU does not hold are spread over twice as many, up to a node's."""
+    import torch
+
+    most = max(gpus for _, gpus in resources.nodes)
+    while True:
+        try:
+            _measure(job)
+            return _write(job, resources)
+        except torch.OutOfMemoryError:
+            if job.gpus >= most:
+                raise _stopped(job, f"the teachers do not fit on the {most} GPUs of a node") from None
+            job = replace(job, gpus=min(2 * job.gpus, most))
+            logger.info(f"the teachers do not fit on fewer GPUs: each is spread over {job.gpus}")
+
+
 def _measure(job: CacheJob) -> None:
     """Write statistics and heads, unless an earlier build left them."""
     paths, published = [job.bring(name) for name in (STATISTICS, HEADS)], job.published()
@@ -186,6 +201,8 @@ def _measure(job: CacheJob) -> None:
 
 def _write(job: CacheJob, resources: Resources) -> None:
     """Write all shards that do not exist, and log the progress."""
+    import torch
+
     total = job.windows.count
     written = job.written()
     missing = [shard for shard in job.shards() if shard not in written]
@@ -196,6 +213,8 @@ def _write(job: CacheJob, resources: Resources) -> None:
         return
     started, logged, first = time.monotonic(), time.monotonic(), done
     for rows, reason in ray_writer.write_shards(job, missing, resources):
+        if reason == ray_writer.OUT_OF_MEMORY:
+            raise torch.OutOfMemoryError(reason)
         if reason is not None:
             raise _stopped(job, reason)
         done += rows

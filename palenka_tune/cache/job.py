@@ -51,7 +51,7 @@ def caches_folder(storage: str | Path) -> Path:
 class CacheJob:
     """Everything that a process needs to write shards. `store`, `teachers` and `work` are folders that all nodes see,
     or mirrors of a remote storage: then every file that is written is uploaded at once to where the cache, `folder`,
-    belongs. The windows are written in their order."""
+    belongs. The windows are written in their order. Teachers that one GPU cannot hold are spread over `gpus`."""
 
     store: str
     teachers: tuple[str, ...]
@@ -61,6 +61,7 @@ class CacheJob:
     rows_per_shard: int
     device: str = "cpu"
     folder: str = ""
+    gpus: int = 1  # of a worker, where the device is one
 
     def shards(self) -> list[tuple[str, int]]:
         """(split, number) of every shard."""

@@ -15,6 +15,8 @@ from palenka_tune.errors import first_line
 if TYPE_CHECKING:
     from palenka_tune.cache.writer import ShardWriter
 
+OUT_OF_MEMORY = "the GPU's memory is too small"
+
 
 class _Worker:
     """A Ray Data actor: holds the teachers, writes a shard per row."""
@@ -44,9 +46,18 @@ class _Worker:
 
 
 def _sentence(error: Exception) -> str:
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError):
+        return OUT_OF_MEMORY
     if isinstance(error, OSError):
         return f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}"
     return first_line(error)
+
+
+def gpus_of(job: CacheJob) -> int:
+    """GPUs of each worker."""
+    return job.gpus if job.device == "cuda" else 0
 
 
 def measure(job: CacheJob) -> bool:
@@ -55,7 +66,7 @@ def measure(job: CacheJob) -> bool:
 
     from palenka_tune.cache.writer import measure as run
 
-    task = ray.remote(num_cpus=1, num_gpus=1 if job.device == "cuda" else 0)(run)
+    task = ray.remote(num_cpus=1, num_gpus=gpus_of(job))(run)
     try:
         return bool(ray.get(task.remote(job)))
     except ray.exceptions.RayTaskError as error:
@@ -68,8 +79,9 @@ def write_shards(
     """Write `shards`; yields (windows, None) for each that is done, and (0, reason) for one that failed, the last."""
     import ray
 
-    gpus = 1 if job.device == "cuda" else 0
-    actors = max(1, min(len(shards), resources.gpus if gpus else resources.cpus))
+    gpus = gpus_of(job)
+    places = sum(node // gpus for _, node in resources.nodes) if gpus else resources.cpus
+    actors = max(1, min(len(shards), places))
     # in a task, so that Ray Data's output goes to Ray's logs and not into the progress
     try:
         for row in ray.remote(num_cpus=0)(_stream).remote(job, list(shards), actors, gpus):

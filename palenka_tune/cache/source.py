@@ -141,9 +141,5 @@ class CachedSource:
         if self.form == "dense":
             return ExactTargets([DenseLogits(logits) for logits in kept], request)
         if self._heads is None:
-            self._heads = [_on(head, self.device) for head in self.cache.heads()]
+            self._heads = [head.to(self.device) for head in self.cache.heads()]
         return ExactTargets([HeadLogits(last, head) for last, head in zip(kept, self._heads, strict=True)], request)
-
-
-def _on(head: OutputHead, device: torch.device) -> OutputHead:
-    return OutputHead(head.weight.to(device), None if head.bias is None else head.bias.to(device))

@@ -45,7 +45,7 @@ def open_source(job: CacheJob) -> tuple[TokenStore, OnlineSource]:
     store = TokenStore.open(job.store)
     sample = statistics_sample(window_tensor(job.windows.array(store, "train")))
     teachers = [open_teacher(folder) for folder in job.teachers]
-    return store, online_source(teachers, store, sample, device=job.device, half=True)
+    return store, online_source(teachers, store, sample, device=job.device, half=True, spread=job.gpus > 1)
 
 
 def _running(job: CacheJob) -> contextlib.AbstractContextManager[Any]:

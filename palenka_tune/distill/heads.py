@@ -23,6 +23,10 @@ class OutputHead:
     bias: Tensor | None = None
     _cast: dict[torch.dtype, tuple[Tensor, Tensor | None]] = field(default_factory=dict, repr=False, compare=False)
 
+    def to(self, device: torch.device) -> OutputHead:
+        """This head on `device`."""
+        return OutputHead(self.weight.to(device), None if self.bias is None else self.bias.to(device))
+
     def at(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
         """Weight and bias in `dtype`; a head that does not train (a teacher's) is converted once."""
         if dtype in self._cast:

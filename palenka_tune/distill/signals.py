@@ -77,6 +77,9 @@ class SignalSource(Protocol):
         """Mean and principal components over train of one hidden state."""
 
 
+SPREAD = "hf_device_map"  # what transformers calls the places of a model that is spread over several devices
+
+
 class OnlineSource:
     """Runs frozen teachers on every batch.
 
@@ -87,9 +90,10 @@ class OnlineSource:
         self.models = [model.eval().requires_grad_(False) for model in models]
         self.teachers = tuple(shapes)
         for model in self.models:
-            if next(model.parameters()).dtype is torch.float32:
+            if next(model.parameters()).dtype is torch.float32 and not hasattr(model, SPREAD):
                 quick_linears(model)
-        self.heads = [head_of(model) for model in self.models]
+        # a spread model's head is on its last device, and what the model gives on its first
+        self.heads = [head_of(model).to(next(model.parameters()).device) for model in self.models]
         self.sample, self.pad_id = sample, pad_id
         self._linear: dict[int, bool] = {}
         self._statistics: dict[int, dict[int, LayerStatistics]] = {}

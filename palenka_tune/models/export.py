@@ -10,8 +10,9 @@ keeps the key and makes nothing of it.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,24 +80,39 @@ def load_model(
     return model, tokenizer
 
 
+DeviceMap = Mapping[str, str | int] | str | None  # {module: device}, or accelerate's word for a way to find it
+
+
 def load_weights(
     path: str | Path,
     *,
     device: str | torch.device = "cpu",
     vocabulary_size: int | None = None,
     dtype: torch.dtype = torch.float32,
+    device_map: DeviceMap = None,
 ) -> PreTrainedModel:
     """The causal language model (in evaluation mode) of a local folder, whatever its tokenizer.
 
     Embeddings and head are cut to `vocabulary_size` rows, if they have more: many models are padded to a round number
-    that their tokenizer does not reach. Raises `UserError` as `load_model` does.
+    that their tokenizer does not reach. With a `device_map` accelerate puts the model's layers on several devices, by
+    "auto" on the GPUs that this process has; their outputs come to the device of the tokens.
+
+    Raises:
+        UserError: as `load_model` does, or if a `device_map` is given and accelerate is not installed.
+        torch.OutOfMemoryError: if it does not fit.
     """
     path = Path(path)
+    if device_map is not None and importlib.util.find_spec("accelerate") is None:
+        raise UserError(
+            f"{path} takes several GPUs, over which accelerate spreads it; pip install 'palenka-tune[large]'"
+        )
     try:
         with _no_progress_bars():
             model, report = AutoModelForCausalLM.from_pretrained(
-                path, dtype=dtype, use_safetensors=True, output_loading_info=True, **_LOCAL
+                path, dtype=dtype, device_map=device_map, use_safetensors=True, output_loading_info=True, **_LOCAL
             )
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:  # transformers raises what its parts raise; all of it means a folder that cannot load
         reason = first_line(error)
         raise UserError(f"{path} does not load as a causal language model ({reason}); export it again") from error
@@ -111,7 +127,11 @@ def load_weights(
             f"{path} is a {model.config.model_type} that reads the tokens after a position too, so that it cannot say "
             "what comes next; give a causal language model (...ForCausalLM)"
         )
-    return model.to(device)
+    if device_map is None:
+        return model.to(device)
+    if device_map == "auto" and {"cpu", "disk"} & {str(place) for place in model.hf_device_map.values()}:
+        raise torch.OutOfMemoryError(f"{path} does not fit on {torch.cuda.device_count()} GPUs")
+    return model
 
 
 @torch.no_grad()

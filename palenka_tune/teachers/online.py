@@ -29,19 +29,31 @@ def online_source(
     *,
     device: str | torch.device = "cpu",
     half: bool = False,
+    spread: bool = False,
 ) -> OnlineSource:
     """Load `teachers` onto `device`; `sample` (N,T) are the train windows on which layer statistics are fitted.
 
     With `half` a teacher whose weights are kept in 16 bits has them in bfloat16, where the device multiplies that: it
-    takes half the memory, and on a CPU a third of the time.
+    takes half the memory, and on a CPU a third of the time. With `spread` each teacher's layers are spread over all
+    GPUs that this process has.
 
-    Raises `UserError` if a teacher's tokenizer or vocabulary is not the store's, or if it cannot read a whole window.
+    Raises:
+        UserError: if a teacher's tokenizer or vocabulary is not the store's, or if it cannot read a whole window.
+        torch.OutOfMemoryError: if the teachers do not fit.
     """
     models: list[nn.Module] = []
     for teacher in teachers:
         check_reader(teacher, store)
         dtype = kept_in(teacher.folder, torch.device(device)) if half else torch.float32
-        models.append(load_weights(teacher.folder, device=device, vocabulary_size=store.vocabulary_size, dtype=dtype))
+        models.append(
+            load_weights(
+                teacher.folder,
+                device=device,
+                vocabulary_size=store.vocabulary_size,
+                dtype=dtype,
+                device_map="auto" if spread else None,
+            )
+        )
     return OnlineSource(models, [teacher.shape for teacher in teachers], sample, store.pad_id)
 
 

@@ -17,6 +17,7 @@ from palenka_tune.cache import build, encode, job, ray_writer, shards, writer
 from palenka_tune.cache.plan import candidates
 from palenka_tune.cache.settings import CacheSettings
 from palenka_tune.cache.store import TeacherCache
+from palenka_tune.cluster.session import Resources
 from palenka_tune.config.artifacts import MANIFEST, partial_folder
 from palenka_tune.config.files import write_json
 from palenka_tune.data.windows import Windows
@@ -355,3 +356,42 @@ def test_final_hidden_is_refused_for_such_a_teacher(capped, tmp_path):
     with pytest.raises(UserError, match=r"cache\.form is 'final_hidden', but a teacher scales or caps its logits"):
         capped.cache(tmp_path, loss(layer_map="last"), form="final_hidden")
     assert not caches(tmp_path)
+
+
+# --- teachers that one GPU cannot hold
+
+
+@pytest.mark.parametrize("where", ["measuring", "writing"])
+def test_teachers_that_a_gpu_cannot_hold_are_spread_over_more(monkeypatch, tmp_path, logged, where):
+    """With GPUs that are said to be there: what is tried is what counts."""
+    tried = []
+
+    def measure(job):
+        tried.append(job.gpus)
+        if where == "measuring" and job.gpus < 4:
+            raise torch.OutOfMemoryError
+
+    def write_shards(job, missing, resources):
+        if where == "writing" and job.gpus < 4:
+            yield 0, ray_writer.OUT_OF_MEMORY
+        yield from ((job.size(*shard), None) for shard in missing)
+
+    monkeypatch.setattr(build, "_measure", measure)
+    monkeypatch.setattr(ray_writer, "write_shards", write_shards)
+    windows = Windows({"train": range(8)})
+    asked = job.CacheJob("store", (), windows, None, str(tmp_path), rows_per_shard=4, device="cuda")
+    build._fill(asked, Resources(((16, 8), (16, 2))))
+    assert tried == [1, 2, 4]
+    assert logged[-1].startswith("cache 100 %")
+    with pytest.raises(PalenkaError, match="the teachers do not fit on the 3 GPUs of a node"):
+        build._fill(asked, Resources(((16, 3),)))
+    assert tried[3:] == [1, 2, 3]
+
+
+def test_a_worker_says_that_its_gpu_is_too_small(monkeypatch):
+    def small(job):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+
+    monkeypatch.setattr(writer, "ShardWriter", small)
+    batch = {"split": np.array(["train"]), "number": np.array([0])}
+    assert ray_writer._Worker(None)(batch)["error"] == [ray_writer.OUT_OF_MEMORY]

@@ -8,11 +8,11 @@ from transformers import AutoTokenizer
 
 from palenka_tune.data.prepare import DataSettings, PreparedData, prepare
 from palenka_tune.data.windows import window_tensor
-from palenka_tune.distill.signals import SignalRequest, WindowBatch
+from palenka_tune.distill.signals import OnlineSource, SignalRequest, WindowBatch
 from palenka_tune.distill.targets import ExactTargets, LogitRequest
 from palenka_tune.errors import UserError
 from palenka_tune.models.build import build_model
-from palenka_tune.models.export import export_student, load_model
+from palenka_tune.models.export import export_student, load_model, load_weights
 from palenka_tune.models.presets import ModelPreset
 from palenka_tune.teachers.online import check_reader, online_source
 from palenka_tune.teachers.spec import Teacher, open_teacher
@@ -79,6 +79,36 @@ def test_a_padded_vocabulary_is_cut_to_the_tokenizers(data: PreparedData, tmp_pa
     model, _ = load_model(padded.folder)
     expected = torch.log_softmax(model(windows).logits.detach()[..., :size], -1)  # normalised over what both have
     torch.testing.assert_close(targets.log_probs(slice(0, 32)), expected.flatten(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("preset", "pieces", "layers"),
+    [
+        (GPT2, ["transformer.wte", "transformer.wpe", "transformer.ln_f", "lm_head"], "transformer.h"),
+        (LLAMA, ["model.embed_tokens", "model.rotary_emb", "model.norm", "lm_head"], "model.layers"),
+    ],
+)
+def test_a_spread_model_gives_the_same(
+    preset: ModelPreset, pieces: list[str], layers: str, data: PreparedData, tmp_path: Path
+) -> None:
+    """Over memory and disk here, in place of several GPUs: accelerate moves states as it would between those."""
+    pytest.importorskip("accelerate", reason="accelerate, of the extra `large`, is not installed")
+    size = data.store.vocabulary_size
+    folder = teacher(preset, data, tmp_path / "teacher", vocabulary=size + 5).folder
+    places = dict.fromkeys(pieces, "cpu")
+    places |= {f"{layers}.{number}": ("disk", "cpu")[number % 2] for number in range(preset.layers)}
+    windows = window_tensor(data.store.windows("train"))[:2].long()
+    request = SignalRequest(LogitRequest((1.0,), 1.0), (frozenset(range(preset.layers + 1)),))
+    found = []
+    for device_map in (None, places):
+        model = load_weights(folder, vocabulary_size=size, device_map=device_map)
+        assert any(hasattr(module, "_hf_hook") for module in model.modules()) == (device_map is not None)
+        source = OnlineSource([model], [open_teacher(folder).shape], windows, data.store.pad_id)
+        signal = source.signal(WindowBatch("train", torch.arange(2), windows), request)
+        assert isinstance(signal.targets, ExactTargets)
+        found.append([signal.targets.log_probs(slice(0, 32)), *signal.hidden[0].values()])
+    for whole, spread in zip(*found, strict=True):
+        torch.testing.assert_close(spread, whole)
 
 
 def test_a_vocabulary_that_lacks_ids_is_refused(data: PreparedData, tmp_path: Path) -> None:
