@@ -23,6 +23,7 @@ from palenka_tune.errors import PalenkaError, UserError, first_line
 
 logger = logging.getLogger(__name__)
 LONGEST = 38  # characters of a folder; with the names of Ray's sockets in it they are 107, the most of a socket's path
+STARTS = 3  # tries to start Ray on this machine
 OTHER_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
 
 
@@ -110,16 +111,10 @@ def ray_session(address: str | None = None, *, cpus: int | None = None) -> Itera
     if not address and (named := os.environ.get("RAY_ADDRESS")):  # what ray.init would follow
         logger.info(f"Ray starts on this machine, although RAY_ADDRESS is {named}; --address {named} uses that cluster")
     terminate = signal.getsignal(signal.SIGTERM)
-    try:
-        here = {"num_cpus": cpus or available_cpus(), "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-        started = {} if address else here
-        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **started)
-    except (ConnectionError, ValueError, OSError) as error:
-        if address:
-            fault = f"cannot reach the Ray cluster at {address} ({first_line(error)}); check --address, or leave it out"
-        else:
-            fault = f"Ray does not start on this machine ({first_line(error)}); see python -m palenka_tune.doctor"
-        raise PalenkaError(fault) from None
+    if address:
+        _attach(address)
+    else:
+        _start(cpus or available_cpus())
     if threading.current_thread() is threading.main_thread() and terminate is not None:
         signal.signal(signal.SIGTERM, terminate)  # Ray takes it, and would end the process without a word
     try:
@@ -129,6 +124,46 @@ def ray_session(address: str | None = None, *, cpus: int | None = None) -> Itera
         # without a word
         gc.collect()
         ray.shutdown()
+
+
+def _attach(address: str) -> None:
+    import ray
+
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError, OSError) as error:
+        raise PalenkaError(
+            f"cannot reach the Ray cluster at {address} ({first_line(error)}); check --address, or leave it out"
+        ) from None
+
+
+def _start(cpus: int) -> None:
+    """Start Ray on this machine. Ray gives its daemon 30 s; on a busy machine that is too little, so it is tried
+    again."""
+    import psutil
+    import ray
+
+    for again in range(2, STARTS + 2):
+        before = psutil.Process().children()
+        try:
+            ray.init(
+                address="local",
+                num_cpus=cpus,
+                include_dashboard=False,
+                _node_ip_address="127.0.0.1",
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+            return
+        except Exception as error:  # a start that takes too long is a plain Exception
+            for process in set(psutil.Process().children()) - set(before):  # nobody else ends what has started
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            if "timed out" not in str(error) or again > STARTS:
+                raise PalenkaError(
+                    f"Ray does not start on this machine ({first_line(error)}); see python -m palenka_tune.doctor"
+                ) from None
+            logger.warning(f"Ray did not start within 30 s, as on a busy machine: try {again} of {STARTS}")
 
 
 def resources_now() -> Resources:

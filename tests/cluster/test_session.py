@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -75,6 +79,33 @@ def test_where_none_will_do_the_variable_is_named_and_nothing_is_taken(short, mo
     assert options.run(command.cli, argv) == 2
     assert capsys.readouterr().err.startswith("error: Ray cannot use TMPDIR")
     assert not (short / "runs").exists()
+
+
+@pytest.mark.parametrize(("slow", "tries"), [(1, 2), (3, 3)])
+def test_a_start_that_takes_too_long_is_tried_again(monkeypatch, caplog, slow, tries):
+    """And what it has started is ended: Ray's own error leaves it."""
+    import ray
+
+    started = []
+
+    def init(**options):
+        assert options["num_cpus"] == 1
+        started.append(subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE))
+        if len(started) <= slow:
+            raise Exception("The current node timed out during startup. This could happen because ...")
+
+    for name, function in {"init": init, "is_initialized": bool, "nodes": list, "shutdown": bool}.items():
+        monkeypatch.setattr(ray, name, function)
+    failing = pytest.raises(PalenkaError, match=r"Ray does not start on this machine \(The current node timed out")
+    with failing if slow == 3 else contextlib.nullcontext(), ray_session(cpus=1):
+        pass
+    assert len(started) == tries
+    assert "try 2 of 3" in caplog.text
+    for process in started[:slow]:
+        assert process.wait(10) == -signal.SIGKILL
+    for process in started[slow:]:
+        process.communicate()
+        assert process.returncode == 1  # of its own
 
 
 def test_a_cluster_that_a_variable_names_is_not_joined_without_a_word(monkeypatch, caplog):
