@@ -15,7 +15,6 @@ Examples:
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,8 +27,8 @@ from palenka_tune.config.options import add_options
 from palenka_tune.data import prepare as data
 from palenka_tune.errors import PalenkaError, UserError
 from palenka_tune.search.options import SearchOptions
-from palenka_tune.spaces.given import open_given
-from palenka_tune.spaces.resolve import DEFAULT_SPACE, check_space, resolve
+from palenka_tune.spaces.given import open_config
+from palenka_tune.spaces.resolve import DEFAULT_SPACE, resolve
 
 logger = logging.getLogger(__name__)
 # options of a search that a cache has too
@@ -43,7 +42,7 @@ def build(space: str | None, options: SearchOptions) -> Path | None:
     from palenka_tune.students.teacher_cache import fit_cache, obtain_cache, search_need
     from palenka_tune.students.teachers import obtain_teachers, open_given_teachers, teacher_shapes
 
-    config = dataclasses.replace(config, experiment=open_given(config.experiment, check_writable(options.storage)))
+    config = open_config(config, check_writable(options.storage))
     experiment = config.experiment
     if experiment.cache.form == "online":
         raise UserError("cache.form is 'online', which keeps nothing; choose auto, final_hidden, sampled or dense")
@@ -51,7 +50,6 @@ def build(space: str | None, options: SearchOptions) -> Path | None:
     storage = check_writable(options.storage)
     prepared = data.prepare(experiment.data, storage)
     shapes = teacher_shapes(experiment, open_given_teachers(experiment, prepared))
-    check_space(config, config.space_name, shapes)
     config = fit_cache(config, shapes, prepared.store, storage)
     with ray_session(options.address) as resources:
         teachers = obtain_teachers(config.experiment, prepared, storage, use_gpu=resources.gpus > 0)

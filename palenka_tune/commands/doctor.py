@@ -14,14 +14,13 @@ Examples:
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 from palenka_tune.commands.options import Parser
 from palenka_tune.config.files import write_json
 from palenka_tune.config.options import add_options
 from palenka_tune.search.options import SearchOptions
-from palenka_tune.spaces.given import open_given
+from palenka_tune.spaces.given import open_config
 from palenka_tune.spaces.options import ExperimentOptions, RayOptions
 from palenka_tune.spaces.resolve import DEFAULT_SPACE, resolve
 from palenka_tune.storage.mirror import working_folder
@@ -47,8 +46,7 @@ def cli(argv: Sequence[str]) -> int:
     keywords = parser().keywords(argv)
     space, file, options = keywords.pop("space"), keywords.pop("json"), SearchOptions(**keywords)
     config = resolve(space, options=options.as_settings(), assignments=[*options.settings.items()])
-    experiment = open_given(config.experiment, working_folder(options.storage), weights=False)
-    config = dataclasses.replace(config, experiment=experiment)
+    config = open_config(config, working_folder(options.storage), weights=False)
     from palenka_tune.doctor.examination import examine  # mlflow and others: only once the input is known to be good
 
     report = examine(config, options)

@@ -159,6 +159,14 @@ def size_of(folder: str | Path) -> int:
     )
 
 
+def another(role: str, name: str) -> UserError:
+    """What is said of a model, called `role` and `name`, whose tokenizer is not the one of the data."""
+    return UserError(
+        f"{role} {name} has another tokenizer than the student's data, so their token ids differ; set "
+        "data.tokenizer to teacher (teachers must share one tokenizer), or name a preset to train a teacher"
+    )
+
+
 def rules_digest(backend: Tokenizer) -> str:
     """16 hex digits over what makes ids of a text: equal for two folders of one tokenizer, however they are written.
 

@@ -34,6 +34,11 @@ def read_architecture(folder: str | Path) -> ModelPreset:
             f"{folder}/config.json ({config.get('model_type')}) names no hidden size or number of layers; give a "
             "causal language model such as gpt2 or llama"
         )
+    if not _known(str(config.get("model_type"))):
+        raise UserError(
+            f"{folder}/config.json has model_type {config.get('model_type')!r}, of which this transformers has "
+            "no causal language model; correct it, or give a model of a family that it has"
+        )
     return ModelPreset(
         name=model_name(folder),
         family=str(config.get("model_type")),
@@ -56,6 +61,16 @@ def position_limit(config: Mapping[str, Any]) -> int | None:
 def positions_in(folder: str | Path) -> int | None:
     """`position_limit` of the model in `folder`."""
     return position_limit(_config(Path(folder).expanduser()))
+
+
+def check_positions(role: str, name: str, folder: str | Path, window: int) -> None:
+    """Raise `UserError` if the model in `folder`, called `role` and `name`, reads fewer tokens than a window has."""
+    positions = positions_in(folder)
+    if positions is not None and positions < window:
+        raise UserError(
+            f"{role} {name} reads {positions} tokens at most and the windows have {window}; "
+            f"set window to {positions} or less, or use another {role}"
+        )
 
 
 def check_vocabulary(role: str, name: str, folder: str | Path, ids: int) -> None:
@@ -140,10 +155,10 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _known(model_type: str) -> bool:
-    """Whether transformers has a model of that type itself."""
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+    """Whether transformers has a causal language model of that type itself."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-    return model_type in CONFIG_MAPPING_NAMES
+    return model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 
 def _size(config: Mapping[str, Any], *names: str) -> int | None:

@@ -39,8 +39,7 @@ from palenka_tune.search.options import SearchOptions
 from palenka_tune.search.pipeline import finalists_wanted, run_stages
 from palenka_tune.search.plan_text import plan
 from palenka_tune.search.search_result import SearchResult
-from palenka_tune.spaces.given import open_given
-from palenka_tune.spaces.resolve import check_space
+from palenka_tune.spaces.given import open_config
 from palenka_tune.spaces.serialise import search_yaml, tree
 from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.storage import mirror
@@ -76,8 +75,7 @@ def _launch(config: SearchConfig | None, options: SearchOptions, console: Consol
     folder = _folder(config, options, storage)
     if config is not None:
         notes = data.check(config.experiment.data)
-        experiment = open_given(config.experiment, storage, weights=not options.dry_run)
-        config = dataclasses.replace(config, experiment=experiment)
+        config = open_config(config, storage, weights=not options.dry_run)
         if options.dry_run:
             for line in (plan(config, storage), *(f"  {line}" for line in (*notes.read, *notes.doubts))):
                 console.print(line, markup=False)
@@ -172,10 +170,7 @@ def _prepare(
     room are left out."""
     prepared = data.prepare(config.experiment.data, storage)
     logger.info(prepared.describe())
-    given = open_given_teachers(config.experiment, prepared)
-    shapes = teacher_shapes(config.experiment, given)
-    if given:
-        check_space(config, config.space_name, shapes)
+    shapes = teacher_shapes(config.experiment, open_given_teachers(config.experiment, prepared))
     if wanted is None:
         asked = tree(config)
         config = fit_cache(config, shapes, prepared.store, storage)

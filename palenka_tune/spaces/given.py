@@ -6,18 +6,37 @@ import dataclasses
 import logging
 from pathlib import Path
 
-from palenka_tune.data.given_tokenizer import open_backend, open_tokenizer, size_of, stands_beside
+from palenka_tune.data.given_tokenizer import (
+    another,
+    open_backend,
+    open_tokenizer,
+    rules_digest,
+    size_of,
+    stands_beside,
+)
 from palenka_tune.data.prepare import TEACHER, TRAIN, DataSettings
 from palenka_tune.data.tokenizer import train_tokenizer
 from palenka_tune.errors import UserError, nearest
 from palenka_tune.models.fetch import fetch
-from palenka_tune.models.given import check_vocabulary, read_architecture
+from palenka_tune.models.given import check_positions, check_vocabulary, read_architecture
 from palenka_tune.models.source import Source, source_of
 from palenka_tune.models.weights import check_weights
-from palenka_tune.spaces.experiment import Experiment, StudentSettings, TeacherSettings
+from palenka_tune.spaces.experiment import Experiment, StudentSettings, TeacherSettings, shape_of
+from palenka_tune.spaces.resolve import check_space
+from palenka_tune.spaces.settings import SearchConfig
 
 logger = logging.getLogger(__name__)
 FEWEST = 259  # entries of a tokenizer that is trained, for estimates
+
+
+def open_config(config: SearchConfig, storage: Path, *, weights: bool = True) -> SearchConfig:
+    """The search whose models and tokenizers are opened, with what they do to its space; raises as `open_given` and
+    `check_space`."""
+    config = dataclasses.replace(config, experiment=open_given(config.experiment, storage, weights=weights))
+    if any(teacher.is_given for teacher in config.experiment.teachers):
+        shapes = tuple(shape_of(teacher.architecture) for teacher in config.experiment.teachers)
+        check_space(config, config.space_name, shapes)
+    return config
 
 
 def open_given(experiment: Experiment, storage: Path, *, weights: bool = True) -> Experiment:
@@ -84,7 +103,11 @@ def open_data(
     folder = given[0] if wanted == TEACHER else _tokenizer(wanted)
     ids = open_tokenizer(folder, data.separator).size
     for each in given:
-        check_vocabulary("teacher", read_architecture(each).name, each, ids)
+        name = read_architecture(each).name
+        check_vocabulary("teacher", name, each, ids)
+        check_positions("teacher", name, each, data.window)
+        if each != folder and rules_digest(open_backend(each)) != rules_digest(open_backend(folder)):
+            raise another("teacher", name)
     return dataclasses.replace(data, tokenizer=folder, vocabulary=max(size_of(folder), FEWEST))
 
 

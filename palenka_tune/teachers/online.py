@@ -16,9 +16,8 @@ from palenka_tune.config.files import file_sha256, read_json
 from palenka_tune.data import given_tokenizer
 from palenka_tune.data.store import TokenStore
 from palenka_tune.distill.signals import OnlineSource
-from palenka_tune.errors import UserError
 from palenka_tune.models.export import load_weights
-from palenka_tune.models.given import check_vocabulary
+from palenka_tune.models.given import check_positions, check_vocabulary
 from palenka_tune.teachers.spec import Teacher
 
 
@@ -84,15 +83,6 @@ def _reads_as(folder: Path, store: TokenStore) -> bool:
 def check_reader(teacher: Teacher, store: TokenStore, role: str = "teacher") -> None:
     """Raise `UserError` unless tokenizer, vocabulary and positions fit the store's windows; loads no model."""
     if not _reads_as(teacher.folder, store):
-        raise UserError(
-            f"{role} {teacher.name} has another tokenizer than the student's data, so their token ids differ; set "
-            "data.tokenizer to teacher (teachers must share one tokenizer), or name a preset to train a teacher"
-        )
+        raise given_tokenizer.another(role, teacher.name)
     check_vocabulary(role, teacher.name, teacher.folder, store.vocabulary_size)
-    config = read_json(teacher.folder / "config.json")
-    positions = config.get("max_position_embeddings") or config.get("n_positions") or store.window
-    if positions < store.window:
-        raise UserError(
-            f"{role} {teacher.name} reads {positions} tokens at most and the windows have {store.window}; "
-            f"set window to {positions} or less, or use another {role}"
-        )
+    check_positions(role, teacher.name, teacher.folder, store.window)
