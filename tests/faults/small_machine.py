@@ -21,7 +21,7 @@ from tests.faults.searches import Place, outcome, undisturbed
 
 CGROUPS = Path("/sys/fs/cgroup")
 PERIOD = 100_000  # microseconds, the default
-MEMORY = 3 << 30  # bytes: two trials beside Ray and the search itself take more
+MEMORY = 2 << 30  # bytes: two trials beside Ray and the search itself take more
 AT_A_TIME = re.compile(r"(\d+) at a time")
 
 
