@@ -53,6 +53,7 @@ NEEDS = {
     "--scale poster": "GPUs",
     "first second": "two searches; tests/commands/test_report.py compares some",
     "tales.yaml": "a model of the hub, and two hours",
+    "own.yaml": "a model that was trained for half an hour, and one hour",
     "teachers=[": "a model of one's own; tests/search/test_given_teacher.py has one",
     "palenka_tune.doctor": "half a minute; tests/doctor runs it",
     "palenka_tune.reproduce": "half an hour; tests/reproduce runs it",

@@ -227,6 +227,9 @@ class TestRun:
             world.first()
         if "--name my_search" in line:
             world.stopped("my_search")
+        if "--promote" in line:  # for a search that has ended
+            argv = ["--resume", "--name", "my_search", "--quiet"]
+            assert options.run(importlib.import_module("palenka_tune.commands.search").cli, argv) == 0
         if rule.command.body:
             exec(compile(rule.command.body, str(rule.command), "exec"), {"__name__": "__main__"})
         else:
