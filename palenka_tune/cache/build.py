@@ -16,6 +16,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from palenka_tune.cache import ray_writer, writer
 from palenka_tune.cache.job import CACHE_VERSION, NOTES, CacheJob, base_of, caches_folder, folder_of, rows_per_shard
 from palenka_tune.cache.plan import Need, Plan, answers, candidates, choose, gigabytes
@@ -169,8 +171,6 @@ def _build(
 
 def _fill(job: CacheJob, resources: Resources) -> None:
     """Write all files of the cache. Teachers that a GPU does not hold are spread over twice as many, up to a node's."""
-    import torch
-
     most = max(gpus for _, gpus in resources.nodes)
     while True:
         try:
@@ -201,8 +201,6 @@ def _measure(job: CacheJob) -> None:
 
 def _write(job: CacheJob, resources: Resources) -> None:
     """Write all shards that do not exist, and log the progress."""
-    import torch
-
     total = job.windows.count
     written = job.written()
     missing = [shard for shard in job.shards() if shard not in written]

@@ -143,7 +143,7 @@ def _start(cpus: int) -> None:
     import psutil
     import ray
 
-    for again in range(2, STARTS + 2):
+    for attempt in range(1, STARTS + 1):
         before = psutil.Process().children()
         try:
             ray.init(
@@ -159,11 +159,11 @@ def _start(cpus: int) -> None:
             for process in set(psutil.Process().children()) - set(before):  # nobody else ends what has started
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
-            if "timed out" not in str(error) or again > STARTS:
+            if "timed out" not in str(error) or attempt == STARTS:
                 raise PalenkaError(
                     f"Ray does not start on this machine ({first_line(error)}); see python -m palenka_tune.doctor"
                 ) from None
-            logger.warning(f"Ray did not start within 30 s, as on a busy machine: try {again} of {STARTS}")
+            logger.warning(f"Ray did not start within 30 s, as on a busy machine: try {attempt + 1} of {STARTS}")
 
 
 def resources_now() -> Resources:

@@ -137,6 +137,7 @@ def test_a_teacher_that_cannot_teach_is_refused_in_one_sentence(place, capsys, c
         spoil(place / "teacher")
     argv = [*BASE, "--set", "projection.rank={choice: [8]}", "--set", f"teachers=[{', '.join(teachers)}]"]
     capsys.readouterr()
+    assert sentence in refused(capsys, search, argv)
     assert sentence in refused(capsys, search, [*argv, "--dry-run"])
 
 
