@@ -21,6 +21,7 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from palenka_tune.config.files import check_no_pointer, file_sha256, fingerprint, read_model_json, write_json
+from palenka_tune.data import sentencepiece_file
 from palenka_tune.data.store import Around
 from palenka_tune.errors import UserError, first_line, nearest
 
@@ -200,29 +201,59 @@ def _read(folder: Path, _digest: str) -> tuple[Tokenizer, dict[str, Any]]:
         check_no_pointer(folder / name)
     config = read_model_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
     whole = (folder / "tokenizer.json").is_file()
-    if not whole and not (folder / "tokenizer.model").is_file():
+    if not whole and (folder / "tokenizer.model").is_file():
+        return _sentencepiece(folder, config)
+    if not whole:
         return _bpe(folder), {"eos_token": END_OF_TEXT, "bos_token": END_OF_TEXT}
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     named = config.get("tokenizer_class")
-    own = not whole or (named and not config.get("auto_map"))  # code of a folder is never run
+    own = named and not config.get("auto_map")  # code of a folder is never run
     kind = AutoTokenizer if own else PreTrainedTokenizerFast
     safely = {"local_files_only": True, "trust_remote_code": False}
     try:
         tokenizer = kind.from_pretrained(folder, **safely)
-        if whole and type(tokenizer).__name__.removesuffix("Fast") not in (*GENERIC, str(named).removesuffix("Fast")):
+        if type(tokenizer).__name__.removesuffix("Fast") not in (*GENERIC, str(named).removesuffix("Fast")):
             # beside a qwen2 model transformers 5 builds Qwen2's, whatever the files of the tokenizer say
             tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, **safely)
         backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     except Exception as error:  # transformers raises what its parts raise
-        needed = "; run: pip install sentencepiece" if not whole else ""
         raise UserError(
-            f"the tokenizer in {folder} cannot be read ({first_line(error)}){needed}, or save it again as a fast "
-            "tokenizer (tokenizer.json)"
+            f"the tokenizer in {folder} cannot be read ({first_line(error)}); save it again as a fast tokenizer "
+            "(tokenizer.json)"
         ) from None
     backend.no_padding()
     backend.no_truncation()
     return backend, {name: getattr(tokenizer, name) for name in ("bos_token", "eos_token", "pad_token")}
+
+
+def _sentencepiece(folder: Path, config: Mapping[str, Any]) -> tuple[Tokenizer, dict[str, Any]]:
+    """What `tokenizer.model` says, with the tokens that the files beside it add and the special ones that they name."""
+    backend, special = sentencepiece_file.read(folder / "tokenizer.model")
+    beside = [each for each in ("added_tokens.json", "special_tokens_map.json") if (folder / each).is_file()]
+    files = {name: read_model_json(folder / name) for name in beside}
+    added = {int(number): token for number, token in config.get("added_tokens_decoder", {}).items()}
+    added = {number: token for token, number in files.get("added_tokens.json", {}).items()} | added
+    for number, token in sorted(added.items()):
+        content = _content(token)
+        if content not in backend.get_vocab():
+            marked = not isinstance(token, Mapping) or token.get("special", True)
+            backend.add_tokens([AddedToken(content, normalized=False, special=marked)])
+        if backend.token_to_id(content) != number:
+            raise UserError(
+                f"{folder} gives its token {content!r} the id {number}, and tokenizer.model has "
+                f"{backend.token_to_id(content)} for it; save the tokenizer again as a fast one (tokenizer.json)"
+            )
+    for name in special:
+        for said in (files.get("special_tokens_map.json", {}), config):
+            if name in said:
+                special[name] = _content(said[name])
+    return backend, special
+
+
+def _content(token: Any) -> Any:
+    """A special token's text, which files write as such or as a mapping with its flags."""
+    return token["content"] if isinstance(token, Mapping) else token
 
 
 def _bpe(folder: Path) -> Tokenizer:

@@ -1,0 +1,122 @@
+"""`tokenizer.model`, a SentencePiece model, as a tokenizer of Hugging Face's `tokenizers`.
+
+What the file says is built (unigram or BPE, bytes for unknown characters, its normalisation, the space in front of a
+text) and then held against SentencePiece itself: a tokenizer that gives other ids is refused, never used. transformers'
+own conversion leaves out the space in front of a text where no `tokenizer_config.json` names a class.
+
+Source: Kudo and Richardson, 2018, "SentencePiece"; the fields are those of its `sentencepiece_model.proto`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+from palenka_tune.errors import UserError, first_line
+
+UNIGRAM, BPE = 1, 2  # TrainerSpec.ModelType
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED = 1, 2, 3, 4, 5  # SentencePiece.Type
+SPACE = "▁"  # stands for a space in a piece
+PROBE_PIECES = 2000  # pieces that the comparison spells, spread over the vocabulary
+PROBE_LENGTH = 20  # pieces in one of its texts
+PROBES = ("", " a", "two  spaces ", "a\tb\nc", "Zürich — 12345", "ﬁ Ⅷ １", "日本 🙂", "naïve…", "x = [1, 2]\n\n    y")
+# compared where each letter has a token; else a row of unknown ones may be another number of tokens
+SPELLED = "<s> </s><unk> <0x41>"
+
+
+def read(file: Path) -> tuple[Tokenizer, dict[str, str | None]]:
+    """The tokenizer in `file`, and its special tokens by name (`bos_token`, `eos_token`, `pad_token`; None: has none).
+
+    Raises:
+        UserError: if it is no SentencePiece model, or none that `tokenizers` can do exactly.
+    """
+    from sentencepiece import SentencePieceProcessor, sentencepiece_model_pb2
+
+    model: Any = vars(sentencepiece_model_pb2)["ModelProto"]()  # protobuf makes the class when it is imported
+    try:
+        model.ParseFromString(file.read_bytes())
+        reference = SentencePieceProcessor(model_file=str(file))
+    except Exception as error:  # protobuf's and SentencePiece's own
+        raise UserError(f"{file} is no SentencePiece model ({first_line(error)}); {_AGAIN}") from None
+    backend = _build(model, file)
+    backend.encode_special_tokens = True
+    for text in _probes(model):
+        if backend.encode(text, add_special_tokens=False).ids != reference.encode(text):
+            raise UserError(f"{file} makes of {text[:40]!r} what a fast tokenizer does not; {_AGAIN}")
+    backend.encode_special_tokens = False
+    spec = model.trainer_spec
+    ids = {"bos_token": spec.bos_id, "eos_token": spec.eos_id, "pad_token": spec.pad_id}
+    return backend, {name: reference.id_to_piece(number) if number >= 0 else None for name, number in ids.items()}
+
+
+_AGAIN = "save the tokenizer again as a fast one (tokenizer.json)"
+
+
+def _build(model: Any, file: Path) -> Tokenizer:
+    spec, rules = model.trainer_spec, model.normalizer_spec
+    pieces = [each.piece for each in model.pieces]
+    if any(each.type == UNUSED for each in model.pieces):
+        raise UserError(f"{file} holds pieces that are not to be used; {_AGAIN}")
+    if spec.model_type == UNIGRAM:
+        scores = [(each.piece, each.score) for each in model.pieces]
+        kind: models.Model = models.Unigram(scores, unk_id=spec.unk_id, byte_fallback=spec.byte_fallback)
+    elif spec.model_type == BPE:
+        numbers = {piece: number for number, piece in enumerate(pieces)}
+        joined = {each.piece: each.score for each in model.pieces if each.type == NORMAL}
+        unknown = pieces[spec.unk_id]
+        kind = models.BPE(
+            numbers,
+            list(_merges(joined)),
+            unk_token=unknown,
+            fuse_unk=True,
+            byte_fallback=spec.byte_fallback,
+            ignore_merges=any(each.type == USER_DEFINED for each in model.pieces),  # such a piece is found whole
+        )
+    else:
+        raise UserError(f"{file} is a SentencePiece model of words or characters, not of unigrams or BPE; {_AGAIN}")
+    backend = Tokenizer(kind)
+    steps: list[Any] = [normalizers.Precompiled(rules.precompiled_charsmap)] if rules.precompiled_charsmap else []
+    if rules.remove_extra_whitespaces:
+        steps += [normalizers.Replace(Regex(r"\A +| +\z"), ""), normalizers.Replace(Regex(" {2,}"), " ")]
+    back = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
+    if rules.add_dummy_prefix:
+        steps.append(normalizers.Prepend(SPACE))
+        back.append(decoders.Strip(" ", left=1))
+    backend.normalizer = normalizers.Sequence([*steps, normalizers.Replace(" ", SPACE)])
+    backend.decoder = decoders.Sequence(back)
+    # not as added tokens, between which a text would be normalised piece by piece
+    whole = sorted((each.piece for each in model.pieces if each.type == USER_DEFINED), key=len, reverse=True)
+    splits = [pre_tokenizers.Split(Regex("|".join(map(re.escape, whole))), "isolated")] if whole else []
+    control = [each.piece for each in model.pieces if each.type in (UNKNOWN, CONTROL)]
+    if spec.model_type == UNIGRAM or whole:  # a text that spells one stays text; no merge of BPE leads to one
+        rest = [f"{re.escape(piece[0])}(?={re.escape(piece[1:])})" for piece in control]
+        rest += ["<(?=0x[0-9A-F]{2}>)"] if spec.byte_fallback else []
+        splits.append(pre_tokenizers.Split(Regex("|".join(rest)), "merged_with_previous"))
+    if splits:
+        backend.pre_tokenizer = pre_tokenizers.Sequence(splits)
+    backend.add_special_tokens([AddedToken(piece, normalized=False, special=True) for piece in control])
+    return backend
+
+
+def _merges(scores: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+    """Each two pieces that make a third, best first: SentencePiece joins the two whose whole scores best."""
+    for piece in sorted(scores, key=lambda each: -scores[each]):
+        for cut in range(1, len(piece)):
+            if piece[:cut] in scores and piece[cut:] in scores:
+                yield piece[:cut], piece[cut:]
+
+
+def _probes(model: Any) -> Iterator[str]:
+    """`PROBES`, and texts that spell pieces from all over the vocabulary and each that its user defined."""
+    yield from PROBES
+    if model.trainer_spec.byte_fallback:
+        yield SPELLED
+    yield from (f"a {each.piece}b {each.piece}" for each in model.pieces if each.type == USER_DEFINED)
+    pieces = [each.piece.replace(SPACE, " ") for each in model.pieces if each.type == NORMAL]
+    chosen = pieces[:: max(1, len(pieces) // PROBE_PIECES)]
+    for begin in range(0, len(chosen), PROBE_LENGTH):
+        yield "".join(chosen[begin : begin + PROBE_LENGTH])
