@@ -201,7 +201,8 @@ def verdict(summaries: Sequence[Summary], margin: float) -> str:
     spread = winner.metrics[name]
     seeds = f"{spread.n} fresh seed{'s' if spread.n > 1 else ''}"
     opening = f"Best: {winner.arm} ({winner.config}), {spread.mean:.4f} nats per token on {split_of(name)} ({seeds})."
-    return " ".join([opening, *(sentence(each, margin) for each in comparisons(summaries, margin))])
+    compared = comparisons(summaries, margin)
+    return " ".join([opening, *(sentence(each, margin) for each in compared), *on_dev(summaries, compared)])
 
 
 def sentence(each: Comparison, margin: float) -> str:
@@ -218,6 +219,27 @@ def sentence(each: Comparison, margin: float) -> str:
         needed = f"; about {plural(each.seeds_needed, 'seed')} would decide" if each.seeds_needed else ""
         return f"{each.a} against {each.b} is undecided: {amount}{needed}."
     return f"{each.a} is {each.word} than {each.b}: {amount}."
+
+
+def on_dev(summaries: Sequence[Summary], compared: Sequence[Comparison]) -> list[str]:
+    """A sentence for each comparison on test whose interval on dev lies wholly beside that on test.
+
+    Both are of the same students: the two splits are text of different kinds, or the settings suit dev alone.
+    """
+    if judged_on(summaries) != TEST_CE:
+        return []
+    by_arm = {summary.arm: summary for summary in summaries}
+    said = []
+    for each in compared:
+        dev, test = by_arm[each.a].against[each.b].get(VAL_CE), each.difference
+        if dev is None or dev.low is None or dev.high is None or test.low is None or test.high is None:
+            continue
+        if dev.low > test.high or dev.high < test.low:
+            said.append(
+                f"On dev, by which settings were chosen, {each.a} minus {each.b} is {dev.mean:+.4f} ({dev.low:+.4f} to "
+                f"{dev.high:+.4f}), so how much it is depends on the text."
+            )
+    return said
 
 
 def split_of(name: str) -> str:

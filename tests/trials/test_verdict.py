@@ -127,6 +127,16 @@ def test_it_is_judged_on_test_where_the_corpus_has_one() -> None:
     ] * 3
 
 
+def test_it_says_where_dev_tells_another_story_than_test() -> None:
+    alike = [replace(row, test_ce=row.val_ce - 0.2) for row in rows()]
+    assert "On dev" not in verdict(summarise(alike), MARGIN)
+    shrunk = [replace(row, test_ce=5.0 + NOISE[row.seed] + (row.val_ce - 5.0) / 3) for row in rows()]
+    assert (
+        "On dev, by which settings were chosen, logits minus plain is -0.1700 (-0.1725 to -0.1675), so how much it is "
+        "depends on the text."
+    ) in verdict(summarise(shrunk), MARGIN)
+
+
 @pytest.mark.parametrize(
     ("differences", "word"),
     [
