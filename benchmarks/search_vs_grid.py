@@ -1,13 +1,14 @@
 """Time and student steps until the best val/ce of the poster's grid is reached: the grid itself against a search.
 
-    python -m benchmarks.search_vs_grid [--windows 2304] [--epochs 2] [--json FILE]
+    python -m benchmarks.search_vs_grid [--data storybook] [--windows 2304] [--epochs 2] [--json FILE]
 
 The grid is the poster's 25 points with its loss (`search_spaces/poster_grid.yaml`, the hidden term with its gradient),
 one run after another on all cores, both teachers forward on every step, every run to its end; only its choice is ours:
 the lowest val/ce. The search is `python -m palenka_tune.search` over `search_spaces/dskd.yaml` as a user starts it,
 from the start of the process, with Ray, cache building and early stopping. Data and teachers are the same and there
-beforehand for both. Both train Student-tiny on babytalk; the teachers have together some 18 times its parameters, as
-in the poster. `--size small` trains the student and teachers of scale small, for a larger machine.
+beforehand for both. Both train Student-tiny, by default on 320,000 words of babytalk; the teachers have together some
+18 times its parameters, as in the poster. `--size small` trains the student and teachers of scale small, for a larger
+machine.
 """
 
 from __future__ import annotations
@@ -31,10 +32,12 @@ from optuna.storages.journal import JournalFileBackend
 from benchmarks.harness import Ratio, Report, parser
 from palenka_tune.commands.options import run
 from palenka_tune.config.recipe import Recipe
+from palenka_tune.data.babytalk.corpus import write_corpus
 from palenka_tune.data.prepare import PreparedData, prepare
 from palenka_tune.data.windows import window_tensor
 from palenka_tune.distill.loop import TrainingLoop
 from palenka_tune.distill.objective import PlainObjective
+from palenka_tune.errors import UserError
 from palenka_tune.models.build import build_for_store, count_parameters
 from palenka_tune.models.export import export_student
 from palenka_tune.models.presets import ModelPreset
@@ -63,12 +66,14 @@ class Reached:
     val_ce: float
 
 
+BABYTALK_WORDS = 320_000  # of train; the built-in corpus has fewer, for a search of minutes
 POSTER_UNITS = {"distill.kl_reduction": "sequence"}
 
 
 def main(argv: Sequence[str]) -> int:
     arguments = parser("search_vs_grid", __doc__.partition("\n\n")[0])
     arguments.add_argument("--size", choices=sorted(TEACHERS), default="tiny", help="scale of the student")
+    arguments.add_argument("--data", default=None, metavar="DIR", help="corpus (default: 320,000 words of babytalk)")
     arguments.add_argument("--windows", type=int, default=2304, help="train windows of a student (default: 2304)")
     arguments.add_argument("--epochs", type=float, default=2.0, help="epochs of a student (default: 2)")
     arguments.add_argument("--teacher-windows", type=int, default=8192, help="train windows of the teachers, one epoch")
@@ -77,13 +82,20 @@ def main(argv: Sequence[str]) -> int:
     args = arguments.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="search_vs_grid_") as name:
         folder = Path(name)
+        corpus = Path(args.data).resolve() if args.data else folder / "babytalk"
+        if not args.data:
+            write_corpus(corpus, words={"train": BABYTALK_WORDS})
         common = {
+            "data": {"source": str(corpus)},
             "scale": args.size,
             "student": {"train_windows": args.windows, "dev_windows": 512},
             "recipe": {"epochs": args.epochs},
         }
         config = resolve(str(space_file(folder, "poster_grid", common)), options=POSTER_UNITS)
         prepared = prepare(config.experiment.data, folder / "storage")
+        there, asked = len(prepared.store.windows("train")), max(args.windows, args.teacher_windows)
+        if there < asked:
+            raise UserError(f"--data {corpus} has {there} windows of train, and {asked} are asked for; ask for fewer")
         common["teachers"] = [
             {"preset": str(train_teacher(preset, prepared, folder, args.teacher_windows))}
             for preset in TEACHERS[args.size]
