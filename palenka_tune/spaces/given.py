@@ -124,7 +124,7 @@ def _check_export(student: StudentSettings, data: DataSettings) -> None:
         raise UserError(
             f"student {student.preset} has model_type {family}, beside which transformers replaces {tokenizer} by one "
             "of its own, so that an exported student would read other ids; set model_type in its config.json to a like "
-            "family (qwen3 or llama for qwen2), or name the family in student.family"
+            "family (qwen3 or llama for qwen2), or name a preset and student.family"
         )
 
 
