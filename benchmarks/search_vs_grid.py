@@ -73,7 +73,9 @@ POSTER_UNITS = {"distill.kl_reduction": "sequence"}
 def main(argv: Sequence[str]) -> int:
     arguments = parser("search_vs_grid", __doc__.partition("\n\n")[0])
     arguments.add_argument("--size", choices=sorted(TEACHERS), default="tiny", help="scale of the student")
-    arguments.add_argument("--data", default=None, metavar="DIR", help="corpus (default: 320,000 words of babytalk)")
+    arguments.add_argument(
+        "--data", default=None, metavar="DIR", help="folder of text (default: 320,000 words of babytalk)"
+    )
     arguments.add_argument("--windows", type=int, default=2304, help="train windows of a student (default: 2304)")
     arguments.add_argument("--epochs", type=float, default=2.0, help="epochs of a student (default: 2)")
     arguments.add_argument("--teacher-windows", type=int, default=8192, help="train windows of the teachers, one epoch")
@@ -82,8 +84,8 @@ def main(argv: Sequence[str]) -> int:
     args = arguments.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="search_vs_grid_") as name:
         folder = Path(name)
-        corpus = Path(args.data).resolve() if args.data else folder / "babytalk"
-        if not args.data:
+        corpus = folder / "babytalk" if args.data is None else Path(args.data).expanduser().resolve()
+        if args.data is None:
             write_corpus(corpus, words={"train": BABYTALK_WORDS})
         common = {
             "data": {"source": str(corpus)},
@@ -95,7 +97,11 @@ def main(argv: Sequence[str]) -> int:
         prepared = prepare(config.experiment.data, folder / "storage")
         there, asked = len(prepared.store.windows("train")), max(args.windows, args.teacher_windows)
         if there < asked:
-            raise UserError(f"--data {corpus} has {there} windows of train, and {asked} are asked for; ask for fewer")
+            what = "babytalk" if args.data is None else f"--data {args.data}"
+            raise UserError(
+                f"{what} has {there} windows of train, and --windows or --teacher-windows asks for {asked}; "
+                "ask for fewer"
+            )
         common["teachers"] = [
             {"preset": str(train_teacher(preset, prepared, folder, args.teacher_windows))}
             for preset in TEACHERS[args.size]

@@ -26,11 +26,14 @@ from palenka_tune.data.store import Around
 from palenka_tune.errors import UserError, first_line, nearest
 
 GIVEN_VERSION = 1
+SENTENCEPIECE_VERSION = 1
 SOURCES = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt")
 SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "config.json")
 SAVED_AS = "PreTrainedTokenizerFast"  # does what tokenizer.json says, in transformers 4 and 5
 GENERIC = ("PreTrainedTokenizer", "TokenizersBackend")  # what such a class is called, without "Fast"
 END_OF_TEXT = "<|endoftext|>"  # the one special token of GPT-2's form, which has no file that says so
+ENDS = ("bos_token", "eos_token", "pad_token")
+FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")  # of an added token
 SHOWN = 8  # special tokens that a message lists
 
 
@@ -81,7 +84,9 @@ def digest(folder: str | Path) -> str:
     """16 hex digits over the files that make the tokenizer in `folder`; raises `UserError` if it has none."""
     folder = check(folder)
     files = [name for name in (*SOURCES, *SETTINGS) if (folder / name).is_file()]
-    return fingerprint({"version": GIVEN_VERSION, "files": [(name, file_sha256(folder / name)) for name in files]})
+    reader = {"sentencepiece": SENTENCEPIECE_VERSION} if _is_sentencepiece(folder) else {}
+    hashes = [(name, file_sha256(folder / name)) for name in files]
+    return fingerprint({"version": GIVEN_VERSION, "files": hashes, **reader})
 
 
 def check(folder: str | Path) -> Path:
@@ -107,7 +112,7 @@ def open_tokenizer(folder: str | Path, separator: str | None = None) -> GivenTok
     folder = check(folder)
     backend, special = _read(folder, digest(folder))
     vocabulary = backend.get_vocab(with_added_tokens=True)
-    start, end, pad = (_id(special.get(name), vocabulary) for name in ("bos_token", "eos_token", "pad_token"))
+    start, end, pad = (_id(special.get(name), vocabulary) for name in ENDS)
     if separator is not None:
         if separator not in vocabulary:
             known = [token.content for token in backend.get_added_tokens_decoder().values()]
@@ -196,12 +201,12 @@ def stands_beside(backend: Tokenizer, model_type: str) -> bool:
 
 @functools.lru_cache(maxsize=4)  # large ones take seconds, and several checks of a command want them
 def _read(folder: Path, _digest: str) -> tuple[Tokenizer, dict[str, Any]]:
-    """The tokenizer as transformers makes it, and its special tokens by name."""
+    """The tokenizer as its files say, by transformers where it reads them rightly, and its special tokens by name."""
     for name in SOURCES:
         check_no_pointer(folder / name)
     config = read_model_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
     whole = (folder / "tokenizer.json").is_file()
-    if not whole and (folder / "tokenizer.model").is_file():
+    if _is_sentencepiece(folder):
         return _sentencepiece(folder, config)
     if not whole:
         return _bpe(folder), {"eos_token": END_OF_TEXT, "bos_token": END_OF_TEXT}
@@ -224,36 +229,50 @@ def _read(folder: Path, _digest: str) -> tuple[Tokenizer, dict[str, Any]]:
         ) from None
     backend.no_padding()
     backend.no_truncation()
-    return backend, {name: getattr(tokenizer, name) for name in ("bos_token", "eos_token", "pad_token")}
+    return backend, {name: getattr(tokenizer, name) for name in ENDS}
 
 
-def _sentencepiece(folder: Path, config: Mapping[str, Any]) -> tuple[Tokenizer, dict[str, Any]]:
+def _is_sentencepiece(folder: Path) -> bool:
+    return not (folder / "tokenizer.json").is_file() and (folder / "tokenizer.model").is_file()
+
+
+def _sentencepiece(folder: Path, config: Any) -> tuple[Tokenizer, dict[str, Any]]:
     """What `tokenizer.model` says, with the tokens that the files beside it add and the special ones that they name."""
-    backend, special = sentencepiece_file.read(folder / "tokenizer.model")
-    beside = [each for each in ("added_tokens.json", "special_tokens_map.json") if (folder / each).is_file()]
-    files = {name: read_model_json(folder / name) for name in beside}
-    added = {int(number): token for number, token in config.get("added_tokens_decoder", {}).items()}
-    added = {number: token for token, number in files.get("added_tokens.json", {}).items()} | added
+    beside = ("added_tokens.json", "special_tokens_map.json")
+    files = {name: read_model_json(folder / name) if (folder / name).is_file() else {} for name in beside}
+    try:
+        numbers = {token: int(number) for token, number in files["added_tokens.json"].items()}
+        added = {number: AddedToken(token, normalized=False) for token, number in numbers.items()}
+        for number, token in config.get("added_tokens_decoder", {}).items():
+            added[int(number)] = AddedToken(token["content"], **{name: token[name] for name in FLAGS if name in token})
+        named = {**config, **files["special_tokens_map.json"]}
+        chosen = {name: _content(named[name]) for name in ENDS if name in named}
+        prefix = config.get("add_prefix_space")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"tokenizer_config.json, {' or '.join(beside)} in {folder} is not as transformers writes it ("
+            f"{first_line(error)}); copy it again, or save the tokenizer as a fast one (tokenizer.json)"
+        ) from None
+    backend, special = sentencepiece_file.read(folder / "tokenizer.model", prefix)
     for number, token in sorted(added.items()):
-        content = _content(token)
-        if content not in backend.get_vocab():
-            marked = not isinstance(token, Mapping) or token.get("special", True)
-            backend.add_tokens([AddedToken(content, normalized=False, special=marked)])
-        if backend.token_to_id(content) != number:
+        if backend.token_to_id(token.content) is None:
+            (backend.add_special_tokens if token.special else backend.add_tokens)([token])
+        if backend.token_to_id(token.content) != number:
             raise UserError(
-                f"{folder} gives its token {content!r} the id {number}, and tokenizer.model has "
-                f"{backend.token_to_id(content)} for it; save the tokenizer again as a fast one (tokenizer.json)"
+                f"{folder} gives its token {token.content!r} the id {number}, and tokenizer.model leads to "
+                f"{backend.token_to_id(token.content)}; save the tokenizer again as a fast one (tokenizer.json)"
             )
-    for name in special:
-        for said in (files.get("special_tokens_map.json", {}), config):
-            if name in said:
-                special[name] = _content(said[name])
-    return backend, special
+    missing = [token for token in chosen.values() if token is not None and backend.token_to_id(token) is None]
+    backend.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in dict.fromkeys(missing)])
+    return backend, special | chosen
 
 
-def _content(token: Any) -> Any:
+def _content(token: Any) -> str | None:
     """A special token's text, which files write as such or as a mapping with its flags."""
-    return token["content"] if isinstance(token, Mapping) else token
+    text = token["content"] if isinstance(token, Mapping) else token
+    if not (text is None or isinstance(text, str)):
+        raise ValueError(f"{text!r} is no token")
+    return text
 
 
 def _bpe(folder: Path) -> Tokenizer:

@@ -1,8 +1,11 @@
 """`tokenizer.model`, a SentencePiece model, as a tokenizer of Hugging Face's `tokenizers`.
 
 What the file says is built (unigram or BPE, bytes for unknown characters, its normalisation, the space in front of a
-text) and then held against SentencePiece itself: a tokenizer that gives other ids is refused, never used. transformers'
-own conversion leaves out the space in front of a text where no `tokenizer_config.json` names a class.
+text) and then held against SentencePiece itself: one that gives other ids for any of its probes is refused.
+transformers' own conversion leaves out the space in front of a text where no `tokenizer_config.json` names a class.
+
+What the probes do not show: under `nmt_nfkc` a letter with a combining mark may lose it where the two are no letter of
+their own, as in every fast tokenizer; pieces of equal score are joined in the order of their ids, not from the left.
 
 Source: Kudo and Richardson, 2018, "SentencePiece"; the fields are those of its `sentencepiece_model.proto`.
 """
@@ -24,12 +27,13 @@ SPACE = "▁"  # stands for a space in a piece
 PROBE_PIECES = 2000  # pieces that the comparison spells, spread over the vocabulary
 PROBE_LENGTH = 20  # pieces in one of its texts
 PROBES = ("", " a", "two  spaces ", "a\tb\nc", "Zürich — 12345", "ﬁ Ⅷ １", "日本 🙂", "naïve…", "x = [1, 2]\n\n    y")
-# compared where each letter has a token; else a row of unknown ones may be another number of tokens
-SPELLED = "<s> </s><unk> <0x41>"
+BYTE = "<0x41>"  # spells a byte's piece
 
 
-def read(file: Path) -> tuple[Tokenizer, dict[str, str | None]]:
+def read(file: Path, prefix: bool | None = None) -> tuple[Tokenizer, dict[str, str | None]]:
     """The tokenizer in `file`, and its special tokens by name (`bos_token`, `eos_token`, `pad_token`; None: has none).
+
+    `prefix` says whether a space stands in front of a text (None: as the file says).
 
     Raises:
         UserError: if it is no SentencePiece model, or none that `tokenizers` can do exactly.
@@ -39,39 +43,39 @@ def read(file: Path) -> tuple[Tokenizer, dict[str, str | None]]:
     model: Any = vars(sentencepiece_model_pb2)["ModelProto"]()  # protobuf makes the class when it is imported
     try:
         model.ParseFromString(file.read_bytes())
-        reference = SentencePieceProcessor(model_file=str(file))
+        if prefix is not None:
+            model.normalizer_spec.add_dummy_prefix = prefix
+        reference = SentencePieceProcessor(model_proto=model.SerializeToString())
     except Exception as error:  # protobuf's and SentencePiece's own
         raise UserError(f"{file} is no SentencePiece model ({first_line(error)}); {_AGAIN}") from None
-    backend = _build(model, file)
+    backend = _build(model, file, reference.unk_id())
     backend.encode_special_tokens = True
     for text in _probes(model):
         if backend.encode(text, add_special_tokens=False).ids != reference.encode(text):
             raise UserError(f"{file} makes of {text[:40]!r} what a fast tokenizer does not; {_AGAIN}")
     backend.encode_special_tokens = False
-    spec = model.trainer_spec
-    ids = {"bos_token": spec.bos_id, "eos_token": spec.eos_id, "pad_token": spec.pad_id}
+    ids = {"bos_token": reference.bos_id(), "eos_token": reference.eos_id(), "pad_token": reference.pad_id()}
     return backend, {name: reference.id_to_piece(number) if number >= 0 else None for name, number in ids.items()}
 
 
 _AGAIN = "save the tokenizer again as a fast one (tokenizer.json)"
 
 
-def _build(model: Any, file: Path) -> Tokenizer:
+def _build(model: Any, file: Path, unknown: int) -> Tokenizer:
     spec, rules = model.trainer_spec, model.normalizer_spec
     pieces = [each.piece for each in model.pieces]
     if any(each.type == UNUSED for each in model.pieces):
         raise UserError(f"{file} holds pieces that are not to be used; {_AGAIN}")
     if spec.model_type == UNIGRAM:
         scores = [(each.piece, each.score) for each in model.pieces]
-        kind: models.Model = models.Unigram(scores, unk_id=spec.unk_id, byte_fallback=spec.byte_fallback)
+        kind: models.Model = models.Unigram(scores, unk_id=unknown, byte_fallback=spec.byte_fallback)
     elif spec.model_type == BPE:
         numbers = {piece: number for number, piece in enumerate(pieces)}
         joined = {each.piece: each.score for each in model.pieces if each.type == NORMAL}
-        unknown = pieces[spec.unk_id]
         kind = models.BPE(
             numbers,
             list(_merges(joined)),
-            unk_token=unknown,
+            unk_token=pieces[unknown],
             fuse_unk=True,
             byte_fallback=spec.byte_fallback,
             ignore_merges=any(each.type == USER_DEFINED for each in model.pieces),  # such a piece is found whole
@@ -81,7 +85,7 @@ def _build(model: Any, file: Path) -> Tokenizer:
     backend = Tokenizer(kind)
     steps: list[Any] = [normalizers.Precompiled(rules.precompiled_charsmap)] if rules.precompiled_charsmap else []
     if rules.remove_extra_whitespaces:
-        steps += [normalizers.Replace(Regex(r"\A +| +\z"), ""), normalizers.Replace(Regex(" {2,}"), " ")]
+        steps += [normalizers.Replace(Regex(" {2,}"), " "), normalizers.Replace(Regex(r"\A | \z"), "")]
     back = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
     if rules.add_dummy_prefix:
         steps.append(normalizers.Prepend(SPACE))
@@ -111,12 +115,17 @@ def _merges(scores: Mapping[str, float]) -> Iterator[tuple[str, str]]:
 
 
 def _probes(model: Any) -> Iterator[str]:
-    """`PROBES`, and texts that spell pieces from all over the vocabulary and each that its user defined."""
+    """`PROBES`, and texts that spell control pieces, pieces of the user, and others from all over the vocabulary."""
     yield from PROBES
-    if model.trainer_spec.byte_fallback:
-        yield SPELLED
-    yield from (f"a {each.piece}b {each.piece}" for each in model.pieces if each.type == USER_DEFINED)
+    user = [each.piece for each in model.pieces if each.type == USER_DEFINED]
+    yield from (f"a {piece}b {piece}" for piece in user)
+    control = [each.piece for each in model.pieces if each.type in (UNKNOWN, CONTROL)]
+    if model.trainer_spec.byte_fallback:  # else a row of unknown letters may be another number of tokens
+        yield from (f"a {piece}b {piece}" for piece in [*control, BYTE])
+    yield from (piece for piece in control if len(piece) == 1)
     pieces = [each.piece.replace(SPACE, " ") for each in model.pieces if each.type == NORMAL]
+    if user:  # what stands between two of these is looked up whole
+        yield from (f"{user[0]}{piece}{user[0]}" for piece in pieces[:: max(1, len(pieces) // PROBE_PIECES)])
     chosen = pieces[:: max(1, len(pieces) // PROBE_PIECES)]
     for begin in range(0, len(chosen), PROBE_LENGTH):
         yield "".join(chosen[begin : begin + PROBE_LENGTH])

@@ -202,7 +202,7 @@ def verdict(summaries: Sequence[Summary], margin: float) -> str:
     seeds = f"{spread.n} fresh seed{'s' if spread.n > 1 else ''}"
     opening = f"Best: {winner.arm} ({winner.config}), {spread.mean:.4f} nats per token on {split_of(name)} ({seeds})."
     compared = comparisons(summaries, margin)
-    return " ".join([opening, *(sentence(each, margin) for each in compared), *on_dev(summaries, compared)])
+    return " ".join([opening, *(sentence(each, margin) for each in compared), *on_dev(summaries, compared, margin)])
 
 
 def sentence(each: Comparison, margin: float) -> str:
@@ -221,8 +221,8 @@ def sentence(each: Comparison, margin: float) -> str:
     return f"{each.a} is {each.word} than {each.b}: {amount}."
 
 
-def on_dev(summaries: Sequence[Summary], compared: Sequence[Comparison]) -> list[str]:
-    """A sentence for each comparison on test whose interval on dev lies wholly beside that on test.
+def on_dev(summaries: Sequence[Summary], compared: Sequence[Comparison], margin: float) -> list[str]:
+    """A sentence for each comparison whose interval on dev lies wholly beside that on test, by more than the margin.
 
     Both are of the same students: the two splits are text of different kinds, or the settings suit dev alone.
     """
@@ -234,10 +234,10 @@ def on_dev(summaries: Sequence[Summary], compared: Sequence[Comparison]) -> list
         dev, test = by_arm[each.a].against[each.b].get(VAL_CE), each.difference
         if dev is None or dev.low is None or dev.high is None or test.low is None or test.high is None:
             continue
-        if dev.low > test.high or dev.high < test.low:
+        if max(dev.low - test.high, test.low - dev.high) > margin:
             said.append(
                 f"On dev, by which settings were chosen, {each.a} minus {each.b} is {dev.mean:+.4f} ({dev.low:+.4f} to "
-                f"{dev.high:+.4f}), so how much it is depends on the text."
+                f"{dev.high:+.4f}): expect neither figure on other text."
             )
     return said
 

@@ -91,7 +91,55 @@ def test_what_the_files_beside_it_add_and_name(tmp_path, lines):
     with_end = open_tokenizer(tmp_path)
     assert (with_end.around.start, with_end.around.end, with_end.size) == (None, size, size + 1)
     (tmp_path / "added_tokens.json").write_text(json.dumps({"<|end|>": size + 7}))
-    with pytest.raises(UserError, match=r"gives its token '<\|end\|>' the id \d+, and tokenizer.model has"):
+    with pytest.raises(UserError, match=r"gives its token '<\|end\|>' the id \d+, and tokenizer.model leads to"):
+        open_tokenizer(tmp_path)
+
+
+def test_a_named_token_that_is_nowhere_is_added(tmp_path, lines):
+    """As transformers does it: its id is the next."""
+    train(tmp_path / "tokenizer.model", lines, model_type="bpe")
+    size = open_tokenizer(tmp_path).size
+    (tmp_path / "special_tokens_map.json").write_text(json.dumps({"eos_token": "<|im_end|>"}))
+    assert open_tokenizer(tmp_path).around.end == size
+
+
+def test_no_space_in_front_if_the_configuration_says_so(tmp_path, lines):
+    train(tmp_path / "tokenizer.model", lines, model_type="bpe")
+    assert open_tokenizer(tmp_path).backend.encode("The").tokens[0].startswith("▁")
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"add_prefix_space": False}))
+    assert open_tokenizer(tmp_path).backend.encode("The").tokens[0].startswith("T")
+
+
+def test_an_added_token_has_the_flags_of_its_entry(tmp_path, lines):
+    train(tmp_path / "tokenizer.model", lines, model_type="bpe")
+    size = open_tokenizer(tmp_path).size
+    entry = {"content": "<code>", "lstrip": True, "normalized": False, "special": False}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"added_tokens_decoder": {str(size): entry}}))
+    backend = open_tokenizer(tmp_path).backend
+    backend.encode_special_tokens = True  # as text is read; this token is none
+    assert backend.encode("dog  <code>", add_special_tokens=False).ids[-1] == size
+    assert backend.encode("dog  <code>").tokens[-2].endswith("g")  # its spaces are the token's
+
+
+@pytest.mark.parametrize(
+    ("name", "tree"),
+    [
+        ("added_tokens.json", ["a"]),
+        ("added_tokens.json", {"<b>": None}),
+        ("special_tokens_map.json", ["bos_token"]),
+        ("special_tokens_map.json", {"eos_token": ["</s>"]}),
+        ("special_tokens_map.json", {"eos_token": {}}),
+        ("tokenizer_config.json", {"eos_token": 2}),
+        ("tokenizer_config.json", {"added_tokens_decoder": []}),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"x": {"content": "<a>"}}}),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"400": {}}}),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"400": {"content": "<a>", "special": "yes"}}}),
+    ],
+)
+def test_files_beside_it_that_are_damaged_are_refused(name, tree, tmp_path, lines):
+    train(tmp_path / "tokenizer.model", lines, model_type="bpe")
+    (tmp_path / name).write_text(json.dumps(tree))
+    with pytest.raises(UserError, match="is not as transformers writes it"):
         open_tokenizer(tmp_path)
 
 
