@@ -46,6 +46,26 @@ def study_url(given: str | None) -> str | None:
     return url
 
 
+def check_driver(url: str) -> None:
+    """Raise `UserError` if no driver here opens the database; nothing is connected."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        make_url(url).get_dialect().import_dbapi()
+    except (ArgumentError, ValueError) as error:  # the latter for a port that is no number
+        raise UserError(
+            f"--study-storage {redact(url)} is no address of a database ({brief(error)}); write it as "
+            "postgresql://user@host/database or mysql+pymysql://user@host/database"
+        ) from None
+    except ImportError as error:
+        extra = "mysql" if url.startswith("mysql") else "postgres"
+        raise UserError(
+            f"the study storage {redact(url)} needs a driver that is missing ({error.name or brief(error)}); "
+            f"run: pip install 'palenka-tune[{extra}]'"
+        ) from None
+
+
 def _holds_a_password(url: str) -> bool:
     """Whether there is a password before the host or in the query, where drivers name it in several ways."""
     user, at, _ = url.partition("://")[2].rpartition("@")
@@ -149,14 +169,8 @@ def _storage(
     if url is None:
         return JournalStorage(SealedJournal(folder / JOURNAL, wait_for_space, read_only=read_only))
     address, arguments = _refusing_to_write(url) if read_only else (url, {})
-    try:
-        return RDBStorage(address, engine_kwargs={"connect_args": arguments}, skip_table_creation=read_only)
-    except ImportError as error:
-        driver = "mysql" if url.startswith("mysql") else "postgres"
-        raise UserError(
-            f"the study storage {redact(url)} needs a driver that is missing ({error.name or brief(error)}); "
-            f"run: pip install 'palenka-tune[{driver}]'"
-        ) from None
+    check_driver(url)
+    return RDBStorage(address, engine_kwargs={"connect_args": arguments}, skip_table_creation=read_only)
 
 
 def _refusing_to_write(url: str) -> tuple[str, dict[str, Any]]:

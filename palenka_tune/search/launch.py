@@ -31,7 +31,7 @@ from palenka_tune.runs.full_disk import FullDisk
 from palenka_tune.runs.place import PLACE, resume_command
 from palenka_tune.runs.resume import Wanted, resumed
 from palenka_tune.runs.run_folder import CHECKPOINTS, SEARCH_YAML, check_name
-from palenka_tune.runs.study import is_finished, new_study, open_study, reopen, storage_errors, study_url
+from palenka_tune.runs.study import check_driver, is_finished, new_study, open_study, reopen, storage_errors, study_url
 from palenka_tune.runs.summary import SUMMARY
 from palenka_tune.search.last_lines import last_lines
 from palenka_tune.search.mlflow.results import register
@@ -151,6 +151,8 @@ def _check_options(options: SearchOptions) -> str | None:
     for choice in choices_in(options.minimal_pairs) if options.minimal_pairs else ():
         choice.read()
     url = study_url(options.study_storage)
+    if url is not None:
+        check_driver(url)
     if url is not None and url == os.environ.get("MLFLOW_TRACKING_URI"):
         raise UserError(
             f"--study-storage and MLFLOW_TRACKING_URI are both {redact(url)}, and Optuna and MLflow cannot share a "
