@@ -124,8 +124,8 @@ def _probes(model: Any) -> Iterator[str]:
         yield from (f"a {piece}b {piece}" for piece in [*control, BYTE])
     yield from (piece for piece in control if len(piece) == 1)
     pieces = [each.piece.replace(SPACE, " ") for each in model.pieces if each.type == NORMAL]
-    if user:  # what stands between two of these is looked up whole
-        yield from (f"{user[0]}{piece}{user[0]}" for piece in pieces[:: max(1, len(pieces) // PROBE_PIECES)])
     chosen = pieces[:: max(1, len(pieces) // PROBE_PIECES)]
+    if user:  # what stands between two of these is looked up whole
+        yield from (f"{user[0]}{piece}{user[0]}" for piece in chosen)
     for begin in range(0, len(chosen), PROBE_LENGTH):
         yield "".join(chosen[begin : begin + PROBE_LENGTH])
