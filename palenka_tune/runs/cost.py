@@ -6,6 +6,7 @@ The seconds are in the study, over all processes that worked on the search.
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +18,7 @@ from rich.table import Table
 from palenka_tune.trials.rows import TrialRow
 from palenka_tune.words import clock
 
+EVERY = 30.0  # seconds between two notes of how long a stage has taken
 SECONDS = "stage_seconds"  # attribute of the study: {stage: wall seconds}
 FRESH_STEPS = "fresh_steps"  # attribute of the study: optimiser steps of all students with fresh seeds
 TEACHERS, CACHE, TRIALS, FRESH, SCORING = "teachers", "cache", "trials", "fresh seeds", "scoring"
@@ -48,16 +50,30 @@ class Cost:
 
 @contextlib.contextmanager
 def timed(study: optuna.Study, stage: str) -> Iterator[None]:
-    """Add the wall time of what happens within to that of `stage`, however it ends."""
-    started = time.monotonic()
+    """Add the wall time of what happens within to that of `stage`, however it ends: a process that is killed loses no
+    more than the last `EVERY` seconds."""
+    before = study.user_attrs.get(SECONDS, {}).get(stage, 0.0)
+    started, over = time.monotonic(), threading.Event()
+
+    def note() -> None:
+        spent = {**study.user_attrs.get(SECONDS, {}), stage: round(before + time.monotonic() - started, 1)}
+        study.set_user_attr(SECONDS, spent)
+
+    def keep() -> None:
+        while not over.wait(EVERY):
+            with contextlib.suppress(Exception):  # what ails the study ends the stage, and is said there
+                note()
+
+    keeper = threading.Thread(target=keep, name="time of the stage", daemon=True)
+    keeper.start()
     try:
         yield
     finally:
-        spent = dict(study.user_attrs.get(SECONDS, {}))
-        spent[stage] = round(spent.get(stage, 0.0) + time.monotonic() - started, 1)
+        over.set()
+        keeper.join()
         # a database that is away must not hide what ended the stage
         with contextlib.suppress(optuna.exceptions.StorageInternalError, OSError):
-            study.set_user_attr(SECONDS, spent)
+            note()
 
 
 def costs(attrs: Mapping[str, Any], rows: Sequence[TrialRow], total_steps: int | None) -> list[Cost]:

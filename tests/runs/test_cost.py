@@ -1,6 +1,12 @@
 """Where a search's time went, in seconds and in full trainings."""
 
+import time
+
+from optuna.exceptions import StorageInternalError
+
+from palenka_tune.runs import cost
 from palenka_tune.runs.cost import FRESH_STEPS, SECONDS, cells, costs
+from palenka_tune.runs.study import new_study, open_study
 from palenka_tune.trials.rows import COMPLETE, PRUNED, TrialRow
 
 ROWS = [
@@ -28,3 +34,32 @@ def test_what_is_not_known_yet_is_left_out() -> None:
     assert (teachers.trainings, whole.trainings) == (None, None)
     assert cells([teachers])[0][2] == ""
     assert costs({}, [], None) == []
+
+
+def test_a_killed_process_leaves_the_time_that_its_stage_had_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr(cost, "EVERY", 0.01)
+    study = new_study(tmp_path, None)
+    study.set_user_attr(SECONDS, {cost.TRIALS: 100.0, cost.CACHE: 7.0})
+    with cost.timed(study, cost.TRIALS):
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            seen = open_study(tmp_path, None, read_only=True).user_attrs[SECONDS]  # what a later process would read
+            if seen[cost.TRIALS] > 100.0:
+                break
+        assert seen[cost.TRIALS] > 100.0
+    ended = study.user_attrs[SECONDS]
+    assert ended[cost.TRIALS] >= seen[cost.TRIALS]
+    assert ended[cost.CACHE] == 7.0
+
+
+def test_a_study_that_takes_no_notes_ends_no_stage(tmp_path, monkeypatch):
+    """What ails it is said by what needs it."""
+    monkeypatch.setattr(cost, "EVERY", 0.01)
+    study = new_study(tmp_path, None)
+
+    def away(*_):
+        raise StorageInternalError("away")
+
+    monkeypatch.setattr(study, "set_user_attr", away)
+    with cost.timed(study, cost.TRIALS):
+        time.sleep(0.05)
