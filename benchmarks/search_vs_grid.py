@@ -6,7 +6,7 @@ The grid is the poster's 25 points with its loss (`search_spaces/poster_grid.yam
 one run after another on all cores, both teachers forward on every step, every run to its end; only its choice is ours:
 the lowest val/ce. The search is `python -m palenka_tune.search` over `search_spaces/dskd.yaml` as a user starts it,
 from the start of the process, with Ray, cache building and early stopping. Data and teachers are the same and there
-beforehand for both. Both train Student-tiny, by default on 320,000 words of babytalk; the teachers have together some
+beforehand for both. Both train Student-tiny, by default on 360,000 words of babytalk; the teachers have together some
 18 times its parameters, as in the poster. `--size small` trains the student and teachers of scale small, for a larger
 machine.
 """
@@ -66,7 +66,7 @@ class Reached:
     val_ce: float
 
 
-BABYTALK_WORDS = 320_000  # of train; the built-in corpus has fewer, for a search of minutes
+BABYTALK_WORDS = 360_000  # of train; the built-in corpus has fewer, for a search of minutes
 POSTER_UNITS = {"distill.kl_reduction": "sequence"}
 
 
@@ -74,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser("search_vs_grid", __doc__.partition("\n\n")[0])
     arguments.add_argument("--size", choices=sorted(TEACHERS), default="tiny", help="scale of the student")
     arguments.add_argument(
-        "--data", default=None, metavar="DIR", help="folder of text (default: 320,000 words of babytalk)"
+        "--data", default=None, metavar="DIR", help="folder of text (default: 360,000 words of babytalk)"
     )
     arguments.add_argument("--windows", type=int, default=2304, help="train windows of a student (default: 2304)")
     arguments.add_argument("--epochs", type=float, default=2.0, help="epochs of a student (default: 2)")
