@@ -84,9 +84,11 @@ def main(argv: Sequence[str]) -> int:
     args = arguments.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="search_vs_grid_") as name:
         folder = Path(name)
-        corpus = folder / "babytalk" if args.data is None else Path(args.data).expanduser().resolve()
         if args.data is None:
+            corpus, called = folder / "babytalk", "babytalk"
             write_corpus(corpus, words={"train": BABYTALK_WORDS})
+        else:
+            corpus, called = Path(args.data).expanduser().resolve(), f"--data {args.data}"
         common = {
             "data": {"source": str(corpus)},
             "scale": args.size,
@@ -97,9 +99,8 @@ def main(argv: Sequence[str]) -> int:
         prepared = prepare(config.experiment.data, folder / "storage")
         there, asked = len(prepared.store.windows("train")), max(args.windows, args.teacher_windows)
         if there < asked:
-            what = "babytalk" if args.data is None else f"--data {args.data}"
             raise UserError(
-                f"{what} has {there} windows of train, and --windows or --teacher-windows asks for {asked}; "
+                f"{called} has {there} windows of train, and --windows or --teacher-windows asks for {asked}; "
                 "ask for fewer"
             )
         common["teachers"] = [

@@ -26,7 +26,6 @@ from palenka_tune.data.store import Around
 from palenka_tune.errors import UserError, first_line, nearest
 
 GIVEN_VERSION = 1
-SENTENCEPIECE_VERSION = 1
 SOURCES = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt")
 SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "config.json")
 SAVED_AS = "PreTrainedTokenizerFast"  # does what tokenizer.json says, in transformers 4 and 5
@@ -84,7 +83,7 @@ def digest(folder: str | Path) -> str:
     """16 hex digits over the files that make the tokenizer in `folder`; raises `UserError` if it has none."""
     folder = check(folder)
     files = [name for name in (*SOURCES, *SETTINGS) if (folder / name).is_file()]
-    reader = {"sentencepiece": SENTENCEPIECE_VERSION} if _is_sentencepiece(folder) else {}
+    reader = {"sentencepiece": sentencepiece_file.VERSION} if _is_sentencepiece(folder) else {}
     hashes = [(name, file_sha256(folder / name)) for name in files]
     return fingerprint({"version": GIVEN_VERSION, "files": hashes, **reader})
 
@@ -205,10 +204,9 @@ def _read(folder: Path, _digest: str) -> tuple[Tokenizer, dict[str, Any]]:
     for name in SOURCES:
         check_no_pointer(folder / name)
     config = read_model_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
-    whole = (folder / "tokenizer.json").is_file()
     if _is_sentencepiece(folder):
         return _sentencepiece(folder, config)
-    if not whole:
+    if not (folder / "tokenizer.json").is_file():
         return _bpe(folder), {"eos_token": END_OF_TEXT, "bos_token": END_OF_TEXT}
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -251,7 +249,7 @@ def _sentencepiece(folder: Path, config: Any) -> tuple[Tokenizer, dict[str, Any]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"tokenizer_config.json, {' or '.join(beside)} in {folder} is not as transformers writes it ("
-            f"{first_line(error)}); copy it again, or save the tokenizer as a fast one (tokenizer.json)"
+            f"{first_line(error)}); copy it again, or {sentencepiece_file.AGAIN}"
         ) from None
     backend, special = sentencepiece_file.read(folder / "tokenizer.model", prefix)
     for number, token in sorted(added.items()):
@@ -260,7 +258,7 @@ def _sentencepiece(folder: Path, config: Any) -> tuple[Tokenizer, dict[str, Any]
         if backend.token_to_id(token.content) != number:
             raise UserError(
                 f"{folder} gives its token {token.content!r} the id {number}, and tokenizer.model leads to "
-                f"{backend.token_to_id(token.content)}; save the tokenizer again as a fast one (tokenizer.json)"
+                f"{backend.token_to_id(token.content)}; {sentencepiece_file.AGAIN}"
             )
     missing = [token for token in chosen.values() if token is not None and backend.token_to_id(token) is None]
     backend.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in dict.fromkeys(missing)])

@@ -21,6 +21,8 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 
 from palenka_tune.errors import UserError, first_line
 
+VERSION = 1  # of what is made of a file; text that another version prepared is not taken for this one's
+AGAIN = "save the tokenizer again as a fast one (tokenizer.json)"
 UNIGRAM, BPE = 1, 2  # TrainerSpec.ModelType
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED = 1, 2, 3, 4, 5  # SentencePiece.Type
 SPACE = "▁"  # stands for a space in a piece
@@ -47,41 +49,44 @@ def read(file: Path, prefix: bool | None = None) -> tuple[Tokenizer, dict[str, s
             model.normalizer_spec.add_dummy_prefix = prefix
         reference = SentencePieceProcessor(model_proto=model.SerializeToString())
     except Exception as error:  # protobuf's and SentencePiece's own
-        raise UserError(f"{file} is no SentencePiece model ({first_line(error)}); {_AGAIN}") from None
+        raise UserError(f"{file} is no SentencePiece model ({first_line(error)}); {AGAIN}") from None
     backend = _build(model, file, reference.unk_id())
     backend.encode_special_tokens = True
     for text in _probes(model):
         if backend.encode(text, add_special_tokens=False).ids != reference.encode(text):
-            raise UserError(f"{file} makes of {text[:40]!r} what a fast tokenizer does not; {_AGAIN}")
+            raise UserError(f"{file} makes of {text[:40]!r} what a fast tokenizer does not; {AGAIN}")
     backend.encode_special_tokens = False
     ids = {"bos_token": reference.bos_id(), "eos_token": reference.eos_id(), "pad_token": reference.pad_id()}
     return backend, {name: reference.id_to_piece(number) if number >= 0 else None for name, number in ids.items()}
 
 
-_AGAIN = "save the tokenizer again as a fast one (tokenizer.json)"
+def _pieces(model: Any, *types: int) -> list[str]:
+    """The pieces of these types, in the order of their ids."""
+    return [each.piece for each in model.pieces if each.type in types]
 
 
 def _build(model: Any, file: Path, unknown: int) -> Tokenizer:
     spec, rules = model.trainer_spec, model.normalizer_spec
-    pieces = [each.piece for each in model.pieces]
-    if any(each.type == UNUSED for each in model.pieces):
-        raise UserError(f"{file} holds pieces that are not to be used; {_AGAIN}")
+    # longest first, as one may begin with another
+    whole = sorted(_pieces(model, USER_DEFINED), key=len, reverse=True)
+    if _pieces(model, UNUSED):
+        raise UserError(f"{file} holds pieces that are not to be used; {AGAIN}")
     if spec.model_type == UNIGRAM:
         scores = [(each.piece, each.score) for each in model.pieces]
         kind: models.Model = models.Unigram(scores, unk_id=unknown, byte_fallback=spec.byte_fallback)
     elif spec.model_type == BPE:
-        numbers = {piece: number for number, piece in enumerate(pieces)}
+        numbers = {each.piece: number for number, each in enumerate(model.pieces)}
         joined = {each.piece: each.score for each in model.pieces if each.type == NORMAL}
         kind = models.BPE(
             numbers,
             list(_merges(joined)),
-            unk_token=pieces[unknown],
+            unk_token=model.pieces[unknown].piece,
             fuse_unk=True,
             byte_fallback=spec.byte_fallback,
-            ignore_merges=any(each.type == USER_DEFINED for each in model.pieces),  # such a piece is found whole
+            ignore_merges=bool(whole),  # each of these is found as it stands
         )
     else:
-        raise UserError(f"{file} is a SentencePiece model of words or characters, not of unigrams or BPE; {_AGAIN}")
+        raise UserError(f"{file} is a SentencePiece model of words or characters, not of unigrams or BPE; {AGAIN}")
     backend = Tokenizer(kind)
     steps: list[Any] = [normalizers.Precompiled(rules.precompiled_charsmap)] if rules.precompiled_charsmap else []
     if rules.remove_extra_whitespaces:
@@ -93,9 +98,8 @@ def _build(model: Any, file: Path, unknown: int) -> Tokenizer:
     backend.normalizer = normalizers.Sequence([*steps, normalizers.Replace(" ", SPACE)])
     backend.decoder = decoders.Sequence(back)
     # not as added tokens, between which a text would be normalised piece by piece
-    whole = sorted((each.piece for each in model.pieces if each.type == USER_DEFINED), key=len, reverse=True)
     splits = [pre_tokenizers.Split(Regex("|".join(map(re.escape, whole))), "isolated")] if whole else []
-    control = [each.piece for each in model.pieces if each.type in (UNKNOWN, CONTROL)]
+    control = _pieces(model, UNKNOWN, CONTROL)
     if spec.model_type == UNIGRAM or whole:  # a text that spells one stays text; no merge of BPE leads to one
         rest = [f"{re.escape(piece[0])}(?={re.escape(piece[1:])})" for piece in control]
         rest += ["<(?=0x[0-9A-F]{2}>)"] if spec.byte_fallback else []
@@ -117,13 +121,12 @@ def _merges(scores: Mapping[str, float]) -> Iterator[tuple[str, str]]:
 def _probes(model: Any) -> Iterator[str]:
     """`PROBES`, and texts that spell control pieces, pieces of the user, and others from all over the vocabulary."""
     yield from PROBES
-    user = [each.piece for each in model.pieces if each.type == USER_DEFINED]
+    user, control = _pieces(model, USER_DEFINED), _pieces(model, UNKNOWN, CONTROL)
     yield from (f"a {piece}b {piece}" for piece in user)
-    control = [each.piece for each in model.pieces if each.type in (UNKNOWN, CONTROL)]
     if model.trainer_spec.byte_fallback:  # else a row of unknown letters may be another number of tokens
         yield from (f"a {piece}b {piece}" for piece in [*control, BYTE])
     yield from (piece for piece in control if len(piece) == 1)
-    pieces = [each.piece.replace(SPACE, " ") for each in model.pieces if each.type == NORMAL]
+    pieces = [piece.replace(SPACE, " ") for piece in _pieces(model, NORMAL)]
     chosen = pieces[:: max(1, len(pieces) // PROBE_PIECES)]
     if user:  # what stands between two of these is looked up whole
         yield from (f"{user[0]}{piece}{user[0]}" for piece in chosen)

@@ -153,11 +153,11 @@ def _check_options(options: SearchOptions) -> str | None:
     url = study_url(options.study_storage)
     if url is not None:
         check_driver(url)
-    if url is not None and url == os.environ.get("MLFLOW_TRACKING_URI"):
-        raise UserError(
-            f"--study-storage and MLFLOW_TRACKING_URI are both {redact(url)}, and Optuna and MLflow cannot share a "
-            "database; give each its own"
-        )
+        if url == os.environ.get("MLFLOW_TRACKING_URI"):
+            raise UserError(
+                f"--study-storage and MLFLOW_TRACKING_URI are both {redact(url)}, and Optuna and MLflow cannot share "
+                "a database; give each its own"
+            )
     if options.register is not None:
         check_model_name(options.register)
     if options.push_to_hub and not options.dry_run:
