@@ -257,7 +257,7 @@ def _trials(job: Job, ledger: Ledger, options: SearchOptions, context: Context, 
     observer = MlflowObserver(
         context.tracker, lambda proposal: config.settings_of(proposal.values).flat(), tags, job.rungs
     )
-    observer.settle(ledger.rows())
+    observer.settle(ledger.proposed())
     notice = HeadroomNotice(lambda: headroom_of(ledger.study.user_attrs, ledger.rows()))
     reader = StatusReader(context.folder, context.storage, url)
     display = Display(reader, context.console, quiet=options.quiet, plain=options.plain)

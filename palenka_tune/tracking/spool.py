@@ -43,6 +43,7 @@ class Spool:
         run_dir.mkdir(parents=True, exist_ok=True)
         self.path = run_dir / SPOOL
         self.last_steps: dict[tuple[str, str], int] = {}
+        self.last_tags: dict[tuple[str, str], str] = {}
         self.open_runs: dict[str, None] = {}
         self.known_runs: set[str] = set()
         self.last_times: dict[str, int] = {}
@@ -71,9 +72,10 @@ class Spool:
         return len(self._waiting)
 
     def _note(self, event: Event) -> None:
-        """Record the last step of each metric of each run, the runs, their last times, and which of them are open."""
+        """Record each run's last step of each metric, last tags and last time, and whether it is open."""
         if "key" in event:
             self.last_times[event["key"]] = event["time"]
+            self.last_tags.update({(event["key"], name): value for name, value in event.get("tags", {}).items()})
         if event["op"] == "metrics":
             self.last_steps.update({(event["key"], name): event["step"] for name in event["metrics"]})
         elif event["op"] == "start_run":

@@ -175,6 +175,14 @@ class Tracker:
         last = self._spool.last_times.get(key)
         return None if last is None else last / 1000
 
+    def last_step(self, key: str, metric: str) -> int | None:
+        """The last step at which a metric was logged, by this process or one before it."""
+        return self._spool.last_steps.get((key, metric))
+
+    def tag(self, key: str, name: str) -> str | None:
+        """What a tag was last set to, by this process or one before it."""
+        return self._spool.last_tags.get((key, name))
+
     def run_id(self, key: str) -> str | None:
         """MLflow's run id of `key`, or None while the store does not have it (see `flush`)."""
         return self._shipper.runs.get(key)

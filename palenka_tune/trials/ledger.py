@@ -370,6 +370,10 @@ class Ledger:
         """A row per finished trial, in the order in which they were proposed."""
         return rows_of(self._trials())
 
+    def proposed(self) -> list[tuple[Proposal, TrialRow]]:
+        """Every trial that was proposed, those that run or rest too, in order, and how far it came."""
+        return [(_proposal(trial), TrialRow.of(trial)) for trial in own_trials(self._trials())]
+
 
 def _known_keys(arm: Arm, trials: Sequence[FrozenTrial]) -> set[str]:
     """The keys of the settings of an arm that were trained, run, failed, or are its fixed setting."""

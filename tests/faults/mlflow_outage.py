@@ -15,10 +15,13 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from palenka_tune.runs.study import open_study
+from palenka_tune.trials.rows import TrialRow, own_trials
 from tests.faults.command import run as run_command
 from tests.faults.searches import Place, events, kill, outcome, wait_for
 
-BROKEN = ("metrics_missing", "metrics_twice", "runs_in_wrong_state", "runs_twice")  # promises of `compare`
+# promises of `compare`
+BROKEN = ("metrics_missing", "metrics_twice", "metrics_off_the_study", "runs_in_wrong_state", "runs_twice")
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAILED": "FAILED"}
 
 
@@ -80,8 +83,8 @@ def ended(run: Path) -> int:
     return sum(event["op"] == "end_run" and event["key"].startswith("trial-") for event in events(run))
 
 
-def compare(run: Path, uri: str) -> dict[str, Any]:
-    """What the server has against what the search logged."""
+def compare(run: Path, uri: str, study: str | None = None) -> dict[str, Any]:
+    """What the server has against what the search logged, and `val/ce` against the study, whose database is `study`."""
     from mlflow import MlflowClient
 
     client = MlflowClient(uri)
@@ -96,13 +99,23 @@ def compare(run: Path, uri: str) -> dict[str, Any]:
     for key, name in {(key, name) for key, name, _ in logged}:
         if key in runs:
             there.update((key, name, m.step) for m in client.get_metric_history(runs[key].info.run_id, name))
+    measured: dict[str, dict[int, float]] = {}
+    for trial in own_trials(open_study(run, study, read_only=True).get_trials()):
+        row = TrialRow.of(trial)
+        measured[row.trial_id] = {step * row.tokens // row.steps: value for step, value in row.curve.items()}
+    in_mlflow = {
+        key: {m.step: m.value for m in client.get_metric_history(runs[key].info.run_id, "val/ce")}
+        for key in measured.keys() & runs.keys()
+    }
     states = outcome(run)
     expected = {"search": "FINISHED", **{key: STATUS[state] for key, (state, *_) in states.items()}}
     wrong = [key for key, status in expected.items() if key not in runs or runs[key].info.status != status]
     return {
         "metrics": len(logged),
         "metrics_missing": sum((logged - there).values()),
-        "metrics_twice": sum((there - logged).values()) + sum(count - 1 for count in logged.values()),
+        "metrics_twice": sum(count - 1 for count in [*there.values(), *logged.values()]),
+        "metrics_unknown": len(there.keys() - logged.keys()),
+        "metrics_off_the_study": sum(in_mlflow.get(key) != values for key, values in measured.items()),
         "runs_in_wrong_state": len(wrong),
         "runs_twice": len(found) - len(runs),
     }
@@ -127,9 +140,14 @@ def experiment(folder: Path) -> dict[str, Any]:
         place.kill_all()
 
 
-def good(result: dict[str, Any]) -> bool:
+def arrived(result: dict[str, Any]) -> bool:
     """Whether every metric and every run arrived once, and every run has the right state."""
     return result["metrics"] > 0 and not any(result[key] for key in BROKEN)
+
+
+def good(result: dict[str, Any]) -> bool:
+    """Whether the server has what the search logged, once, and nothing else."""
+    return arrived(result) and not result["metrics_unknown"]
 
 
 if __name__ == "__main__":

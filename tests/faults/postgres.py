@@ -81,7 +81,7 @@ def experiment(folder: Path) -> dict[str, Any]:
             kill(first.pid)
             first.wait()
             place.finish("database")
-            result = compare(run, mlflow)
+            result = compare(run, mlflow, study)
         finally:
             place.kill_all()
     password = study.split(":")[2].split("@")[0]

@@ -61,19 +61,44 @@ class MlflowObserver:
         measured = {name: value for name, value in result.items() if name in METRICS}
         if measured:
             # before the training's: Compare opens on a run's first metric, which is val/ce
-            self.tracker.log_metrics(trial_id, metric_names(measured), step=result["tokens"])
-            passed = sum(step <= result["steps"] for step in self.rungs)
-            self.tracker.set_tags(trial_id, {"palenka.rung": f"{passed} of {len(self.rungs)}"})
+            self._measured(trial_id, measured, steps=result["steps"], tokens=result["tokens"])
         for record in result.get("history", ()):
             metrics = {TRAINED[name]: value for name, value in record["terms"].items() if name in TRAINED}
             metrics["train/tokens_per_second"] = record["tokens_per_second"]
             self.tracker.log_metrics(trial_id, metrics, step=record["tokens"])
 
-    def settle(self, rows: Iterable[TrialRow]) -> None:
-        """End the runs of finished trials whose end a process that died could not tell any more."""
-        for row in rows:
-            if self.tracker.is_open(row.trial_id):
-                self.finished(row.trial_id, row.state, row.reason, ended=self.tracker.last_heard(row.trial_id))
+    def _measured(self, trial_id: str, measured: Mapping[str, float | None], *, steps: int, tokens: int) -> None:
+        self.tracker.log_metrics(trial_id, metric_names(measured), step=tokens)
+        passed = sum(step <= steps for step in self.rungs)
+        self.tracker.set_tags(trial_id, {"palenka.rung": f"{passed} of {len(self.rungs)}"})
+
+    def settle(self, trials: Iterable[tuple[Proposal, TrialRow]]) -> None:
+        """Tell what the study knows and a process that died did not tell any more: runs, what was measured, ends.
+
+        A search that goes on elsewhere has a copy of the spool that is some seconds older than the study.
+        """
+        for proposal, row in trials:
+            name, ended, untold = row.trial_id, row.state in STATUS, self._untold(row)
+            if self.tracker.is_open(name):
+                heard = self.tracker.last_heard(name)
+            elif untold or (ended and self.tracker.tag(name, "palenka.state") != row.state):
+                heard = None
+                self.started(proposal)
+            else:
+                continue
+            for step, measured in untold.items():
+                self._measured(name, measured, steps=step, tokens=_tokens(row, step))
+            if ended:
+                self.finished(name, row.state, row.reason, ended=heard)
+
+    def _untold(self, row: TrialRow) -> dict[int, dict[str, float | None]]:
+        """{step: what was measured} of a trial, later than what the spool knows of it."""
+        if not row.steps:
+            return {}
+        told = self.tracker.last_step(row.trial_id, "val/ce")
+        late = {step: value for step, value in row.curve.items() if told is None or _tokens(row, step) > told}
+        at_the_end = {name: getattr(row, name) for name in ("val_ce_raw", "val_kl", "val_hidden", "val_total")}
+        return {step: {"val_ce": ce, **(at_the_end if step == row.steps else {})} for step, ce in late.items()}
 
     def finished(self, trial_id: str, state: str, reason: str | None, ended: float | None = None) -> None:
         tags = {"palenka.state": state}
@@ -88,3 +113,8 @@ class MlflowObserver:
         """End the runs of trials that an interrupted search left unfinished."""
         for trial_id in sorted(self.open):
             self.tracker.end_run(trial_id, "KILLED")
+
+
+def _tokens(row: TrialRow, step: int) -> int:
+    """Tokens that a trial had trained at a step: a batch has as many at every step."""
+    return step * row.tokens // row.steps
