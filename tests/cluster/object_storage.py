@@ -59,6 +59,15 @@ def in_the_bucket(remote: Remote, name: str) -> Outcome:
     return {row["trial_id"]: (row["state"], row["val_ce"], row["steps"]) for row in table.to_pylist()}
 
 
+def needless_checkpoints(remote: Remote, name: str) -> list[str]:
+    """Checkpoints in the bucket of trials that are neither an arm's best nor may be promoted."""
+    rows = pq.read_table(io.BytesIO(remote.read(f"{name}/trials.parquet") or b"")).to_pylist()
+    complete = sorted((row["val_ce"], row["trial_id"], row["arm"]) for row in rows if row["state"] == "COMPLETE")
+    best = {arm: trial_id for _, trial_id, arm in reversed(complete)}
+    needed = {*best.values(), *(row["trial_id"] for row in rows if row["state"] == "PRUNED")}
+    return [key for key in remote.keys(name) if key.endswith(".pt") and Path(key).stem not in needed]
+
+
 def killed_and_moved(place: Bucket, name: str) -> int | None:
     """Start a search, kill it after two trials, finish it on a second node; returns the kill's victim."""
     place.node = f"node-{name}-a"
@@ -102,7 +111,9 @@ def experiment(folder: Path) -> dict[str, Any]:
         "finished_run_again": len(run_again(place.run_folder("databases"))),
         "best_in_bucket": "databases/best/model.safetensors" in keys,
         "caches_in_bucket": len(builds),
-        "checkpoints_left": sum(key.endswith(".pt") for key in keys),
+        "needless_checkpoints": [
+            key for name in ("journal", "databases") for key in needless_checkpoints(remote, name)
+        ],
         "claims_left": sum(key.startswith(".claims/") for key in keys),
         **runs,
     }
@@ -115,7 +126,7 @@ def good(result: dict[str, Any]) -> bool:
     seconds old when the first node died.
     """
     yes = ("identical_with_journal", "identical_with_databases", "local_copy_is_the_same", "best_in_bucket")
-    no = ("finished_run_again", "checkpoints_left", "claims_left")
+    no = ("finished_run_again", "needless_checkpoints", "claims_left")
     kept = all(result[key] for key in yes) and not any(result[key] for key in no) and result["caches_in_bucket"] == 1
     return kept and arrived(result)
 

@@ -66,7 +66,7 @@ WHOLE: dict[ModuleType, dict[str, Any]] = {
     two_searches: {"second_refused": True, "it_said": "--name x is being searched by process 1", **ENDED_THE_SAME},
     object_storage: {
         **{"identical_with_journal": True, "identical_with_databases": True, "local_copy_is_the_same": True},
-        **{"finished_run_again": 0, "best_in_bucket": True, "caches_in_bucket": 1, "checkpoints_left": 0},
+        **{"finished_run_again": 0, "best_in_bucket": True, "caches_in_bucket": 1, "needless_checkpoints": []},
         **{"claims_left": 0, **ARRIVED},
     },
 }
