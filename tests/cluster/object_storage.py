@@ -101,6 +101,7 @@ def experiment(folder: Path) -> dict[str, Any]:
         databases = in_the_bucket(remote, "databases")
         runs = compare(place.run_folder("databases"), mlflow, study)
         keys = remote.keys()
+        needless = [key for name in ("journal", "databases") for key in needless_checkpoints(remote, name)]
         builds = {
             key.rpartition("/")[0]: key.endswith("manifest.json") for key in keys if key.startswith("artifacts/caches/")
         }
@@ -111,9 +112,7 @@ def experiment(folder: Path) -> dict[str, Any]:
         "finished_run_again": len(run_again(place.run_folder("databases"))),
         "best_in_bucket": "databases/best/model.safetensors" in keys,
         "caches_in_bucket": len(builds),
-        "needless_checkpoints": [
-            key for name in ("journal", "databases") for key in needless_checkpoints(remote, name)
-        ],
+        "needless_checkpoints": needless,
         "claims_left": sum(key.startswith(".claims/") for key in keys),
         **runs,
     }
