@@ -1,15 +1,18 @@
 """Random search spaces and `--set` values against the command line: `python -m tests.faults.fuzz --inputs 2000`.
 
 Each input goes through `python -m palenka_tune.search ... --dry-run` inside this process. Whatever it is, the command
-must end with 0 or 2 and without a traceback. Inputs are made from the real names and values, bent a little.
+must end with 0 or 2 and without a traceback. Inputs are made from the real names and values, bent a little; some name
+odd files, run names and storages, bring an odd corpus or odd minimal pairs.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
 import json
 import random
+import shutil
 import sys
 import traceback
 from collections import Counter
@@ -42,6 +45,10 @@ VALUES: list[Any] = [
     *("linear", "mlp", "poster", "uniform", "last", "every:2", "every:0", "none", "tpe", "grid", "babytalk", "/", "~"),
     *([], [1], [1, 2], [2, 1], [1, 2, 3], [[1]], ["a", 1], {}, {"a": 1}, {0: 0, 4: 4}, {"choice": [1]}, {"when": 3}),
 ]
+
+
+FILES = ["space.yaml", "space.yaml", "my space.yaml", "пробный.yaml", "100%20?#.yaml", "no_ending"]
+STORAGES = ["runs", "runs", "my runs", "100%20?#"]
 
 
 def bent(generator: random.Random, name: str) -> str:
@@ -89,6 +96,57 @@ def assignment(generator: random.Random) -> str:
     return bent(generator, generator.choice(NAMES)) + generator.choice(["=", "=", "=", "", "=="]) + text
 
 
+def odd_corpus(generator: random.Random, folder: Path) -> list[str]:
+    """Options that bring a corpus with one fault, or with none."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for split, lines in (("train", 200), ("dev", 40)):
+        (folder / split).mkdir(parents=True)
+        text = "".join(f"The dog number {line} runs to the house of {split}.\n" for line in range(lines))
+        (folder / split / f"a.{split}").write_text(text)
+    train = folder / "train" / "a.train"
+    match generator.choice(["none", "utf16", "gz", "link", "same", "word", "empty", "bytes", "folder", "nul", "gone"]):
+        case "utf16":
+            train.write_bytes(train.read_text().encode("utf-16-le"))
+        case "gz":
+            (folder / "train" / "b.train.gz").write_bytes(gzip.compress(train.read_bytes()))
+        case "link":
+            (folder / "train" / "b.train").symlink_to(folder / "nowhere")
+        case "same":
+            (folder / "dev" / "a.dev").write_bytes(train.read_bytes())
+        case "word":
+            train.write_text("x" * 20_000)
+        case "empty":
+            train.write_text("")
+        case "bytes":
+            train.write_bytes(generator.randbytes(5000))
+        case "folder":
+            (folder / "train" / "more").mkdir()
+        case "nul":
+            train.write_text("\0" * 5000)
+        case "gone":
+            shutil.rmtree(folder / "dev")
+    return ["--data", str(folder)]
+
+
+def odd_pairs(generator: random.Random, folder: Path) -> list[str]:
+    """Options that bring minimal pairs, most of which cannot be scored."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    sentence = generator.choice(["The dog runs.", "dog " * 400, "\ud83d", "", None, 3, ["a"], "\0"])
+    pair = {"sentence_good": sentence, "sentence_bad": "The dog run."}
+    line = generator.choice([json.dumps(pair), json.dumps([pair]), "{", "", "null"])
+    (folder / "odd.jsonl").write_text(line + "\n")
+    return ["--minimal-pairs", str(folder)]
+
+
+def odd_name(generator: random.Random, folder: Path) -> list[str]:
+    """Options that give a run's name, and a space whose file has an odd one."""
+    folder.mkdir(exist_ok=True)
+    path = folder / generator.choice(FILES)
+    path.write_text("parameters: {alpha: {choice: [1, 2]}}\n")
+    return [str(path), "--name", generator.choice(["a b", "ü", "", "%20?#", "..", "x" * 300, "a/b", "-", "fine"])]
+
+
 def attempt(argv: list[str]) -> tuple[int | None, str]:
     """The exit code of the command (None: it raised) and what it said on standard error."""
     error = io.StringIO()
@@ -108,9 +166,12 @@ def experiment(folder: Path, inputs: int, seed: int) -> dict[str, Any]:
     codes: Counter[str] = Counter()
     wrong = []
     for number in range(inputs):
-        argv = ["--dry-run", "--storage", str(folder / "runs")]
-        if generator.random() < 0.6:
-            path = folder / "space.yaml"
+        argv = ["--dry-run", "--storage", str(folder / generator.choice(STORAGES))]
+        odd = generator.random() < 0.2  # by itself, since most random spaces are refused first
+        if odd:
+            argv += generator.choice([odd_corpus, odd_pairs, odd_name])(generator, folder / "odd")
+        elif generator.random() < 0.6:
+            path = folder / generator.choice(FILES)
             text = yaml.safe_dump(space(generator), allow_unicode=True)
             if generator.random() < 0.1:
                 text = text[: generator.randrange(len(text))] + generator.choice(
@@ -118,13 +179,14 @@ def experiment(folder: Path, inputs: int, seed: int) -> dict[str, Any]:
                 )
             path.write_text(text)
             argv.append(str(path))
-        argv += [part for _ in range(generator.randrange(3)) for part in ("--set", assignment(generator))]
+        argv += [part for _ in range(0 if odd else generator.randrange(3)) for part in ("--set", assignment(generator))]
         code, said = attempt(argv)
         codes[str(code)] += 1
         if code not in (0, 2) or "Traceback" in said:
             wrong.append({"number": number, "argv": argv, "code": code, "said": said[-2000:]})
             print(f"input {number}: {argv}\n{said}", flush=True)
-    return {"inputs": inputs, "codes": dict(codes), "wrong": len(wrong), "started": (folder / "runs").exists()}
+    started = [name for name in STORAGES if (folder / name).exists()]
+    return {"inputs": inputs, "codes": dict(codes), "wrong": len(wrong), "started": started}
 
 
 def good(result: dict[str, Any]) -> bool:

@@ -13,6 +13,7 @@ from tests.faults import (
     damage,
     frozen_trial,
     full_disk,
+    fuzz,
     kill_cache_writer,
     kill_finalists,
     kill_teacher,
@@ -39,6 +40,7 @@ ENDED_THE_SAME = {"identical": True, "finished_run_again": 0}
 WHOLE: dict[ModuleType, dict[str, Any]] = {
     frozen_trial: {"said": ["trial-0001 did not move"], **ENDED_THE_SAME},
     full_disk: {"message": ["the disk of ... is full"], "waited": True, "torn_files": [], **ENDED_THE_SAME},
+    fuzz: {"wrong": 0, "started": []},
     kill_cache_writer: {"kills": 5, "identical": True, "verified": True},
     kill_finalists: {
         **{"kills": 6, "students_identical": True, "students_trained_again": 0},
