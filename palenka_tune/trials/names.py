@@ -42,9 +42,10 @@ def settings_name(arm: str, origin: str, values: Mapping[str, Any]) -> str:
 def run_name(trial_id: str, settings: str, *, seed: int | None = None, mark: str = "") -> str:
     """The name of a run in MLflow, which cuts it where a column ends, so what differs comes first.
 
-    `trial-0004, hidden: α=1.2 β=3`; with a fresh seed, `trial-0004 seed 1 (best), hidden: α=1.2 β=3`.
+    `trial-0004, hidden: α=1.2 β=3`; with a fresh seed, `trial-0004 s1 (best), hidden: α=1.2 β=3`, since the
+    list of runs shows 14 characters.
     """
-    first = [trial_id, *([] if seed is None else [f"seed {seed}"]), *([f"({mark})"] if mark else [])]
+    first = [trial_id, *([] if seed is None else [f"s{seed}"]), *([f"({mark})"] if mark else [])]
     name = f"{' '.join(first)}, {settings}"
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 

@@ -60,7 +60,7 @@ def test_the_name_of_a_trial_begins_with_its_arm(arm):
 def test_the_name_of_a_run_begins_with_what_tells_it_from_others():
     assert run_name("trial-0004", "hidden: α=2") == "trial-0004, hidden: α=2"
     assert run_name("trial-0004", "hidden: α=2", mark="led the trials") == "trial-0004 (led the trials), hidden: α=2"
-    assert run_name("trial-0004", "hidden: α=2", seed=1) == "trial-0004 seed 1, hidden: α=2"
+    assert run_name("trial-0004", "hidden: α=2", seed=1) == "trial-0004 s1, hidden: α=2"
     long = "all data " * 40
     names = {run_name(trial, long, seed=seed, mark=mark) for trial in "ab" for seed in (1, 2) for mark in ("", "best")}
     assert len(names) == 8
