@@ -19,12 +19,15 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from palenka_tune.cluster import machine
 from palenka_tune.cluster.session import ray_session
 from palenka_tune.doctor.facts import Node, Probe, probe
 
 NODE_SECONDS = 30.0  # for a node to answer
 ATTACH_SECONDS = 40.0  # for the driver to be let in, or for Ray to start here
 CLOCK_READINGS = 3
+BY_VALUE = (probe, machine)
+"""Modules whose code is sent along: a node may have another version of them, or none."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,8 @@ def survey(address: str | None, storage: str, work: str, marker: str) -> Survey:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        ray.cloudpickle.register_pickle_by_value(probe)  # a node may have another version of it, or none
+        for module in BY_VALUE:
+            ray.cloudpickle.register_pickle_by_value(module)
         free = ray.available_resources()
         listed = ray.nodes()
         asked = {}

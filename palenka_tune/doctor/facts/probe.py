@@ -1,8 +1,9 @@
 """What runs on each node and reports as plain data; the fields are those of `facts.Probe`.
 
-It is sent to the node by value and imports the standard library alone, so that it runs on a node whose packages are
-missing or of other versions, which is what it must find; inside its functions also psutil and yaml, which Ray brings
-along, and pyarrow, whose absence is an error of the storage. A part that fails says so in its own field.
+It is sent to the node by value, `cluster.machine` with it, and imports the standard library alone, so that it runs on
+a node whose packages are missing or of other versions, which is what it must find; inside its functions also psutil and
+yaml, which Ray brings along, and pyarrow, whose absence is an error of the storage. A part that fails says so in its
+own field.
 """
 
 from __future__ import annotations
@@ -25,14 +26,12 @@ from concurrent import futures
 from pathlib import Path
 from typing import Any, TypeVar
 
+from palenka_tune.cluster.machine import free_memory
+
 PACKAGES = ("ray", "torch", "transformers", "tokenizers", "optuna", "mlflow", "pyarrow")
 OURS = "palenka_tune"
 GPU_SECONDS = 10.0
 STORE_SECONDS = 12.0
-CGROUPS = (  # the files with the limit and the use of a container's memory, of version 2 and 1
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-)
 T = TypeVar("T")
 
 
@@ -80,7 +79,7 @@ def examine(storage: str, work: str, marker: str) -> dict[str, Any]:
     shared, mark = (_bucket if "://" in storage else _folder)(storage, marker)
     return {
         "versions": versions(),
-        "memory_free": _memory(),
+        "memory_free": free_memory(),
         "gpus": gpus,
         "gpu_error": gpu_error,
         "storage": shared,
@@ -115,20 +114,6 @@ def _our_version() -> str | None:
     for path in sorted(folder.rglob("*.py")):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
     return f"{stated[1] if stated else '?'} (code {digest.hexdigest()[:8]})"
-
-
-def _memory() -> int:
-    """Bytes of main memory that a new process may use: of the machine, or of the container if it has fewer."""
-    import psutil
-
-    memory = psutil.virtual_memory()
-    total, free = memory.total, memory.available
-    for limit, used in CGROUPS:
-        with contextlib.suppress(OSError, ValueError):  # "max": no limit
-            most = int(Path(limit).read_text())
-            if most < total:
-                free = min(free, most - int(Path(used).read_text()))
-    return max(0, free)
 
 
 def _gpus() -> tuple[list[int], str | None]:

@@ -15,24 +15,48 @@ from pathlib import Path
 import psutil
 import pytest
 from pydantic import TypeAdapter
+from ray import cloudpickle
 
 import palenka_tune
 from palenka_tune.doctor.facts import Listener, Probe, probe
+from palenka_tune.doctor.facts.nodes import BY_VALUE
 from tests.support.s3 import s3_server
 
 
 def imported(nodes) -> set[str]:
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
-    return {name.partition(".")[0] for name in names}
+    sent = {module.__name__ for module in BY_VALUE}
+    return {name.partition(".")[0] for name in names - sent}
 
 
-def test_it_needs_the_standard_library_alone():
+@pytest.mark.parametrize("module", BY_VALUE, ids=lambda module: module.__name__.rpartition(".")[2])
+def test_what_is_sent_needs_the_standard_library_alone(module):
     """A node whose packages are missing must be able to say so. psutil and yaml come with Ray, pyarrow may be missing:
     they are imported where they are used."""
-    tree = ast.parse(Path(probe.__file__).read_text(encoding="utf-8"))
+    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
     assert imported(tree.body) <= set(sys.stdlib_module_names)
     assert imported(ast.walk(tree)) <= {*sys.stdlib_module_names, "psutil", "yaml", "pyarrow"}
+
+
+def test_a_node_without_our_package_answers(tmp_path):
+    for module in BY_VALUE:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        sent = tmp_path / "prober"
+        sent.write_bytes(cloudpickle.dumps(probe.Prober))
+    finally:
+        for module in BY_VALUE:
+            cloudpickle.unregister_pickle_by_value(module)
+    code = f"""
+import pickle, sys
+sys.modules["palenka_tune"] = None  # importing it fails
+prober = pickle.load(open({str(sent)!r}, "rb"))()
+print(prober.examine({str(tmp_path)!r}, {str(tmp_path)!r}, "marker")["memory_free"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 0
 
 
 def test_ray_brings_what_it_imports():
