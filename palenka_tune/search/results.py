@@ -110,7 +110,7 @@ def trial_results(
         ((each.run, each.tokens, _values(model)) for each, model in zip(candidates, models, strict=True)),
     )
     others = {arm: row.ce for arm, row in best_of_arms(rows).items() if arm != best.arm}
-    apart = {f"best/minus_{arm}": best.ce - value for arm, value in others.items()}
+    apart = {f"leader/minus_{arm}": best.ce - value for arm, value in others.items()}
     if summary["headroom"] and summary["headroom"]["nats"] is not None:
         apart["headroom/nats"] = summary["headroom"]["nats"]
     tracker.log_metrics(PARENT, apart, step=best.tokens)
@@ -220,7 +220,7 @@ def finalist_results(
         tracker,
         ((run_key(row.config, row.seed), row.tokens or 0, {TEST_CE: row.test_ce, **row.scores}) for row in rows),
     )
-    tracker.set_tags(PARENT, {"palenka.verdict": sentence})
+    tracker.set_tags(PARENT, {"palenka.verdict": sentence, "palenka.best_trial": best.config})
     best_settings = {"configuration": best.config, "seed": best.seed, **settings[best.config]}
     scored = {VAL_CE: best.val_ce, TEST_CE: best.test_ce, **best.scores}
     results.log_best(tracker, folder, context.prepared, best_settings, scored, best.tokens or 0)

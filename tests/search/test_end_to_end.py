@@ -194,7 +194,7 @@ def test_the_run_list_needs_no_editing(place, finished):
     assert set(parent.data.metrics) == {
         "val/ce",
         "eval/pairs",
-        *(f"best/minus_{arm}" for arm in summary["arms"] if arm != summary["best"]["arm"]),
+        *(f"leader/minus_{arm}" for arm in summary["arms"] if arm != summary["best"]["arm"]),
         "headroom/logit_average",
         "headroom/probability_average",
         "headroom/nats",
@@ -368,6 +368,7 @@ def check_the_fresh_seeds_in_mlflow(place, folder, summary, verdict):
     assert note.startswith(f"**{verdict}**")
     assert "| arm | measure | seeds |" in note
     assert parent.data.metrics["val/ce"] == best["val_ce"]
+    assert parent.data.tags["palenka.best_trial"] == best["trial_id"]
     runs = client.search_runs([ids["experiment_id"]], f"tags.mlflow.parentRunId = '{parent.info.run_id}'")
     by_key = {run.data.tags["palenka.key"]: run for run in runs}
     names = {key: run.info.run_name for key, run in by_key.items() if key.startswith("finalist-")}
@@ -376,7 +377,7 @@ def check_the_fresh_seeds_in_mlflow(place, folder, summary, verdict):
     assert [key for key, name in names.items() if " (best), " in name] == [winner]
     chosen = {arm: found["best"]["trial_id"] for arm, found in summary["arms"].items()}
     name = names[f"finalist-{chosen['plain']}-seed2"].replace(" (best)", "")
-    assert name == f"{chosen['plain']} seed 2, plain: fixed setting"
+    assert name == f"{chosen['plain']} s2, plain: fixed setting"
     for key in names:  # from the begin of the training to its end
         trained = json.loads((folder / "finalists" / key.removeprefix("finalist-") / "result.json").read_text())
         times = [int(trained[moment] * 1000) for moment in ("began", "ended")]

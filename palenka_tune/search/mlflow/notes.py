@@ -94,7 +94,7 @@ def finished(
         f"**{found['sentence']}**" if found else f"**{said}**",
         said if found else "",
         f"Best settings: `{settings}` ([{best['trial_id']}]({link_to(_run(best['trial_id']))})).",
-        _models(evaluation),
+        _models(evaluation, best["arm"]),
         _goes_on("The best of each arm are not trained again yet.", about) if more else None,
         finalists and f"### Trained again with fresh seeds\n\n{finalists}",
         f"Trials: {counted(summary['counts'])}; {saved(summary['budget'])}; {summary['wall_seconds']:.0f} s. "
@@ -139,8 +139,8 @@ def _at(commit: str | None) -> str:
     return f" and the code of commit `{commit}`" if commit else ""
 
 
-def _models(evaluation: Mapping[str, Any]) -> str:
-    """The best of each arm and the teachers on dev and on minimal pairs."""
+def _models(evaluation: Mapping[str, Any], best: str) -> str:
+    """The best of each arm, that of the arm `best` in bold, and the teachers, on dev and on minimal pairs."""
     suites, rows = evaluation["suites"], []
     for model in evaluation["models"]:
         name = model["name"]
@@ -150,7 +150,7 @@ def _models(evaluation: Mapping[str, Any]) -> str:
         for suite in suites:
             found = model["suites"].get(suite)
             cells.append(percent(found["accuracy"], found["stderr"]) if found else "")
-        rows.append((f"**{name}**", *cells[1:]) if model is evaluation["models"][0] else tuple(cells))
+        rows.append((f"**{name}**", *cells[1:]) if model["role"] == best else tuple(cells))
     header = ("model", "parameters", "dev CE (nats per token)", "perplexity", *(f"{suite} (%)" for suite in suites))
     return markdown_table(header, rows)
 

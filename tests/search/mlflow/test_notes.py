@@ -140,6 +140,8 @@ def test_the_verdict_comes_first_once_it_is_there(about):
     assert "hidden 4.5380 (trial-0007), plain did not finish." in note
     assert "Best settings: `logits: fixed setting` ([trial-0001]" in note
     assert "### Trained again with fresh seeds\n\n| arm |" in note
+    assert "| **best of logits** |" in note
+    assert "| best of hidden |" in note
 
 
 def test_a_search_by_the_posters_objective_says_so(about):
