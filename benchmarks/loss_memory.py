@@ -178,7 +178,7 @@ def _resident(name: str) -> int:
 
 def measure_here(name: str, sizes: LossSizes, device: torch.device) -> Measured:
     """One measurement in this process: the peak of the first call, the time of the second."""
-    dtype = resolve_precision("auto", device)
+    dtype = resolve_precision("auto" if device.type == "cuda" else "float32", device)
     autocast = (
         contextlib.nullcontext() if dtype is torch.float32 else torch.autocast(device.type, dtype=dtype)
     )  # as the training loop runs the loss

@@ -2,8 +2,9 @@
 
     python -m benchmarks.products [--threads 1] [--compile] [--json FILE]
 
-Says whether `distill.matmul` is worth it here, and what was tried beside it: bfloat16 autocast pays for wide models
-only, and compiling takes longer than it saves for students that train in seconds.
+Says whether `distill.matmul` is worth it here, and what was tried beside it: PyTorch's own autocast to bfloat16, which
+pays for wide models only, and compiling, which takes longer than it saves for students that train in seconds.
+`benchmarks.precision` has whole students in bfloat16.
 """
 
 from __future__ import annotations
@@ -103,6 +104,8 @@ def steps(
         model = build_model(preset, vocabulary_size=vocabulary, pad_id=0, bos_id=1, eos_id=2, window=window, seed=0)
         if quick:
             quick_linears(model)
+        else:
+            model.set_attn_implementation("sdpa")
         forward: Any = torch.compile(model) if compile_it else model
         optimizer = torch.optim.AdamW(model.parameters(), fused=True)
 
@@ -127,7 +130,8 @@ def steps(
     made = {
         f"{name}: torch": trainer(),
         f"{name}: onednn": trainer(quick=True),
-        f"{name}: bfloat16": trainer(half=True),
+        f"{name}: bfloat16, torch": trainer(half=True),
+        f"{name}: bfloat16": trainer(quick=True, half=True),
     }
     return made | ({f"{name}: compiled": trainer(compile_it=True)} if compiled else {})
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ from palenka_tune.cache.source import CachedSource
 from palenka_tune.cache.store import TeacherCache
 from palenka_tune.cluster.session import protect, ray_session
 from palenka_tune.commands.options import run
-from palenka_tune.config.recipe import Recipe
+from palenka_tune.config.recipe import Precision, Recipe
 from palenka_tune.data.windows import Windows, window_tensor
 from palenka_tune.distill.loop import TrainingLoop
 from palenka_tune.distill.objective import DistillationObjective, PlainObjective
@@ -93,14 +93,16 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def build_caches(place: Place, windows: Windows, storage: Path) -> dict[str, TeacherCache]:
+def build_caches(
+    place: Place, windows: Windows, storage: Path, forms: Mapping[str, CacheSettings] = FORMS
+) -> dict[str, TeacherCache]:
     """One cache per form, by the product's own builder."""
     shapes = tuple(teacher.shape for teacher in place.teachers)
     need = need_of([SETTINGS], shape_of(place.sizes.student), shapes)
     with ray_session() as resources:
         return {
             label: obtain(need, settings, place.teachers, place.prepared.store, windows, storage, lambda: resources)
-            for label, settings in FORMS.items()
+            for label, settings in forms.items()
         }
 
 
@@ -108,40 +110,49 @@ def contenders(
     place: Place, windows: Windows, caches: dict[str, TeacherCache], batch: int, steps: int
 ) -> dict[str, Callable[[], float]]:
     """Functions that train on for a few steps and give tokens/s."""
-    store, sizes = place.prepared.store, place.sizes
-    train = window_tensor(windows.array(store, "train"))
+    train = window_tensor(windows.array(place.prepared.store, "train"))
 
-    def loop(source: SignalSource | None) -> TrainingLoop:
-        objective: PlainObjective | DistillationObjective = PlainObjective(store.pad_id)
-        if source is not None:
-            shape = shape_of(sizes.student)
-            objective = DistillationObjective(SETTINGS, shape, source, total_steps=10**6, pad_id=store.pad_id, seed=0)
-        recipe = Recipe(lr=1e-3, batch_size=batch, warmup_steps=10)
-        student = sizes.build(sizes.student, seed=0)
-        return TrainingLoop(
-            student, objective, train, train[:8], recipe, pad_id=store.pad_id, seed=0, total_steps=10**6
-        )
+    def timed(source: SignalSource | None, count: int) -> Callable[[], float]:
+        return speed_of(student_loop(place, windows, source, batch), count)
 
-    def timed(made: TrainingLoop, count: int) -> Callable[[], float]:
-        def once() -> float:
-            made.run_until(made.step + 1)  # warm: caches of the processor were another's
-            started, before = time.perf_counter(), made.tokens
-            made.run_until(made.step + count)
-            return (made.tokens - before) / (time.perf_counter() - started)
-
-        return once
-
-    online = online_source(place.teachers, store, statistics_sample(train))
-    students = {"plain CE": timed(loop(None), steps)}
-    students |= {label: timed(loop(CachedSource(cache)), steps) for label, cache in caches.items()}
+    online = online_source(place.teachers, place.prepared.store, statistics_sample(train))
+    students = {"plain CE": timed(None, steps)}
+    students |= {label: timed(CachedSource(cache), steps) for label, cache in caches.items()}
     few = max(1, steps // 3)
     teachers = [load_model(teacher.folder)[0] for teacher in place.teachers]  # those of the online source are changed
     return students | {
-        "teachers online": timed(loop(online), few),
+        "teachers online": timed(online, few),
         "poster's loop": lambda: poster_throughput(
-            sizes.build(sizes.student, seed=0), teachers, train.long(), batch, few
+            place.sizes.build(place.sizes.student, seed=0), teachers, train.long(), batch, few
         ),
     }
+
+
+def student_loop(
+    place: Place, windows: Windows, source: SignalSource | None, batch: int, precision: Precision = "auto"
+) -> TrainingLoop:
+    """The product's loop of a fresh student, distilled from `source` or alone."""
+    store, preset = place.prepared.store, place.sizes.student
+    train = window_tensor(windows.array(store, "train"))
+    objective: PlainObjective | DistillationObjective = PlainObjective(store.pad_id)
+    if source is not None:
+        shape = shape_of(preset)
+        objective = DistillationObjective(SETTINGS, shape, source, total_steps=10**6, pad_id=store.pad_id, seed=0)
+    recipe = Recipe(lr=1e-3, batch_size=batch, warmup_steps=10, precision=precision)
+    student = place.sizes.build(preset, seed=0)
+    return TrainingLoop(student, objective, train, train[:8], recipe, pad_id=store.pad_id, seed=0, total_steps=10**6)
+
+
+def speed_of(made: TrainingLoop, count: int) -> Callable[[], float]:
+    """A function that trains `count` steps and gives tokens/s."""
+
+    def once() -> float:
+        made.run_until(made.step + 1)  # warm: caches of the processor were another's
+        started, before = time.perf_counter(), made.tokens
+        made.run_until(made.step + count)
+        return (made.tokens - before) / (time.perf_counter() - started)
+
+    return once
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def obtain(
         UserError: if it does not fit into the budget or the free space, or if the form cannot serve the need.
         PalenkaError: if the build stops (the disk is full, a worker failed); what is complete is kept.
     """
-    base = base_of(store, teachers, windows)
+    base = base_of(store, teachers, windows, settings.precision)
     shapes = tuple(teacher.shape for teacher in teachers)
     tokens = windows.count * store.window
     linear = True
@@ -131,6 +131,7 @@ def _build(
         rows_per_shard=rows_per_shard(plan, store.window),
         device="cuda" if resources.gpus else "cpu",
         folder=str(folder),
+        precision=base.get("precision", "auto"),
     )
 
     def build(work: Path) -> dict[str, Any]:

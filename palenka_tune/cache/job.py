@@ -15,6 +15,7 @@ from palenka_tune.cache.plan import Plan
 from palenka_tune.config.artifacts import entry_of
 from palenka_tune.config.files import fingerprint as digest
 from palenka_tune.config.files import weights_digest
+from palenka_tune.config.recipe import Precision
 from palenka_tune.data.store import TokenStore
 from palenka_tune.data.windows import Windows
 from palenka_tune.storage.mirror import remote_of
@@ -26,15 +27,18 @@ BATCH_WINDOWS = 32
 NOTES = "notes"  # of files in a remote storage that has no manifest yet
 
 
-def base_of(store: TokenStore, teachers: Sequence[Teacher], windows: Windows) -> dict[str, Any]:
+def base_of(
+    store: TokenStore, teachers: Sequence[Teacher], windows: Windows, precision: Precision = "auto"
+) -> dict[str, Any]:
     """Which teachers are run on which windows: caches with the same base differ only in what they keep."""
-    return {
+    base = {
         "version": CACHE_VERSION,
         "store": store.fingerprint,
         "tokenizer": store.manifest["shaped_by"]["tokenizer"],
         "teachers": [weights_digest(teacher.folder) for teacher in teachers],
         "windows": windows.digest(),
     }
+    return base if precision == "auto" else base | {"precision": precision}
 
 
 def folder_of(storage: str | Path, base: Mapping[str, Any], plan: Plan) -> Path:
@@ -62,6 +66,7 @@ class CacheJob:
     device: str = "cpu"
     folder: str = ""
     gpus: int = 1  # of a worker, where the device is one
+    precision: Precision = "auto"
 
     def shards(self) -> list[tuple[str, int]]:
         """(split, number) of every shard."""

@@ -45,13 +45,14 @@ def open_source(job: CacheJob) -> tuple[TokenStore, OnlineSource]:
     store = TokenStore.open(job.store)
     sample = statistics_sample(window_tensor(job.windows.array(store, "train")))
     teachers = [open_teacher(folder) for folder in job.teachers]
-    return store, online_source(teachers, store, sample, device=job.device, half=True, spread=job.gpus > 1)
+    half = job.precision != "float32"
+    return store, online_source(teachers, store, sample, device=job.device, half=half, spread=job.gpus > 1)
 
 
 def _running(job: CacheJob) -> contextlib.AbstractContextManager[Any]:
-    """The precision that teachers have when they run online: half on a GPU, float32 on a CPU."""
+    """The precision of the teachers' forward passes."""
     device = torch.device(job.device)
-    return computing_in(resolve_precision("auto", device), device)
+    return computing_in(resolve_precision(job.precision, device), device)
 
 
 @torch.no_grad()

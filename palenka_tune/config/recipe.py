@@ -17,8 +17,9 @@ class Recipe(Strict):
 
     `lr` is the highest learning rate, reached after `warmup_steps`; `weight_decay`, `beta1` and `beta2` are AdamW's.
     `epochs` may be a fraction. `grad_clip` is the largest norm of a step's gradient. `batch_size` counts windows per
-    optimiser step over all workers; `accumulate` splits it into micro-batches. `precision` `auto` is bfloat16 autocast
-    on a GPU that has it and float32 elsewhere.
+    optimiser step over all workers; `accumulate` splits it into micro-batches. `precision` `auto` is bfloat16 on
+    a GPU or a CPU that has instructions for it, float16 on other GPUs and float32 on other CPUs; weights are always
+    float32.
     """
 
     lr: Annotated[float, Limits(ge=0)] = 1e-3

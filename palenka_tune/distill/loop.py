@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.distill.average import WeightAverage
 from palenka_tune.distill.heads import unwrap
-from palenka_tune.distill.matmul import quick_linears
+from palenka_tune.distill.matmul import multiplies_bfloat16, quick_linears
 from palenka_tune.distill.objective import DistillationObjective, LossTerms, PlainObjective
 from palenka_tune.distill.schedules import lr_factor
 from palenka_tune.distill.signals import WindowBatch
@@ -57,11 +57,11 @@ class TrainRecord:
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
-    """`auto` is bfloat16 on a GPU that supports it, float16 on other GPUs, float32 on a CPU."""
+    """`auto` is bfloat16 on a device that multiplies it, float16 on other GPUs, float32 on other CPUs."""
     if precision == "auto":
-        if device.type != "cuda":
-            return torch.float32
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        if multiplies_bfloat16(device):
+            return torch.bfloat16
+        return torch.float16 if device.type == "cuda" else torch.float32
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
 
 

@@ -24,6 +24,7 @@ from transformers import PreTrainedModel
 from palenka_tune.distill.matmul import quick_linears
 from palenka_tune.errors import PalenkaError
 from palenka_tune.evaluation.prefix_tree import PrefixTree
+from palenka_tune.models import attention
 
 Progress = Callable[[int, int], None]
 
@@ -36,7 +37,11 @@ _BLOCK_BYTES = {"cuda": 2**30, "cpu": 2**20}  # a block's float32 logits
 
 def shares_prefixes(model: PreTrainedModel) -> bool:
     """Whether `model` can read a tree of prefixes; others read sentence by sentence."""
-    return model.config.model_type in _SHARING_FAMILIES and model.config._attn_implementation in ("sdpa", "eager")
+    return model.config.model_type in _SHARING_FAMILIES and model.config._attn_implementation in (
+        "sdpa",
+        "eager",
+        attention.NAME,
+    )
 
 
 @contextlib.contextmanager

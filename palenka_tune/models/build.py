@@ -26,6 +26,7 @@ from transformers import (
 from palenka_tune.data.store import TokenStore
 from palenka_tune.data.tokenizer import BOS_ID, EOS_ID, PAD_ID
 from palenka_tune.errors import UserError
+from palenka_tune.models.attention import quick_attention
 from palenka_tune.models.folder import NOTE
 from palenka_tune.models.given import even_layers
 from palenka_tune.models.presets import ModelPreset
@@ -100,7 +101,9 @@ def build_model(
                 model = Qwen3ForCausalLM(Qwen3Config(**settings, **sizes))
             else:
                 model = LlamaForCausalLM(LlamaConfig(**settings, **sizes))
-    return model.train().to(device)
+    model.train().to(device)
+    quick_attention(model)
+    return model
 
 
 def _of_config(preset: ModelPreset, settings: dict[str, Any]) -> PreTrainedModel:

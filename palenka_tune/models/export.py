@@ -22,6 +22,7 @@ from transformers.utils import logging as transformers_logging
 
 from palenka_tune.config.files import read_json, share, temporary_folder, write_json, write_text
 from palenka_tune.errors import PalenkaError, UserError, first_line
+from palenka_tune.models.attention import quick_attention
 from palenka_tune.models.folder import NOTE, TOKENIZER_FILES, check_model_folder, tokenizer_digest
 
 _LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -128,7 +129,9 @@ def load_weights(
             "what comes next; give a causal language model (...ForCausalLM)"
         )
     if device_map is None:
-        return model.to(device)
+        model.to(device)
+        quick_attention(model)
+        return model
     if device_map == "auto" and {"cpu", "disk"} & {str(place) for place in model.hf_device_map.values()}:
         raise torch.OutOfMemoryError(f"{path} does not fit on {torch.cuda.device_count()} GPUs")
     return model

@@ -57,7 +57,7 @@ def fit_cache(config: SearchConfig, shapes: tuple[ModelShape, ...], store: Token
     tokens = windows.count * store.window
     plans = candidates(need, settings, shapes, store.vocabulary_size, config.experiment.seed)
     teachers = _trained(config.experiment, store, storage)
-    base = None if teachers is None else base_of(store, teachers, windows)
+    base = None if teachers is None else base_of(store, teachers, windows, settings.precision)
     plan = choose(plans, tokens, lambda plan: build.room(plan, settings, storage, base))
     held = [kept for layers in plan.need.layers for kept in layers.values() if kept is not None]
     if plan.need == need or not held:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from palenka_tune.config.files import file_sha256, read_json
 from palenka_tune.data import given_tokenizer
 from palenka_tune.data.store import TokenStore
+from palenka_tune.distill.matmul import multiplies_bfloat16
 from palenka_tune.distill.signals import OnlineSource
 from palenka_tune.models.export import load_weights
 from palenka_tune.models.given import check_positions, check_vocabulary
@@ -61,14 +62,6 @@ def kept_in(folder: Path, device: torch.device) -> torch.dtype:
     config = read_json(folder / "config.json")
     in_half = config.get("dtype", config.get("torch_dtype")) in ("bfloat16", "float16")
     return torch.bfloat16 if in_half and multiplies_bfloat16(device) else torch.float32
-
-
-def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether `device` has instructions for it: most GPUs since 2020, CPUs with AMX or AVX512-BF16."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")  # private, and not in every torch
-    return any(getattr(torch.cpu, name, bool)() for name in names)
 
 
 def _reads_as(folder: Path, store: TokenStore) -> bool:

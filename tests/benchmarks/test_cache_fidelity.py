@@ -66,7 +66,9 @@ def test_all_three_tables_have_a_pulse(benches, experiment, monkeypatch):
         assert forms[name]["projections"].low > 0.999
     sampled = forms["sampled, 12 ids"]
     assert sampled["hidden"].high < 1e-3
-    assert sampled["kl"].low > 3 * forms[FORMS[0]]["kl"].high  # the teachers have barely begun: little is to be missed
+    assert (
+        sampled["kl"].median > 3 * forms[FORMS[0]]["kl"].median
+    )  # the teachers have barely begun: little is to be missed
 
     monkeypatch.setattr(cache_fidelity, "IDS", (4, 12, 64))
     logits = cache_fidelity.compare_logits(online, student, batches)

@@ -22,7 +22,7 @@ from palenka_tune.config.artifacts import MANIFEST, partial_folder
 from palenka_tune.config.files import write_json
 from palenka_tune.data.windows import Windows
 from palenka_tune.errors import PalenkaError, UserError
-from tests.support.small_cache import SHARDS, Place, contents, interrupt_at, loss, shard_times
+from tests.support.small_cache import PRECISION, SHARDS, Place, contents, interrupt_at, loss, shard_times
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,7 +37,7 @@ def partial(storage: Path) -> Path:
 
 
 def base(place: Place):
-    return job.base_of(place.store, place.teachers, place.windows)
+    return job.base_of(place.store, place.teachers, place.windows, PRECISION)
 
 
 # --- what is written
@@ -86,6 +86,17 @@ def test_the_same_build_gives_the_same_bytes_and_another_seed_other_samples(plac
     assert contents(first)["train-00000.arrow"] != contents(other)["train-00000.arrow"]
 
 
+def test_a_cache_of_another_precision_is_another_one_close_by(place, tmp_path):
+    exact, narrow = (place.cache(tmp_path, loss(), precision=precision) for precision in ("float32", "bfloat16"))
+    assert exact.folder.name.partition("-")[0] != narrow.folder.name.partition("-")[0]
+    column, theirs = (
+        cache.columns["train"]["teacher0_state4"].gather(np.arange(96)).float() for cache in (exact, narrow)
+    )
+    assert 0 < (column - theirs).norm() / column.norm() < 1e-2
+    # without a word about it, a cache keeps the name that it had before it could be said
+    assert job.base_of(place.store, place.teachers, place.windows).keys() == base(place).keys() - {"precision"}
+
+
 class TwicePlace(Place):
     """The same 32 windows in every shard."""
 
@@ -113,7 +124,7 @@ def test_ray_writes_the_same_bytes_as_one_process(place, tmp_path, monkeypatch, 
         here = place.cache(tmp_path / "here", loss(rank=8), form="sampled", hidden="int8")
         there = build.obtain(
             place.need(loss(rank=8)),
-            CacheSettings("sampled", "int8"),
+            CacheSettings("sampled", "int8", precision=PRECISION),
             place.teachers,
             place.store,
             place.windows,

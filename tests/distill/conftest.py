@@ -25,7 +25,7 @@ def make_loop(source):
     def make(
         distill: DistillSettings | None = None, *, seed: int = 0, steps: int = 12, averaging: bool = False, **recipe
     ) -> TrainingLoop:
-        settings = {"lr": 1e-2, "batch_size": 8, "warmup_steps": 2, **recipe}
+        settings = {"lr": 1e-2, "batch_size": 8, "warmup_steps": 2, "precision": "float32", **recipe}
         objective = PlainObjective(PAD)
         if distill is not None:
             objective = DistillationObjective(distill, STUDENT, source, total_steps=steps, pad_id=PAD, seed=seed)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from palenka_tune.distill import loop as loops
 from palenka_tune.distill.loop import DivergedError, TrainingLoop, World, load_checkpoint, lr_factor, save_checkpoint
 from palenka_tune.distill.settings import DistillSettings, ProjectionSettings
 from palenka_tune.errors import PalenkaError
@@ -15,6 +18,21 @@ from tests.support.tiny_lm import PAD, STUDENT, TinyLM, windows
 
 def weights(model: nn.Module) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+@pytest.mark.parametrize(
+    ("device", "multiplies", "expected"),
+    [
+        ("cpu", True, torch.bfloat16),
+        ("cpu", False, torch.float32),
+        ("cuda", True, torch.bfloat16),
+        ("cuda", False, torch.float16),
+    ],
+)
+def test_auto_is_bfloat16_where_the_device_has_it(device, multiplies, expected, monkeypatch):
+    monkeypatch.setattr(loops, "multiplies_bfloat16", lambda device: multiplies)
+    assert loops.resolve_precision("auto", torch.device(device)) is expected
+    assert loops.resolve_precision("float32", torch.device(device)) is torch.float32
 
 
 def test_alpha_and_beta_zero_is_plain_training(make_loop):
@@ -55,7 +73,9 @@ def test_alpha_and_beta_zero_is_plain_training(make_loop):
         DistillSettings(beta=1, projection=ProjectionSettings(direction="teacher_to_student", kind="mlp")),
     ],
 )
-def test_stop_and_resume_gives_the_same_losses_as_no_stop(make_loop, settings, tmp_path):
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_stop_and_resume_gives_the_same_losses_as_no_stop(make_loop, settings, precision, tmp_path):
+    make_loop = functools.partial(make_loop, precision=precision)
     whole = make_loop(settings)
     whole.run_until(5)
     expected = whole.run_until(12)[-1].terms

@@ -66,19 +66,49 @@ def test_outputs_and_gradients_are_those_of_the_plain_layers(onednn):
         torch.testing.assert_close(quick(inputs), plain(inputs))
 
 
-def test_weights_keep_their_names_and_half_precision_is_left_to_pytorch(onednn):
+def test_weights_keep_their_names_and_half_weights_are_left_to_pytorch(onednn):
     plain, quick = model(), model()
     quick_linears(quick)
     assert quick.state_dict().keys() == plain.state_dict().keys()
-    inputs = torch.randn(4, 6)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert quick(inputs).dtype is torch.bfloat16
     half = quick.to(torch.bfloat16)
-    assert half(inputs.bfloat16()).dtype is torch.bfloat16
+    assert half(torch.randn(4, 6).bfloat16()).dtype is torch.bfloat16
+
+
+def test_under_autocast_to_bfloat16_only_the_products_are_narrow(onednn):
+    plain, inputs, results = model(), torch.randn(2, 5, 6), []
+    quick = copy.deepcopy(plain)
+    quick_linears(quick)
+    for each, dtype in ((plain, torch.float32), (quick, torch.bfloat16)):
+        x = inputs.clone().requires_grad_()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype is torch.bfloat16):
+            out = each(x)
+            loss = out.square().sum()
+        loss.backward()
+        results.append([out.detach(), x.grad, *(p.grad for p in each.parameters())])
+        assert all(result.dtype is torch.float32 for result in results[-1])
+    for exact, narrow in zip(*results, strict=True):
+        distance = (exact - narrow).norm() / exact.norm()
+        assert 0 < distance < 2e-2  # bfloat16 keeps 8 bits
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(quick(inputs), results[1][0])
+    with torch.autocast("cpu", dtype=torch.float16):
+        assert quick(inputs).dtype is torch.float16
+
+
+def test_a_cast_is_made_once_and_again_when_its_tensor_changes():
+    inputs = torch.randn(3, 4)
+    first = matmul._cast(inputs, torch.bfloat16)
+    assert matmul._cast(inputs, torch.bfloat16) is first
+    inputs.add_(1.0)
+    assert torch.equal(matmul._cast(inputs, torch.bfloat16), inputs.bfloat16())
+    assert matmul._cast(inputs, torch.float32) is inputs
+    with torch.inference_mode():
+        assert matmul._cast(torch.ones(2), torch.bfloat16).dtype is torch.bfloat16
 
 
 def test_where_it_is_not_faster_nothing_changes(monkeypatch):
     monkeypatch.setattr(matmul, "onednn_is_faster", lambda: False)
+    monkeypatch.setattr(matmul, "multiplies_bfloat16", lambda device: False)
     untouched = model()
     quick_linears(untouched)
     assert all("forward" not in vars(layer) for layer in untouched)

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from palenka_tune.errors import UserError
+from palenka_tune.models import attention
 from palenka_tune.models.build import build_model, count_parameters
 from palenka_tune.models.presets import PRESETS, ModelPreset
 
@@ -44,7 +45,7 @@ def test_training_mode_has_no_dropout_no_cache_and_sdpa(preset: ModelPreset) -> 
     assert model.training
     assert torch.equal(output.logits, model(ids).logits), "a second pass in training mode differs: dropout is on"
     assert output.past_key_values is None
-    assert model.config._attn_implementation == "sdpa"
+    assert model.config._attn_implementation == attention.NAME
     assert len(output.hidden_states) == model.config.num_hidden_layers + 1 == 4
     assert output.hidden_states[0].shape[-1] == model.config.hidden_size == 32
 

@@ -14,7 +14,8 @@ SPACE = {
     "description": "a test",
     "data": {"vocabulary": VOCABULARY, "window": WINDOW},
     "student": {"train_windows": 128, "dev_windows": 32},
-    "recipe": {"batch_size": 16, "epochs": 2, "warmup_steps": 2},
+    "recipe": {"batch_size": 16, "epochs": 2, "warmup_steps": 2, "precision": "float32"},
+    "cache": {"precision": "float32"},  # by rounding in bfloat16, settings that are alike would end apart
     "search": {
         "samples": 9,
         "arms": {"logits": 1, "hidden": 8},  # four of which are start-up trials, never paused

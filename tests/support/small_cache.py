@@ -22,7 +22,7 @@ from palenka_tune.cache.plan import Need, need_of
 from palenka_tune.cache.settings import CacheSettings
 from palenka_tune.cache.store import TeacherCache
 from palenka_tune.cluster.session import Resources
-from palenka_tune.config.recipe import Recipe
+from palenka_tune.config.recipe import Precision, Recipe
 from palenka_tune.data.prepare import DataSettings, prepare
 from palenka_tune.data.store import TokenStore
 from palenka_tune.data.windows import Windows
@@ -34,7 +34,8 @@ from tests.support.small_place import VOCABULARY, WINDOW, make_place
 
 STUDENT = StudentSettings("Student-tiny", train_windows=96, dev_windows=32)
 SHARDS = ["dev-00000.arrow", "train-00000.arrow", "train-00001.arrow", "train-00002.arrow"]
-RECIPE = Recipe(lr=3e-3, batch_size=8, epochs=1, warmup_steps=2)
+PRECISION: Precision = "float32"  # what is kept is compared with what the teachers say
+RECIPE = Recipe(lr=3e-3, batch_size=8, epochs=1, warmup_steps=2, precision=PRECISION)
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Place:
         with in_this_process():
             return build.obtain(
                 self.need(*losses),
-                CacheSettings(**settings),
+                CacheSettings(**{"precision": PRECISION, **settings}),
                 self.teachers,
                 self.store,
                 self.windows,

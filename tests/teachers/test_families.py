@@ -96,7 +96,10 @@ def test_vocabularies_of_any_size_and_two_paddings_of_one(highest, corpus, tmp_p
     place = make(tmp_path, corpus, tokenizer, "qwen2", "llama", padding=267)
     assert place.store.vocabulary_size == highest + 1
     settings = loss(rank=8)
-    online, cached = place.bench(student=GPT2), place.bench(place.cache(tmp_path / "storage", settings), GPT2)
+    online, cached = (
+        place.bench(student=GPT2),
+        place.bench(place.cache(tmp_path / "storage", settings), GPT2),
+    )
     batch = WindowBatch("train", torch.arange(4), online.train[:4].long())
     (expected, theirs), (found, ours) = (gradients(bench, batch, settings) for bench in (online, cached))
     assert found == pytest.approx(expected, rel=1e-3)
