@@ -29,7 +29,7 @@ def early_figure(run: RunData) -> Figure | None:
         charts.append(Chart("order of the trials at each look", _places(run, trials), 420))
         captions.append(
             "A line is a trial that no result chose, the lowest val/ce on top; where lines cross, an early look and "
-            "the end disagree. The thick line is the best at the end."
+            "the end disagree. The thick line is the best of these at the end."
         )
     pairs = with_fresh_seeds(run)
     if len(pairs) >= FEWEST:
@@ -95,7 +95,7 @@ def _places(run: RunData, trials: Sequence[TrialRow]) -> Plot:
         if own:
             series.append(Series(own, arm, colour, line=1.4, marker=6, shape=ARM_SHAPES[arm]))
     best = trials[0]
-    name = f"best at the end, {best.trial_id} ({best.arm})"
+    name = f"best of these at the end, {best.trial_id} ({best.arm})"
     series.append(Series(line(best), name, ARM_COLOURS[best.arm], line=3.6, marker=9, shape=ARM_SHAPES[best.arm]))
     every = max(1, -(-len(trials) // MOST_TICKS))
     ticks = tuple((float(place), str(place)) for place in range(1, len(trials) + 1, every))
