@@ -167,6 +167,8 @@ def poster_trainer(
     bfloat16 where the GPU has it. `folder` is what the Trainer must be given; nothing is written to it.
     """
     dtype = resolve_precision("auto", student.device)
+    for model in (student, *teachers):
+        model.set_attn_implementation("sdpa")  # as its users have it, not the product's own
     arguments = TrainingArguments(
         output_dir=folder,
         max_steps=steps,

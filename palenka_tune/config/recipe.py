@@ -9,6 +9,7 @@ from palenka_tune.errors import UserError
 from palenka_tune.limits import Limits, Strict, check_fields
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Step = Literal["auto", "eager"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Recipe(Strict):
     `epochs` may be a fraction. `grad_clip` is the largest norm of a step's gradient. `batch_size` counts windows per
     optimiser step over all workers; `accumulate` splits it into micro-batches. `precision` `auto` is bfloat16 on
     a GPU or a CPU that has instructions for it, float16 on other GPUs and float32 on other CPUs; weights are always
-    float32.
+    float32. `step` `auto` repeats a student's steps as one CUDA graph on a GPU that has shown to give the same with it;
+    `eager` takes them one operation after another, as everywhere else.
     """
 
     lr: Annotated[float, Limits(ge=0)] = 1e-3
@@ -32,6 +34,7 @@ class Recipe(Strict):
     grad_clip: Annotated[float, Limits(gt=0)] = 1.0
     accumulate: Annotated[int, Limits(ge=1)] = 1
     precision: Precision = "auto"
+    step: Step = "auto"
 
     def __post_init__(self) -> None:
         check_fields(self)

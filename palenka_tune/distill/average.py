@@ -28,10 +28,17 @@ class WeightAverage:
         self.parameters = list(parameters)
         self.values = [parameter.detach().clone() for parameter in self.parameters]
 
+    @staticmethod
+    def weight(step: int) -> float:
+        """With which the parameters after `step` steps (1 or more) enter."""
+        return min(1.0, 1 / (SHARE * step))
+
     @torch.no_grad()
-    def update(self, step: int) -> None:
-        """Take in the parameters as they are after `step` steps (1 or more)."""
-        torch._foreach_lerp_(self.values, [each.detach() for each in self.parameters], min(1.0, 1 / (SHARE * step)))
+    def take(self, weight: float | Tensor) -> None:
+        """Take in the parameters as they are now with `weight`, a number or a tensor (0-dim) on their device."""
+        steps = torch._foreach_sub([each.detach() for each in self.parameters], self.values)
+        torch._foreach_mul_(steps, weight)
+        torch._foreach_add_(self.values, steps)
 
     @contextlib.contextmanager
     def swapped(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ Shapes: B windows, T tokens, V vocabulary, D a model's width.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import torch
@@ -53,9 +54,20 @@ def states_of(model: nn.Module, tokens_BT: Tensor) -> tuple[tuple[Tensor, ...], 
     """All hidden states (B,T,D), the last one as the head reads it, and the logits (B,1,V) of the last position."""
     # logits of one position instead of T: the smallest number that a model can be asked for. By its index, since the
     # slice that a number makes is not contiguous, and for such a one PyTorch's matmul copies a frozen head B times
-    last = torch.tensor([tokens_BT.shape[1] - 1], device=tokens_BT.device)
+    last = _last_position(tokens_BT.shape[1], tokens_BT.device)
     out = model(tokens_BT, output_hidden_states=True, use_cache=False, logits_to_keep=last)
     return out.hidden_states, out.logits
+
+
+@cache
+def _last_position(tokens: int, device: torch.device) -> Tensor:
+    """Made once, since a tensor from a number makes the host wait for a GPU."""
+    return torch.tensor([tokens - 1], device=device)
+
+
+def hidden_states_of(model: nn.Module, tokens_BT: Tensor) -> tuple[Tensor, ...]:
+    """The first of `states_of`."""
+    return states_of(model, tokens_BT)[0]
 
 
 def head_explains(head: OutputHead, last_BTD: Tensor, logits_B1V: Tensor) -> bool:

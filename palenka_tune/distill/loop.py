@@ -26,6 +26,9 @@ from palenka_tune.distill.matmul import multiplies_bfloat16, quick_linears
 from palenka_tune.distill.objective import DistillationObjective, LossTerms, PlainObjective
 from palenka_tune.distill.schedules import lr_factor
 from palenka_tune.distill.signals import WindowBatch
+from palenka_tune.distill.static.graph import Capture
+from palenka_tune.distill.static.step import StaticStep
+from palenka_tune.distill.static.validation import StaticValidation
 from palenka_tune.errors import PalenkaError
 
 Objective = PlainObjective | DistillationObjective
@@ -122,6 +125,9 @@ class TrainingLoop:
         self.base_lrs = [group["lr"] for group in groups]
         self.optimizer = torch.optim.AdamW(groups, betas=(recipe.beta1, recipe.beta2), fused=True)
         self.step, self.tokens = 0, 0
+        self.capture: Capture | None = None  # into what steps are made, if they are not taken one by one
+        self._static: StaticStep | None = None
+        self._validation: StaticValidation | None = None
         self._epoch_orders: dict[int, Tensor] = {}
 
     def batch_index(self, step: int) -> Tensor:
@@ -152,28 +158,45 @@ class TrainingLoop:
         """Train to `step` (at most `total_steps`) and return the records; raises `DivergedError` on NaN or infinity."""
         self.model.train()
         records: list[TrainRecord] = []
-        sums: dict[str, Tensor] = {}
-        counts: Counter[str] = Counter()  # a term may be off in some of the steps
-        started, first_tokens, since = time.perf_counter(), self.tokens, self.step
         end = min(step, self.total_steps)
         while self.step < end:
-            for name, value in self._train_step().items():
-                sums[name] = sums.get(name, torch.zeros((), device=self.device)) + value
-                counts[name] += 1
-            if self.step % LOG_EVERY and self.step < end:
-                continue
-            terms = {name: float(value) / counts[name] for name, value in sums.items()}
+            started, first_tokens, since = time.perf_counter(), self.tokens, self.step
+            terms = self.take(min(end, since - since % LOG_EVERY + LOG_EVERY) - since)
             if not math.isfinite(terms["total"]):
                 raise DivergedError(
                     f"the training loss became {terms['total']} within steps {since + 1} to {self.step}"
                 )
             speed = (self.tokens - first_tokens) / max(1e-9, time.perf_counter() - started)
-            records.append(TrainRecord(self.step, self.tokens, self.optimizer.param_groups[0]["lr"], speed, terms))
+            lr = float(self.optimizer.param_groups[0]["lr"])
+            records.append(TrainRecord(self.step, self.tokens, lr, speed, terms))
             if self.on_record:
                 self.on_record(records[-1])
-            sums, started, first_tokens, since = {}, time.perf_counter(), self.tokens, self.step
-            counts.clear()
         return records
+
+    def take(self, count: int) -> dict[str, float]:
+        """Take `count` steps, at most `LOG_EVERY`; the mean of each term over those that have it."""
+        if self.capture is not None:
+            if self._static is None:
+                self._static = StaticStep(self, rows=LOG_EVERY, capture=self.capture)
+            sums, counts = self._static.run(count)
+            self.step += count
+            self.tokens += count * self.recipe.batch_size * self.train.shape[1]
+            return {name: value / counts[name] for name, value in sums.items()}
+        totals: dict[str, Tensor] = {}
+        counts = Counter()
+        for _ in range(count):
+            for name, value in self._train_step().items():
+                totals[name] = totals.get(name, torch.zeros((), device=self.device)) + value
+                counts[name] += 1
+        return {name: float(value) / counts[name] for name, value in totals.items()}
+
+    def forget_graphs(self) -> None:
+        """Capture anew before the next step: the optimiser is no longer the one that the graphs move."""
+        self._static = self._validation = None
+
+    def computing(self) -> contextlib.AbstractContextManager[Any]:
+        """The precision of forward passes."""
+        return computing_in(self.dtype, self.device)
 
     def _train_step(self) -> dict[str, Tensor]:
         factor = lr_factor(self.step, self.recipe.warmup_steps, self.total_steps)
@@ -189,26 +212,30 @@ class TrainingLoop:
             batch = self._batch(part, "train", self.train)
             # the mean over the global batch, though slices differ in targets; DDP divides by the workers
             share = self._targets(self.train[part]) / targets
-            with self._no_sync(number + 1 < len(micro_batches)), computing_in(self.dtype, self.device):
+            with self._no_sync(number + 1 < len(micro_batches)), self.computing():
                 terms: LossTerms = self.objective(self.model, batch, self.step)
                 self._prefetch(micro_batches, number)
                 self.scaler.scale(terms.total * (share * self.world.size)).backward()
             for name, value in terms.named().items():
                 means[name] = means.get(name, torch.zeros((), device=self.device)) + value * share * self.world.size
+        self.apply_gradients()
+        self.step += 1
+        if self.average is not None:
+            self.average.take(self.average.weight(self.step))
+        self.tokens += whole.numel()
+        return means
+
+    def apply_gradients(self) -> None:
+        """Clip what the parameters' gradients are, move the parameters, and drop the gradients."""
         self.scaler.unscale_(self.optimizer)
         # clipped apart, so that the projections' gradient does not shorten the student's
         nn.utils.clip_grad_norm_(self.model_parameters, self.recipe.grad_clip)
-        projections = list(self.objective.parameters())
+        projections = [parameter for parameter in self.objective.parameters() if parameter.grad is not None]
         if projections:
             nn.utils.clip_grad_norm_(projections, self.recipe.grad_clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        self.step += 1
-        if self.average is not None:
-            self.average.update(self.step)
-        self.tokens += whole.numel()
-        return means
 
     def _prefetch(self, micro_batches: tuple[Tensor, ...], number: int) -> None:
         """Let the objective fetch what the next micro-batch needs while this one runs backward."""
@@ -241,20 +268,21 @@ class TrainingLoop:
         if averaged and self.average is not None:
             with self.average.swapped():
                 return self.validate(batch_size, teachers=teachers, most=most)
+        if self.capture is not None and not teachers:
+            return self._repeated_validation(self.capture, self._chosen(most))
         self.model.eval()
         objective = self.objective if teachers else PlainObjective(self.pad_id)
         step = min(self.step, self.total_steps - 1)  # at the end a decaying weight has its last value, not 0
         batch_size = batch_size or max(1, self.recipe.batch_size // self.recipe.accumulate)
         sums: dict[str, Tensor] = {}
-        chosen = torch.linspace(0, len(self.dev) - 1, min(len(self.dev), most or len(self.dev))).long()
-        mine = chosen.tensor_split(self.world.size)[self.world.rank]
+        mine = self._chosen(most).tensor_split(self.world.size)[self.world.rank]
         targets = torch.zeros((), dtype=torch.float64, device=self.device)
         for index in mine.split(batch_size):
             batch = self._batch(index, "dev", self.dev)
-            count = self._targets(batch.tokens)
+            count = self._targets(self.dev[index])
             if not count:  # a window of one token and padding has nothing to predict
                 continue
-            with computing_in(self.dtype, self.device):
+            with self.computing():
                 terms = objective(self.model, batch, step).named()
             for name, value in terms.items():
                 sums[name] = sums.get(name, torch.zeros_like(targets)) + value.double() * count
@@ -268,12 +296,22 @@ class TrainingLoop:
         means["val_ppl"] = math.exp(min(means["val_ce"], 50.0))
         return means
 
+    def _chosen(self, most: int | None) -> Tensor:
+        """The numbers of dev windows: all, or at `most` so many."""
+        return torch.linspace(0, len(self.dev) - 1, min(len(self.dev), most or len(self.dev))).long()
+
+    def _repeated_validation(self, capture: Capture, chosen: Tensor) -> dict[str, float]:
+        if self._validation is None:
+            self._validation = StaticValidation(self, self.recipe.batch_size // self.recipe.accumulate, capture)
+        val_ce = self._validation.cross_entropy(self.dev[chosen])
+        return {"val_ce": val_ce, "val_ppl": math.exp(min(val_ce, 50.0))}
+
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on, as tensors and plain numbers only (safe to load as weights)."""
         return {
             "model": unwrap(self.model).state_dict(),
             "objective": self.objective.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": _plain(self.optimizer.state_dict()),
             "scaler": self.scaler.state_dict(),
             "step": self.step,
             "tokens": self.tokens,
@@ -291,10 +329,17 @@ class TrainingLoop:
         unwrap(self.model).load_state_dict(state["model"])
         self.objective.load_state_dict(state["objective"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.forget_graphs()
         self.scaler.load_state_dict(state["scaler"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.step, self.tokens = int(state["step"]), int(state["tokens"])
+
+
+def _plain(state: dict[str, Any]) -> dict[str, Any]:
+    """An optimiser's state as any loop reads it, with learning rates as numbers."""
+    groups = [{**group, "lr": float(group["lr"]), "capturable": False} for group in state["param_groups"]]
+    return {**state, "param_groups": groups}
 
 
 def steps_for(recipe: Recipe, windows: int) -> int:

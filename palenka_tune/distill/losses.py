@@ -50,7 +50,7 @@ class _Terms:
     kl_weight_N: Tensor
     targets: LogitTargets | None
     ce_weight: float
-    alpha: float
+    alpha: float | Tensor
     temperature: float
     dtype: torch.dtype
 
@@ -75,7 +75,7 @@ def logit_loss(
     targets: LogitTargets | None = None,
     *,
     ce_weight: float = 1.0,
-    alpha: float = 0.0,
+    alpha: float | Tensor = 0.0,
     temperature: float = 1.0,
     reduction: str = "token",
 ) -> LogitTerms:
@@ -159,7 +159,7 @@ def _walk(
                     kl_C, difference_CV = targets.compare(block, [tensor[part] for tensor in prepared], z_block_CV)
                     sums[1] += torch.dot(kl_C, kl_weight_C) * terms.temperature
                     if gradients is not None:
-                        gradient_CV.addcmul_(difference_CV, kl_weight_C[:, None], value=terms.alpha)
+                        gradient_CV.addcmul_(difference_CV, (kl_weight_C * terms.alpha)[:, None])
                 if gradients is not None:
                     z_block_CV.copy_(gradient_CV)
             if gradients is not None:

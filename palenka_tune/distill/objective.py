@@ -8,6 +8,7 @@ into loss terms. A term of weight 0 costs neither logits nor hidden states of a 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from palenka_tune.distill import losses
-from palenka_tune.distill.heads import head_of, states_of
+from palenka_tune.distill.heads import head_of, hidden_states_of
 from palenka_tune.distill.projections import PairProjection, TargetTransform, make_projection, target_spread
 from palenka_tune.distill.schedules import weight_at
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.distill.shapes import ModelShape, direction_for, projection_widths, resolved_maps
 from palenka_tune.distill.signals import SignalRequest, SignalSource, TeacherSignal, WindowBatch
 from palenka_tune.distill.targets import LogitRequest
+
+StatesOf = Callable[[nn.Module, Tensor], Sequence[Tensor]]
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,30 @@ class PlainObjective(nn.Module):
     def prefetch(self, split: str, index: Tensor, step: int) -> None:
         """Nothing to fetch: there are no teachers."""
 
+    def loss_weights(self, step: int) -> tuple[float, float]:
+        """(alpha, beta) at `step`: none."""
+        return 0.0, 0.0
+
+    def request(self, alpha: float, beta: float) -> SignalRequest:
+        """What a step needs of teachers: nothing."""
+        return SignalRequest(None, ())
+
     def forward(self, model: nn.Module, batch: WindowBatch, step: int) -> LossTerms:
         """Loss terms of `batch`; `step` is the number of optimiser steps taken so far."""
-        states, _ = states_of(model, batch.tokens)
-        terms = losses.logit_loss(states[-1], head_of(model), batch.tokens, self.pad_id)
+        return self.terms(model, batch, self.request(0.0, 0.0), 0.0, 0.0)
+
+    def terms(
+        self,
+        model: nn.Module,
+        batch: WindowBatch,
+        request: SignalRequest,
+        alpha: float | Tensor,
+        beta: float | Tensor,
+        states_of: StatesOf = hidden_states_of,
+    ) -> LossTerms:
+        """Loss terms of `batch`, of the hidden states that `states_of` gives."""
+        last = states_of(model, batch.tokens)[-1]
+        terms = losses.logit_loss(last, head_of(model), batch.tokens, self.pad_id)
         return LossTerms(total=terms.total, ce=terms.ce)
 
 
@@ -134,9 +157,21 @@ class DistillationObjective(nn.Module):
     def forward(self, model: nn.Module, batch: WindowBatch, step: int) -> LossTerms:
         """Loss terms of `batch`; `step` is the number of optimiser steps taken so far."""
         alpha, beta = self.loss_weights(step)
-        request = self.request(alpha, beta)
+        return self.terms(model, batch, self.request(alpha, beta), alpha, beta)
+
+    def terms(
+        self,
+        model: nn.Module,
+        batch: WindowBatch,
+        request: SignalRequest,
+        alpha: float | Tensor,
+        beta: float | Tensor,
+        states_of: StatesOf = hidden_states_of,
+    ) -> LossTerms:
+        """Loss terms of `batch` with the weights `alpha` and `beta`, numbers or tensors (0-dim), of which `request`
+        says whether they are 0. `states_of` gives the student's hidden states."""
         signal = TeacherSignal(None, []) if request.nothing else self.source.signal(batch, request)
-        states, _ = states_of(model, batch.tokens)
+        states = states_of(model, batch.tokens)
         terms = losses.logit_loss(
             states[-1],
             head_of(model),
@@ -149,14 +184,14 @@ class DistillationObjective(nn.Module):
             reduction=self.settings.kl_reduction,
         )
         total, hidden, spread = terms.total, None, None
-        if beta > 0:
+        if any(request.layers):
             with torch.set_grad_enabled(torch.is_grad_enabled() and self.settings.hidden_gradient):
                 hidden, spread = self._hidden(states, signal.hidden, batch.tokens != self.pad_id)
             total = total + beta * hidden
         return LossTerms(total, terms.ce, terms.kl, hidden, spread)
 
     def _hidden(
-        self, student: tuple[Tensor, ...], teachers: list[dict[int, Tensor]], mask_BT: Tensor
+        self, student: Sequence[Tensor], teachers: list[dict[int, Tensor]], mask_BT: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         """Mean over teachers of the mean over mapped pairs of the distance; and the spread of trained targets."""
         per_teacher, spreads = [], []

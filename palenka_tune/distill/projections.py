@@ -7,7 +7,6 @@ normalised. Shapes: B windows, T tokens, D student width, E teacher width, R wid
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -137,5 +136,7 @@ def make_projection(kind: str, inputs: int, outputs: int, seed: int) -> nn.Modul
 
 def target_spread(target_BTR: Tensor, mask_BT: Tensor) -> Tensor:
     """Standard deviation of a target over positions, averaged over dimensions: 0 if it has collapsed."""
-    values_NR = target_BTR.detach().float()[mask_BT]
-    return values_NR.std(0).mean() if len(values_NR) > 1 else torch.tensor(math.nan)
+    weight_BT1, values_BTR = mask_BT[..., None].float(), target_BTR.detach().float()
+    count = weight_BT1.sum()
+    centred_BTR = (values_BTR - (values_BTR * weight_BT1).sum((0, 1)) / count) * weight_BT1
+    return (centred_BTR.square().sum((0, 1)) / (count - 1)).sqrt().mean()  # NaN for one position

@@ -11,8 +11,10 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
 from transformers import PreTrainedModel
 
+from palenka_tune.cache.resident import ResidentSource, fits
 from palenka_tune.cache.source import CachedSource
 from palenka_tune.cache.store import TeacherCache
 from palenka_tune.config.recipe import Recipe
@@ -27,6 +29,7 @@ from palenka_tune.models.build import build_for_store
 from palenka_tune.models.given import layers_of, read_architecture
 from palenka_tune.models.initial import begin_with
 from palenka_tune.spaces.experiment import StudentSettings, shape_of
+from palenka_tune.students.steps import repeat_steps
 from palenka_tune.teachers.online import online_source
 from palenka_tune.teachers.spec import open_teacher
 
@@ -58,7 +61,9 @@ class Bench:
         if self.spec.cache is not None:
             cache = TeacherCache.open(self.spec.cache)
             cache.check_windows(self.windows)
-            return CachedSource(cache, self.spec.device)
+            device = torch.device(self.spec.device)
+            resident = device.type == "cuda" and fits(cache, device)
+            return ResidentSource(cache, device) if resident else CachedSource(cache, device)
         teachers = [open_teacher(Path(folder)) for folder in self.spec.teachers]
         return online_source(teachers, self.store, statistics_sample(self.train), device=self.spec.device)
 
@@ -101,7 +106,7 @@ class Bench:
         if distill.alpha or distill.beta:
             steps = self.total_steps(recipe)
             objective = DistillationObjective(distill, shape, self.source, total_steps=steps, pad_id=pad_id, seed=seed)
-        return TrainingLoop(
+        loop = TrainingLoop(
             self.build_student(seed, student=student),
             objective,
             self.train,
@@ -112,6 +117,8 @@ class Bench:
             copies=copies,
             averaging=averaging,
         )
+        repeat_steps(loop, Path(self.spec.store).parents[1])
+        return loop
 
 
 def select_windows(store: TokenStore, student: StudentSettings) -> Windows:

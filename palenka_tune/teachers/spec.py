@@ -67,8 +67,10 @@ def fingerprint(spec: TeacherSpec, data_fingerprint: str, dev_windows: int | Non
 
     `dev_windows` belongs to it, because the epoch that is kept is the best one on them; the number of workers does not.
     """
-    recipe = {  # epochs 2 and 2.0 are the same recipe
-        name: float(value) if isinstance(value, int) else value for name, value in asdict(spec.recipe).items()
+    recipe = {  # epochs 2 and 2.0 are the same recipe; how a step is taken changes nothing
+        name: float(value) if isinstance(value, int) else value
+        for name, value in asdict(spec.recipe).items()
+        if name != "step"
     }
     return digest(
         {

@@ -1,8 +1,8 @@
 """Which functions of a step `torch.compile` makes into kernels of their own, and whether it does.
 
 Functions are compiled by themselves (`compiled`), not the step as a whole: another trial of the same sizes then uses
-what is there, whatever its losses. They are compiled on CUDA alone; on a CPU, and where compiling failed, they run as they
-are written.
+what is there, whatever its losses. They are compiled on CUDA alone; on a CPU, and where compiling failed, they run as
+they are written.
 """
 
 from __future__ import annotations
@@ -36,6 +36,11 @@ def switch_off(reason: str) -> None:
     if not _off:
         logger.warning(f"torch.compile does not work here ({reason}); a step runs without it, and slower")
     _off.append(reason)
+
+
+def is_off() -> bool:
+    """Whether functions run as they are written, on every device."""
+    return bool(_off)
 
 
 def _on_gpu(args: Any) -> bool:

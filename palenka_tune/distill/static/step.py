@@ -2,10 +2,10 @@
 
 `StaticStep` keeps on the device what changes from step to step: a table with a row for each of the next steps (loss
 weights, learning rates, the average's weight, the windows of the batch), and a counter that says which row is next. The
-body of a step reads its row, gathers tokens and signals, and moves model, optimiser, average, sums and counter on. It is
-captured once for each kind of step (with or without teachers' logits, with or without hidden states) and repeated from
-then on. Capturing trains for some steps; afterwards everything is as it was before, so that every step which counts
-is a repeated one, also the first after a resume.
+body of a step reads its row, gathers tokens and signals, and moves model, optimiser, average, sums and counter on. It
+is captured once for each kind of step (with or without teachers' logits, with or without hidden states) and repeated
+from then on. Capturing trains for some steps; afterwards everything is as it was before, so that every step which
+counts is a repeated one, also the first after a resume.
 
 Shapes: R rows of the table, B windows of a batch, T tokens.
 """
@@ -14,19 +14,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from palenka_tune.distill.heads import states_of
+from palenka_tune.distill.average import WeightAverage
+from palenka_tune.distill.heads import hidden_states_of
+from palenka_tune.distill.objective import StatesOf
 from palenka_tune.distill.schedules import lr_factor
 from palenka_tune.distill.signals import SignalRequest, WindowBatch
 from palenka_tune.distill.static.graph import Capture, Graph, cuda_graph
+from palenka_tune.distill.static.training import Training
 from palenka_tune.distill.static.trunk import trunk_of
-
-if TYPE_CHECKING:
-    from palenka_tune.distill.loop import TrainingLoop
 
 WARM_UP = 2  # steps before a capture: optimisers, libraries and compilers set themselves up in the first
 ALPHA, BETA, AVERAGE, RATES = 0, 1, 2, 3  # columns of the table; learning rates are the last
@@ -35,7 +35,7 @@ ALPHA, BETA, AVERAGE, RATES = 0, 1, 2, 3  # columns of the table; learning rates
 class StaticStep:
     """The steps of `loop`, `rows` of them planned at a time."""
 
-    def __init__(self, loop: TrainingLoop, *, rows: int, capture: Capture = cuda_graph) -> None:
+    def __init__(self, loop: Training, *, rows: int, capture: Capture = cuda_graph) -> None:
         self.loop, self.capture = loop, capture
         device, groups = loop.device, loop.optimizer.param_groups
         self.windows = loop.train.to(device, torch.int64)
@@ -43,11 +43,11 @@ class StaticStep:
         self.index = torch.zeros(rows, loop.recipe.batch_size, dtype=torch.int64, device=device)
         self.row = torch.zeros(1, dtype=torch.int64, device=device)
         self.rates = [torch.zeros((), device=device) for _ in groups]
-        self.trained = [parameter for group in groups for parameter in group["params"]]
+        self.trained = trained(loop)
         self.sums: dict[str, Tensor] = {}
-        trunk = trunk_of(loop.model, loop.dtype, loop.train.shape[1])
-        self.trunk = trunk
+        self.states = states_for(loop)
         self._graphs: dict[SignalRequest, Graph] = {}
+        self._terms: dict[SignalRequest, tuple[str, ...]] = {}  # that a step of this kind has
         for group, rate in zip(groups, self.rates, strict=True):
             # the learning rate is read from the device, where a graph finds it
             group["lr"], group["capturable"] = rate, device.type == "cuda"
@@ -56,7 +56,8 @@ class StaticStep:
         """Take the next `count` steps, at most as many as the table has rows; the sum of each term over the steps that
         had it, and how many these were."""
         first, objective = self.loop.step, self.loop.objective
-        requests = [objective.request_at(step) for step in range(first, first + count)]
+        steps = range(first, first + count)
+        requests = [objective.request(*objective.loss_weights(step)) for step in steps]
         # a kind of step that is new is captured with rows that are as they will be, and before any step is taken
         self._plan(first, count)
         for request in dict.fromkeys(requests):
@@ -65,7 +66,7 @@ class StaticStep:
         counts: Counter[str] = Counter()
         for request in requests:
             self._graphs[request].replay()
-            counts.update(objective.term_names(request))
+            counts.update(self._terms[request])
         sums = {name: float(self.sums[name]) for name in counts}
         for total in self.sums.values():
             total.zero_()
@@ -78,7 +79,7 @@ class StaticStep:
         index = torch.zeros(self.index.shape, dtype=torch.int64)
         for row, step in enumerate(range(first, first + count)):
             factor = lr_factor(step, loop.recipe.warmup_steps, loop.total_steps)
-            average = loop.average.weight(step + 1) if loop.average is not None else 0.0
+            average = WeightAverage.weight(step + 1)
             rates = (base * factor for base in loop.base_lrs)
             table[row] = torch.tensor([*loop.objective.loss_weights(step), average, *rates], dtype=torch.float64)
             index[row] = loop.batch_index(step)
@@ -87,10 +88,16 @@ class StaticStep:
         self.row.zero_()
 
     def _captured(self, request: SignalRequest) -> Graph:
-        held = _Held(self)
+        held, sums = Held(self.loop), {name: value.clone() for name, value in self.sums.items()}
         graph = self.capture(lambda: self._body(request), WARM_UP)
         held.put_back()
+        self._rewind(sums)
         return graph
+
+    def _rewind(self, sums: dict[str, Tensor]) -> None:
+        for name, total in self.sums.items():
+            total.zero_() if name not in sums else total.copy_(sums[name])
+        self.row.zero_()
 
     def _body(self, request: SignalRequest) -> None:
         """One step, as tensors alone."""
@@ -102,13 +109,16 @@ class StaticStep:
         whole = self.windows.index_select(0, index)
         targets = (whole[:, 1:] != loop.pad_id).sum().clamp_min(1)
         gradients: list[Tensor | None] = [None] * len(self.trained)
-        for part, tokens in zip(index.tensor_split(recipe.accumulate), whole.tensor_split(recipe.accumulate), strict=True):
+        for part, tokens in zip(
+            index.tensor_split(recipe.accumulate), whole.tensor_split(recipe.accumulate), strict=True
+        ):
             share = (tokens[:, 1:] != loop.pad_id).sum() / targets
             with loop.computing():
                 batch = WindowBatch("train", part, tokens)
-                terms = loop.objective.terms(loop.model, batch, request, row[ALPHA], row[BETA], self._states)
+                terms = loop.objective.terms(loop.model, batch, request, row[ALPHA], row[BETA], self.states)
             made = torch.autograd.grad(terms.total * share, self.trained, allow_unused=True)
             gradients = [_sum(old, new) for old, new in zip(gradients, made, strict=True)]
+            self._terms[request] = tuple(terms.named())
             for name, value in terms.named().items():
                 if name not in self.sums:
                     self.sums[name] = torch.zeros((), device=loop.device)
@@ -120,8 +130,11 @@ class StaticStep:
             loop.average.take(row[AVERAGE])
         self.row.add_(1)
 
-    def _states(self, model: nn.Module, tokens_BT: Tensor) -> tuple[Tensor, ...]:
-        return states_of(model, tokens_BT)[0] if self.trunk is None else self.trunk.states(tokens_BT)
+
+def states_for(loop: Training) -> StatesOf:
+    """The hidden states of the loop's model: by its trunk, or by itself if its like is not known."""
+    trunk = trunk_of(loop.model, loop.dtype, loop.train.shape[1])
+    return hidden_states_of if trunk is None else lambda model, tokens_BT: trunk.states(tokens_BT)
 
 
 def _sum(old: Tensor | None, new: Tensor | None) -> Tensor | None:
@@ -136,37 +149,38 @@ def _like(gradient: Tensor, parameter: Tensor) -> Tensor:
     return torch.empty_like(parameter).copy_(gradient)
 
 
-class _Held:
-    """What steps change, as it is now."""
+class Held:
+    """What steps change in a loop, as it is now."""
 
-    def __init__(self, step: StaticStep) -> None:
-        self.step = step
-        self.parameters = [parameter.detach().clone() for parameter in step.trained]
-        self.moments = {key: value.clone() for key, value in _moments(step)}
-        average = step.loop.average
-        self.average = [] if average is None else [value.clone() for value in average.values]
-        self.sums = {name: value.clone() for name, value in step.sums.items()}
-        self.row = step.row.clone()
+    def __init__(self, loop: Training) -> None:
+        self.loop = loop
+        self.parameters = [parameter.detach().clone() for parameter in trained(loop)]
+        self.moments = {key: value.clone() for key, value in _moments(loop)}
+        self.average = [] if loop.average is None else [value.clone() for value in loop.average.values]
+        self.step, self.tokens = loop.step, loop.tokens
 
     @torch.no_grad()
     def put_back(self) -> None:
-        for parameter, value in zip(self.step.trained, self.parameters, strict=True):
+        """Make it so again; moments that were not there begin at 0, as an optimiser makes them."""
+        for parameter, value in zip(trained(self.loop), self.parameters, strict=True):
             parameter.copy_(value)
-        for key, moment in _moments(self.step):
-            # moments that were not there begin at 0
+        for key, moment in _moments(self.loop):
             moment.zero_() if key not in self.moments else moment.copy_(self.moments[key])
-        if self.step.loop.average is not None:
-            for value, before in zip(self.step.loop.average.values, self.average, strict=True):
+        if self.loop.average is not None:
+            for value, before in zip(self.loop.average.values, self.average, strict=True):
                 value.copy_(before)
-        for name, total in self.step.sums.items():
-            total.zero_() if name not in self.sums else total.copy_(self.sums[name])
-        self.step.row.copy_(self.row)
+        self.loop.step, self.loop.tokens = self.step, self.tokens
 
 
-def _moments(step: StaticStep) -> Iterable[tuple[tuple[int, str], Tensor]]:
+def trained(loop: Training) -> list[Tensor]:
+    """What the optimiser moves, in its order."""
+    return [parameter for group in loop.optimizer.param_groups for parameter in group["params"]]
+
+
+def _moments(loop: Training) -> Iterable[tuple[tuple[int, str], Tensor]]:
     """The optimiser's tensors by number of the parameter and name."""
-    state: Any = step.loop.optimizer.state
-    for number, parameter in enumerate(step.trained):
+    state: Any = loop.optimizer.state
+    for number, parameter in enumerate(trained(loop)):
         for name, value in state.get(parameter, {}).items():
             if isinstance(value, Tensor):
                 yield (number, name), value

@@ -31,12 +31,18 @@ class Trunk:
     states: Callable[[Tensor], tuple[Tensor, ...]]
 
 
-def trunk_of(model: nn.Module, dtype: torch.dtype, window: int) -> Trunk | None:
-    """The body of `model` for windows of `window` tokens with products in `dtype`; None if its like is not known."""
+def trunk_of(model: nn.Module, dtype: torch.dtype, window: int, *, joined: bool | None = None) -> Trunk | None:
+    """The body of `model` for windows of `window` tokens with products in `dtype`; None if its like is not known.
+
+    `joined` makes one product of those that read the same (None: on a GPU); without it a Llama's states are Hugging
+    Face's bit for bit.
+    """
     config: Any = getattr(model, "config", None)
     kind = getattr(config, "model_type", None)
     if kind in ("llama", "qwen3") and _is_plain_llama(config):
-        return _llama(model, config, dtype, window, normed_heads=kind == "qwen3")
+        if joined is None:
+            joined = next(model.parameters()).device.type == "cuda"
+        return _llama(model, config, dtype, window, normed_heads=kind == "qwen3", joined=joined)
     if kind == "gpt2" and _is_plain_gpt2(config):
         return _gpt2(model, config, dtype)
     return None
@@ -82,21 +88,25 @@ def _attended(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 @cache
-def _llama_layer(size: int, eps: float, dtype: torch.dtype, normed_heads: bool) -> Layer:
+def _llama_layer(size: int, eps: float, dtype: torch.dtype, normed_heads: bool, joined: bool) -> Layer:
+    def linears(x: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
+        """x @ weight.T for each; `joined`, one product of the weights laid end to end inside what is compiled."""
+        if not joined:
+            return tuple(F.linear(x, weight.to(dtype)) for weight in weights)
+        return F.linear(x, torch.cat(weights).to(dtype)).split([len(weight) for weight in weights], dim=-1)
+
     def layer(x_BTD: Tensor, cos: Tensor, sin: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
         norm1, query_w, key_w, value_w, out_w, norm2, gate_w, up_w, down_w, *head_norms = weights
         batch, tokens, _ = x_BTD.shape
         normed = _rms(x_BTD, norm1, eps).to(dtype)
-        widths = [query_w.shape[0], key_w.shape[0], value_w.shape[0]]
-        # one product for all three: the weights are laid end to end inside what is compiled
-        together = F.linear(normed, torch.cat((query_w, key_w, value_w)).to(dtype))
-        query, key, value = (each.view(batch, tokens, -1, size) for each in together.split(widths, dim=-1))
+        each = linears(normed, query_w, key_w, value_w)
+        query, key, value = (part.view(batch, tokens, -1, size) for part in each)
         if normed_heads:
             query, key = _rms(query, head_norms[0], eps).to(dtype), _rms(key, head_norms[1], eps).to(dtype)
         query, key = (_rotated(each.transpose(1, 2), cos, sin).to(dtype) for each in (query, key))
         x_BTD = x_BTD + F.linear(_attended(query, key, value.transpose(1, 2)), out_w.to(dtype))
         normed = _rms(x_BTD, norm2, eps).to(dtype)
-        gate, up = F.linear(normed, torch.cat((gate_w, up_w)).to(dtype)).chunk(2, dim=-1)
+        gate, up = linears(normed, gate_w, up_w)
         return x_BTD + F.linear(F.silu(gate) * up, down_w.to(dtype))
 
     return compiled(layer)
@@ -110,11 +120,11 @@ def _final_rms(eps: float) -> Layer:
     return compiled(norm)
 
 
-def _llama(model: Any, config: Any, dtype: torch.dtype, window: int, *, normed_heads: bool) -> Trunk:
+def _llama(model: Any, config: Any, dtype: torch.dtype, window: int, *, normed_heads: bool, joined: bool) -> Trunk:
     body = model.model
     norm_w, eps = body.norm.weight, config.rms_norm_eps
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    layer, last = _llama_layer(size, eps, dtype, normed_heads), _final_rms(eps)
+    layer, last = _llama_layer(size, eps, dtype, normed_heads, joined), _final_rms(eps)
     with torch.no_grad():
         places = torch.arange(window, device=norm_w.device)[None]
         cos, sin = (each[:, None].clone() for each in body.rotary_emb(norm_w.detach(), places))  # (1,1,T,S)
@@ -157,7 +167,9 @@ def _gpt2_layer(heads: int, eps: float, dtype: torch.dtype) -> Layer:
             return out.view(batch, tokens, -1)
 
         normed = F.layer_norm(x_BTD, (width,), norm1_w, norm1_b, eps)
-        each = (part.view(batch, tokens, heads, -1).transpose(1, 2) for part in linear(normed, all_w, all_b).chunk(3, -1))
+        each = (
+            part.view(batch, tokens, heads, -1).transpose(1, 2) for part in linear(normed, all_w, all_b).chunk(3, -1)
+        )
         x_BTD = x_BTD + linear(_attended(*each), out_w, out_b)
         normed = F.layer_norm(x_BTD, (width,), norm2_w, norm2_b, eps)
         return x_BTD + linear(F.gelu(linear(normed, up_w, up_b), approximate="tanh"), down_w, down_b)
