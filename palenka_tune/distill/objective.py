@@ -28,6 +28,16 @@ StatesOf = Callable[[nn.Module, Tensor], Sequence[Tensor]]
 
 
 @dataclass(frozen=True)
+class Way:
+    """How a step computes what it computes: the student's hidden states, the terms of a chunk of its logits (None: as
+    `losses` does), and the hidden term (None: pair by pair)."""
+
+    states_of: StatesOf = hidden_states_of
+    chunk_terms: losses.ChunkTerms | None = None
+    hidden_term: Callable[..., tuple[Tensor, Tensor | None]] | None = None
+
+
+@dataclass(frozen=True)
 class LossTerms:
     """Scalars of one batch, None where a term was not computed; `kl` is the divergence that the settings name.
 
@@ -77,11 +87,11 @@ class PlainObjective(nn.Module):
         request: SignalRequest,
         alpha: float | Tensor,
         beta: float | Tensor,
-        states_of: StatesOf = hidden_states_of,
+        way: Way = Way(),
     ) -> LossTerms:
-        """Loss terms of `batch`, of the hidden states that `states_of` gives."""
-        last = states_of(model, batch.tokens)[-1]
-        terms = losses.logit_loss(last, head_of(model), batch.tokens, self.pad_id)
+        """Loss terms of `batch`, computed in the given way."""
+        last = way.states_of(model, batch.tokens)[-1]
+        terms = losses.logit_loss(last, head_of(model), batch.tokens, self.pad_id, chunk_terms=way.chunk_terms)
         return LossTerms(total=terms.total, ce=terms.ce)
 
 
@@ -166,12 +176,12 @@ class DistillationObjective(nn.Module):
         request: SignalRequest,
         alpha: float | Tensor,
         beta: float | Tensor,
-        states_of: StatesOf = hidden_states_of,
+        way: Way = Way(),
     ) -> LossTerms:
         """Loss terms of `batch` with the weights `alpha` and `beta`, numbers or tensors (0-dim), of which `request`
-        says whether they are 0. `states_of` gives the student's hidden states."""
+        says whether they are 0; computed in the given way."""
         signal = TeacherSignal(None, []) if request.nothing else self.source.signal(batch, request)
-        states = states_of(model, batch.tokens)
+        states = way.states_of(model, batch.tokens)
         terms = losses.logit_loss(
             states[-1],
             head_of(model),
@@ -182,15 +192,17 @@ class DistillationObjective(nn.Module):
             alpha=alpha,
             temperature=self.settings.temperature,
             reduction=self.settings.kl_reduction,
+            chunk_terms=way.chunk_terms,
         )
         total, hidden, spread = terms.total, None, None
         if any(request.layers):
             with torch.set_grad_enabled(torch.is_grad_enabled() and self.settings.hidden_gradient):
-                hidden, spread = self._hidden(states, signal.hidden, batch.tokens != self.pad_id)
+                hidden_term = way.hidden_term or DistillationObjective.hidden_term
+                hidden, spread = hidden_term(self, states, signal.hidden, batch.tokens != self.pad_id)
             total = total + beta * hidden
         return LossTerms(total, terms.ce, terms.kl, hidden, spread)
 
-    def _hidden(
+    def hidden_term(
         self, student: Sequence[Tensor], teachers: list[dict[int, Tensor]], mask_BT: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         """Mean over teachers of the mean over mapped pairs of the distance; and the spread of trained targets."""

@@ -21,10 +21,12 @@ from torch import Tensor
 
 from palenka_tune.distill.average import WeightAverage
 from palenka_tune.distill.heads import hidden_states_of
-from palenka_tune.distill.objective import StatesOf
+from palenka_tune.distill.objective import DistillationObjective, StatesOf, Way
 from palenka_tune.distill.schedules import lr_factor
 from palenka_tune.distill.signals import SignalRequest, WindowBatch
+from palenka_tune.distill.static.fused import FusedTerms
 from palenka_tune.distill.static.graph import Capture, Graph, cuda_graph
+from palenka_tune.distill.static.groups import can_group, hidden_term
 from palenka_tune.distill.static.training import Training
 from palenka_tune.distill.static.trunk import trunk_of
 
@@ -45,7 +47,9 @@ class StaticStep:
         self.rates = [torch.zeros((), device=device) for _ in groups]
         self.trained = trained(loop)
         self.sums: dict[str, Tensor] = {}
-        self.states = states_for(loop)
+        objective = loop.objective
+        grouped = isinstance(objective, DistillationObjective) and can_group(objective)
+        self.way = Way(states_for(loop), FusedTerms(), hidden_term if grouped else None)
         self._graphs: dict[SignalRequest, Graph] = {}
         self._terms: dict[SignalRequest, tuple[str, ...]] = {}  # that a step of this kind has
         for group, rate in zip(groups, self.rates, strict=True):
@@ -115,7 +119,7 @@ class StaticStep:
             share = (tokens[:, 1:] != loop.pad_id).sum() / targets
             with loop.computing():
                 batch = WindowBatch("train", part, tokens)
-                terms = loop.objective.terms(loop.model, batch, request, row[ALPHA], row[BETA], self.states)
+                terms = loop.objective.terms(loop.model, batch, request, row[ALPHA], row[BETA], self.way)
             made = torch.autograd.grad(terms.total * share, self.trained, allow_unused=True)
             gradients = [_sum(old, new) for old, new in zip(gradients, made, strict=True)]
             self._terms[request] = tuple(terms.named())

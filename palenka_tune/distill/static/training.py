@@ -1,4 +1,4 @@
-"""What repeated steps need of a training loop: what `distill.loop.TrainingLoop` has, which this room does not import."""
+"""What repeated steps need of a training loop: what `TrainingLoop` has, which this room does not import."""
 
 from __future__ import annotations
 
