@@ -18,15 +18,19 @@ from torch import Tensor
 logger = logging.getLogger(__name__)
 SHAPES = 256  # of one function: torch stops at 8, and a search has many widths of projections
 _off: list[str] = []  # why nothing is compiled here, said once
+_made: dict[Callable[..., Any], Callable[..., Any]] = {}
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function`, compiled at its first call with tensors of a GPU."""
-    made = functools.cache(lambda: _compile(function))
 
     @functools.wraps(function)
     def call(*args: Any) -> Any:
-        return function(*args) if _off or not _on_gpu(args) else made()(*args)
+        if _off or not _on_gpu(args):
+            return function(*args)
+        if function not in _made:
+            _made[function] = _compile(function)
+        return _made[function](*args)
 
     return call
 
