@@ -124,14 +124,16 @@ class ShardedColumn:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def gather(self, index: np.ndarray | Tensor) -> Tensor:
-        """Rows `index` (B,), in that order, repeats allowed: a (B,T,W) or (B,T) CPU tensor of the column's own type.
+    def gather(self, index: np.ndarray | Tensor, out: Tensor | None = None) -> Tensor:
+        """Rows `index` (B,), in that order, repeats allowed: a (B,T,W) or (B,T) CPU tensor of the column's own type,
+        `out` if it is given.
 
         Every row is copied once, with the GIL released. Indices in one shard, or sorted ones, need one call per shard.
         Raises `IndexError` for an index outside 0 … N−1.
         """
         rows = index.cpu().numpy() if isinstance(index, Tensor) else np.asarray(index)
-        out = torch.empty((len(rows), *self.shape[1:]), dtype=self.dtype)
+        if out is None:
+            out = torch.empty((len(rows), *self.shape[1:]), dtype=self.dtype)
         if not len(rows):
             return out
         if rows.min() < 0 or rows.max() >= len(self):

@@ -31,11 +31,15 @@ from palenka_tune.distill.targets import (
 
 @dataclass(frozen=True)
 class WindowBatch:
-    """Windows of one split: `tokens` (B,T) int64, and the `index` (B,) of each in the split as the student sees it."""
+    """Windows of one split: `tokens` (B,T) int64, and the `index` (B,) of each in the split as the student sees it.
+
+    `place` says where in the batch of a repeated step they stand, for sources that bring the whole of it.
+    """
 
     split: str
     index: Tensor
     tokens: Tensor
+    place: slice | None = None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from palenka_tune.cache.resident import ResidentSource, fits
 from palenka_tune.cache.source import CachedSource
+from palenka_tune.cache.staged import StagedSource
 from palenka_tune.cache.store import TeacherCache
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.data.store import TokenStore, subset
@@ -62,8 +63,9 @@ class Bench:
             cache = TeacherCache.open(self.spec.cache)
             cache.check_windows(self.windows)
             device = torch.device(self.spec.device)
-            resident = device.type == "cuda" and fits(cache, device)
-            return ResidentSource(cache, device) if resident else CachedSource(cache, device)
+            if device.type != "cuda":
+                return CachedSource(cache, device)
+            return ResidentSource(cache, device) if fits(cache, device) else StagedSource(cache, device)
         teachers = [open_teacher(Path(folder)) for folder in self.spec.teachers]
         return online_source(teachers, self.store, statistics_sample(self.train), device=self.spec.device)
 

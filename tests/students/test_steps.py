@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from palenka_tune.cache.resident import ResidentSource
+from palenka_tune.cache.staged import StagedSource
 from palenka_tune.distill import loop as loops
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.distill.static import compiling
@@ -38,13 +39,13 @@ def everywhere(monkeypatch):
     monkeypatch.setattr(compiling, "_off", [])
 
 
-@pytest.fixture
-def make(place, cache):
+@pytest.fixture(params=[ResidentSource, StagedSource])
+def make(request, place, cache):
     def loop(settings: DistillSettings = LOSS, seed: int = 0, **recipe) -> loops.TrainingLoop:
         from dataclasses import replace
 
         bench = place.bench(cache)
-        bench.__dict__["source"] = ResidentSource(cache)
+        bench.__dict__["source"] = request.param(cache)
         return bench.loop(settings, replace(RECIPE, **recipe), seed=seed, averaging=True)
 
     return loop
@@ -72,6 +73,16 @@ def test_steps_that_agree_are_repeated_and_asked_about_once(make, settings, tmp_
     again = make(settings, lr=1e-4, seed=3)
     repeat_steps(again, tmp_path, record)
     assert again.capture is record
+
+
+def test_accumulated_and_scheduled_steps_read_their_part_of_a_batch(make, tmp_path):
+    from dataclasses import replace
+
+    settings, recipe = replace(LOSS, alpha_schedule="warmup", beta_schedule="hint", beta_until=0.4), {"accumulate": 2}
+    loop = make(settings, **recipe)
+    repeat_steps(loop, tmp_path, record)
+    assert loop.capture is record
+    torch.testing.assert_close(ended(loop), ended(make(settings, step="eager", **recipe)), rtol=1e-4, atol=1e-5)
 
 
 def test_steps_that_differ_are_taken_one_by_one_and_it_is_said(make, tmp_path, monkeypatch, caplog):

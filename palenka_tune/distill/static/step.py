@@ -49,6 +49,8 @@ class StaticStep:
         self.sums: dict[str, Tensor] = {}
         objective = loop.objective
         grouped = isinstance(objective, DistillationObjective) and can_group(objective)
+        source: Any = getattr(objective, "source", None)
+        self.staged = source if hasattr(source, "bring") else None
         self.way = Way(states_for(loop), FusedTerms(), hidden_term if grouped else None)
         self._graphs: dict[SignalRequest, Graph] = {}
         self._terms: dict[SignalRequest, tuple[str, ...]] = {}  # that a step of this kind has
@@ -63,12 +65,16 @@ class StaticStep:
         steps = range(first, first + count)
         requests = [objective.request(*objective.loss_weights(step)) for step in steps]
         # a kind of step that is new is captured with rows that are as they will be, and before any step is taken
-        self._plan(first, count)
-        for request in dict.fromkeys(requests):
+        index = self._plan(first, count)
+        for number, request in enumerate(requests):
             if request not in self._graphs:
+                self._bring(index[number], request)
                 self._graphs[request] = self._captured(request)
         counts: Counter[str] = Counter()
-        for request in requests:
+        for number, request in enumerate(requests):
+            self._bring(index[number], request)
+            if number + 1 < count:
+                self._begin(index[number + 1], requests[number + 1])
             self._graphs[request].replay()
             counts.update(self._terms[request])
         sums = {name: float(self.sums[name]) for name in counts}
@@ -76,8 +82,17 @@ class StaticStep:
             total.zero_()
         return sums, counts
 
-    def _plan(self, first: int, count: int) -> None:
-        """Write what the steps from `first` on need: the only copies to the device."""
+    def _bring(self, index_B: Tensor, request: SignalRequest) -> None:
+        """Let a source that brings whole batches put the next one into place."""
+        if self.staged is not None and not request.nothing:
+            self.staged.bring(index_B, request)
+
+    def _begin(self, index_B: Tensor, request: SignalRequest) -> None:
+        if self.staged is not None and not request.nothing:
+            self.staged.begin(index_B, request)
+
+    def _plan(self, first: int, count: int) -> Tensor:
+        """Write what the steps from `first` on need, which the host copies at once. Gives the windows (count,B)."""
         loop = self.loop
         table = torch.zeros(self.table.shape)
         index = torch.zeros(self.index.shape, dtype=torch.int64)
@@ -90,6 +105,7 @@ class StaticStep:
         self.table.copy_(table)
         self.index.copy_(index)
         self.row.zero_()
+        return index[:count]
 
     def _captured(self, request: SignalRequest) -> Graph:
         held, sums = Held(self.loop), {name: value.clone() for name, value in self.sums.items()}
@@ -113,12 +129,13 @@ class StaticStep:
         whole = self.windows.index_select(0, index)
         targets = (whole[:, 1:] != loop.pad_id).sum().clamp_min(1)
         gradients: list[Tensor | None] = [None] * len(self.trained)
-        for part, tokens in zip(
-            index.tensor_split(recipe.accumulate), whole.tensor_split(recipe.accumulate), strict=True
-        ):
+        start = 0
+        for tokens in whole.tensor_split(recipe.accumulate):
+            place = slice(start, start + len(tokens))
+            start = place.stop
             share = (tokens[:, 1:] != loop.pad_id).sum() / targets
             with loop.computing():
-                batch = WindowBatch("train", part, tokens)
+                batch = WindowBatch("train", index[place], tokens, place)
                 terms = loop.objective.terms(loop.model, batch, request, row[ALPHA], row[BETA], self.way)
             made = torch.autograd.grad(terms.total * share, self.trained, allow_unused=True)
             gradients = [_sum(old, new) for old, new in zip(gradients, made, strict=True)]
