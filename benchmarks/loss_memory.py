@@ -160,16 +160,16 @@ class PeakMemory:
                     f"the peak memory of a process cannot be reset here ({error}); run this benchmark on Linux with a "
                     "writable /proc, or with --device cuda"
                 ) from None
-            self.before = _resident("VmRSS")
+            self.before = memory_of_process("VmRSS")
 
     def bytes(self) -> int:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
             return torch.cuda.max_memory_allocated(self.device) - self.before
-        return _resident("VmHWM") - self.before
+        return memory_of_process("VmHWM") - self.before
 
 
-def _resident(name: str) -> int:
+def memory_of_process(name: str) -> int:
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024

@@ -45,12 +45,20 @@ def write_corpus(folder: Path, lines: int, *, seed: int = 0) -> None:
 def make_place(folder: Path, sizes: Sizes, *, lines: int = 20_000) -> Place:
     """Corpus, tokenizer, token store and teachers under `folder`."""
     write_corpus(folder / "corpus", lines)
-    storage = folder / "storage"
-    prepared = prepare(DataSettings(str(folder / "corpus"), sizes.vocabulary, sizes.window), storage)
+    prepared = _prepared(folder, sizes)
     sizes = dataclasses.replace(sizes, vocabulary=prepared.store.vocabulary_size)
-    teachers = []
     for number, preset in enumerate(sizes.teachers):
         target = folder / f"teacher{number}"
         export_student(sizes.build(preset, seed=number + 1), prepared.tokenizer_dir, target, card="")
-        teachers.append(open_teacher(target))
-    return Place(sizes, prepared, teachers)
+    return open_place(folder, sizes)
+
+
+def open_place(folder: Path, sizes: Sizes) -> Place:
+    """What `make_place` made there."""
+    prepared = _prepared(folder, sizes)
+    sizes = dataclasses.replace(sizes, vocabulary=prepared.store.vocabulary_size)
+    return Place(sizes, prepared, [open_teacher(folder / f"teacher{number}") for number in range(len(sizes.teachers))])
+
+
+def _prepared(folder: Path, sizes: Sizes) -> PreparedData:
+    return prepare(DataSettings(str(folder / "corpus"), sizes.vocabulary, sizes.window), folder / "storage")
