@@ -3,8 +3,8 @@
     python -m benchmarks.peers.whole_search [--samples 12] [--json FILE]
 
 Stock is `benchmarks.peers.stock_tune`: `OptunaSearch`, `ASHAScheduler`, teachers forward on every step, with and
-without `reuse_actors`. The product's search comes first; stock may then take as many steps. The best settings of each are
-trained with fresh seeds by the product's loop, at the full budget, and compared on dev.
+without `reuse_actors`. The product's search comes first, and stock may take as many steps. The best settings of each
+are trained with fresh seeds by the product's loop, at the full budget, and compared on dev.
 """
 
 from __future__ import annotations
