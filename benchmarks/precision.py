@@ -65,7 +65,7 @@ def main(argv: Sequence[str]) -> int:
     torch.set_num_threads(args.threads)
     protect(None)
     figures = speeds(args.divisor, args.batch, args.steps, args.rounds)
-    gains = {what: ratio(figures[f"{what}: bfloat16"], figures[f"{what}: float32"]) for what in dict_of(figures)}
+    gains = {what: ratio(figures[f"{what}: bfloat16"], figures[f"{what}: float32"]) for what in measured(figures)}
     trained = train(args.data, args.seeds, Path(args.storage).absolute()) if args.seeds else {}
     sizes = f"poster's sizes / {args.divisor}" if args.divisor else "scale tiny"
     Report(
@@ -84,8 +84,8 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def dict_of(figures: dict[str, list[float]]) -> list[str]:
-    """What was measured, without the precision."""
+def measured(figures: dict[str, list[float]]) -> list[str]:
+    """Of what there are figures, without the precision."""
     return list(dict.fromkeys(label.partition(": ")[0] for label in figures))
 
 
@@ -142,25 +142,28 @@ def train(data: str, seeds: int, storage: Path) -> dict[str, list[float]]:
     experiment = resolve("dskd", options={"data.source": data}).experiment
     losses = {"plain": dataclasses.replace(SETTINGS, alpha=0.0, beta=0.0), "distilled": scaled(SETTINGS)}
     prepared = prepare(experiment.data, storage)
+    benches = {}
     with ray_session() as resources:
         teachers = obtain_teachers(experiment, prepared, storage, use_gpu=resources.gpus > 0)
-        cache = obtain(
-            need_of([losses["distilled"]], experiment.student_shape, tuple(teacher.shape for teacher in teachers)),
-            EXACT["exact"],
-            teachers,
-            prepared.store,
-            select_windows(prepared.store, experiment.student),
-            storage,
-            lambda: resources,
-        )
-    where = tuple(str(teacher.folder) for teacher in teachers)
-    bench = Bench(BenchSpec(str(prepared.store.folder), experiment.student, where, cache=str(cache.folder)))
+        where = tuple(str(teacher.folder) for teacher in teachers)
+        for precision in COMPARED:
+            cache = obtain(
+                need_of([losses["distilled"]], experiment.student_shape, tuple(teacher.shape for teacher in teachers)),
+                CacheSettings(form="final_hidden", precision=precision),
+                teachers,
+                prepared.store,
+                select_windows(prepared.store, experiment.student),
+                storage,
+                lambda: resources,
+            )
+            spec = BenchSpec(str(prepared.store.folder), experiment.student, where, cache=str(cache.folder))
+            benches[precision] = Bench(spec)
     found: dict[str, list[float]] = {}
     for what, settings in losses.items():
         for seed in range(seeds):
             for precision in COMPARED:
                 recipe = dataclasses.replace(experiment.recipe, precision=precision)
-                loop = bench.loop(settings, recipe, seed=seed)
+                loop = benches[precision].loop(settings, recipe, seed=seed)
                 loop.run_until(loop.total_steps)
                 value = loop.validate(teachers=False)["val_ce"]
                 found.setdefault(f"{what}: {precision}", []).append(value)
@@ -177,7 +180,7 @@ def scaled(settings: DistillSettings) -> DistillSettings:
 def lines(trained: dict[str, list[float]]) -> list[str]:
     """Dev cross-entropies per seed, and how far bfloat16 is from float32 beside how far seeds are from each other."""
     out = []
-    for what in dict_of(trained):
+    for what in measured(trained):
         exact, narrow = (trained[f"{what}: {precision}"] for precision in COMPARED)
         apart = [b - a for a, b in zip(exact, narrow, strict=True)]
         spread = f", seeds {statistics.stdev(exact):.4f} apart (standard deviation)" if len(exact) > 1 else ""

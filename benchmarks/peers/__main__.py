@@ -236,6 +236,7 @@ def _peak(key: str, args: argparse.Namespace, folder: Path) -> int:
     kind, precision = work.split(", ")
     command = [sys.executable, "-m", "benchmarks.peers", "--one", name, kind, precision, str(folder), "--steps", "1"]
     command += ["--divisor", str(args.divisor), "--batch", str(args.batch)]
+    command += ["--threads", str(torch.get_num_threads())]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise PalenkaError(f"{key}: {done.stderr.strip().splitlines()[-1]}")

@@ -106,7 +106,11 @@ def _space(folder: Path, args: Any, teachers: list[str]) -> Path:
         "scale": "tiny",
         "data": {"source": str(folder / "corpus")},
         "student": {"train_windows": args.windows, "dev_windows": 512},
-        "recipe": {"epochs": args.epochs},
+        "recipe": {
+            "epochs": args.epochs,
+            "precision": "float32",
+        },  # as stock has it; at these sizes it is quicker there
+        "cache": {"precision": "float32"},
         "search": {"rungs": list(RUNGS), "seeds": 0},
         "distill": {"projection": {"layer_map": "last", "normalize": "layer_norm"}},
         "parameters": {

@@ -33,7 +33,8 @@ class DistillationTrainer(Trainer):
         self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         deep = self.work.kind == "deep"
-        student = model(**inputs, output_hidden_states=deep, use_cache=False)
+        labels = inputs["labels"] if deep else None
+        student = model(inputs["input_ids"], labels=labels, output_hidden_states=deep, use_cache=False)
         with torch.no_grad(), self.accelerator.autocast():
             taught = [
                 teacher(inputs["input_ids"], output_hidden_states=deep, use_cache=False) for teacher in self.teachers

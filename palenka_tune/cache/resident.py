@@ -17,7 +17,7 @@ from palenka_tune.cache.source import CachedSource, Gathered
 from palenka_tune.cache.store import TeacherCache
 from palenka_tune.distill.signals import SignalRequest, WindowBatch
 
-SHARE = 0.8  # of the free memory that a cache may take
+SHARE = 0.4  # of the free memory that a cache may take: two trials may share a GPU, and begin at the same moment
 AT_ONCE = 256  # windows that are read before they are copied
 
 
@@ -49,8 +49,11 @@ class ResidentSource(CachedSource):
         """A column (N,...) of all windows, brought to the device at its first use."""
         if (split, name) not in self._columns:
             column = self.cache.columns[split][name]
-            parts = np.split(np.arange(len(column)), range(AT_ONCE, len(column), AT_ONCE))
-            self._columns[split, name] = torch.cat([column.gather(part).to(self.device) for part in parts])
+            held = torch.empty(column.shape, dtype=column.dtype, device=self.device)
+            for start in range(0, len(column), AT_ONCE):
+                part = np.arange(start, min(start + AT_ONCE, len(column)))
+                held[start : start + len(part)].copy_(column.gather(part))
+            self._columns[split, name] = held
         return self._columns[split, name]
 
 

@@ -43,7 +43,7 @@ class StagedSource(CachedSource):
         self._slots = [_Slot() for _ in range(SLOTS)]
         self._coming: deque[tuple[Tensor, frozenset[str], _Slot, Future[None]]] = deque()
         self._begun = 0
-        self._places: Gathered = {}
+        self._places: dict[tuple[str, int], Tensor] = {}
         self._stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -58,16 +58,17 @@ class StagedSource(CachedSource):
 
     def bring(self, index_B: Tensor, request: SignalRequest) -> None:
         """Put the windows `index_B` of train into place; those that `begin` was told of are on their way already."""
-        while self._coming and not torch.equal(self._coming[0][0], index_B):
+        wanted = self._names(request)
+        while self._coming and not (torch.equal(self._coming[0][0], index_B) and self._coming[0][1] >= wanted):
             self._coming.popleft()[-1].result()  # of a training that went on elsewhere
         if not self._coming:
             self.begin(index_B, request)
-        _, names, slot, future = self._coming.popleft()
+        _, _, slot, future = self._coming.popleft()
         future.result()
         if self._stream is not None:
             torch.cuda.current_stream().wait_event(slot.copied)
-        for name in names:
-            self._place(name, slot.brought[name]).copy_(slot.brought[name])
+        for name in wanted:
+            self._place(name, len(index_B), slot.brought[name]).copy_(slot.brought[name])
         if self._stream is not None:
             slot.used = torch.cuda.Event()
             slot.used.record()
@@ -75,13 +76,13 @@ class StagedSource(CachedSource):
     def _take(self, batch: WindowBatch, names: frozenset[str]) -> Gathered:
         if batch.place is None:
             return super()._take(batch, names)
-        return {name: self._places[name][batch.place] for name in names}
+        return {name: self._places[name, batch.whole][batch.place] for name in names}
 
-    def _place(self, name: str, like: Tensor) -> Tensor:
-        """Where a column of a batch lies for good."""
-        if name not in self._places or self._places[name].shape != like.shape:
-            self._places[name] = torch.empty_like(like)
-        return self._places[name]
+    def _place(self, name: str, size: int, like: Tensor) -> Tensor:
+        """Where a column of a batch of `size` windows lies for good: a graph reads from there."""
+        if (name, size) not in self._places:
+            self._places[name, size] = torch.empty_like(like)
+        return self._places[name, size]
 
     def _bring(self, index_B: Tensor, names: frozenset[str], slot: _Slot) -> None:
         """On the thread: gather, then copy on the stream of the source."""
@@ -95,12 +96,14 @@ class StagedSource(CachedSource):
             shape = (len(index_B), *columns[name].shape[1:])
             if name not in slot.pinned or slot.pinned[name].shape != shape:
                 slot.pinned[name] = torch.empty(shape, dtype=columns[name].dtype, pin_memory=True)
-                slot.brought[name] = torch.empty(shape, dtype=columns[name].dtype, device=self.device)
             columns[name].gather(index_B, out=slot.pinned[name])
-        with torch.cuda.stream(self._stream):
+        with torch.cuda.stream(self._stream):  # whose memory it is, too
             if slot.used is not None:
                 self._stream.wait_event(slot.used)
             for name in names:
+                pinned = slot.pinned[name]
+                if name not in slot.brought or slot.brought[name].shape != pinned.shape:
+                    slot.brought[name] = torch.empty_like(pinned, device=self.device)
                 slot.brought[name].copy_(slot.pinned[name], non_blocking=True)
             slot.copied = torch.cuda.Event()
             slot.copied.record(self._stream)

@@ -8,6 +8,7 @@ seed and step alone, so neither a stop nor the number of workers changes what a 
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import time
 import zipfile
@@ -26,12 +27,13 @@ from palenka_tune.distill.matmul import multiplies_bfloat16, quick_linears
 from palenka_tune.distill.objective import DistillationObjective, LossTerms, PlainObjective
 from palenka_tune.distill.schedules import lr_factor
 from palenka_tune.distill.signals import WindowBatch
-from palenka_tune.distill.static.graph import Capture
+from palenka_tune.distill.static.graph import Capture, CaptureError
 from palenka_tune.distill.static.step import StaticStep
 from palenka_tune.distill.static.validation import StaticValidation
 from palenka_tune.errors import PalenkaError
 
 Objective = PlainObjective | DistillationObjective
+logger = logging.getLogger(__name__)
 
 LOG_EVERY = 20
 
@@ -126,6 +128,7 @@ class TrainingLoop:
         self.optimizer = torch.optim.AdamW(groups, betas=(recipe.beta1, recipe.beta2), fused=True)
         self.step, self.tokens = 0, 0
         self.capture: Capture | None = None  # into what steps are made, if they are not taken one by one
+        self.falls_back = True  # to steps one by one, where a capture fails
         self._static: StaticStep | None = None
         self._validation: StaticValidation | None = None
         self._epoch_orders: dict[int, Tensor] = {}
@@ -176,19 +179,30 @@ class TrainingLoop:
     def take(self, count: int) -> dict[str, float]:
         """Take `count` steps, at most `LOG_EVERY`; the mean of each term over those that have it."""
         if self.capture is not None:
-            if self._static is None:
-                self._static = StaticStep(self, rows=LOG_EVERY, capture=self.capture)
-            sums, counts = self._static.run(count)
-            self.step += count
-            self.tokens += count * self.recipe.batch_size * self.train.shape[1]
-            return {name: value / counts[name] for name, value in sums.items()}
+            try:
+                return self._repeat(count, self.capture)
+            except CaptureError as error:
+                if not self.falls_back:
+                    raise
+                logger.warning(f"steps are not repeated as a CUDA graph, so that they are slower: {error}")
+                self.capture = None
+                self.forget_graphs()
         totals: dict[str, Tensor] = {}
-        counts = Counter()
+        counts: Counter[str] = Counter()
         for _ in range(count):
             for name, value in self._train_step().items():
                 totals[name] = totals.get(name, torch.zeros((), device=self.device)) + value
                 counts[name] += 1
         return {name: float(value) / counts[name] for name, value in totals.items()}
+
+    def _repeat(self, count: int, capture: Capture) -> dict[str, float]:
+        """`count` steps as `capture` makes them."""
+        if self._static is None:
+            self._static = StaticStep(self, rows=LOG_EVERY, capture=capture)
+        sums, counts = self._static.run(count)
+        self.step += count
+        self.tokens += count * self.recipe.batch_size * self.train.shape[1]
+        return {name: value / counts[name] for name, value in sums.items()}
 
     def forget_graphs(self) -> None:
         """Capture anew before the next step: the optimiser is no longer the one that the graphs move."""

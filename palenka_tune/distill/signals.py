@@ -33,13 +33,14 @@ from palenka_tune.distill.targets import (
 class WindowBatch:
     """Windows of one split: `tokens` (B,T) int64, and the `index` (B,) of each in the split as the student sees it.
 
-    `place` says where in the batch of a repeated step they stand, for sources that bring the whole of it.
+    `place` says where in the batch of a repeated step, of `whole` windows, they stand, for sources that bring all.
     """
 
     split: str
     index: Tensor
     tokens: Tensor
     place: slice | None = None
+    whole: int = 0
 
 
 @dataclass(frozen=True)

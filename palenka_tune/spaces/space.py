@@ -33,7 +33,7 @@ from palenka_tune.spaces.experiment import ARCHITECTURE, StudentSettings
 
 KINDS = ("choice", "uniform", "log_uniform", "int", "times")
 # trials are compared at the same step of the same batches
-BUDGET = ("batch_size", "epochs", "accumulate", "precision")
+BUDGET = ("batch_size", "epochs", "accumulate", "precision", "step")
 # steps in which a range is walked through
 STEPS = 10_000
 # settings that mean nothing when a weight is 0

@@ -139,7 +139,9 @@ def main(experiment: Experiment, options: DistillOptions) -> DistillResult:
     folders = tuple(str(teacher.folder) for teacher in teachers)
     bench = Bench(BenchSpec(str(prepared.store.folder), experiment.student, folders, device, cache))
     loop = bench.loop(experiment.distill, experiment.recipe, seed=experiment.seed)
-    identity = fingerprint({"experiment": dataclasses.asdict(experiment), "data": prepared.fingerprint})
+    asked = dataclasses.asdict(experiment)
+    del asked["recipe"]["step"]  # which changes nothing
+    identity = fingerprint({"experiment": asked, "data": prepared.fingerprint})
     metrics = {
         **train_to_end(loop, out, identity),
         "settings": dataclasses.asdict(experiment),

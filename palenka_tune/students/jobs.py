@@ -14,11 +14,14 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from palenka_tune.cluster import compute
 from palenka_tune.cluster.tasks import PROGRESS, Job, Share, run_jobs
 from palenka_tune.config.artifacts import MANIFEST
 from palenka_tune.config.files import fingerprint, read_json, write_text
 from palenka_tune.config.recipe import Recipe
+from palenka_tune.distill.loop import resolve_precision
 from palenka_tune.distill.settings import DistillSettings
 from palenka_tune.models.folder import STUDENT
 from palenka_tune.models.origin import Origin
@@ -52,13 +55,17 @@ class StudentJob(Job):
 
     @property
     def identity(self) -> str:
-        settings = {"distill": asdict(self.distill), "recipe": asdict(self.recipe), "seed": self.seed}
+        recipe = {name: value for name, value in asdict(self.recipe).items() if name != "step"}
+        settings = {"distill": asdict(self.distill), "recipe": recipe, "seed": self.seed}
         signals: Any = "online"
         if self.bench.cache is not None:
             plan = read_json(Path(self.bench.cache) / MANIFEST)["plan"]
             signals = {key: plan[key] for key in ("form", "encoding", "samples")}
-        # the device stands for the precision that `auto` means there
-        made = {"student": self.bench.student.identity, "signals": signals, "device": self.bench.device}
+        # the device stands for the precision that `auto` means there, but for CPUs that multiply bfloat16
+        device = self.bench.device
+        if resolve_precision(self.recipe.precision, torch.device(device)) is torch.bfloat16 and device == "cpu":
+            device = "cpu in bfloat16"
+        made = {"student": self.bench.student.identity, "signals": signals, "device": device}
         return fingerprint({**settings, **made, "data": self.data, "teachers": self.teachers})
 
 

@@ -59,8 +59,8 @@ def test_a_recording_of_it_gives_other_windows_when_the_index_changes(place, tmp
 
 def test_it_fits_into_a_share_of_the_free_memory(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 4000))
-    cache = SimpleNamespace(bytes=800)
+    cache = SimpleNamespace(bytes=400)
     assert fits(cache, torch.device("cuda"))
-    cache.bytes = 801
+    cache.bytes = 401
     assert not fits(cache, torch.device("cuda"))
-    assert resident.SHARE == 0.8
+    assert resident.SHARE == 0.4

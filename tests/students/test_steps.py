@@ -19,6 +19,7 @@ from tests.support.recording import record
 from tests.support.small_cache import RECIPE, Place, loss
 
 LOSS = loss(rank=8)
+lr_factor = static_step.lr_factor
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,7 @@ def test_steps_that_differ_are_taken_one_by_one_and_it_is_said(make, tmp_path, m
         repeat_steps(loop, tmp_path, record)
     assert loop.capture is None
     assert "steps are not repeated as a CUDA graph, so that they are slower: they differ: relative" in caplog.text
-    monkeypatch.undo()
+    monkeypatch.setattr(static_step, "lr_factor", lr_factor)
     (answer,) = answers(tmp_path)
     assert not answer["agrees"]
     assert torch.equal(ended(loop), ended(make(step="eager")))
@@ -130,6 +131,27 @@ def test_a_source_that_reads_for_every_batch_is_left(place, cache, tmp_path):
 
 
 def test_another_kind_of_loss_is_another_question(make, tmp_path):
-    for settings in (LOSS, loss(rank=8, alpha=0), loss(rank=8, beta=7)):
+    for settings in (LOSS, loss(rank=8, alpha=0), loss(rank=8, beta=7), loss(rank=8, lr_multiplier=3)):
         repeat_steps(make(settings), tmp_path, record)
-    assert len(answers(tmp_path)) == 2
+    repeat_steps(make(LOSS, batch_size=4), tmp_path, record)  # other shapes
+    assert len(answers(tmp_path)) == 3
+
+
+def test_an_answer_that_holds_without_compiling_is_used_without_it(make, tmp_path):
+    compiling.switch_off("no compiler")
+    repeat_steps(make(), tmp_path, record)
+    assert not answers(tmp_path)[0]["compiled"]
+    compiling.switch_on()
+    loop = make()
+    repeat_steps(loop, tmp_path, record)
+    assert loop.capture is record
+    assert compiling.is_off()
+
+
+def test_a_full_memory_is_no_answer(make, tmp_path):
+    def full(body, warm_up):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        repeat_steps(make(), tmp_path, full)
+    assert not answers(tmp_path)

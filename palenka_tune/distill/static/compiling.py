@@ -42,6 +42,11 @@ def switch_off(reason: str) -> None:
     _off.append(reason)
 
 
+def switch_on() -> None:
+    """Compile again."""
+    _off.clear()
+
+
 def is_off() -> bool:
     """Whether functions run as they are written, on every device."""
     return bool(_off)

@@ -7,9 +7,16 @@ Python, and must leave its results in tensors that exist before it is called.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from functools import cache
+from typing import Any, Protocol
 
 import torch
+
+from palenka_tune.errors import PalenkaError
+
+
+class CaptureError(PalenkaError):
+    """A step could not be made into a graph; the loop is as it was."""
 
 
 class Graph(Protocol):
@@ -28,15 +35,25 @@ def cuda_graph(body: Callable[[], None], warm_up: int) -> Graph:
 
     Raises RuntimeError if `body` does what a capture cannot hold.
     """
-    # warmed up and captured on one side stream: cuBLAS has its workspace there, and autograd remembers on which stream
-    # a parameter was first used
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(warm_up):
+    stream, pool = _side(torch.cuda.current_device())
+    before = torch.cuda.current_stream()
+    stream.wait_stream(before)
+    try:
+        with torch.cuda.stream(stream):
+            for _ in range(warm_up):
+                body()
+        before.wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        # other threads may go on with their work: one gathers the next batch
+        with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
             body()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, stream=stream):
-        body()
+    finally:
+        torch.cuda.set_stream(before)  # which a capture that failed does not do
     return graph
+
+
+@cache
+def _side(device: int) -> tuple[torch.cuda.Stream, Any]:
+    """One stream to warm up and capture on, since cuBLAS keeps a workspace for each, and one pool of memory: no graph
+    leaves anything there that is read after another has run."""
+    return torch.cuda.Stream(device), torch.cuda.graph_pool_handle()

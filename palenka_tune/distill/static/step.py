@@ -25,10 +25,11 @@ from palenka_tune.distill.objective import DistillationObjective, StatesOf, Way
 from palenka_tune.distill.schedules import lr_factor
 from palenka_tune.distill.signals import SignalRequest, WindowBatch
 from palenka_tune.distill.static.fused import FusedTerms
-from palenka_tune.distill.static.graph import Capture, Graph, cuda_graph
+from palenka_tune.distill.static.graph import Capture, CaptureError, Graph, cuda_graph
 from palenka_tune.distill.static.groups import can_group, hidden_term
 from palenka_tune.distill.static.training import Training
 from palenka_tune.distill.static.trunk import trunk_of
+from palenka_tune.errors import first_line
 
 WARM_UP = 2  # steps before a capture: optimisers, libraries and compilers set themselves up in the first
 ALPHA, BETA, AVERAGE, RATES = 0, 1, 2, 3  # columns of the table; learning rates are the last
@@ -109,10 +110,15 @@ class StaticStep:
 
     def _captured(self, request: SignalRequest) -> Graph:
         held, sums = Held(self.loop), {name: value.clone() for name, value in self.sums.items()}
-        graph = self.capture(lambda: self._body(request), WARM_UP)
-        held.put_back()
-        self._rewind(sums)
-        return graph
+        try:
+            return self.capture(lambda: self._body(request), WARM_UP)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # compilers and drivers raise what they like
+            raise CaptureError(first_line(error)) from error
+        finally:
+            held.put_back()
+            self._rewind(sums)
 
     def _rewind(self, sums: dict[str, Tensor]) -> None:
         for name, total in self.sums.items():
@@ -135,7 +141,7 @@ class StaticStep:
             start = place.stop
             share = (tokens[:, 1:] != loop.pad_id).sum() / targets
             with loop.computing():
-                batch = WindowBatch("train", index[place], tokens, place)
+                batch = WindowBatch("train", index[place], tokens, place, len(whole))
                 terms = loop.objective.terms(loop.model, batch, request, row[ALPHA], row[BETA], self.way)
             made = torch.autograd.grad(terms.total * share, self.trained, allow_unused=True)
             gradients = [_sum(old, new) for old, new in zip(gradients, made, strict=True)]
@@ -183,6 +189,7 @@ class Held:
     @torch.no_grad()
     def put_back(self) -> None:
         """Make it so again; moments that were not there begin at 0, as an optimiser makes them."""
+        self.loop.optimizer.zero_grad(set_to_none=True)  # of a step that stopped in its middle
         for parameter, value in zip(trained(self.loop), self.parameters, strict=True):
             parameter.copy_(value)
         for key, moment in _moments(self.loop):

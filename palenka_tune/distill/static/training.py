@@ -32,6 +32,7 @@ class Training(Protocol):
     step: int
     tokens: int
     capture: Capture | None
+    falls_back: bool
 
     def batch_index(self, step: int) -> Tensor: ...
     def computing(self) -> contextlib.AbstractContextManager[Any]: ...

@@ -120,7 +120,8 @@ def gpu_share(config: SearchConfig) -> float:
     memory = 24e9
     if torch.cuda.is_available():
         memory = min(torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count()))
-    trials = max(1, min(8, int(0.8 * memory / trial_memory(config))))
+    # at most two: how many share a card best has not been measured, and one that repeats its steps leaves it no rest
+    trials = max(1, min(2, int(0.8 * memory / trial_memory(config))))
     return math.floor(1e4 / trials) / 1e4  # Ray counts in ten-thousandths, and rounding up would lose a place
 
 

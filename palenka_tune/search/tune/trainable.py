@@ -49,6 +49,8 @@ class StudentTrial(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._config = config
+        if getattr(self, "_loop", None) is not None:
+            self._loop.forget_graphs()  # which hold it
         self._loop: Any = None  # free the last student before the next is built
         compute.begin(config["threads"])
         self._folder = Path(config["folder"])
