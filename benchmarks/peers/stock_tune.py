@@ -54,6 +54,12 @@ class Distillation(tune.Trainable):
         self.begin(new_config)
         return True
 
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        torch.save(self.model.state_dict(), Path(checkpoint_dir) / "model.pt")
+
+    def load_checkpoint(self, checkpoint: str) -> None:
+        self.model.load_state_dict(torch.load(Path(checkpoint) / "model.pt"))
+
     def step(self) -> dict[str, Any]:
         end = next(rung for rung in (*self.task.rungs, self.task.steps) if rung > self.done)
         self.model.train()
