@@ -13,6 +13,7 @@ import importlib.util
 import inspect
 import io
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -29,7 +30,7 @@ import torch
 from benchmarks.harness import Ratio, Report, paired, parser, ratio
 from benchmarks.loss_memory import memory_of_process
 from benchmarks.peers import by_torchdistill, nvidia_modelopt, ours, trl_gkd, with_trainer
-from benchmarks.peers.work import WARM_UP, Contender, Kind, Speed, Work, middle
+from benchmarks.peers.work import WARM_UP, Contender, Kind, Speed, Work
 from benchmarks.place import Place, make_place, open_place
 from benchmarks.sizes import poster_sizes
 from palenka_tune.cache.build import obtain
@@ -137,7 +138,7 @@ def report(args: argparse.Namespace, folder: Path) -> Report:
         rows.append(
             (
                 f"{work}: {name}",
-                f"{middle(values):,.0f}",
+                f"{statistics.median(values):,.0f}",
                 "" if name.startswith(OURS) else str(found),
                 f"{memory[key] / 2**20:,.0f}",
                 str(_lines(entry.written)) if entry.written else "",
@@ -160,7 +161,7 @@ def _verdicts(figures: dict[str, list[float]]) -> list[str]:
     out = []
     for work in dict.fromkeys(key.partition(": ")[0] for key in figures):
         rest = {key: values for key, values in figures.items() if key.startswith(f"{work}: ") and OURS not in key}
-        best = max(rest, key=lambda key: middle(rest[key]))
+        best = max(rest, key=lambda key: statistics.median(rest[key]))
         gains: dict[str, Ratio] = {
             form: ratio(figures[f"{work}: {OURS}, {form}"], rest[best])
             for form in ("exact cache", "sampled cache", "teachers online")
@@ -224,7 +225,7 @@ def _check_first(first: dict[str, float]) -> None:
             for key, value in first.items()
             if key.startswith(f"{work}: ") and "plain CE" not in key
         }
-        middle_loss = middle(list(losses.values()))
+        middle_loss = statistics.median(list(losses.values()))
         far = {name: value for name, value in losses.items() if abs(value / middle_loss - 1) > AGREE}
         if far:
             raise PalenkaError(f"{work}: {far} is another loss than that of most, {middle_loss:.4f}; not the same work")

@@ -9,8 +9,6 @@ Shapes: N windows, T tokens.
 
 from __future__ import annotations
 
-import dataclasses
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,9 +16,9 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
-from transformers import PreTrainedModel, TrainerCallback
+from transformers import PreTrainedModel
 
+from benchmarks import poster_loop
 from benchmarks.place import Place
 from palenka_tune.distill.layer_maps import resolve_layer_map
 from palenka_tune.models.export import load_model
@@ -85,9 +83,6 @@ class Work:
     def bfloat16(self) -> bool:
         return self.dtype is torch.bfloat16
 
-    def only(self, steps: int) -> Work:
-        return dataclasses.replace(self, steps=steps)
-
 
 @dataclass(frozen=True)
 class Speed:
@@ -103,18 +98,15 @@ class Speed:
 Contender = Callable[[Work], Speed]
 
 
-class WindowDataset(Dataset[dict[str, Tensor]]):
-    """Windows as a causal language model of Hugging Face takes them."""
+class WindowDataset(poster_loop.WindowDataset):
+    """With the attention mask that some trainers ask for."""
 
     def __init__(self, windows_NT: Tensor) -> None:
-        self.windows_NT = windows_NT.long()
-
-    def __len__(self) -> int:
-        return len(self.windows_NT)
+        super().__init__(windows_NT, None)
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
-        tokens = self.windows_NT[number]
-        return {"input_ids": tokens, "labels": tokens, "attention_mask": torch.ones_like(tokens)}
+        found = super().__getitem__(number)
+        return {**found, "attention_mask": torch.ones_like(found["input_ids"])}
 
 
 def trainer_settings(work: Work, folder: str) -> dict[str, Any]:
@@ -144,37 +136,25 @@ def trainer_settings(work: Work, folder: str) -> dict[str, Any]:
     }
 
 
-class Clock(TrainerCallback):
-    """The loss of the first step, and the time of those after the warm-up."""
+class Clock(poster_loop.StepClock):
+    """The loss of the first step too."""
 
-    def __init__(self, work: Work) -> None:
-        self.work = work
-        self.first_loss = self.started = self.ended = 0.0
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kw: Any) -> None:
-        if state.global_step == WARM_UP:
-            self.started = time.perf_counter()
-        if state.global_step == WARM_UP + self.work.steps:
-            self.ended = time.perf_counter()
+    first_loss = 0.0
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kw: Any) -> None:
         if state.global_step == 1 and logs and "loss" in logs:
             self.first_loss = float(logs["loss"])
-
-    @property
-    def speed(self) -> Speed:
-        return Speed(self.first_loss, self.ended - self.started)
 
 
 def run_trainer(trainer: Any, work: Work) -> Speed:
     """Train with a `transformers.Trainer` and say how fast it was."""
     from transformers.trainer_callback import PrinterCallback
 
-    clock = Clock(work)
+    clock = Clock(WARM_UP, WARM_UP + work.steps)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(clock)
     trainer.train()
-    return clock.speed
+    return Speed(clock.first_loss, clock.seconds)
 
 
 def timed(first: Callable[[], float], step: Callable[[], float], work: Work) -> Speed:
@@ -186,7 +166,3 @@ def timed(first: Callable[[], float], step: Callable[[], float], work: Work) -> 
     for _ in range(work.steps):
         step()
     return Speed(first_loss, time.perf_counter() - started)
-
-
-def middle(values: list[float]) -> float:
-    return statistics.median(values)

@@ -78,16 +78,17 @@ def _scalar(value: float | Tensor, like: Tensor) -> Tensor:
     return value if isinstance(value, Tensor) else torch.full((), float(value), device=like.device)
 
 
-def _less_next(p_CV: Tensor, next_C: Tensor) -> Tensor:
-    """p - one_hot(next), without a scatter."""
-    return p_CV - (torch.arange(p_CV.shape[1], device=p_CV.device) == next_C[:, None]).to(p_CV.dtype)
+def _cross_entropy(z_CV: Tensor, next_C: Tensor, ce_C: Tensor, ce_weight: Tensor) -> tuple[Tensor, Tensor]:
+    """The sum of the CE, and its gradient by the logits: p - one_hot(next), without a scatter."""
+    log_p_CV = torch.log_softmax(z_CV, -1)
+    ce = -(log_p_CV.gather(1, next_C[:, None]).squeeze(1) * ce_C).sum()
+    one_hot_CV = (torch.arange(z_CV.shape[1], device=z_CV.device) == next_C[:, None]).to(z_CV.dtype)
+    return ce, (log_p_CV.exp() - one_hot_CV) * (ce_C * ce_weight)[:, None]
 
 
 @compiled
 def _plain(z_CV: Tensor, next_C: Tensor, ce_C: Tensor, ce_weight: Tensor) -> tuple[Tensor, Tensor]:
-    log_p_CV = torch.log_softmax(z_CV.float(), -1)
-    ce = -(log_p_CV.gather(1, next_C[:, None]).squeeze(1) * ce_C).sum()
-    gradient_CV = _less_next(log_p_CV.exp(), next_C) * (ce_C * ce_weight)[:, None]
+    ce, gradient_CV = _cross_entropy(z_CV.float(), next_C, ce_C, ce_weight)
     return ce, gradient_CV.to(z_CV.dtype)
 
 
@@ -103,9 +104,7 @@ def _exact(
     temperature: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
     z = z_CV.float()
-    log_p_CV = torch.log_softmax(z, -1)
-    ce = -(log_p_CV.gather(1, next_C[:, None]).squeeze(1) * ce_C).sum()
-    gradient_CV = _less_next(log_p_CV.exp(), next_C) * (ce_C * ce_weight)[:, None]
+    ce, gradient_CV = _cross_entropy(z, next_C, ce_C, ce_weight)
     log_s_CV, log_q_CV = torch.log_softmax(z / temperature, -1), torch.log_softmax(teachers_CV.float(), -1)
     q_CV = log_q_CV.exp()
     kl = ((q_CV * (log_q_CV - log_s_CV)).sum(-1) * kl_C).sum() * temperature.square()
@@ -127,11 +126,9 @@ def _sampled(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """CE, KL, the gradient (C,V) in float32 without what the samples add to it, and what each adds (C,)."""
     z = z_CV.float()
-    log_p_CV = torch.log_softmax(z, -1)
-    ce = -(log_p_CV.gather(1, next_C[:, None]).squeeze(1) * ce_C).sum()
+    ce, gradient_CV = _cross_entropy(z, next_C, ce_C, ce_weight)
     log_s_CV = torch.log_softmax(z / temperature, -1)
     kl_each_C = -entropy_C - log_s_CV.gather(1, ids_CK).mean(1)
     by_kl_C = kl_C * temperature * alpha
-    gradient_CV = _less_next(log_p_CV.exp(), next_C) * (ce_C * ce_weight)[:, None]
     gradient_CV = gradient_CV + log_s_CV.exp() * by_kl_C[:, None]
     return ce, (kl_each_C * kl_C).sum() * temperature.square(), gradient_CV, -by_kl_C / ids_CK.shape[1]
