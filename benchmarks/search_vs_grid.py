@@ -167,18 +167,18 @@ def space_file(folder: Path, name: str, changes: dict[str, Any]) -> Path:
     return path
 
 
-def train_teacher(preset: ModelPreset, prepared: PreparedData, folder: Path, windows: int) -> Path:
+def train_teacher(preset: ModelPreset, prepared: PreparedData, folder: Path, windows: int, *, lr: float = 2e-3) -> Path:
     """Train a teacher for one epoch by the product's loop; its folder."""
     store = prepared.store
     model = build_for_store(preset, store, seed=0)
     train = window_tensor(store.windows("train"))[:windows]
     dev = window_tensor(store.windows("dev"))[:512]
-    recipe = Recipe(lr=2e-3, batch_size=16, epochs=1, warmup_steps=40)
+    recipe = Recipe(lr=lr, batch_size=16, epochs=1, warmup_steps=40)
     loop = TrainingLoop(model, PlainObjective(store.pad_id), train, dev, recipe, pad_id=store.pad_id, seed=0)
     loop.run_until(loop.total_steps)
     ce = loop.validate()["val_ce"]
     print(f"teacher {preset.name}, {count_parameters(model) / 1e6:.2f} M parameters: val/ce {ce:.4f}", flush=True)
-    return export_student(model, prepared.tokenizer_dir, folder / preset.name, card="")
+    return export_student(model, prepared.tokenizer_dir, folder / preset.name.replace("/", "-"), card="")
 
 
 def grid(config: SearchConfig, prepared: PreparedData, points: int) -> list[Reached]:

@@ -1,10 +1,12 @@
 """A whole search: the product beside stock Ray Tune, on the same space, teachers and steps, with start-up and cache.
 
     python -m benchmarks.peers.whole_search [--samples 12] [--json FILE]
+    python -m benchmarks.peers.whole_search --divisor 4 --windows 512 --teacher-windows 1600 --samples 20 [--json FILE]
 
-Stock is `benchmarks.peers.stock_tune`: `OptunaSearch`, `ASHAScheduler`, teachers forward on every step, with and
-without `reuse_actors`. The product's search comes first, and stock may take as many steps. The best settings of each
-are trained with fresh seeds by the product's loop, at the full budget, and compared on dev.
+The models are those of scale tiny, or with `--divisor` have the poster's proportions (`benchmarks.sizes`). Stock is
+`benchmarks.peers.stock_tune`: `OptunaSearch`, `ASHAScheduler`, teachers forward on every step, with and without
+`reuse_actors`. The product's search comes first, and stock may take as many steps. The best settings of each are
+trained with fresh seeds by the product's loop, at the full budget, and compared on dev.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from ray import tune
 from benchmarks.harness import Ratio, Report, parser
 from benchmarks.peers import stock_tune
 from benchmarks.search_vs_grid import BABYTALK_WORDS, TEACHERS, train_teacher
+from benchmarks.sizes import STUDENT, poster_sizes
 from palenka_tune.cluster.session import protect, ray_session
 from palenka_tune.commands.options import run
 from palenka_tune.data.babytalk.corpus import write_corpus
@@ -43,7 +46,11 @@ RUNGS = (0.25, 0.5)
 
 def main(argv: Sequence[str]) -> int:
     arguments = parser("whole_search", __doc__.partition("\n\n")[0])
+    arguments.add_argument(
+        "--divisor", type=int, default=0, help="of the poster's widths and vocabulary; 0: scale tiny (default: 0)"
+    )
     arguments.add_argument("--windows", type=int, default=2304, help="train windows of a student (default: 2304)")
+    arguments.add_argument("--dev-windows", type=int, default=512, help="on which trials are measured (default: 512)")
     arguments.add_argument("--epochs", type=float, default=2.0, help="epochs of a student (default: 2)")
     arguments.add_argument("--teacher-windows", type=int, default=8192, help="train windows of the teachers, one epoch")
     arguments.add_argument("--samples", type=int, default=12, help="trials that the product proposes (default: 12)")
@@ -55,7 +62,8 @@ def main(argv: Sequence[str]) -> int:
         write_corpus(folder / "corpus", words={"train": BABYTALK_WORDS})
         space = _space(folder, args, [])
         prepared = prepare(resolve(str(space)).experiment.data, folder / "storage")
-        teachers = [str(train_teacher(each, prepared, folder, args.teacher_windows)) for each in TEACHERS["tiny"]]
+        presets, lr = (poster_sizes(args.divisor).teachers, 1e-3) if args.divisor else (TEACHERS["tiny"], 2e-3)
+        teachers = [str(train_teacher(each, prepared, folder, args.teacher_windows, lr=lr)) for each in presets]
         space = _space(folder, args, teachers)
         config = resolve(str(space))
         bench = Bench(BenchSpec(str(prepared.store.folder), config.experiment.student, tuple(teachers)))
@@ -77,9 +85,10 @@ def main(argv: Sequence[str]) -> int:
 def report(args: Any, found: dict[str, tuple[float, int, dict[str, Any]]], quality: dict[str, list[float]]) -> Report:
     """Wall time, steps and what the best settings are worth."""
     ours = found["palenka_tune"][0]
+    sizes = f"poster's sizes / {args.divisor}" if args.divisor else "scale tiny"
     return Report(
         "whole_search",
-        "A whole search, start-up and cache counted (scale tiny, two trials at a time)",
+        f"A whole search, start-up and cache counted ({sizes}, two trials at a time)",
         vars(args),
         ("search", "seconds", "student steps", "val/ce of its best, fresh seeds"),
         [
@@ -101,15 +110,12 @@ def report(args: Any, found: dict[str, tuple[float, int, dict[str, Any]]], quali
 
 def _space(folder: Path, args: Any, teachers: list[str]) -> Path:
     """The space as the product reads it."""
-    tree = {
+    tree: dict[str, Any] = {
         "description": "the space that both search",
         "scale": "tiny",
         "data": {"source": str(folder / "corpus")},
-        "student": {"train_windows": args.windows, "dev_windows": 512},
-        "recipe": {
-            "epochs": args.epochs,
-            "precision": "float32",
-        },  # as stock has it; at these sizes it is quicker there
+        "student": {"train_windows": args.windows, "dev_windows": args.dev_windows},
+        "recipe": {"epochs": args.epochs, "precision": "float32"},  # as stock has it
         "cache": {"precision": "float32"},
         "search": {"rungs": list(RUNGS), "seeds": 0},
         "distill": {"projection": {"layer_map": "last", "normalize": "layer_norm"}},
@@ -121,6 +127,11 @@ def _space(folder: Path, args: Any, teachers: list[str]) -> Path:
         },
         **({"teachers": teachers} if teachers else {}),
     }
+    if args.divisor:
+        sizes = poster_sizes(args.divisor)
+        tree["data"] |= {"vocabulary": sizes.vocabulary, "window": sizes.window}
+        student = {name: getattr(sizes.student, name) for name in ("width", "layers", "heads", "ffn")}
+        tree["student"] |= {"preset": STUDENT, **student}
     path = folder / "space.yaml"
     path.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
     return path

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from palenka_tune.cache import ray_writer, writer
+from palenka_tune.cache.faults import OUT_OF_MEMORY
 from palenka_tune.cache.job import CACHE_VERSION, NOTES, CacheJob, base_of, caches_folder, folder_of, rows_per_shard
 from palenka_tune.cache.plan import Need, Plan, answers, candidates, choose, gigabytes
 from palenka_tune.cache.settings import CacheSettings
@@ -51,7 +52,8 @@ def obtain(
     *,
     seed: int = 0,
 ) -> TeacherCache:
-    """The cache for `need` over `windows`; `resources` opens the Ray session in which a missing one is built.
+    """The cache for `need` over `windows`; `resources` opens the Ray session in which a missing one is built, or says
+    that this process builds it.
 
     Raises:
         UserError: if it does not fit into the budget or the free space, or if the form cannot serve the need.
@@ -175,7 +177,7 @@ def _fill(job: CacheJob, resources: Resources) -> None:
     most = max(gpus for _, gpus in resources.nodes)
     while True:
         try:
-            _measure(job)
+            _measure(job, resources)
             return _write(job, resources)
         except torch.OutOfMemoryError:
             if job.gpus >= most:
@@ -184,7 +186,7 @@ def _fill(job: CacheJob, resources: Resources) -> None:
             logger.info(f"the teachers do not fit on fewer GPUs: each is spread over {job.gpus}")
 
 
-def _measure(job: CacheJob) -> None:
+def _measure(job: CacheJob, resources: Resources) -> None:
     """Write statistics and heads, unless an earlier build left them."""
     paths, published = [job.bring(name) for name in (STATISTICS, HEADS)], job.published()
     if all(path.exists() for path in paths):
@@ -193,7 +195,7 @@ def _measure(job: CacheJob) -> None:
                 job.publish(path)
         return
     # on a CPU this process measures, which has the libraries loaded; a GPU may be another node's
-    linear = ray_writer.measure(job) if job.device == "cuda" else writer.measure(job)
+    linear = ray_writer.measure(job) if job.device == "cuda" and resources.ray else writer.measure(job)
     if not linear and job.plan.form == "final_hidden":
         forget_folder(Path(job.work))
         forget_folder(Path(job.folder))
@@ -211,8 +213,9 @@ def _write(job: CacheJob, resources: Resources) -> None:
     if not missing:
         return
     started, logged, first = time.monotonic(), time.monotonic(), done
-    for rows, reason in ray_writer.write_shards(job, missing, resources):
-        if reason == ray_writer.OUT_OF_MEMORY:
+    write = ray_writer.write_shards(job, missing, resources) if resources.ray else writer.write_shards(job, missing)
+    for rows, reason in write:
+        if reason == OUT_OF_MEMORY:
             raise torch.OutOfMemoryError(reason)
         if reason is not None:
             raise _stopped(job, reason)

@@ -6,16 +6,14 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from palenka_tune.cache.faults import reason
 from palenka_tune.cache.job import CacheJob
 from palenka_tune.cluster import compute
 from palenka_tune.cluster.session import Resources
 from palenka_tune.config.console import keep_printing
-from palenka_tune.errors import first_line
 
 if TYPE_CHECKING:
     from palenka_tune.cache.writer import ShardWriter
-
-OUT_OF_MEMORY = "the GPU's memory is too small"
 
 
 class _Worker:
@@ -41,18 +39,8 @@ class _Worker:
                 errors.append("")
             except Exception as error:  # returned as a row, because Ray Data would wrap it in pages of its own
                 rows.append(0)
-                errors.append(_sentence(error))
+                errors.append(reason(error))
         return {"split": batch["split"], "number": batch["number"], "rows": rows, "error": errors}
-
-
-def _sentence(error: Exception) -> str:
-    import torch
-
-    if isinstance(error, torch.OutOfMemoryError):
-        return OUT_OF_MEMORY
-    if isinstance(error, OSError):
-        return f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}"
-    return first_line(error)
 
 
 def gpus_of(job: CacheJob) -> int:

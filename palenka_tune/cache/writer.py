@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from palenka_tune.cache.encode import entropy, quantise, systematic_sample, to_float16
+from palenka_tune.cache.faults import reason
 from palenka_tune.cache.job import BATCH_WINDOWS, CacheJob
 from palenka_tune.cache.plan import hidden_name, scale_name
 from palenka_tune.cache.shards import write_shard
@@ -175,6 +177,16 @@ class ShardWriter:
                 parts.setdefault(f"ids{number}", []).append(ids.to(getattr(torch, id_type(self.plan.vocabulary))))
                 parts.setdefault(f"entropy{number}", []).append(entropy(log_q))
         return {name: torch.cat(pieces) for name, pieces in parts.items()}
+
+
+def write_shards(job: CacheJob, shards: Sequence[tuple[str, int]]) -> Iterator[tuple[int, str | None]]:
+    """What `ray_writer.write_shards` does, one after another in this process."""
+    try:
+        writer = ShardWriter(job)
+        for split, number in shards:
+            yield writer.write(split, number), None
+    except Exception as error:  # as a worker's
+        yield 0, reason(error)
 
 
 def leading(state_BTE: Tensor, statistics: LayerStatistics, components: int) -> Tensor:

@@ -29,9 +29,10 @@ OTHER_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
 
 @dataclass(frozen=True)
 class Resources:
-    """What a cluster offers: (CPU cores, GPUs) of each node that is up."""
+    """What a cluster offers: (CPU cores, GPUs) of each node that is up. Without `ray` it is this process alone."""
 
     nodes: tuple[tuple[int, int], ...]
+    ray: bool = True
 
     @property
     def cpus(self) -> int:

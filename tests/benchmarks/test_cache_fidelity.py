@@ -14,7 +14,7 @@ from benchmarks.cache_fidelity import KEPT, TopKTargets, ways
 from palenka_tune.cluster.session import Resources
 from palenka_tune.config.recipe import Recipe
 from palenka_tune.spaces.experiment import Experiment, experiment_from, resolve_tree
-from tests.support.small_cache import Place, in_this_process
+from tests.support.small_cache import Place, small_shards
 from tests.support.small_place import VOCABULARY, WINDOW
 
 FORMS = ("final_hidden, float16", "final_hidden, float16, 32 components", "sampled, 12 ids")
@@ -39,9 +39,9 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
 def benches(experiment, tmp_path_factory):
     """Built by the real writer in this process instead of on Ray."""
     storage = tmp_path_factory.mktemp("storage")
-    with pytest.MonkeyPatch.context() as patch, in_this_process():
+    with pytest.MonkeyPatch.context() as patch, small_shards():
         patch.setattr(cache_fidelity, "KEPT", {name: KEPT[name] for name in FORMS})
-        patch.setattr(cache_fidelity, "ray_session", lambda: contextlib.nullcontext(Resources(((1, 0),))))
+        patch.setattr(cache_fidelity, "ray_session", lambda: contextlib.nullcontext(Resources(((1, 0),), ray=False)))
         yield cache_fidelity.make_benches(experiment, storage)
 
 

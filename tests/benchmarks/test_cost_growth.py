@@ -19,7 +19,7 @@ from benchmarks.sizes import poster_sizes
 from palenka_tune.cache.job import caches_folder
 from palenka_tune.cache.source import CachedSource
 from palenka_tune.cluster.session import Resources
-from tests.support.small_cache import in_this_process
+from tests.support.small_cache import small_shards
 
 
 def test_trials_are_counted_and_each_kind_has_its_own_teachers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,8 +38,8 @@ def test_trials_are_counted_and_each_kind_has_its_own_teachers(tmp_path: Path, m
 @pytest.fixture
 def no_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Caches are built in this process."""
-    monkeypatch.setattr(cost_growth, "ray_session", lambda: contextlib.nullcontext(Resources(((1, 0),))))
-    with in_this_process():
+    monkeypatch.setattr(cost_growth, "ray_session", lambda: contextlib.nullcontext(Resources(((1, 0),), ray=False)))
+    with small_shards():
         yield
 
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from palenka_tune.cache import build, encode, job, ray_writer, shards, writer
+from palenka_tune.cache.faults import OUT_OF_MEMORY
 from palenka_tune.cache.plan import candidates
 from palenka_tune.cache.settings import CacheSettings
 from palenka_tune.cache.store import TeacherCache
@@ -377,14 +378,14 @@ def test_teachers_that_a_gpu_cannot_hold_are_spread_over_more(monkeypatch, tmp_p
     """With GPUs that are said to be there: what is tried is what counts."""
     tried = []
 
-    def measure(job):
+    def measure(job, resources):
         tried.append(job.gpus)
         if where == "measuring" and job.gpus < 4:
             raise torch.OutOfMemoryError
 
     def write_shards(job, missing, resources):
         if where == "writing" and job.gpus < 4:
-            yield 0, ray_writer.OUT_OF_MEMORY
+            yield 0, OUT_OF_MEMORY
         yield from ((job.size(*shard), None) for shard in missing)
 
     monkeypatch.setattr(build, "_measure", measure)
@@ -405,4 +406,4 @@ def test_a_worker_says_that_its_gpu_is_too_small(monkeypatch):
 
     monkeypatch.setattr(writer, "ShardWriter", small)
     batch = {"split": np.array(["train"]), "number": np.array([0])}
-    assert ray_writer._Worker(None)(batch)["error"] == [ray_writer.OUT_OF_MEMORY]
+    assert ray_writer._Worker(None)(batch)["error"] == [OUT_OF_MEMORY]

@@ -17,7 +17,7 @@ from palenka_tune.commands import cache as command
 from palenka_tune.commands import options
 from palenka_tune.config.artifacts import MANIFEST, partial_folder
 from tests.faults.searches import wait_for
-from tests.support.small_cache import Place, contents, in_this_process, shard_times, sharpen
+from tests.support.small_cache import Place, contents, shard_times, sharpen, small_shards
 from tests.support.small_place import VOCABULARY, WINDOW
 
 pytestmark = pytest.mark.entry
@@ -56,7 +56,7 @@ def built(place, tmp_path, capsys) -> tuple[Place, Path]:
     copied = Place.open(folder)
     teachers = [str(teacher.folder) for teacher in copied.teachers]
     (folder / "space.yaml").write_text(yaml.safe_dump(SPACE | {"teachers": teachers}))
-    with in_this_process(), pytest.MonkeyPatch.context() as patch:
+    with small_shards(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(command, "ray_session", no_ray)
         assert build(copied, folder / "runs") == 0
     return copied, Path(capsys.readouterr().out.splitlines()[-1])
@@ -68,7 +68,7 @@ class no_ray:  # noqa: N801
     def __init__(self, address: str | None = None) -> None:
         from palenka_tune.cluster.session import Resources
 
-        self.resources = Resources(((1, 0),))
+        self.resources = Resources(((1, 0),), ray=False)
 
     def __enter__(self):
         return self.resources
@@ -96,7 +96,7 @@ def test_a_build_says_what_it_makes_and_where(built, capsys, monkeypatch):
 
 def test_what_the_fixed_settings_of_a_search_need_is_kept_too(place, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(command, "ray_session", no_ray)
-    with in_this_process():
+    with small_shards():
         assert build(place, tmp_path, "--set", "alpha=0", "--set", "beta=0", "--set", "temperature=3") == 0
     plan = TeacherCache.open(capsys.readouterr().out.splitlines()[-1]).manifest["plan"]
     assert plan["layers"] == [{}, {}]
@@ -269,7 +269,7 @@ def test_a_full_disk_ends_the_build_and_the_same_command_goes_on(place, small_di
     cache = TeacherCache.open(out.splitlines()[-1], verify=True)
     assert partial_folder(cache.folder) == folder
     assert before.items() <= shard_times(cache.folder).items()
-    with in_this_process(), pytest.MonkeyPatch.context() as patch:
+    with small_shards(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(command, "ray_session", no_ray)
         assert build(place, tmp_path / "whole") == 0
     assert contents(TeacherCache.open(capsys.readouterr().out.splitlines()[-1])) == contents(cache)

@@ -21,7 +21,7 @@ from palenka_tune.spaces.settings import trainable
 from palenka_tune.students.teacher_cache import _trained, fit_cache, obtain_cache, search_need
 from palenka_tune.students.teachers import teacher_shapes
 from palenka_tune.trials.arms import arms_of
-from tests.support.small_cache import Place, in_this_process
+from tests.support.small_cache import Place, small_shards
 from tests.support.small_place import VOCABULARY, WINDOW
 
 TOKENS = (96 + 32) * WINDOW
@@ -180,10 +180,10 @@ def test_a_range_that_shrinks_to_one_rank_is_searched_still(place):
 
 
 def obtained(place: Place, configuration, storage):
-    with in_this_process():
+    with small_shards():
         return obtain_cache(
             configuration.experiment, search_need(configuration, place.shapes), place.teachers, place.store,
-            storage, lambda: Resources(((1, 0),)),
+            storage, lambda: Resources(((1, 0),), ray=False),
         )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Caches of two small teachers over a hundred windows, built by the real writer in this process instead of on Ray.
+"""Caches of two small teachers over a hundred windows, built in this process instead of on Ray.
 
 `python -m tests.support.small_cache PLACE STORAGE SHARDS` is a build that is killed while it writes one shard more.
 """
@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 
-from palenka_tune.cache import build, job, ray_writer, shards
+from palenka_tune.cache import build, job, shards
 from palenka_tune.cache.plan import Need, need_of
 from palenka_tune.cache.settings import CacheSettings
 from palenka_tune.cache.store import TeacherCache
@@ -34,6 +34,7 @@ from tests.support.small_place import VOCABULARY, WINDOW, make_place
 
 STUDENT = StudentSettings("Student-tiny", train_windows=96, dev_windows=32)
 SHARDS = ["dev-00000.arrow", "train-00000.arrow", "train-00001.arrow", "train-00002.arrow"]
+HERE = Resources(((1, 0),), ray=False)
 PRECISION: Precision = "float32"  # what is kept is compared with what the teachers say
 RECIPE = Recipe(lr=3e-3, batch_size=8, epochs=1, warmup_steps=2, precision=PRECISION)
 
@@ -75,7 +76,7 @@ class Place:
     def cache(self, storage: Path, *losses: DistillSettings, seed: int = 0, **settings: Any) -> TeacherCache:
         """What `losses` need, built in this process or found in `storage`."""
         storage.mkdir(exist_ok=True)
-        with in_this_process():
+        with small_shards():
             return build.obtain(
                 self.need(*losses),
                 CacheSettings(**{"precision": PRECISION, **settings}),
@@ -83,7 +84,7 @@ class Place:
                 self.store,
                 self.windows,
                 storage,
-                lambda: Resources(((1, 0),)),
+                lambda: HERE,
                 seed=seed,
             )
 
@@ -109,18 +110,10 @@ def loss(alpha: float = 1.0, beta: float = 3.0, temperature: float = 2.0, **proj
 
 
 @contextlib.contextmanager
-def in_this_process() -> Iterator[None]:
-    """Shards of 32 windows, written one after another by the actor that Ray would run."""
-
-    def write_shards(work: job.CacheJob, missing: list[tuple[str, int]], resources: Resources) -> Iterator[Any]:
-        worker = ray_writer._Worker(work)
-        for split, number in missing:
-            done = worker({"split": [split], "number": [number]})
-            yield done["rows"][0], done["error"][0] or None
-
+def small_shards() -> Iterator[None]:
+    """Shards of 32 windows."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(job, "SHARD_BYTES", 1)
-        patch.setattr(ray_writer, "write_shards", write_shards)
         yield
 
 

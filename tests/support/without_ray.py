@@ -18,9 +18,9 @@ from palenka_tune.distill.loop import World
 from palenka_tune.students import jobs, scoring
 from palenka_tune.teachers import ray_trainer
 from palenka_tune.teachers.worker import run_rank
-from tests.support.small_cache import in_this_process
+from tests.support.small_cache import small_shards
 
-RESOURCES = Resources(((2, 0),))
+RESOURCES = Resources(((2, 0),), ray=False)
 
 
 def _run_jobs(
@@ -50,7 +50,7 @@ def _fit(training: ray_trainer.Training) -> None:
 def without_ray(*modules: str) -> Iterator[None]:
     """No Ray for the trainings, caches, students and scorings of `modules`, which open a session."""
     threads = torch.get_num_threads()
-    with in_this_process(), pytest.MonkeyPatch.context() as patch:
+    with small_shards(), pytest.MonkeyPatch.context() as patch:
         for module in modules:
             patch.setattr(f"{module}.ray_session", lambda address: contextlib.nullcontext(RESOURCES))
         patch.setattr(ray_trainer, "resources_now", lambda: RESOURCES)

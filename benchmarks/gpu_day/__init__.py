@@ -1,0 +1,1 @@
+"""What a GPU gives, in twelve minutes: `python -m benchmarks.gpu_day`."""

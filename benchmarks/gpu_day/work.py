@@ -1,0 +1,187 @@
+"""What all stages measure on: models of the poster's sizes, their cache, a loss, and how a training is timed.
+
+`make` writes everything under a folder once; each stage opens it in a process of its own.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from benchmarks.place import Place, make_place, open_place
+from benchmarks.sizes import poster_sizes
+from benchmarks.trial_throughput import SETTINGS
+from palenka_tune.cache.build import obtain
+from palenka_tune.cache.plan import need_of
+from palenka_tune.cache.resident import ResidentSource
+from palenka_tune.cache.settings import CacheSettings
+from palenka_tune.cache.source import CachedSource
+from palenka_tune.cache.store import TeacherCache
+from palenka_tune.cluster.session import Resources
+from palenka_tune.config.recipe import Precision, Recipe
+from palenka_tune.data.windows import Windows, window_tensor
+from palenka_tune.distill.loop import TrainingLoop
+from palenka_tune.distill.objective import DistillationObjective, PlainObjective
+from palenka_tune.distill.signals import SignalSource
+from palenka_tune.distill.static.graph import Capture, cuda_graph
+from palenka_tune.spaces.experiment import shape_of
+
+Form = Literal["exact", "sampled"]
+Kind = Literal["plain", "exact", "sampled"]
+KINDS: tuple[Kind, ...] = ("plain", "exact", "sampled")
+FORMS: dict[Form, CacheSettings] = {
+    "exact": CacheSettings(form="final_hidden"),
+    "sampled": CacheSettings(form="sampled"),
+}
+DEV = 8  # windows
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`folder` holds what was made; `divisor` is of the poster's widths, `steps` are those of a round."""
+
+    folder: Path
+    device: str
+    divisor: int
+    batch: int
+    windows: int
+    steps: int
+    rounds: int
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.device == "cuda"
+
+    @property
+    def capture(self) -> Capture:
+        """What steps are made into: a CUDA graph, or on a CPU the function itself, called again."""
+        return cuda_graph if self.on_gpu else Again
+
+    def save(self) -> None:
+        values = {**asdict(self), "folder": str(self.folder)}
+        (self.folder / "plan.json").write_text(json.dumps(values), encoding="utf-8")
+
+    @classmethod
+    def open(cls, folder: Path) -> Plan:
+        values = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+        return cls(**{**values, "folder": folder})
+
+
+class Again:
+    """Stands where a CUDA graph would, for trying the command without a GPU."""
+
+    def __init__(self, body: Callable[[], None], warm_up: int) -> None:
+        self.replay = body
+        for _ in range(warm_up + 1):
+            body()
+
+
+def make(plan: Plan) -> None:
+    """Write a corpus, two random teachers and a cache of each form, with this process alone."""
+    folder = plan.folder / "place"
+    place = make_place(folder, poster_sizes(plan.divisor))
+    windows = _windows(plan)
+    need = need_of([SETTINGS], shape_of(place.sizes.student), tuple(teacher.shape for teacher in place.teachers))
+    here, storage = Resources(((os.cpu_count() or 1, int(plan.on_gpu)),), ray=False), plan.folder / "storage"
+    storage.mkdir()
+    kept = {
+        form: obtain(need, settings, place.teachers, place.prepared.store, windows, storage, lambda: here)
+        for form, settings in FORMS.items()
+    }
+    paths = {form: str(cache.folder) for form, cache in kept.items()}
+    (plan.folder / "caches.json").write_text(json.dumps(paths), encoding="utf-8")
+
+
+def _windows(plan: Plan) -> Windows:
+    return Windows({"train": np.arange(plan.windows), "dev": np.arange(DEV)})
+
+
+class Work:
+    """What `make` wrote, opened."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.place: Place = open_place(plan.folder / "place", poster_sizes(plan.divisor))
+        store = self.place.prepared.store
+        windows = _windows(plan)
+        self.train, self.dev = (window_tensor(windows.array(store, split)) for split in ("train", "dev"))
+
+    def cache(self, form: Form) -> TeacherCache:
+        paths = json.loads((self.plan.folder / "caches.json").read_text(encoding="utf-8"))
+        return TeacherCache.open(paths[form])
+
+    def resident(self, kind: Kind) -> SignalSource | None:
+        """The teachers' signals on the device; none for plain training."""
+        return None if kind == "plain" else ResidentSource(self.cache(kind), self.plan.device)
+
+    def from_disk(self, kind: Kind) -> SignalSource | None:
+        """The teachers' signals as steps one by one read them."""
+        return None if kind == "plain" else CachedSource(self.cache(kind), self.plan.device)
+
+    def loop(
+        self,
+        source: SignalSource | None,
+        *,
+        seed: int = 0,
+        precision: Precision = "auto",
+        capture: Capture | None = None,
+    ) -> TrainingLoop:
+        """The product's training loop of a fresh student; `capture` makes its steps into graphs."""
+        store, preset = self.place.prepared.store, self.place.sizes.student
+        objective: PlainObjective | DistillationObjective = PlainObjective(store.pad_id)
+        if source is not None:
+            objective = DistillationObjective(
+                SETTINGS, shape_of(preset), source, total_steps=10**6, pad_id=store.pad_id, seed=seed
+            )
+        recipe = Recipe(lr=1e-3, batch_size=self.plan.batch, warmup_steps=10, precision=precision)
+        loop = TrainingLoop(
+            self.place.sizes.build(preset, seed=seed, device=self.plan.device),
+            objective,
+            self.train,
+            self.dev,
+            recipe,
+            pad_id=store.pad_id,
+            seed=seed,
+            total_steps=10**6,
+        )
+        loop.capture, loop.falls_back = capture, False  # a capture that fails is an error here
+        return loop
+
+    def now(self) -> float:
+        """Seconds, with the device's work done."""
+        if self.plan.on_gpu:
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    def seconds(self, function: Callable[[], Any]) -> float:
+        started = self.now()
+        function()
+        return self.now() - started
+
+    def speed(self, loop: TrainingLoop) -> float:
+        """Tokens/s over a round's steps; the first step of all is not among them."""
+        if loop.step == 0:
+            loop.run_until(1)
+        before = loop.tokens
+        seconds = self.seconds(lambda: loop.run_until(loop.step + self.plan.steps))
+        return (loop.tokens - before) / seconds
+
+    def peak_gib(self, function: Callable[[], Any]) -> float | None:
+        """The most memory of the GPU that was in use meanwhile."""
+        if not self.plan.on_gpu:
+            function()
+            return None
+        gc.collect()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        function()
+        return float(torch.cuda.max_memory_allocated() / 2**30)
