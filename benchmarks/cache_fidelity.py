@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.harness import Ratio, Report, parser
+from benchmarks.harness import Aim, Ratio, Report, parser
 from palenka_tune.cache.build import obtain
 from palenka_tune.cache.encode import entropy, systematic_sample
 from palenka_tune.cache.plan import need_of
@@ -74,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
     second = compare_logits(benches["teachers online"], student, batches)
     third = train(benches, experiment, args.seeds)
     exact = first["final_hidden, float16"]
-    Report(
+    return Report(
         "cache_fidelity",
         "Loss and gradient of each form against float32 teachers that run",
         vars(args),
@@ -92,6 +92,10 @@ def main(argv: Sequence[str]) -> int:
             "final_hidden_float16_relative_loss_error": exact["total"],
             "final_hidden_float16_gradient_cosine": exact["student"],
         },
+        aims={
+            "final_hidden_float16_relative_loss_error": Aim("at most", 1e-3),
+            "final_hidden_float16_gradient_cosine": Aim("at least", 0.999),
+        },
         details={
             "forms": {name: dataclasses.asdict(Row(found)) for name, found in first.items()},
             "logits": second,
@@ -102,7 +106,6 @@ def main(argv: Sequence[str]) -> int:
             *lines(second, third),
         ],
     ).publish(args.json)
-    return 0
 
 
 @dataclass(frozen=True)

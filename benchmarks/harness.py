@@ -15,7 +15,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -31,6 +31,20 @@ class Ratio:
 
     def __str__(self) -> str:
         return f"{self.median:.3g} ({self.low:.3g} to {self.high:.3g})"
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a ratio is to be, at the sizes for which the documentation states it."""
+
+    sense: Literal["at least", "at most"]
+    bound: float
+
+    def met(self, found: Ratio) -> bool:
+        return found.median >= self.bound if self.sense == "at least" else found.median <= self.bound
+
+    def __str__(self) -> str:
+        return f"{self.sense} {self.bound:g}"
 
 
 def paired(
@@ -53,7 +67,8 @@ def ratio(numerator: Sequence[float], denominator: Sequence[float]) -> Ratio:
 
 @dataclass
 class Report:
-    """What a benchmark found. `rows` are (contender, figures as text); `ratios` are what its claims rest on."""
+    """What a benchmark found. `rows` are (contender, figures as text); `ratios` are what its claims rest on, and `aims`
+    say of some of them that the median is to be at least (or at most) so much."""
 
     name: str
     title: str
@@ -61,11 +76,12 @@ class Report:
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]]
     ratios: dict[str, Ratio] = field(default_factory=dict)
+    aims: dict[str, Aim] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def publish(self, path: str | Path | None) -> None:
-        """Print the table and the ratios, and write the JSON if a path is given."""
+    def publish(self, path: str | Path | None) -> int:
+        """Print the table and the ratios, write the JSON if a path is given; gives 1 if an aim is missed, else 0."""
         console = Console(highlight=False, soft_wrap=True, width=140)
         table = Table(title=self.title)
         for number, column in enumerate(self.columns):
@@ -74,12 +90,20 @@ class Report:
             table.add_row(*row)
         console.print(table)
         for name, value in self.ratios.items():
-            console.print(f"{name} = {value}", markup=False)
+            aim = self.aims.get(name)
+            said = "" if aim is None else f" (aimed at: {aim}{'' if aim.met(value) else '; MISSED'})"
+            console.print(f"{name} = {value}{said}", markup=False)
         for note in self.notes:
             console.print(note, markup=False)
         console.print(", ".join(f"{key} {value}" for key, value in machine().items()), markup=False)
         if path is not None:
             Path(path).write_text(json.dumps(self.as_json(), indent=2) + "\n", encoding="utf-8")
+        return int(bool(self.missed))
+
+    @property
+    def missed(self) -> list[str]:
+        """The aims that were not reached, also those of which there is no figure."""
+        return [name for name, aim in self.aims.items() if name not in self.ratios or not aim.met(self.ratios[name])]
 
     def as_json(self) -> dict[str, Any]:
         """`ratios` are medians, `spread` the lowest and highest of each."""
@@ -91,6 +115,7 @@ class Report:
             "rows": [list(row) for row in self.rows],
             "ratios": {name: value.median for name, value in self.ratios.items()},
             "spread": {name: [value.low, value.high] for name, value in self.ratios.items()},
+            "missed": self.missed,
             "details": self.details,
             "notes": self.notes,
         }

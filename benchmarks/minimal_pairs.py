@@ -219,6 +219,7 @@ def report(
             "ours_vs_lm_eval": harness.ratio(figures["ours"], figures["lm-eval"]),
             "next_model_vs_lm_eval": harness.ratio(figures["ours, next model"], figures["lm-eval"]),
         },
+        aims={"ours_vs_lm_eval": harness.Aim("at least", 3)},
         details={
             "pairs_per_second": figures,
             "verdicts": verdicts,
@@ -250,8 +251,7 @@ def main(argv: Sequence[str]) -> int:
             raise UserError(f"--{name} is {value}; it must be 1 or more")
     require_lm_eval()
     lm_harness.quiet_and_offline(args.threads)
-    measure(args.model, args.pairs, args.limit, args.rounds).publish(args.json)
-    return 0
+    return measure(args.model, args.pairs, args.limit, args.rounds).publish(args.json)
 
 
 if __name__ == "__main__":
