@@ -81,7 +81,11 @@ def main(argv: Sequence[str]) -> int:
     made.add_argument("--data", nargs="+", type=Path, required=True, metavar="CORPUS", help="folders of text")
     options = made.parse_args(argv)
     calm_libraries()
-    rows = [measure(tokenizer, data) for tokenizer in options.tokenizers for data in options.data]
+    rows = []
+    for tokenizer in options.tokenizers:
+        for data in options.data:
+            rows.append(measure(tokenizer, data))
+            print("  ".join(f"{name} {value}" for name, value in zip(COLUMNS, rows[-1], strict=True)), flush=True)
     Report("given_tokenizers", "Tokenizers that exist", {}, COLUMNS, rows).publish(options.json)
     return 0 if all(row[5] == row[6] for row in rows) else 1
 

@@ -25,6 +25,7 @@ from palenka_tune.words import clock, plural
 
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
+SILENT_SECONDS = 120.0  # after which a log says where the search stands
 STYLES = {"finished": "green", "failed": "red", "killed": "red", "silent": "yellow", "stopped": "yellow"}
 BARS = "▁▂▃▄▅▆▇█"
 WIDEST = 60  # characters of a sparkline
@@ -191,19 +192,23 @@ class Display:
         if not quiet and shows_live(console, plain):
             self._live = Live(console=console, auto_refresh=False)
         self._over = threading.Event()
+        self._said, self._one = time.monotonic(), threading.Lock()  # of a log's lines, and for one of them at a time
         # not a renderable of Live: it would look with Live's lock held, for which the search's own lines wait
-        self._thread = threading.Thread(target=self._watch, name="display", daemon=True)
+        watch = self._watch if self._live else self._speak
+        self._thread = threading.Thread(target=watch, name="display", daemon=True)
 
     def __enter__(self) -> Display:
         if self._live:
             self._live.start()
+        if not self.quiet:
             self._thread.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._live:
+        if not self.quiet:
             self._over.set()
             self._thread.join()
+        if self._live:
             self._look()
             self._live.stop()
 
@@ -212,6 +217,18 @@ class Display:
             self._look()
             if self._over.wait(LOOK_SECONDS):
                 return
+
+    def _speak(self) -> None:
+        """A line whenever a log has said nothing for a while: the first trials may take long."""
+        while not self._over.wait(LOOK_SECONDS):
+            with self._one:
+                if time.monotonic() - self._said < SILENT_SECONDS:
+                    continue
+                self._said = time.monotonic()
+                try:
+                    self.console.print(line(self.reader.look()), markup=False)
+                except Exception:
+                    logger.debug("the search cannot be seen for now", exc_info=True)
 
     def _look(self) -> None:
         assert self._live is not None
@@ -229,10 +246,12 @@ class Display:
     def finished(self, trial_id: str, state: str, reason: str | None) -> None:
         if self.quiet or self._live is not None:
             return
-        if state == PAUSED:  # it has not ended: it may be promoted
-            self.console.print(f"{trial_id} is paused, behind the best of its arm", markup=False)
-        else:
-            self.console.print(finished_line(self.reader.look(), trial_id), markup=False)
+        with self._one:
+            self._said = time.monotonic()
+            if state == PAUSED:  # it has not ended: it may be promoted
+                self.console.print(f"{trial_id} is paused, behind the best of its arm", markup=False)
+            else:
+                self.console.print(finished_line(self.reader.look(), trial_id), markup=False)
 
 
 def shows_live(console: Console, plain: bool) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import re
+import time
 
 import pytest
 from rich.console import Console
@@ -117,6 +118,26 @@ def test_a_log_gets_a_line_per_finished_trial(running):
     assert "best 4.6000, -0.6000 vs plain, -0.4000 vs logits, about" in said
     assert len(said.splitlines()) == 1
     assert "\x1b" not in said
+
+
+def test_a_log_says_where_long_trials_stand(running, monkeypatch):
+    monkeypatch.setattr("palenka_tune.status.view.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("palenka_tune.status.view.SILENT_SECONDS", 0.1)
+    log = console()
+    with Display(StatusReader(running.folder, running.folder.parent), log):
+        began = time.monotonic()
+        while len(log.file.getvalue().splitlines()) < 2 and time.monotonic() - began < 20:
+            time.sleep(0.02)
+    after = log.file.getvalue()
+    assert "mine searching, 3/8 trials, trial-0003 30/40, best trial-0002 val/ce 4.8000" in after.splitlines()[0]
+    time.sleep(0.3)
+    assert log.file.getvalue() == after  # it has ended
+
+
+def test_a_log_that_says_enough_gets_no_more(running, monkeypatch):
+    monkeypatch.setattr("palenka_tune.status.view.LOOK_SECONDS", 0.01)
+    said = finish_one(running.folder, console(), running)
+    assert len(said.splitlines()) == 1
 
 
 def test_why_a_trial_failed_stands_in_its_line(ledger):  # noqa: F811
