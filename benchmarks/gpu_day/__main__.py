@@ -13,6 +13,7 @@ promise is broken or a stage failed. Only the search needs Ray, Optuna and MLflo
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -33,20 +35,22 @@ from benchmarks.gpu_day.work import Plan, Work, make
 from benchmarks.harness import Report, machine, parser
 from benchmarks.sizes import DIVISORS
 from palenka_tune.commands.options import run
+from palenka_tune.config.files import write_json
 from palenka_tune.errors import UserError
 
-STAGES: dict[str, tuple[float, Callable[[Work], dict[str, Any]]]] = {  # seconds, function
-    "plain": (120, lambda work: speed.measure(work, "plain")),
-    "exact": (75, lambda work: speed.measure(work, "exact")),
-    "sampled": (75, lambda work: speed.measure(work, "sampled")),
-    "right": (100, right.measure),
-    "online": (80, speed.online),
-    "processes": (80, sharing.measure),
-    "feeding": (40, feeding.measure),
+STAGES: dict[str, tuple[float, Callable[[Work], None]]] = {  # seconds, function
+    "plain": (150, lambda work: speed.measure(work, "plain")),
+    "exact": (100, lambda work: speed.measure(work, "exact")),
+    "sampled": (100, lambda work: speed.measure(work, "sampled")),
+    "right": (160, right.measure),
+    "online": (130, speed.online),
+    "feeding": (60, feeding.measure),
     "parts": (60, speed.parts),
+    "processes": (100, sharing.measure),
 }
 MAKE, SEARCH = "make", "search"
-MAKING = 120.0  # seconds
+SAID = 60  # lines of a stage that failed
+STOPPED = (0, 130)  # exit codes of a search that ended, or that was stopped in time
 
 
 def main(argv: Sequence[str]) -> int:
@@ -77,7 +81,7 @@ class Day:
 
     def run(self) -> int:
         self.plan.save()
-        self._take(MAKE, MAKING)
+        self._take(MAKE, self.left)  # without which there is nothing to measure
         if "error" not in self.stages[MAKE]:
             for name, (budget, _) in STAGES.items():
                 if name in self.args.only:
@@ -97,7 +101,7 @@ class Day:
 
     @property
     def answers(self) -> list[Answer]:
-        figures = {name: stage.get("figures", {}) for name, stage in self.stages.items()}
+        figures = {name: stage.get("figures", {}) for name, stage in self.stages.items() if "left_out" not in stage}
         return answers(figures, judge=self.plan.on_gpu)
 
     def _take(self, name: str, budget: float) -> None:
@@ -108,6 +112,8 @@ class Day:
         elif name == SEARCH:
             figures = search.measure(self.plan.folder, self.args.data, budget)
             found = figures if "left_out" in figures else {"figures": figures}
+            if figures.get("exit_code", 0) not in STOPPED:
+                found["error"] = f"the search ended with {figures['exit_code']}"
         else:
             found = self._in_process(name, budget)
         self.stages[name] = found | {"seconds": round(time.monotonic() - started, 1)}
@@ -119,17 +125,23 @@ class Day:
         command = [sys.executable, "-m", "benchmarks.gpu_day", "--stage", name, "--folder", str(self.plan.folder)]
         # compiled functions are found by the stages after the first, as by the trials of a search
         compiled = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(self.plan.folder / "inductor")}
-        process = subprocess.Popen(command, env=compiled, start_new_session=True, stderr=subprocess.PIPE, text=True)
-        try:
-            _, said = process.communicate(timeout=budget)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-            return {"error": f"took longer than {budget:.0f} s"}
-        path = self.plan.folder / f"{name}.json"
-        if process.returncode or not path.exists():
-            return {"error": "\n".join(said.strip().splitlines()[-12:]) or f"ended with {process.returncode}"}
-        return {"figures": json.loads(path.read_text(encoding="utf-8"))}
+        path, log, reason = self.plan.folder / f"{name}.json", self.plan.folder / f"{name}.log", ""
+        with log.open("w", encoding="utf-8") as errors:
+            process = subprocess.Popen(command, env=compiled, start_new_session=True, stderr=errors)
+            try:
+                if process.wait(budget):
+                    reason = f"ended with {process.returncode}"
+            except subprocess.TimeoutExpired:
+                reason = f"took longer than {budget:.0f} s"
+            finally:  # what it started ends with it, whatever ends this command
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        found: dict[str, Any] = {"figures": json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}}
+        if reason:
+            said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-SAID:]
+            found["error"] = "\n".join([reason, *said])
+        return found
 
     def _report(self, found: list[Answer]) -> Report:
         words = {True: "kept", False: "MISSED", None: ""}
@@ -149,18 +161,20 @@ class Day:
             "stages": self.stages,
             "promises": [asdict(each) for each in self.answers],
         }
-        Path(self.args.json).write_text(json.dumps(held, indent=2) + "\n", encoding="utf-8")
+        write_json(Path(self.args.json), held)
 
 
 def _stage(name: str, folder: Path) -> int:
     """What the process of a stage does."""
-    plan = Plan.open(folder)
-    figures: dict[str, Any] = {}
-    if name == MAKE:
-        make(plan)
-    else:
-        figures = STAGES[name][1](Work(plan))
-    (folder / f"{name}.json").write_text(json.dumps(figures), encoding="utf-8")
+    try:
+        plan = Plan.open(folder)
+        if name == MAKE:
+            make(plan)
+        else:
+            STAGES[name][1](Work(plan, name))
+    except Exception:  # with what led to it: nobody may be there to ask again
+        traceback.print_exc()
+        return 1
     return 0
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from benchmarks.gpu_day.right import largest
 from benchmarks.gpu_day.work import KINDS
 
 Figures = Mapping[str, Any]
@@ -17,18 +18,20 @@ Figures = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Promise:
-    """`find` takes the figures of all stages; None as `bound` only reports."""
+    """`find` takes the figures of the stages `needs` and of others; None as `bound` only reports."""
 
     what: str
     sense: Literal["least", "most"]
     bound: float | None
+    needs: tuple[str, ...]
     find: Callable[[Figures], float]
     form: str = ",.3g"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A line of the table; `kept` None: nothing was promised, or nothing is judged."""
+    """A line of the table; `kept` None: nothing was promised, or nothing is judged. A promise of which a stage that
+    ran gave no figure is not kept."""
 
     what: str
     bound: str
@@ -47,31 +50,37 @@ def over(stage: str, below: str, name: str = "graph") -> Callable[[Figures], flo
 
 def worst(name: str) -> Callable[[Figures], float]:
     """Of all kinds of training."""
-    return lambda f: max(float(f["right"][kind][name]) for kind in KINDS)
+    return lambda f: largest(float(f["right"][kind][name]) for kind in KINDS)
 
 
+PLAIN, ONLINE, RIGHT, PROCESSES = ("plain",), ("exact", "online"), ("right",), ("processes",)
 PROMISES = (
-    Promise("plain, tokens/s", "least", 432_000, lambda f: median(f, "plain", "graph"), ",.0f"),
-    Promise("plain, share of the card's bfloat16 arithmetic", "least", 0.13, lambda f: f["plain"]["share_of_peak"]),
-    Promise("plain, kernels a step", "most", 750, lambda f: f["plain"]["kernels_a_step"], ",.0f"),
-    Promise("exact, kernels a step", "most", 950, lambda f: f["exact"]["kernels_a_step"], ",.0f"),
-    Promise("plain, share of the time in which the GPU is idle", "most", 0.05, lambda f: f["plain"]["idle_share"]),
-    Promise("plain, CPU to launch a step, ms", "most", 0.5, lambda f: f["plain"]["launch_ms"]),
-    Promise("exact : plain", "least", 0.85, over("exact", "plain")),
-    Promise("sampled : plain", "least", 0.90, over("sampled", "plain")),
-    Promise("exact : online, step by step", "least", 4, over("exact", "online", "one_by_one")),
-    Promise("exact : online, in a graph too", "least", None, over("exact", "online")),
-    Promise("exact : poster's loop", "least", None, over("exact", "online", "poster_loop")),
-    Promise("exact, brought beside the steps : on the device", "least", None, lambda f: _staged(f)),
-    Promise("compile and capture, cold, s", "most", 90, lambda f: f["plain"]["first_step_s"]),
-    Promise("the same, warm, s", "most", 15, lambda f: f["processes"]["1"]["first_step_s"]),
-    Promise("next trial, s", "most", 1, lambda f: max(f[kind]["next_trial_s"] for kind in KINDS)),
-    Promise("float32, terms beside the loop's", "most", 1e-4, worst("float32")),
-    Promise("bfloat16's distance from float32, of the loop's", "most", 1.5, worst("bfloat16_ratio")),
-    Promise("resumed trainings with the same weights", "least", 1, lambda f: _resumed(f), ".0f"),
-    Promise("two processes : one", "least", None, lambda f: _processes(f, 2)),
-    Promise("four processes : one", "least", None, lambda f: _processes(f, 4)),
-    Promise("a whole search ended", "least", 1, lambda f: float(f["search"]["state"] == "finished"), ".0f"),
+    Promise("plain, tokens/s", "least", 432_000, PLAIN, lambda f: median(f, "plain", "graph"), ",.0f"),
+    Promise(
+        "plain, share of the card's bfloat16 arithmetic", "least", 0.13, PLAIN, lambda f: f["plain"]["share_of_peak"]
+    ),
+    Promise("plain, kernels a step", "most", 750, PLAIN, lambda f: f["plain"]["kernels_a_step"], ",.0f"),
+    Promise("exact, kernels a step", "most", 950, ("exact",), lambda f: f["exact"]["kernels_a_step"], ",.0f"),
+    Promise("plain, share of a step in which the GPU is idle", "most", 0.05, PLAIN, lambda f: f["plain"]["idle_share"]),
+    Promise("plain, CPU to launch a step, ms", "most", 0.5, PLAIN, lambda f: f["plain"]["launch_ms"]),
+    Promise("plain, peak memory, GiB", "most", 4.6, PLAIN, lambda f: f["plain"]["peak_gib"]),
+    Promise("exact : plain", "least", 0.85, ("exact",), lambda f: f["exact"]["of_plain"][0]),
+    Promise("sampled : plain", "least", 0.90, ("sampled",), lambda f: f["sampled"]["of_plain"][0]),
+    Promise("exact : online, step by step", "least", 4, ONLINE, over("exact", "online", "one_by_one")),
+    Promise("exact : online, in a graph too", "least", None, ONLINE, over("exact", "online")),
+    Promise("exact : poster's loop", "least", None, ONLINE, over("exact", "online", "poster_loop")),
+    Promise("exact, brought beside the steps : on the device", "least", None, ("feeding",), lambda f: _staged(f)),
+    Promise("compile and capture, cold, s", "most", 90, PLAIN, lambda f: f["plain"]["first_step_s"]),
+    Promise("the same, warm, s", "most", 15, ("exact",), lambda f: f["exact"]["plain_first_step_s"]),
+    Promise("next trial, s", "most", 1, KINDS, lambda f: largest(f[kind]["next_trial_s"] for kind in KINDS)),
+    Promise("float32, terms beside the loop's", "most", 1e-4, RIGHT, worst("float32")),
+    Promise("bfloat16's distance from float32, of the loop's", "most", 1.5, RIGHT, worst("bfloat16_ratio")),
+    Promise("resumed trainings are the same", "least", 1, RIGHT, lambda f: _resumed(f), ".0f"),
+    Promise("two processes : one", "least", None, PROCESSES, lambda f: _processes(f, 2)),
+    Promise("four processes : one", "least", None, PROCESSES, lambda f: _processes(f, 4)),
+    Promise(
+        "a whole search ended", "least", None, ("search",), lambda f: float(f["search"]["state"] == "finished"), ".0f"
+    ),
 )
 
 
@@ -89,18 +98,20 @@ def _processes(f: Figures, count: int) -> float:
 
 
 def answers(figures: Figures, *, judge: bool) -> list[Answer]:
-    """Every promise beside the figures; bounds are those of a GPU, so that a CPU is not to be judged by them."""
+    """Every promise beside the figures of the stages that ran; bounds are those of a GPU, so that a CPU is not to be
+    judged by them."""
     found = []
     for promise in PROMISES:
         sign = {"least": "≥", "most": "≤"}[promise.sense]
         bound = "reported" if promise.bound is None else f"{sign} {promise.bound:{promise.form}}"
+        judged = judge and promise.bound is not None and all(name in figures for name in promise.needs)
         try:
-            value = promise.find(figures)
+            value = float(promise.find(figures))
         except (KeyError, TypeError):  # a stage that failed or was left out, or a figure that a CPU has not
-            found.append(Answer(promise.what, bound, "not measured", None))
+            found.append(Answer(promise.what, bound, "not measured", False if judged else None))
             continue
         kept = None
-        if judge and promise.bound is not None:
+        if judged and promise.bound is not None:
             kept = value >= promise.bound if promise.sense == "least" else value <= promise.bound
         found.append(Answer(promise.what, bound, f"{value:{promise.form}}", kept))
     return found

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from typing import Any
+import time
+from collections.abc import Callable
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -12,74 +13,97 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.gpu_day.online import TeachersByTrunk
 from benchmarks.gpu_day.work import Again, Kind, Work
 from benchmarks.poster_loop import poster_throughput
-from palenka_tune.distill.loop import TrainingLoop
+from palenka_tune.distill.loop import TrainingLoop, resolve_precision
 from palenka_tune.distill.static import compiling
+from palenka_tune.distill.static.graph import Capture, Graph
 from palenka_tune.distill.statistics import statistics_sample
 from palenka_tune.models.export import load_model
 from palenka_tune.teachers.online import online_source
 
-PROFILED = 20  # steps
+REPLAYED, ONE_BY_ONE = 20, 2  # steps that are profiled
 # dense bfloat16, TFLOP/s, as the makers state it
 PEAKS = {"H200": 989.0, "H100": 989.0, "A100": 312.0, "L40S": 362.0, "4090": 165.0}
 
 
-def measure(work: Work, kind: Kind) -> dict[str, Any]:
-    """All figures of one kind of training."""
-    single = work.loop(work.from_disk(kind))
-    source = work.resident(kind)
-    graphed = work.loop(source, capture=work.plan.capture)
-    found: dict[str, Any] = {"first_step_s": work.seconds(lambda: graphed.run_until(1))}
-    speeds = in_turn(work, {"one_by_one": single, "graph": graphed})
-    found |= speeds
-    found["gain"] = _ratio(speeds["graph"], speeds["one_by_one"])
-    found |= {"flops_a_step": flops(work, single), "kernels_one_by_one": profiled(work, single).get("kernels_a_step")}
-    found["peak_gib"] = work.peak_gib(lambda: graphed.run_until(graphed.step + 2))
-    found |= profiled(work, graphed)
+def measure(work: Work, kind: Kind) -> None:
+    """All figures of one kind of training; beside `plain`, plain training in the same rounds."""
+    capture, loops = work.plan.capture, {}
+    if kind != "plain":
+        loops["plain"] = work.loop(None, capture=capture)
+        work.note(plain_first_step_s=work.first_step(loops["plain"])[0])
+    source, launches = work.resident(kind), list[float]()
+    loops["graph"] = work.loop(source, capture=clocked(capture, launches))
+    seconds, gib = work.first_step(loops["graph"])
+    work.note(first_step_s=seconds, peak_gib=gib if kind == "plain" else None)
+    loops["one_by_one"] = work.loop(work.from_disk(kind))
+    speeds = work.in_turn(loops)
+    work.note(**speeds, gain=_ratio(speeds["graph"], speeds["one_by_one"]), launch_ms=1e3 * statistics.median(launches))
+    if kind != "plain":
+        work.note(of_plain=_ratio(speeds["graph"], speeds["plain"]))
+    another = work.loop(source, seed=1, capture=capture)
+    work.note(next_trial_s=work.first_step(another)[0])
     tokens = work.plan.batch * work.train.shape[1]
+    step_us = 1e6 * tokens / statistics.median(speeds["graph"])
+    if work.plan.on_gpu:
+        kernels, busy_us = profiled(loops["graph"], REPLAYED)
+        work.note(kernels_a_step=kernels, busy_us_a_step=busy_us, idle_share=1 - busy_us / step_us)
+        work.note(kernels_one_by_one=profiled(loops["one_by_one"], ONE_BY_ONE)[0])
+    work.note(flops_a_step=flops(loops["one_by_one"]))
     peak = peak_tflops()
     if peak is not None:
-        done = found["flops_a_step"] * statistics.median(speeds["graph"]) / tokens
-        found |= {"peak_tflops": peak, "share_of_peak": done / (peak * 1e12)}
-    another = work.loop(source, seed=1, capture=work.plan.capture)
-    found["next_trial_s"] = work.seconds(lambda: another.run_until(1))
-    return found
+        share = work.figures["flops_a_step"] / step_us / (peak * 1e6)
+        work.note(peak_tflops=peak, share_of_peak=share)
 
 
-def parts(work: Work) -> dict[str, Any]:
+def parts(work: Work) -> None:
     """Plain training with one of the two remedies alone: compiled functions, or a graph."""
-    compiled = in_turn(work, {"compiled_no_graph": work.loop(None, capture=Again)})
+    work.note(**work.in_turn({"compiled_no_graph": work.loop(None, capture=Again)}))
     compiling.switch_off("to see what a graph alone gives")
-    return compiled | in_turn(work, {"graph_not_compiled": work.loop(None, capture=work.plan.capture)})
+    work.note(**work.in_turn({"graph_not_compiled": work.loop(None, capture=work.plan.capture)}))
 
 
-def online(work: Work) -> dict[str, Any]:
-    """With both teachers run at every step: as the product does it, in a graph, and as the poster did."""
-    place, device = work.place, work.plan.device
+def online(work: Work) -> None:
+    """With both teachers run at every step: as the product does it, as the poster did, and in the student's graph."""
+    place, device = work.place, torch.device(work.plan.device)
     store, sample = place.prepared.store, statistics_sample(work.train)
     source = online_source(place.teachers, store, sample, device=device)
-    found: dict[str, Any] = dict(in_turn(work, {"one_by_one": work.loop(source)}))
+    for number, layers in enumerate(work.cache("exact").manifest["plan"]["layers"]):
+        source.fit(number, map(int, layers))  # those of the loss, which need not be fitted in the first step
+    work.note(**work.in_turn({"one_by_one": work.loop(source)}))
+    for model in source.models:
+        model.to(resolve_precision("auto", device))  # they do not train: converted once, not at every step
     by_trunk = TeachersByTrunk(source, work.train.shape[1])
     graphed = work.loop(by_trunk, capture=work.plan.capture)
-    found["graph_peak_gib"] = work.peak_gib(lambda: graphed.run_until(1))
-    found |= in_turn(work, {"graph": graphed})
+    work.note(graph_first_step_s=work.first_step(graphed)[0])
+    work.note(**work.in_turn({"graph": graphed}))
+    del graphed, by_trunk, source
     student = place.sizes.build(place.sizes.student, seed=0, device=device)
     teachers = [load_model(teacher.folder, device=device)[0] for teacher in place.teachers]
     speed = poster_throughput(
         student, teachers, work.train.long(), work.plan.batch, work.plan.steps, warm_up=3, pad_id=store.pad_id
     )
-    return found | {"poster_loop": [speed]}
+    work.note(poster_loop=[speed])
 
 
-def in_turn(work: Work, loops: dict[str, TrainingLoop]) -> dict[str, list[float]]:
-    """Tokens/s of each, a figure a round."""
-    found: dict[str, list[float]] = {name: [] for name in loops}
-    for _ in range(work.plan.rounds):
-        for name, loop in loops.items():
-            found[name].append(work.speed(loop))
-    return found
+def clocked(capture: Capture, launches: list[float]) -> Capture:
+    """`capture`, with the seconds that the CPU needs for each replay written down."""
+
+    class Clocked:
+        def __init__(self, graph: Graph) -> None:
+            self.graph = graph
+
+        def replay(self) -> None:
+            started = time.perf_counter()
+            self.graph.replay()
+            launches.append(time.perf_counter() - started)
+
+    def made(body: Callable[[], None], warm_up: int) -> Graph:
+        return Clocked(capture(body, warm_up))
+
+    return made
 
 
-def flops(work: Work, loop: TrainingLoop) -> int:
+def flops(loop: TrainingLoop) -> int:
     """Of one optimiser step: products of matrices and attention, as PyTorch counts them."""
     with FlopCounterMode(display=False) as counter:
         loop.run_until(loop.step + 1)
@@ -92,30 +116,22 @@ def peak_tflops() -> float | None:
     return next((peak for part, peak in PEAKS.items() if part in name), None)
 
 
-def profiled(work: Work, loop: TrainingLoop) -> dict[str, Any]:
-    """Kernels a step, the share of the time in which none runs, and what the CPU needs to launch a step."""
-    if not work.plan.on_gpu:
-        return {}
+def profiled(loop: TrainingLoop, steps: int) -> tuple[float, float]:
+    """Kernels a step, and the microseconds of a step in which one runs."""
     torch.cuda.synchronize()
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as prof:
-        loop.run_until(loop.step + PROFILED)
+        loop.run_until(loop.step + steps)
         torch.cuda.synchronize()
-    spans, launches = [], []
-    for event in prof.events():
-        if event.device_type == torch.autograd.DeviceType.CUDA and not event.is_user_annotation:
-            spans.append((event.time_range.start, event.time_range.end))
-        elif event.name == "cudaGraphLaunch":
-            launches.append(event.time_range.elapsed_us())
-    spans.sort()
-    busy, until = 0.0, spans[0][0]
+    spans = sorted(
+        (event.time_range.start, event.time_range.end)
+        for event in prof.events()
+        if event.device_type == torch.autograd.DeviceType.CUDA and not event.is_user_annotation
+    )
+    busy, until = 0.0, 0.0
     for start, end in spans:
         busy += max(0.0, end - max(start, until))
         until = max(until, end)
-    return {
-        "kernels_a_step": len(spans) / PROFILED,
-        "idle_share": 1 - busy / (until - spans[0][0]),
-        "launch_ms": statistics.median(launches) / 1e3 if launches else None,
-    }
+    return len(spans) / steps, busy / steps
 
 
 def _ratio(top: list[float], bottom: list[float]) -> list[float]:

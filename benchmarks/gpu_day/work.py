@@ -27,6 +27,7 @@ from palenka_tune.cache.settings import CacheSettings
 from palenka_tune.cache.source import CachedSource
 from palenka_tune.cache.store import TeacherCache
 from palenka_tune.cluster.session import Resources
+from palenka_tune.config.files import write_json
 from palenka_tune.config.recipe import Precision, Recipe
 from palenka_tune.data.windows import Windows, window_tensor
 from palenka_tune.distill.loop import TrainingLoop
@@ -106,14 +107,20 @@ def _windows(plan: Plan) -> Windows:
 
 
 class Work:
-    """What `make` wrote, opened."""
+    """What `make` wrote, opened by the stage `name`, whose figures are kept as soon as they are there."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+    def __init__(self, plan: Plan, name: str = "none") -> None:
+        self.plan, self.name = plan, name
+        self.figures: dict[str, Any] = {}
         self.place: Place = open_place(plan.folder / "place", poster_sizes(plan.divisor))
         store = self.place.prepared.store
         windows = _windows(plan)
         self.train, self.dev = (window_tensor(windows.array(store, split)) for split in ("train", "dev"))
+
+    def note(self, **figures: Any) -> None:
+        """Keep figures; what a stage that fails later has noted is not lost."""
+        self.figures |= figures
+        write_json(self.plan.folder / f"{self.name}.json", self.figures)
 
     def cache(self, form: Form) -> TeacherCache:
         paths = json.loads((self.plan.folder / "caches.json").read_text(encoding="utf-8"))
@@ -175,13 +182,20 @@ class Work:
         seconds = self.seconds(lambda: loop.run_until(loop.step + self.plan.steps))
         return (loop.tokens - before) / seconds
 
-    def peak_gib(self, function: Callable[[], Any]) -> float | None:
-        """The most memory of the GPU that was in use meanwhile."""
-        if not self.plan.on_gpu:
-            function()
-            return None
-        gc.collect()
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-        function()
-        return float(torch.cuda.max_memory_allocated() / 2**30)
+    def first_step(self, loop: TrainingLoop) -> tuple[float, float | None]:
+        """Seconds of the first step, with what is compiled and captured for it, and the most GiB of the GPU that were
+        in use meanwhile by all that exists."""
+        if self.plan.on_gpu:
+            gc.collect()
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+        seconds = self.seconds(lambda: loop.run_until(1))
+        return seconds, torch.cuda.max_memory_allocated() / 2**30 if self.plan.on_gpu else None
+
+    def in_turn(self, loops: dict[str, TrainingLoop]) -> dict[str, list[float]]:
+        """Tokens/s of each, a figure a round."""
+        found: dict[str, list[float]] = {name: [] for name in loops}
+        for _ in range(self.plan.rounds):
+            for name, loop in loops.items():
+                found[name].append(self.speed(loop))
+        return found

@@ -35,7 +35,7 @@ def cuda_graph(body: Callable[[], None], warm_up: int) -> Graph:
 
     Raises RuntimeError if `body` does what a capture cannot hold.
     """
-    stream, pool = _side(torch.cuda.current_device())
+    stream, pool, _ = _side(torch.cuda.current_device())
     before = torch.cuda.current_stream()
     stream.wait_stream(before)
     try:
@@ -47,13 +47,21 @@ def cuda_graph(body: Callable[[], None], warm_up: int) -> Graph:
         # other threads may go on with their work: one gathers the next batch
         with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
             body()
+    except BaseException:
+        _side.cache_clear()  # a pool in which a capture broke off may take no other
+        raise
     finally:
         torch.cuda.set_stream(before)  # which a capture that failed does not do
     return graph
 
 
 @cache
-def _side(device: int) -> tuple[torch.cuda.Stream, Any]:
+def _side(device: int) -> tuple[torch.cuda.Stream, Any, torch.cuda.CUDAGraph]:
     """One stream to warm up and capture on, since cuBLAS keeps a workspace for each, and one pool of memory: no graph
-    leaves anything there that is read after another has run."""
-    return torch.cuda.Stream(device), torch.cuda.graph_pool_handle()
+    leaves anything there that is read after another has run. A small graph keeps the pool alive, which PyTorch gives up
+    with the last of its graphs and does not take up again."""
+    stream, pool = torch.cuda.Stream(device), torch.cuda.graph_pool_handle()
+    anchor = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(anchor, pool=pool, stream=stream, capture_error_mode="thread_local"):
+        torch.zeros(1, device=f"cuda:{device}")
+    return stream, pool, anchor
