@@ -10,6 +10,7 @@ the poster's loop is the product's own training loop, reading from the product's
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +28,7 @@ from palenka_tune.cache.plan import need_of
 from palenka_tune.cache.settings import CacheSettings
 from palenka_tune.cache.source import CachedSource
 from palenka_tune.cache.store import TeacherCache
-from palenka_tune.cluster.session import protect, ray_session
+from palenka_tune.cluster.session import Resources, protect, ray_session
 from palenka_tune.commands.options import run
 from palenka_tune.config.recipe import Precision, Recipe
 from palenka_tune.data.windows import Windows, window_tensor
@@ -102,12 +103,16 @@ def main(argv: Sequence[str]) -> int:
 
 
 def build_caches(
-    place: Place, windows: Windows, storage: Path, forms: Mapping[str, CacheSettings] = FORMS
+    place: Place,
+    windows: Windows,
+    storage: Path,
+    forms: Mapping[str, CacheSettings] = FORMS,
+    session: Callable[[], contextlib.AbstractContextManager[Resources]] = ray_session,
 ) -> dict[str, TeacherCache]:
-    """One cache per form, by the product's own builder."""
+    """One cache per form, by the product's own builder on the resources of `session`."""
     shapes = tuple(teacher.shape for teacher in place.teachers)
     need = need_of([SETTINGS], shape_of(place.sizes.student), shapes)
-    with ray_session() as resources:
+    with session() as resources:
         return {
             label: obtain(need, settings, place.teachers, place.prepared.store, windows, storage, lambda: resources)
             for label, settings in forms.items()
@@ -137,7 +142,14 @@ def contenders(
 
 
 def student_loop(
-    place: Place, windows: Windows, source: SignalSource | None, batch: int, precision: Precision = "auto"
+    place: Place,
+    windows: Windows,
+    source: SignalSource | None,
+    batch: int,
+    precision: Precision = "auto",
+    *,
+    seed: int = 0,
+    device: str = "cpu",
 ) -> TrainingLoop:
     """The product's loop of a fresh student, distilled from `source` or alone."""
     store, preset = place.prepared.store, place.sizes.student
@@ -145,10 +157,10 @@ def student_loop(
     objective: PlainObjective | DistillationObjective = PlainObjective(store.pad_id)
     if source is not None:
         shape = shape_of(preset)
-        objective = DistillationObjective(SETTINGS, shape, source, total_steps=10**6, pad_id=store.pad_id, seed=0)
+        objective = DistillationObjective(SETTINGS, shape, source, total_steps=10**6, pad_id=store.pad_id, seed=seed)
     recipe = Recipe(lr=1e-3, batch_size=batch, warmup_steps=10, precision=precision)
-    student = place.sizes.build(preset, seed=0)
-    return TrainingLoop(student, objective, train, train[:8], recipe, pad_id=store.pad_id, seed=0, total_steps=10**6)
+    student = place.sizes.build(preset, seed=seed, device=device)
+    return TrainingLoop(student, objective, train, train[:8], recipe, pad_id=store.pad_id, seed=seed, total_steps=10**6)
 
 
 def speed_of(made: TrainingLoop, count: int) -> Callable[[], float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import astuple
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -12,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gpu_day.online import TeachersByTrunk
 from benchmarks.gpu_day.work import Again, Kind, Work
+from benchmarks.harness import ratio
 from benchmarks.poster_loop import poster_throughput
 from palenka_tune.distill.loop import TrainingLoop, resolve_precision
 from palenka_tune.distill.static import compiling
@@ -37,9 +39,13 @@ def measure(work: Work, kind: Kind) -> None:
     work.note(first_step_s=seconds, peak_gib=gib if kind == "plain" else None)
     loops["one_by_one"] = work.loop(work.from_disk(kind))
     speeds = work.in_turn(loops)
-    work.note(**speeds, gain=_ratio(speeds["graph"], speeds["one_by_one"]), launch_ms=1e3 * statistics.median(launches))
+    work.note(
+        **speeds,
+        gain=list(astuple(ratio(speeds["graph"], speeds["one_by_one"]))),
+        launch_ms=1e3 * statistics.median(launches),
+    )
     if kind != "plain":
-        work.note(of_plain=_ratio(speeds["graph"], speeds["plain"]))
+        work.note(of_plain=list(astuple(ratio(speeds["graph"], speeds["plain"]))))
     another = work.loop(source, seed=1, capture=capture)
     work.note(next_trial_s=work.first_step(another)[0])
     tokens = work.plan.batch * work.train.shape[1]
@@ -132,9 +138,3 @@ def profiled(loop: TrainingLoop, steps: int) -> tuple[float, float]:
         busy += max(0.0, end - max(start, until))
         until = max(until, end)
     return len(spans) / steps, busy / steps
-
-
-def _ratio(top: list[float], bottom: list[float]) -> list[float]:
-    """Median, lowest, highest of the rounds."""
-    each = [a / b for a, b in zip(top, bottom, strict=True)]
-    return [statistics.median(each), min(each), max(each)]

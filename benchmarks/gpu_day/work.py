@@ -5,44 +5,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
+from benchmarks.harness import paired
+from benchmarks.peers.ours import FORMS
 from benchmarks.place import Place, make_place, open_place
 from benchmarks.sizes import poster_sizes
-from benchmarks.trial_throughput import SETTINGS
-from palenka_tune.cache.build import obtain
-from palenka_tune.cache.plan import need_of
+from benchmarks.trial_throughput import build_caches, student_loop
 from palenka_tune.cache.resident import ResidentSource
-from palenka_tune.cache.settings import CacheSettings
 from palenka_tune.cache.source import CachedSource
 from palenka_tune.cache.store import TeacherCache
 from palenka_tune.cluster.session import Resources
 from palenka_tune.config.files import write_json
-from palenka_tune.config.recipe import Precision, Recipe
+from palenka_tune.config.recipe import Precision
 from palenka_tune.data.windows import Windows, window_tensor
 from palenka_tune.distill.loop import TrainingLoop
-from palenka_tune.distill.objective import DistillationObjective, PlainObjective
 from palenka_tune.distill.signals import SignalSource
 from palenka_tune.distill.static.graph import Capture, cuda_graph
-from palenka_tune.spaces.experiment import shape_of
 
 Form = Literal["exact", "sampled"]
 Kind = Literal["plain", "exact", "sampled"]
 KINDS: tuple[Kind, ...] = ("plain", "exact", "sampled")
-FORMS: dict[Form, CacheSettings] = {
-    "exact": CacheSettings(form="final_hidden"),
-    "sampled": CacheSettings(form="sampled"),
-}
 DEV = 8  # windows
 
 
@@ -90,14 +85,9 @@ def make(plan: Plan) -> None:
     """Write a corpus, two random teachers and a cache of each form, with this process alone."""
     folder = plan.folder / "place"
     place = make_place(folder, poster_sizes(plan.divisor))
-    windows = _windows(plan)
-    need = need_of([SETTINGS], shape_of(place.sizes.student), tuple(teacher.shape for teacher in place.teachers))
     here, storage = Resources(((os.cpu_count() or 1, int(plan.on_gpu)),), ray=False), plan.folder / "storage"
     storage.mkdir()
-    kept = {
-        form: obtain(need, settings, place.teachers, place.prepared.store, windows, storage, lambda: here)
-        for form, settings in FORMS.items()
-    }
+    kept = build_caches(place, _windows(plan), storage, FORMS, lambda: contextlib.nullcontext(here))
     paths = {form: str(cache.folder) for form, cache in kept.items()}
     (plan.folder / "caches.json").write_text(json.dumps(paths), encoding="utf-8")
 
@@ -113,9 +103,8 @@ class Work:
         self.plan, self.name = plan, name
         self.figures: dict[str, Any] = {}
         self.place: Place = open_place(plan.folder / "place", poster_sizes(plan.divisor))
-        store = self.place.prepared.store
-        windows = _windows(plan)
-        self.train, self.dev = (window_tensor(windows.array(store, split)) for split in ("train", "dev"))
+        self.windows = _windows(plan)
+        self.train = window_tensor(self.windows.array(self.place.prepared.store, "train"))
 
     def note(self, **figures: Any) -> None:
         """Keep figures; what a stage that fails later has noted is not lost."""
@@ -143,23 +132,8 @@ class Work:
         capture: Capture | None = None,
     ) -> TrainingLoop:
         """The product's training loop of a fresh student; `capture` makes its steps into graphs."""
-        store, preset = self.place.prepared.store, self.place.sizes.student
-        objective: PlainObjective | DistillationObjective = PlainObjective(store.pad_id)
-        if source is not None:
-            objective = DistillationObjective(
-                SETTINGS, shape_of(preset), source, total_steps=10**6, pad_id=store.pad_id, seed=seed
-            )
-        recipe = Recipe(lr=1e-3, batch_size=self.plan.batch, warmup_steps=10, precision=precision)
-        loop = TrainingLoop(
-            self.place.sizes.build(preset, seed=seed, device=self.plan.device),
-            objective,
-            self.train,
-            self.dev,
-            recipe,
-            pad_id=store.pad_id,
-            seed=seed,
-            total_steps=10**6,
-        )
+        plan = self.plan
+        loop = student_loop(self.place, self.windows, source, plan.batch, precision, seed=seed, device=plan.device)
         loop.capture, loop.falls_back = capture, False  # a capture that fails is an error here
         return loop
 
@@ -194,8 +168,4 @@ class Work:
 
     def in_turn(self, loops: dict[str, TrainingLoop]) -> dict[str, list[float]]:
         """Tokens/s of each, a figure a round."""
-        found: dict[str, list[float]] = {name: [] for name in loops}
-        for _ in range(self.plan.rounds):
-            for name, loop in loops.items():
-                found[name].append(self.speed(loop))
-        return found
+        return paired({name: partial(self.speed, loop) for name, loop in loops.items()}, self.plan.rounds)
