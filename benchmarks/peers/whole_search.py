@@ -5,8 +5,10 @@
 
 The models are those of scale tiny, or with `--divisor` have the poster's proportions (`benchmarks.sizes`). Stock is
 `benchmarks.peers.stock_tune`: `OptunaSearch`, `ASHAScheduler`, teachers forward on every step, with and without
-`reuse_actors`. The product's search comes first, and stock may take as many steps. The best settings of each are
-trained with fresh seeds by the product's loop, at the full budget, and compared on dev.
+`reuse_actors`. The product's search comes first, and stock may take as many steps. It divides its samples among three
+arms, as it does by default; stock searches what is one of them, so the product's search of that arm alone stands
+beside it. The best settings of each are trained with fresh seeds by the product's loop, at the full budget, and
+compared on dev.
 """
 
 from __future__ import annotations
@@ -68,8 +70,10 @@ def main(argv: Sequence[str]) -> int:
         config = resolve(str(space))
         bench = Bench(BenchSpec(str(prepared.store.folder), config.experiment.student, tuple(teachers)))
         total = bench.total_steps(config.experiment.recipe)
-        found: dict[str, tuple[float, int, dict[str, Any]]] = {"palenka_tune": _ours(folder, space, args.samples)}
+        found = {"palenka_tune": _ours(folder, space, args.samples, "ours")}
         budget = found["palenka_tune"][1]
+        alone = _space(folder, args, teachers, arms={"hidden": 1})
+        found["palenka_tune, one arm"] = _ours(folder, alone, args.samples, "alone")
         task = _task(folder, bench, prepared, teachers, total, config.experiment.recipe)
         for reuse in (False, True):
             label = "stock Ray Tune" + (", reuse_actors" if reuse else "")
@@ -108,8 +112,8 @@ def report(args: Any, found: dict[str, tuple[float, int, dict[str, Any]]], quali
     )
 
 
-def _space(folder: Path, args: Any, teachers: list[str]) -> Path:
-    """The space as the product reads it."""
+def _space(folder: Path, args: Any, teachers: list[str], arms: dict[str, float] | None = None) -> Path:
+    """The space as the product reads it, with the product's own arms or these."""
     tree: dict[str, Any] = {
         "description": "the space that both search",
         "scale": "tiny",
@@ -117,7 +121,7 @@ def _space(folder: Path, args: Any, teachers: list[str]) -> Path:
         "student": {"train_windows": args.windows, "dev_windows": args.dev_windows},
         "recipe": {"epochs": args.epochs, "precision": "float32"},  # as stock has it
         "cache": {"precision": "float32"},
-        "search": {"rungs": list(RUNGS), "seeds": 0},
+        "search": {"rungs": list(RUNGS), "seeds": 0, **({"arms": arms} if arms else {})},
         "distill": {"projection": {"layer_map": "last", "normalize": "layer_norm"}},
         "parameters": {
             "recipe.lr": {"log_uniform": list(RANGES["lr"])},
@@ -137,13 +141,14 @@ def _space(folder: Path, args: Any, teachers: list[str]) -> Path:
     return path
 
 
-def _ours(folder: Path, space: Path, samples: int) -> tuple[float, int, dict[str, Any]]:
-    """Seconds, steps and the best settings of the product's search, as a command."""
-    command = [sys.executable, "-m", "palenka_tune.search", str(space), "--storage", str(folder / "storage")]
+def _ours(folder: Path, space: Path, samples: int, name: str) -> tuple[float, int, dict[str, Any]]:
+    """Seconds, steps and the best settings of the product's search, as a command with a cache of its own."""
+    storage = folder / f"storage_{name}"
+    command = [sys.executable, "-m", "palenka_tune.search", str(space), "--storage", str(storage)]
     started = time.perf_counter()
-    subprocess.run([*command, "--name", "ours", "--samples", str(samples)], check=True)
+    subprocess.run([*command, "--name", name, "--samples", str(samples)], check=True)
     seconds = time.perf_counter() - started
-    summary = json.loads((folder / "storage" / "ours" / "summary.json").read_text(encoding="utf-8"))
+    summary = json.loads((storage / name / "summary.json").read_text(encoding="utf-8"))
     best = min((arm["best"] for arm in summary["arms"].values() if arm["best"]), key=lambda each: each["val_ce"])
     return seconds, int(summary["budget"]["trial_steps_run"]), dict(best["params"])
 
