@@ -1,7 +1,7 @@
 """A whole search: the product beside stock Ray Tune, on the same space, teachers and steps, with start-up and cache.
 
     python -m benchmarks.peers.whole_search [--samples 12] [--json FILE]
-    python -m benchmarks.peers.whole_search --divisor 4 --windows 512 --teacher-windows 1600 --samples 20 [--json FILE]
+    python -m benchmarks.peers.whole_search --divisor 4 --windows 512 --teacher-windows 1600 --samples 20 --reuse-only
 
 The models are those of scale tiny, or with `--divisor` have the poster's proportions (`benchmarks.sizes`). Stock is
 `benchmarks.peers.stock_tune`: `OptunaSearch`, `ASHAScheduler`, teachers forward on every step, with and without
@@ -57,6 +57,7 @@ def main(argv: Sequence[str]) -> int:
     arguments.add_argument("--teacher-windows", type=int, default=8192, help="train windows of the teachers, one epoch")
     arguments.add_argument("--samples", type=int, default=12, help="trials that the product proposes (default: 12)")
     arguments.add_argument("--seeds", type=int, default=3, help="fresh seeds of the best of each (default: 3)")
+    arguments.add_argument("--reuse-only", action="store_true", help="leave out stock without reuse_actors")
     args = arguments.parse_args(argv)
     protect(None)
     with tempfile.TemporaryDirectory(prefix="whole_search_") as name:
@@ -75,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
         alone = _space(folder, args, teachers, arms={"hidden": 1})
         found["palenka_tune, one arm"] = _ours(folder, alone, args.samples, "alone")
         task = _task(folder, bench, prepared, teachers, total, config.experiment.recipe)
-        for reuse in (False, True):
+        for reuse in (True,) if args.reuse_only else (False, True):
             label = "stock Ray Tune" + (", reuse_actors" if reuse else "")
             started = time.perf_counter()
             with ray_session():
