@@ -178,12 +178,13 @@ def report(settings: dict[str, Any], surrogate: Surrogate, found: Sequence[Found
     for each in found:
         default = next(other for other in found if other.samples == each.samples)
         apart = paired_difference(each.val_ce, default.val_ce)
+        interval = "" if apart.low is None or apart.high is None else f" ({apart.low:+.4f} to {apart.high:+.4f})"
         rows.append(
             (
                 f"{each.samples} samples, {each.name}",
                 f"{statistics.mean(each.trainings):.1f}",
                 f"{statistics.mean(each.val_ce) - best:.4f}",
-                "" if each is default else f"{apart.mean:+.4f} ({apart.low or 0:+.4f} to {apart.high or 0:+.4f})",
+                "" if each is default else f"{apart.mean:+.4f}{interval}",
             )
         )
     return Report(
@@ -215,7 +216,8 @@ def main(argv: Sequence[str]) -> int:
         arm = next(arm for arm in arms_of(resolve(folder / SEARCH_YAML)) if arm.name == HIDDEN)
     surrogate = Surrogate(arm.space, rows)
     found = compared(surrogate, arm, args.samples, args.searches)
-    return report({**vars(args), "search": str(args.search)}, surrogate, found, surrogate.best()).publish(args.json)
+    settings = {**vars(args), "search": None if args.search is None else str(args.search)}
+    return report(settings, surrogate, found, surrogate.best()).publish(args.json)
 
 
 def record(space: str, data: str | None, count: int, storage: Path) -> Path:
