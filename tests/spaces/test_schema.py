@@ -18,6 +18,7 @@ from palenka_tune.errors import UserError
 from palenka_tune.spaces import schema
 from palenka_tune.spaces.experiment import StudentSettings
 from palenka_tune.spaces.resolve import resolve, shipped_spaces
+from palenka_tune.spaces.samplers import SAMPLERS
 from palenka_tune.spaces.space import KINDS
 from tests.spaces.test_resolve import BAD_FILES
 from tests.spaces.test_space import BAD_SPACES, CONDITIONAL
@@ -237,8 +238,13 @@ def test_the_page_on_search_spaces_shows_what_works(tmp_path):
     file.write_text(space, encoding="utf-8")
     VALIDATOR.validate(as_an_editor_reads(load_yaml(file)))
     assert {kind for each in resolve(str(file)).space.to_dict().values() for kind in each} - {"when"} == set(KINDS)
-    sections = {line.split("`")[1] for line in page.splitlines() if line.startswith("| `")}
-    assert sections == set(SCHEMA["properties"])
+
+    def listed(heading):
+        part = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+        return {line.split("`")[1] for line in part.splitlines() if line.startswith("| `")}
+
+    assert listed("Sections") == set(SCHEMA["properties"])
+    assert listed("Which sampler") == set(SAMPLERS)
 
 
 def test_no_reason_is_left_over():
