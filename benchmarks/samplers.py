@@ -4,10 +4,10 @@
     python -m benchmarks.samplers --search runs/NAME
 
 First a search of the arm `hidden` alone trains `--recorded` random settings, each to its end; or give such a search,
-with `--set search.sampler=random --set search.stopping=none`, that is there. From its trials a Gaussian
-process with a length scale for each setting (scikit-learn) learns `val/ce` at every rung; how much it explains of
-settings that it did not see is said. Then each sampler searches what it predicts, in the product's own ledger and with
-its early stopping, from many seeds, which the samplers share. Stock Ray Tune stands beside them: Optuna's TPE with its
+with `--set search.sampler=random --set search.stopping=none`, that is there. From its trials a Gaussian process with a
+length scale for each setting (scikit-learn) learns `val/ce` at every rung; how much it explains of settings that it did
+not see is said (its length scales are those of all). Then each sampler searches what it predicts, in the product's own
+ledger and with its early stopping, from many seeds, which the samplers share. Stock Ray Tune stands beside them: Optuna's TPE with its
 defaults, and ASHA that ends what falls behind, for as many steps as the product's default takes. Regret is val/ce of
 the best trial that ended, less that of the best of 20,000 random settings, in nats per token.
 
@@ -78,10 +78,10 @@ class Surrogate:
         points = []
         for _ in range(RANDOM_SETTINGS):
             settings: dict[str, Any] = {}
-            for parameter in self.space.parameters:
-                if holds(parameter, settings):
-                    label = parameter.at(random.random())
-                    settings[parameter.name] = _value(parameter, label)
+            for each in self.space.parameters:
+                if holds(each, settings):
+                    drawn = optuna.trial.FixedTrial({each.name: each.at(random.random())})
+                    settings[each.name] = each.suggest(drawn)
             points.append(self._point(settings))
         return float(self.models[-1].predict(np.array(points)).min())
 
@@ -234,7 +234,7 @@ def complete_trials(folder: Path) -> list[TrialRow]:
     """The trials of the arm `hidden` that were trained to their ends.
 
     Raises:
-        UserError: if there are too few, or some were chosen or stopped by a result.
+        UserError: if there are too few, or some were paused by a result.
     """
     study = open_study(folder, None, read_only=True)
     rows = [] if study is None else [row for row in rows_of(study.trials) if row.arm == HIDDEN]
@@ -273,11 +273,6 @@ def _share(parameter: Parameter, value: float) -> float:
     if parameter.kind == "log_uniform" or parameter.multiples is not None:
         value, low, high = math.log(value), math.log(low), math.log(high)
     return (value - low) / (high - low) if high > low else 0.5
-
-
-def _value(parameter: Parameter, label: Any) -> Any:
-    """The setting that Optuna keeps as `label`."""
-    return parameter.choices[parameter.labels.index(label)] if parameter.kind == "choice" else label
 
 
 if __name__ == "__main__":
