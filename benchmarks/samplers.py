@@ -7,9 +7,9 @@ First a search of the arm `hidden` alone trains `--recorded` random settings, ea
 with `--set search.sampler=random --set search.stopping=none`, that is there. From its trials a Gaussian process with a
 length scale for each setting (scikit-learn) learns `val/ce` at every rung; how much it explains of settings that it did
 not see is said (its length scales are those of all). Then each sampler searches what it predicts, in the product's own
-ledger and with its early stopping, from many seeds, which the samplers share. Stock Ray Tune stands beside them: Optuna's TPE with its
-defaults, and ASHA that ends what falls behind, for as many steps as the product's default takes. Regret is val/ce of
-the best trial that ended, less that of the best of 20,000 random settings, in nats per token.
+ledger and with its early stopping, from many seeds, which the samplers share. Stock Ray Tune stands beside them:
+Optuna's TPE with its defaults, and ASHA that ends what falls behind, for as many steps as the product's default takes.
+Regret is val/ce of the best trial that ended, less that of the best of 20,000 random settings, in nats per token.
 
 A replay is thousands of times as fast as a search, so that it can say what one search cannot: which of two samplers is
 better on average. It holds for the space, the text and the length of training that were recorded.
