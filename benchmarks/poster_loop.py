@@ -28,6 +28,7 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
+from palenka_tune.config.recipe import Precision
 from palenka_tune.distill.layer_maps import resolve_layer_map
 from palenka_tune.distill.loop import resolve_precision
 from palenka_tune.errors import UserError
@@ -161,12 +162,13 @@ def poster_trainer(
     alpha: float = 0.1,
     beta: float = 0.1,
     temperature: float = 2.0,
+    precision: Precision = "auto",
 ) -> PosterTrainer:
     """The poster's recipe on the device where `student` lies, with everything that is not training turned off.
 
-    bfloat16 where the GPU has it. `folder` is what the Trainer must be given; nothing is written to it.
+    `precision` as in the product's recipe. `folder` is what the Trainer must be given; nothing is written to it.
     """
-    dtype = resolve_precision("auto", student.device)
+    dtype = resolve_precision(precision, student.device)
     for model in (student, *teachers):
         model.set_attn_implementation("sdpa")  # as its users have it, not the product's own
     arguments = TrainingArguments(

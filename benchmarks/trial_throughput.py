@@ -1,7 +1,7 @@
 """Tokens per second of a student's training: alone, distilled from the cache, beside its teachers, and as the poster
 trained.
 
-    python -m benchmarks.trial_throughput [--divisor 2] [--json FILE]
+    python -m benchmarks.trial_throughput [--divisor 2] [--precision float32] [--json FILE]
 
 The models have the poster's proportions, its widths and vocabulary divided by `--divisor` (`benchmarks.sizes`); the
 loss is alpha 1, beta 3, tau 2 with the poster's layer maps and 64 components of each hidden state. Every contender but
@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -67,6 +68,9 @@ def main(argv: Sequence[str]) -> int:
     arguments.add_argument("--batch", type=int, default=16, help="windows of a step (default: 16)")
     arguments.add_argument("--steps", type=int, default=3, help="steps of a round, a third with teachers (default: 3)")
     arguments.add_argument("--rounds", type=int, default=5, help="rounds (default: 5)")
+    arguments.add_argument(
+        "--precision", choices=get_args(Precision), default="auto", help="of all contenders (default: auto)"
+    )
     args = arguments.parse_args(argv)
     check_trainer()
     sizes = poster_sizes(args.divisor)
@@ -75,7 +79,7 @@ def main(argv: Sequence[str]) -> int:
         place = make_place(Path(name), sizes)
         windows = Windows({"train": np.arange(args.windows), "dev": np.arange(8)})
         caches = build_caches(place, windows, Path(name) / "storage")
-        figures = paired(contenders(place, windows, caches, args.batch, args.steps), args.rounds)
+        figures = paired(contenders(place, windows, caches, args.batch, args.steps, args.precision), args.rounds)
         report = Report(
             "trial_throughput",
             f"Training a student, tokens/s (poster's sizes / {args.divisor}, {torch.get_num_threads()} threads)",
@@ -120,13 +124,13 @@ def build_caches(
 
 
 def contenders(
-    place: Place, windows: Windows, caches: dict[str, TeacherCache], batch: int, steps: int
+    place: Place, windows: Windows, caches: dict[str, TeacherCache], batch: int, steps: int, precision: Precision
 ) -> dict[str, Callable[[], float]]:
     """Functions that train on for a few steps and give tokens/s."""
     train = window_tensor(windows.array(place.prepared.store, "train"))
 
     def timed(source: SignalSource | None, count: int) -> Callable[[], float]:
-        return speed_of(student_loop(place, windows, source, batch), count)
+        return speed_of(student_loop(place, windows, source, batch, precision), count)
 
     online = online_source(place.teachers, place.prepared.store, statistics_sample(train))
     students = {"plain CE": timed(None, steps)}
@@ -136,7 +140,7 @@ def contenders(
     return students | {
         "teachers online": timed(online, few),
         "poster's loop": lambda: poster_throughput(
-            place.sizes.build(place.sizes.student, seed=0), teachers, train.long(), batch, few
+            place.sizes.build(place.sizes.student, seed=0), teachers, train.long(), batch, few, precision=precision
         ),
     }
 
