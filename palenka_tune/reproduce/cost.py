@@ -30,8 +30,8 @@ BYTES_PER_WORD = 5.35  # with the space after it; storybook
 BABYTALK_PART = 16
 WORDS_PER_LINE = 10  # BabyLM is mostly transcribed speech
 # Plain training of the ten rows' models at tiny took 21 to 50 GFLOP/s on one core with AVX-512, another command beside
-# it. Larger products keep a core busy better: docs/performance.md has the poster's student at half its width at 3,107
-# tokens/s on two cores, which is 0.25 TFLOP/s.
+# it. Larger products keep a core busy better: docs/performance.md has the poster's student at half its width at 2,896
+# tokens/s on two cores in float32, which is 0.23 TFLOP/s.
 CPU_TFLOPS = 0.05
 GPU_PEAK, GPU_UTILISATION = 989.0, 0.4
 
