@@ -55,7 +55,7 @@ def plan(config: SearchConfig, storage: Path) -> str:
         )
     lines += [f"  teacher   {_given(teacher.preset)}" for teacher in experiment.teachers if teacher.is_given]
     kept = "run on every batch" if experiment.cache.form == "online" else f"run once, cache {experiment.cache.form}"
-    lines.append(f"  teachers  {kept}")
+    lines += [f"  teachers  {kept}"] if experiment.teachers else []
     known, _ = known_headroom.sentences(config, storage)
     lines += [f"  {'headroom' if sentence is known[0] else '':<9} {sentence}" for sentence in known]
     search = config.search
