@@ -54,8 +54,9 @@ def plan(config: SearchConfig, storage: Path) -> str:
             f"batch {recipe.batch_size}, {recipe.epochs:g} epoch{'' if recipe.epochs == 1 else 's'}"
         )
     lines += [f"  teacher   {_given(teacher.preset)}" for teacher in experiment.teachers if teacher.is_given]
-    kept = "run on every batch" if experiment.cache.form == "online" else f"run once, cache {experiment.cache.form}"
-    lines += [f"  teachers  {kept}"] if experiment.teachers else []
+    if experiment.teachers:
+        kept = "run on every batch" if experiment.cache.form == "online" else f"run once, cache {experiment.cache.form}"
+        lines.append(f"  teachers  {kept}")
     known, _ = known_headroom.sentences(config, storage)
     lines += [f"  {'headroom' if sentence is known[0] else '':<9} {sentence}" for sentence in known]
     search = config.search
