@@ -19,7 +19,7 @@ from palenka_tune.distill.shapes import ModelShape
 from palenka_tune.errors import UserError, nearest
 from palenka_tune.spaces.experiment import Experiment, experiment_from, resolve_tree
 from palenka_tune.spaces.settings import SECTIONS, SearchConfig, SearchSettings, TrialSettings, objective_name
-from palenka_tune.spaces.space import KINDS, Space, parse_parameter, parse_space, searchable_paths, settled, space_of
+from palenka_tune.spaces.space import KINDS, Space, parse_parameter, parse_space, searchable_path, settled, space_of
 
 logger = logging.getLogger(__name__)
 DEFAULT_SPACE = "dskd"
@@ -119,13 +119,12 @@ def _modernise(search: dict[str, Any], where: str) -> None:
 
 def _assigned(space: Space, assignments: Sequence[tuple[str, Any]], where: str) -> tuple[Space, list[tuple[str, Any]]]:
     """The space after `--set`, and the pairs that set something else, with full paths."""
-    searchable = searchable_paths()
     paths = setting_paths()
     parameters, overrides = list(space.written), []
     for key, value in assignments:
         opening, name = f"--set {key}", key.removeprefix("parameters.")
         if isinstance(value, Mapping) and any(kind in value for kind in KINDS):
-            searched = parse_parameter(full_path(name, searchable, opening), value, opening)
+            searched = parse_parameter(searchable_path(name, opening), value, opening)
             parameters = [*settled(parameters, searched.name, searched.choices or None), searched]
         else:
             path = full_path(name, paths, opening)

@@ -58,6 +58,21 @@ def searchable_paths() -> list[str]:
     return [*leaf_paths(DistillSettings), *recipe, *(f"student.{name}" for name in ARCHITECTURE)]
 
 
+def searchable_path(key: str, where: str) -> str:
+    """The full path of a setting that a space may name (`lr` is `recipe.lr`).
+
+    Raises:
+        UserError: if there is none of that name, or all trials share it.
+    """
+    shared = key.removeprefix("recipe.")
+    if shared in BUDGET:
+        raise UserError(
+            f"{where}: recipe.{shared} cannot be searched, since trials are compared at the same step of the same "
+            f"batches; give it one value, as --set recipe.{shared}=VALUE or under recipe"
+        )
+    return full_path(key, searchable_paths(), where)
+
+
 def whole_numbers() -> list[str]:
     """Searchable settings that are whole numbers."""
     types = {
@@ -303,10 +318,9 @@ def parse_space(raw: Any, where: str) -> Space:
     """A space from the `parameters` of a YAML file; raises `UserError` for anything that cannot be searched."""
     if not isinstance(raw, Mapping):
         raise UserError(f"{where}: parameters is {raw!r}; give a mapping such as beta: {{log_uniform: [0.3, 100]}}")
-    paths = searchable_paths()
     parameters: dict[str, Parameter] = {}
     for key, entry in raw.items():
-        name = full_path(str(key), paths, f"{where}: parameters")
+        name = searchable_path(str(key), f"{where}: parameters")
         if name in parameters:
             raise UserError(f"{where}: {name} stands twice under parameters; keep one")
         parameters[name] = parse_parameter(name, entry, where)
@@ -373,7 +387,7 @@ def _conditions(name: str, raw: Any, where: str) -> dict[str, tuple[Any, ...]]:
         raise UserError(f"{where}: {name}.when is {raw!r}; write {{other: value}} or {{other: [value, value]}}")
     conditions = {}
     for key, allowed in raw.items():
-        other = full_path(str(key), searchable_paths(), f"{where}: {name}.when")
+        other = searchable_path(str(key), f"{where}: {name}.when")
         conditions[other] = tuple(allowed) if isinstance(allowed, list) else (allowed,)
     return conditions
 

@@ -75,6 +75,8 @@ def test_corners_are_every_choice_and_both_ends_without_repetition():
 
 BAD_SPACES: list = [
     ({"bta": {"choice": [1]}}, "unknown setting 'bta' (did you mean 'beta'?)"),
+    ({"recipe.batch_size": {"choice": [8, 16]}}, "parameters: recipe.batch_size cannot be searched, since trials"),
+    ({"epochs": {"int": [1, 4]}}, "recipe.epochs cannot be searched"),
     ({"beta": {"log_uniform": [10, 1]}}, "beta.log_uniform is [10, 1], which is turned around; write [1, 10]"),
     ({"beta": {"log_uniform": [0, 1]}}, "a logarithmic range starts above 0"),
     ({"beta": {"times": [0, 1]}}, "a logarithmic range starts above 0"),
