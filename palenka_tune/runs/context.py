@@ -14,8 +14,8 @@ from palenka_tune.tracking.tracker import Tracker
 
 @dataclass(frozen=True)
 class Context:
-    """A search's run `folder` and `storage`, its data, the minimal pairs to score on, its MLflow `tracker`, the
-    `console` for tables, and when it `started` (`time.monotonic`)."""
+    """A search's run `folder` and `storage`, its data, the minimal pairs to score on, its MLflow `tracker`
+    and the `console` for tables."""
 
     folder: Path
     storage: Path
@@ -23,4 +23,3 @@ class Context:
     suites: tuple[SuiteChoice, ...]
     tracker: Tracker
     console: Console
-    started: float

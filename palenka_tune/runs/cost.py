@@ -76,6 +76,12 @@ def timed(study: optuna.Study, stage: str) -> Iterator[None]:
             note()
 
 
+def wall_seconds(attrs: Mapping[str, Any]) -> float:
+    """Wall seconds of all stages so far, over all processes that worked on the search; `attrs` are the study's."""
+    spent: Mapping[str, float] = attrs.get(SECONDS, {})
+    return round(sum(spent.values()), 1) or float(attrs.get("seconds", 0.0))  # what earlier versions counted
+
+
 def costs(attrs: Mapping[str, Any], rows: Sequence[TrialRow], total_steps: int | None) -> list[Cost]:
     """What each stage took, in order, then all of them; `attrs` are the study's."""
     spent: Mapping[str, float] = attrs.get(SECONDS, {})
@@ -92,7 +98,7 @@ def costs(attrs: Mapping[str, Any], rows: Sequence[TrialRow], total_steps: int |
     if found:
         known = [cost.trainings for cost in found if cost.trainings is not None]
         whole_of_it = round(sum(known), 2) if len(known) == len(found) else None
-        found.append(Cost("all", round(sum(cost.seconds for cost in found), 1), whole_of_it))
+        found.append(Cost("all", wall_seconds(attrs), whole_of_it))
     return found
 
 

@@ -67,7 +67,6 @@ def main(config: SearchConfig | None, options: SearchOptions, console: Console |
 
 
 def _launch(config: SearchConfig | None, options: SearchOptions, console: Console) -> SearchResult:
-    started = time.monotonic()
     if options.resume_or_start:
         options = _resume_if_begun(options)
     url = _check_options(options)
@@ -121,7 +120,7 @@ def _launch(config: SearchConfig | None, options: SearchOptions, console: Consol
         wanted.keep(study)
         write_text(folder / SEARCH_YAML, wanted.yaml)
         tracker = _tracker(folder, store)
-        context = Context(folder, storage, prepared, suites, tracker, console, started)
+        context = Context(folder, storage, prepared, suites, tracker, console)
         _tracked(config, options, context, study)
     _hand_over(folder, options)
     summary = read_json(folder / SUMMARY)

@@ -29,7 +29,7 @@ from palenka_tune.distill.loop import steps_for
 from palenka_tune.runs import cost
 from palenka_tune.runs.ahead import AHEAD, AfterTrials
 from palenka_tune.runs.context import Context
-from palenka_tune.runs.cost import CACHE, FRESH, FRESH_STEPS, SCORING, TEACHERS, TRIALS, Cost, timed
+from palenka_tune.runs.cost import CACHE, FRESH, FRESH_STEPS, SCORING, TEACHERS, TRIALS, Cost, timed, wall_seconds
 from palenka_tune.runs.full_disk import FullDisk
 from palenka_tune.runs.resume import check_teachers, check_teachers_are, pin_form
 from palenka_tune.runs.run_folder import BEST, SEARCH_YAML
@@ -94,7 +94,8 @@ def _costs(study: optuna.Study, ledger: Ledger) -> list[Cost]:
 def _keep_costs(study: optuna.Study, ledger: Ledger, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
     """Add where the time went to `summary.json` and MLflow; returns the summary with it."""
     found = _costs(study, ledger)
-    summary = {**summary, "cost": [each.to_dict() for each in found]}
+    spent = wall_seconds(study.user_attrs)
+    summary = {**summary, "wall_seconds": spent, "cost": [each.to_dict() for each in found]}
     write_json(context.folder / SUMMARY, summary)
     seconds = {f"cost/{each.stage.replace(' ', '_')}_seconds": each.seconds for each in found}
     context.tracker.log_metrics(PARENT, seconds, step=0)
@@ -182,7 +183,6 @@ def open_ledger(config: SearchConfig, context: Context, study: optuna.Study) -> 
         arms=arms_of(config),
         seed=config.experiment.seed,
         objective=config.search.objective,
-        started=context.started,
     )
 
 

@@ -31,6 +31,7 @@ from palenka_tune.report.load import run_data
 from palenka_tune.report.write import PLOTS, REPORT, write_report
 from palenka_tune.runs import checkpoints
 from palenka_tune.runs.context import Context
+from palenka_tune.runs.cost import wall_seconds
 from palenka_tune.runs.run_folder import BEST, TUNE
 from palenka_tune.runs.summary import EVALUATION, SUMMARY, write_summary
 from palenka_tune.runs.tables import FINALISTS, write_rows
@@ -126,9 +127,7 @@ def trial_results(
     context.console.print(models_table(models))
     if led := leader(best_of_arms(rows), ledger.objective):
         context.console.print(led, markup=False)
-    context.console.print(
-        f"{counted(summary['counts'])}; {saved(summary['budget'])}; {summary['wall_seconds']:.0f} s", markup=False
-    )
+    context.console.print(f"{counted(summary['counts'])}; {saved(summary['budget'])}", markup=False)
     return summary
 
 
@@ -238,7 +237,7 @@ def write_trial_summary(job: Job, ledger: Ledger, context: Context, *, state: st
         rows,
         objective=ledger.objective,
         total_steps=job.total_steps,
-        wall_seconds=ledger.seconds,
+        wall_seconds=wall_seconds(ledger.study.user_attrs),
         mlflow={"experiment_id": tracker.experiment_id, "parent_run_id": tracker.run_id(PARENT)},
         extra={
             "state": state,

@@ -18,7 +18,7 @@ import yaml
 from optuna.trial import FrozenTrial, TrialState
 
 from palenka_tune.runs.ahead import AfterTrials
-from palenka_tune.runs.cost import SECONDS, TRIALS, Cost, costs
+from palenka_tune.runs.cost import SECONDS, TRIALS, Cost, costs, wall_seconds
 from palenka_tune.runs.place import PLACE, resume_command
 from palenka_tune.runs.study import damage_of, finalists_missing, open_study, reading
 from palenka_tune.runs.summary import SUMMARY
@@ -173,7 +173,7 @@ class StatusReader:
             best=best_of(rows, objective),
             arms={arm: row.val_ce for arm, row in best_of_arms(rows, objective).items()},
             budget=budget_of(reached, total_steps),
-            elapsed=self._elapsed(attrs, trials, summary, now if alive else None),
+            elapsed=wall_seconds(attrs) or summary.get("wall_seconds"),
             left=_left(stage, steps_left, ahead, done_part, scored, rate) if alive else None,
             costs=found,
             tokens_per_second=speed.tokens if running else None,
@@ -192,17 +192,6 @@ class StatusReader:
         """A trial's pulse, if it is of the process that works now; without one the trial waits to be resumed."""
         pulse, began = self.files.pulse(trial.user_attrs["trial_id"]), self.files.began()
         return pulse if pulse is not None and (began is None or pulse.time >= began - 1) else None
-
-    def _elapsed(
-        self, attrs: Mapping[str, Any], trials: Sequence[FrozenTrial], summary: Mapping[str, Any], now: float | None
-    ) -> float | None:
-        """Seconds that were spent on the search, up to `now` if it runs."""
-        if now is None:
-            return attrs.get("seconds", summary.get("wall_seconds"))
-        # the study has the seconds up to the last end of a trial
-        ends = [trial.datetime_complete.timestamp() for trial in trials if trial.datetime_complete is not None]
-        began = self.files.began() or now
-        return float(attrs.get("seconds", 0.0)) + max(0.0, now - max(began, min(max(ends, default=began), now)))
 
     def _damage(self) -> Iterator[str]:
         if self.study is not None and (damage := damage_of(self.study)) is not None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -84,7 +83,6 @@ class Ledger:
         seed: int,
         rules: Mapping[str, StoppingRule] | None = None,
         objective: str = "val_ce",
-        started: float | None = None,
     ) -> None:
         self.study, self.space, self.sampler, self.seed = study, space, sampler, seed
         self.arms = {arm.name: arm for arm in arms}
@@ -101,8 +99,6 @@ class Ledger:
                 else:
                     self._again.append(proposal)
         self.judge_by(rules or {})
-        self._seconds_before = float(study.user_attrs.get("seconds", 0.0))
-        self._started = time.monotonic() if started is None else started
 
     def judge_by(self, rules: Mapping[str, StoppingRule]) -> None:
         """Judge the trials of each arm by these rules, which learn what was reported so far."""
@@ -280,7 +276,6 @@ class Ledger:
             self.study.tell(trial, values[max(values)])
         else:
             self.study.tell(trial, state=STATES[state])
-        self.study.set_user_attr("seconds", self.seconds)
 
     def pause(self, trial_id: str, step: int) -> None:
         """Let a running trial rest at a rung: it stays RUNNING in the study, and is not asked for unless promoted."""
@@ -331,11 +326,6 @@ class Ledger:
         """Let go of a running trial whose process is gone; it is the next one to be asked for."""
         number = self._running.pop(trial_id).number
         self._again.append(_proposal(self._trials()[number]))
-
-    @property
-    def seconds(self) -> float:
-        """Seconds that were spent on the search, in all processes that worked on it."""
-        return round(self._seconds_before + time.monotonic() - self._started, 1)
 
     @property
     def running(self) -> list[str]:

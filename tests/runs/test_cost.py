@@ -5,7 +5,7 @@ import time
 from optuna.exceptions import StorageInternalError
 
 from palenka_tune.runs import cost
-from palenka_tune.runs.cost import FRESH_STEPS, SECONDS, cells, costs
+from palenka_tune.runs.cost import FRESH_STEPS, SECONDS, cells, costs, wall_seconds
 from palenka_tune.runs.study import new_study, open_study
 from palenka_tune.trials.rows import COMPLETE, PRUNED, TrialRow
 
@@ -34,6 +34,11 @@ def test_what_is_not_known_yet_is_left_out() -> None:
     assert (teachers.trainings, whole.trainings) == (None, None)
     assert cells([teachers])[0][2] == ""
     assert costs({}, [], None) == []
+
+
+def test_all_wall_time_is_that_of_the_stages_or_what_an_earlier_version_counted() -> None:
+    assert wall_seconds({SECONDS: SPENT, "seconds": 7.0}) == 300.0
+    assert (wall_seconds({"seconds": 7.0}), wall_seconds({})) == (7.0, 0.0)
 
 
 def test_a_killed_process_leaves_the_time_that_its_stage_had_taken(tmp_path, monkeypatch):

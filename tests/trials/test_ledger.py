@@ -251,13 +251,6 @@ def test_only_the_weights_of_the_best_of_each_arm_are_kept(tmp_path):
     assert ledger.keepers() == ["trial-0000", "trial-0001", "trial-0005"]
 
 
-def test_time_adds_up_over_processes(tmp_path):
-    ledger = open_ledger(tmp_path)
-    ledger._started -= 100.0
-    ledger.finish(ledger.ask().trial_id, FAILED, "x")
-    assert open_ledger(tmp_path).seconds >= 100.0
-
-
 def test_the_arms_take_turns_in_proportion_to_their_samples(tmp_path):
     arms = arms_for({**CONTINUOUS, **RECIPE}, {PLAIN: 3, LOGITS: 6, HIDDEN: 6})
     ledger = open_ledger(tmp_path, {**CONTINUOUS, **RECIPE}, "random", arms=arms)

@@ -20,7 +20,7 @@ from palenka_tune.teachers.spec import Teacher
 from palenka_tune.tracking.tracker import link_to
 from palenka_tune.trials.arms import arms_of
 from palenka_tune.trials.names import settings_name
-from palenka_tune.words import counted, markdown_table, percent, perplexity, plural, saved
+from palenka_tune.words import clock, counted, markdown_table, percent, perplexity, plural, saved
 
 LONGEST = 7500  # characters; a tag in MLflow has at most 8,000, and links grow when they are resolved
 
@@ -97,7 +97,7 @@ def finished(
         _models(evaluation, best["arm"]),
         _goes_on("The best of each arm are not trained again yet.", about) if more else None,
         finalists and f"### Trained again with fresh seeds\n\n{finalists}",
-        f"Trials: {counted(summary['counts'])}; {saved(summary['budget'])}; {summary['wall_seconds']:.0f} s. "
+        f"Trials: {counted(summary['counts'])}; {saved(summary['budget'])}; {clock(summary['wall_seconds'])}. "
         f"{_origin(about)}",
         f"### Reproduce\n\nWith `search.yaml` from this run's artifacts{_at(about.commit)}:\n\n"
         f"```sh\n{about.again}\n```",

@@ -103,7 +103,7 @@ def test_a_finished_search_begins_with_what_came_out(about):
     assert "| **best of hidden** | 426,560 | 4.5380 | 93.5 | 53.0 ± 0.2 |" in note
     assert "| best of logits | 426,560 | 5.0160 | 150.8 | 53.0 ± 0.2 |" in note
     assert "| teacher GPT2-tiny | 1,088,256 | 4.3820 | 80.0 |  |" in note
-    assert "Trials: 9 complete, 8 stopped early, 1 failed; 36 % of the steps saved; 390 s." in note
+    assert "Trials: 9 complete, 8 stopped early, 1 failed; 36 % of the steps saved; 6 min." in note
     assert "[GPT2-tiny](#/experiments/{experiment}/runs/{teacher:aaaa})" in note
     assert "commit `0123456789ab`" in note
     assert "not trained yet" not in note
