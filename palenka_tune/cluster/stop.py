@@ -49,9 +49,20 @@ def handled(handler: Callable[[int, FrameType | None], Any]) -> Iterator[Callabl
             signal.signal(number, signal.SIG_DFL if known is None else known)
 
 
+_raised: list[Interrupted] = []
+
+
 def interrupt(number: int, frame: FrameType | None = None) -> None:
     """The handler that ends a command at once."""
-    raise Interrupted(number)
+    _raised[:] = [Interrupted(number)]
+    raise _raised[0]
+
+
+def interrupted(error: KeyboardInterrupt) -> Interrupted:
+    """The `Interrupted` behind `error`: while Ray's core waits it raises a plain one for what a handler raised."""
+    if isinstance(error, Interrupted):
+        return error
+    return _raised[0] if _raised else Interrupted(signal.SIGINT)
 
 
 class Fault(BaseException):

@@ -140,12 +140,10 @@ def _run(cli: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None)
         where = f" ({error.filename})" if error.filename else ""
         complain(f"{error.strerror or error}{where}; free space or fix the permission, and run again")
         return 1
-    except stop.Interrupted as error:
-        print(f"stopped by {error.signal}{'; ' if error.hint else ''}{error.hint}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as error:
+        stopped = stop.interrupted(error)
+        print(f"stopped by {stopped.signal}{'; ' if stopped.hint else ''}{stopped.hint}", file=sys.stderr)
+        return stopped.exit_code
 
 
 def complain(message: str) -> None:

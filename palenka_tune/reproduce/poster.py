@@ -16,7 +16,7 @@ from typing import Any
 
 from palenka_tune.cache.plan import need_of
 from palenka_tune.cluster.session import Resources, ray_session
-from palenka_tune.cluster.stop import Interrupted
+from palenka_tune.cluster.stop import interrupted
 from palenka_tune.cluster.tasks import Share
 from palenka_tune.config.artifacts import MANIFEST
 from palenka_tune.config.files import check_writable, read_json, write_json
@@ -227,12 +227,9 @@ def run(config: ReproduceConfig) -> dict[str, Any]:
             try:
                 results = _Run(config, prepared, storage, folder, resources).results(rows)
             except KeyboardInterrupt as error:
-                hint = "the same command goes on where it was"
-                if isinstance(error, Interrupted):
-                    error.hint = hint
-                else:  # what Ray makes of it
-                    logger.info(f"stopped: {hint}")
-                raise
+                stopped = interrupted(error)
+                stopped.hint = "the same command goes on where it was"
+                raise stopped from None
             results |= {"wall_seconds": round(time.monotonic() - started, 1), "identity": identity}
             write_json(folder / RESULTS, results)
     return results

@@ -18,7 +18,7 @@ import optuna
 from rich.console import Console
 
 from palenka_tune.cluster.session import check_gpus
-from palenka_tune.cluster.stop import Interrupted
+from palenka_tune.cluster.stop import interrupted
 from palenka_tune.config.console import make_console, progress_on
 from palenka_tune.config.files import check_writable, read_json, write_text
 from palenka_tune.data import prepare as data
@@ -267,8 +267,9 @@ def _tracked(config: SearchConfig, options: SearchOptions, context: Context, stu
         context.tracker.end_run(PARENT, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         if isinstance(error, KeyboardInterrupt):
             patience = 5.0
-        if isinstance(error, Interrupted):
-            error.hint = f"go on with: {resume_command(context.folder.name, options.storage, options.place)}"
+            stopped = interrupted(error)
+            stopped.hint = f"go on with: {resume_command(context.folder.name, options.storage, options.place)}"
+            raise stopped from None
         raise
     finally:
         context.tracker.close(patience)

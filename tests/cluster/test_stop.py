@@ -29,6 +29,25 @@ def test_a_command_that_is_stopped_says_so_and_has_its_exit_code(number, code):
     assert said == f"stopped by {signal.Signals(number).name}\n"
 
 
+def test_what_ray_makes_of_a_signal_while_it_waits_is_still_that_signal():
+    program = (
+        "import sys, time, ray; from palenka_tune.cluster import session; from palenka_tune.commands import options\n"
+        "def cli(argv):\n"
+        "    with session.ray_session(None, cpus=1):\n"
+        "        waits = ray.remote(lambda: time.sleep(600)).remote()\n"
+        "        print('ready', flush=True)\n"
+        "        ray.get(waits)\n"
+        "sys.exit(options.run(cli, []))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=-1, stderr=-1, text=True)
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(1)  # it waits by now
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 143
+    assert said.endswith("stopped by SIGTERM\n")
+
+
 def test_the_hint_is_printed(capsys):
     def cli(argv):
         error = Interrupted(signal.SIGTERM)
