@@ -64,8 +64,8 @@ SCALES: dict[str, Scale] = {
             student="Student-small",
             student_recipe=Recipe(lr=2e-3, batch_size=32, epochs=2, warmup_steps=50),
             teachers=(
-                ("GPT2-small", Recipe(lr=1.5e-3, batch_size=16, epochs=2, warmup_steps=40, weight_decay=0.5)),
-                ("Llama-small", Recipe(lr=1.5e-3, batch_size=16, epochs=2, warmup_steps=40, weight_decay=0.5)),
+                ("GPT2-small", Recipe(lr=1.5e-3, batch_size=16, epochs=4, warmup_steps=40, weight_decay=0.5)),
+                ("Llama-small", Recipe(lr=1.5e-3, batch_size=16, epochs=4, warmup_steps=40, weight_decay=0.5)),
             ),
         ),
         Scale(
