@@ -1,6 +1,6 @@
 """Sizes of experiment: which student, which teachers and which recipes go together.
 
-`tiny` takes minutes on a laptop, `small` one modest GPU (or about an hour of CPU), `poster` is the published study. A
+`tiny` takes minutes on a laptop, `small` one modest GPU (or hours of CPU), `poster` is the published study. A
 configuration may override every field of a scale.
 """
 
