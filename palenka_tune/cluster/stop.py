@@ -28,6 +28,9 @@ class Interrupted(KeyboardInterrupt):
         self.exit_code = 130 if number == signal.SIGINT else 143
 
 
+_raised: list[Interrupted] = []  # the last one
+
+
 @contextlib.contextmanager
 def handled(handler: Callable[[int, FrameType | None], Any]) -> Iterator[Callable[[], None]]:
     """Let `handler` have the signals; yields a function that takes them again from a library that took them. Outside
@@ -36,6 +39,7 @@ def handled(handler: Callable[[int, FrameType | None], Any]) -> Iterator[Callabl
         yield lambda: None
         return
     before = {number: signal.getsignal(number) for number in SIGNALS}
+    _raised.clear()  # of an earlier command of this process
 
     def take() -> None:
         for number in SIGNALS:
@@ -47,9 +51,6 @@ def handled(handler: Callable[[int, FrameType | None], Any]) -> Iterator[Callabl
     finally:
         for number, known in before.items():
             signal.signal(number, signal.SIG_DFL if known is None else known)
-
-
-_raised: list[Interrupted] = []
 
 
 def interrupt(number: int, frame: FrameType | None = None) -> None:

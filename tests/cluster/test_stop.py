@@ -48,6 +48,19 @@ def test_what_ray_makes_of_a_signal_while_it_waits_is_still_that_signal():
     assert said.endswith("stopped by SIGTERM\n")
 
 
+def test_a_signal_of_an_earlier_command_is_forgotten(capsys):
+    def raises(error):
+        def cli(argv):
+            raise error
+
+        return cli
+
+    with pytest.raises(Interrupted), handled(interrupt):
+        signal.raise_signal(signal.SIGTERM)
+    assert options.run(raises(KeyboardInterrupt()), []) == 130
+    assert capsys.readouterr().err == "stopped by SIGINT\n"
+
+
 def test_the_hint_is_printed(capsys):
     def cli(argv):
         error = Interrupted(signal.SIGTERM)
