@@ -59,11 +59,12 @@ def interrupt(number: int, frame: FrameType | None = None) -> None:
     raise _raised[0]
 
 
-def interrupted(error: KeyboardInterrupt) -> Interrupted:
-    """The `Interrupted` behind `error`: while Ray's core waits it raises a plain one for what a handler raised."""
-    if isinstance(error, Interrupted):
-        return error
-    return _raised[0] if _raised else Interrupted(signal.SIGINT)
+def interrupted(error: KeyboardInterrupt, hint: str = "") -> Interrupted:
+    """The `Interrupted` behind `error`, with this hint if it is given: while Ray's core waits it raises a plain
+    `KeyboardInterrupt` for what a handler raised."""
+    found = error if isinstance(error, Interrupted) else next(iter(_raised), Interrupted(signal.SIGINT))
+    found.hint = hint or found.hint
+    return found
 
 
 class Fault(BaseException):

@@ -227,9 +227,7 @@ def run(config: ReproduceConfig) -> dict[str, Any]:
             try:
                 results = _Run(config, prepared, storage, folder, resources).results(rows)
             except KeyboardInterrupt as error:
-                stopped = interrupted(error)
-                stopped.hint = "the same command goes on where it was"
-                raise stopped from None
+                raise interrupted(error, "the same command goes on where it was") from None
             results |= {"wall_seconds": round(time.monotonic() - started, 1), "identity": identity}
             write_json(folder / RESULTS, results)
     return results

@@ -263,13 +263,13 @@ def _tracked(config: SearchConfig, options: SearchOptions, context: Context, stu
             summary = run_stages(config, options, context, study)
             if options.register:
                 register(context.tracker, context.folder, summary, options.register)
-    except BaseException as error:
-        context.tracker.end_run(PARENT, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
-        if isinstance(error, KeyboardInterrupt):
-            patience = 5.0
-            stopped = interrupted(error)
-            stopped.hint = f"go on with: {resume_command(context.folder.name, options.storage, options.place)}"
-            raise stopped from None
+    except KeyboardInterrupt as error:
+        context.tracker.end_run(PARENT, "KILLED")
+        patience = 5.0
+        again = resume_command(context.folder.name, options.storage, options.place)
+        raise interrupted(error, f"go on with: {again}") from None
+    except BaseException:
+        context.tracker.end_run(PARENT, "FAILED")
         raise
     finally:
         context.tracker.close(patience)

@@ -32,8 +32,9 @@ from palenka_tune.errors import UserError, nearest
 from palenka_tune.spaces.experiment import ARCHITECTURE, StudentSettings
 
 KINDS = ("choice", "uniform", "log_uniform", "int", "times")
-# trials are compared at the same step of the same batches
+# settings that all trials share
 BUDGET = ("batch_size", "epochs", "accumulate", "precision", "step")
+WHY_BUDGET = "trials are compared at the same step of the same batches"
 # steps in which a range is walked through
 STEPS = 10_000
 # settings that mean nothing when a weight is 0
@@ -67,8 +68,8 @@ def searchable_path(key: str, where: str) -> str:
     shared = key.removeprefix("recipe.")
     if shared in BUDGET:
         raise UserError(
-            f"{where}: recipe.{shared} cannot be searched, since trials are compared at the same step of the same "
-            f"batches; give it one value, as --set recipe.{shared}=VALUE or under recipe"
+            f"{where}: recipe.{shared} cannot be searched, since {WHY_BUDGET}; "
+            f"give it one value, as --set recipe.{shared}=VALUE or under recipe"
         )
     return full_path(key, searchable_paths(), where)
 

@@ -15,7 +15,7 @@ from palenka_tune.limits import Limits
 from palenka_tune.spaces.resolve import find_space, resolve
 from palenka_tune.spaces.schema import Node, space_schema
 from palenka_tune.spaces.settings import SECTIONS, SearchConfig
-from palenka_tune.spaces.space import BUDGET, searchable_paths
+from palenka_tune.spaces.space import BUDGET, WHY_BUDGET, searchable_paths
 
 WIDTH = 110
 SPACE_FILE, SCHEMA_FILE = "search_space.yaml", "search_space.schema.json"
@@ -54,7 +54,7 @@ def space_text(config: SearchConfig, base: str, command: str) -> str:
     lines += _prose(
         "and, where it means something only beside certain values of another one, when: {other: value} or when: "
         "{other: [value, value]}. A setting that is not here keeps its value from above. Not "
-        f"{', '.join(BUDGET)}: trials are compared at the same step of the same batches. Names: "
+        f"{', '.join(BUDGET)}: {WHY_BUDGET}. Names: "
         f"{', '.join(searchable_paths())}."
     )
     lines.append("parameters:")
