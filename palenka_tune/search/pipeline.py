@@ -59,8 +59,8 @@ from palenka_tune.students.teacher_cache import obtain_cache, search_need
 from palenka_tune.students.teachers import obtain_teachers
 from palenka_tune.teachers.spec import Teacher
 from palenka_tune.tracking.tags import NOTE, PARENT
-from palenka_tune.trials.arms import arms_of, trials_of
-from palenka_tune.trials.ledger import PLANNED, TOTAL_STEPS, Ledger
+from palenka_tune.trials.arms import arms_of, never_paused, trials_of
+from palenka_tune.trials.ledger import NEVER_PAUSED, PLANNED, TOTAL_STEPS, Ledger
 from palenka_tune.words import plural
 
 logger = logging.getLogger(__name__)
@@ -132,7 +132,13 @@ def _search(
     job = Job(config, spec, context.folder, placement, steps, context.prepared.store.vocabulary_size)
     planned = trials_of(ledger.arms.values())
     ahead = _after_trials(config, context, ledger, len(teachers), placement.concurrent)
-    for name, value in ((TOTAL_STEPS, steps), (PLANNED, planned), (AHEAD, ahead.to_dict())):
+    known = {
+        TOTAL_STEPS: steps,
+        PLANNED: planned,
+        NEVER_PAUSED: never_paused(ledger.arms.values(), ledger.sampler),
+        AHEAD: ahead.to_dict(),
+    }
+    for name, value in known.items():
         if study.user_attrs.get(name) != value:
             study.set_user_attr(name, value)  # for a status view of the search
     if options.promote:

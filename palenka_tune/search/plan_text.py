@@ -13,7 +13,7 @@ from palenka_tune.runs import known_headroom
 from palenka_tune.spaces.poster_method import units
 from palenka_tune.spaces.settings import SearchConfig
 from palenka_tune.teachers.spec import open_teacher, plain_shape
-from palenka_tune.trials.arms import LEARNS_FROM, arms_of
+from palenka_tune.trials.arms import LEARNS_FROM, arms_of, never_paused
 from palenka_tune.trials.stopping import stopping_text
 from palenka_tune.words import plural
 
@@ -28,6 +28,14 @@ def _given(preset: str) -> str:
     if hub_name(folder) is None or weight_files(folder):  # of a model of the hub they come with the search
         size += f"; {open_teacher(folder).parameters:,} parameters"
     return f"{shape.name} (given): {size}; {folder}"
+
+
+def _startup(count: int, trials: int, sampler: str) -> str:
+    """Which of the trials are neither proposed by what the sampler has seen nor paused."""
+    kinds = "fixed settings and random start-up points, trained to their ends"
+    if count == trials:
+        return f"all of them are {kinds}; {sampler} proposes trials only where there are more samples"
+    return f"the first of each arm, {count} in all, are {kinds}; {sampler} proposes the others"
 
 
 def plan(config: SearchConfig, storage: Path) -> str:
@@ -65,6 +73,10 @@ def plan(config: SearchConfig, storage: Path) -> str:
     trials = {arm.name: arm.trials for arm in arms}  # each is counted by walking through the arm's space
     counts = ", ".join(f"{name} {count}" for name, count in trials.items())
     lines.append(f"  trials    {counts}, by {search.sampler}; {stopping}; seed {experiment.seed}")
+    if search.sampler != "grid" and config.space.parameters:
+        lines.append(
+            f"  start-up  {_startup(never_paused(arms, search.sampler), sum(trials.values()), search.sampler)}"
+        )
     learns = ", ".join(f"{arm.name} from {LEARNS_FROM[arm.name]}" for arm in arms)
     lines.append(f"  arms      {learns}; each is searched by itself")
     for arm in arms:

@@ -22,7 +22,7 @@ from palenka_tune.runs.cost import SECONDS, TRIALS, Cost, costs, wall_seconds
 from palenka_tune.runs.place import PLACE, resume_command
 from palenka_tune.runs.study import damage_of, finalists_missing, open_study, reading
 from palenka_tune.runs.summary import SUMMARY
-from palenka_tune.spaces.settings import objective_name
+from palenka_tune.spaces.settings import SearchSettings, objective_name
 from palenka_tune.status.files import Pulse, RunFiles, Work, Writer
 from palenka_tune.status.trials import Ended, Running, Speed, best_of, ended_of, running_of, trial_counts
 from palenka_tune.storage import mirror
@@ -30,9 +30,10 @@ from palenka_tune.storage.snapshot import Snapshot
 from palenka_tune.tracking.glance import SpoolGlance, Tracking
 from palenka_tune.tracking.ship import replay_command
 from palenka_tune.tracking.tags import PARENT
-from palenka_tune.trials.ledger import PLANNED, TOTAL_STEPS
+from palenka_tune.trials.ledger import NEVER_PAUSED, PLANNED, TOTAL_STEPS
 from palenka_tune.trials.rows import COMPLETE, FAILED, PAUSED_AT, TrialRow, best_of_arms, budget_of, own_trials, rows_of
 from palenka_tune.trials.rungs import rung_steps
+from palenka_tune.trials.stopping import expected_share
 from palenka_tune.words import clock
 
 Stage = Literal["preparing", "searching", "scoring", "finalists", "finished"]
@@ -146,7 +147,9 @@ class StatusReader:
         speed = Speed(trials, running, awaited=max(0, free))
         done, scored, finalists = files.finalists()
         found = costs(attrs, rows, total_steps)
-        steps_left = speed.steps_left(reached, planned, total_steps)
+        rungs = _rungs(asked, total_steps)
+        share = expected_share(rungs, asked.get("stopping", "asha"), asked.get("reduction", SearchSettings.reduction))
+        steps_left = speed.steps_left(reached, planned, attrs.get(NEVER_PAUSED, 0), rungs, share)
         in_trials = attrs.get(SECONDS, {}).get(TRIALS)
         rate = (
             speed.steps if stage == "searching" else sum(row.steps for row in rows) / in_trials if in_trials else None
@@ -167,7 +170,7 @@ class StatusReader:
             trials=trial_counts(rows, trials, planned, len(running)),
             running=running,
             ended=ended_of(rows, trials, objective),
-            rungs=_rungs(asked, total_steps),
+            rungs=rungs,
             under_way=[work for work in under_way if not alive or stage == "finalists" or work.age < stall],
             finalists_done=done,
             best=best_of(rows, objective),

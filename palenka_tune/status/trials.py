@@ -13,8 +13,11 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from palenka_tune.status.files import Pulse
+from palenka_tune.trials.arms import UNSELECTED
 from palenka_tune.trials.names import settings_name
 from palenka_tune.trials.rows import PAUSED_AT, TrialRow, best_first, counts_of
+
+PRIOR = 4
 
 
 @dataclass(frozen=True)
@@ -73,14 +76,25 @@ class Speed:
         usual = statistics.median(reported.values())
         return sum(reported.get(trial.trial_id, usual) for trial in self.running) + usual * self.awaited
 
-    def steps_left(self, rows: Sequence[TrialRow], planned: int | None, total_steps: int | None) -> float | None:
-        """Steps until the trials are done, if those to come train as many as those that ended or rest (`rows`) do on
-        average."""
-        mean = statistics.fmean(row.steps for row in rows) if rows else total_steps
-        if not (mean and planned):
+    def steps_left(
+        self, rows: Sequence[TrialRow], planned: int | None, never_paused: int, rungs: Sequence[int], share: float
+    ) -> float | None:
+        """Steps until the trials are done. `rows` are those that ended or rest, `rungs` end with a trial's last step.
+
+        Of the trials to come, those that are `never_paused` train all steps. The others train as many as their like do
+        on average; while few of these are known, `share` of the steps is expected of them (as if of `PRIOR` trials).
+        """
+        if not (rungs and planned):
             return None
-        reached = sum(row.steps for row in rows) + sum(trial.step for trial in self.running)
-        return max(0.0, mean * planned - reached)
+        total_steps = rungs[-1]
+        full = sum(row.origin in UNSELECTED for row in rows)
+        others = [row.steps for row in rows if row.origin not in UNSELECTED]
+        mean = (sum(others) + PRIOR * share * total_steps) / (len(others) + PRIOR)
+        full_to_come = max(0, never_paused - full)
+        to_come = full_to_come * total_steps + max(0, planned - len(rows) - full_to_come) * mean
+        # those that run train on to their next rung at least
+        ends = sum(rungs[min(trial.rung, len(rungs) - 1)] for trial in self.running)
+        return max(to_come, ends) - sum(trial.step for trial in self.running)
 
 
 def _rate(trial: FrozenTrial, quantity: str) -> float | None:

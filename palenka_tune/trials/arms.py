@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from palenka_tune.spaces.samplers import startup_points
 from palenka_tune.spaces.settings import SearchConfig, grid_size
 from palenka_tune.spaces.space import IDLE, Space, holds, settings_key
 
@@ -103,6 +104,11 @@ def arms_of(config: SearchConfig) -> list[Arm]:
 def trials_of(arms: Iterable[Arm]) -> int:
     """How many trials a search has in all."""
     return sum(arm.trials for arm in arms)
+
+
+def never_paused(arms: Iterable[Arm], sampler: str) -> int:
+    """How many of these trials are fixed settings and start-up points, which are trained to their ends."""
+    return sum(min(arm.trials, arm.has_fixed + startup_points(sampler, arm.samples)) for arm in arms)
 
 
 def shared_out(samples: int, shares: Mapping[str, float]) -> dict[str, int]:

@@ -7,6 +7,7 @@ that it decides by must come from what trials report.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Protocol
 
@@ -99,3 +100,12 @@ def stopping_text(stopping: str, rungs: Sequence[float], reduction: int) -> str:
         return ""
     shares = " and ".join(f"{100 * share:g} %" for share in rungs)
     return f"{name} pauses all but the best 1/{reduction} of an arm at each rung, {shares} of the steps"
+
+
+def expected_share(steps: Sequence[int], stopping: str, reduction: int) -> float:
+    """Which share of its steps a trial that may be paused trains on average, if 1/`reduction` of them pass each rung of
+    `steps` (as `rung_steps` gives them)."""
+    if not STOPPING_RULES[stopping].name or not steps:
+        return 1.0
+    parts = itertools.pairwise([0, *steps])
+    return sum((end - begin) / reduction**passed for passed, (begin, end) in enumerate(parts)) / steps[-1]

@@ -20,12 +20,13 @@ from palenka_tune.runs.run_folder import OWNER, locked
 from palenka_tune.spaces.resolve import resolve
 from palenka_tune.spaces.serialise import search_yaml, tree
 from palenka_tune.status.reader import StatusReader
+from palenka_tune.status.trials import Speed
 from palenka_tune.status.view import line, view
 from palenka_tune.tracking.spool import Shipped, Spool
 from palenka_tune.tracking.tags import PARENT
-from palenka_tune.trials.arms import trials_of
-from palenka_tune.trials.ledger import PLANNED, TOTAL_STEPS
-from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED
+from palenka_tune.trials.arms import PROPOSED, STARTUP, never_paused, trials_of
+from palenka_tune.trials.ledger import NEVER_PAUSED, PLANNED, TOTAL_STEPS
+from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED, TrialRow
 from palenka_tune.trials.stopping import SuccessiveHalving
 from palenka_tune.words import clock
 from tests.trials.test_ledger import open_ledger
@@ -43,6 +44,7 @@ def ledger(tmp_path):
     Wanted(tree(config), search_yaml(config, "data"), "data", None).keep(ledger.study)
     ledger.study.set_user_attr(TOTAL_STEPS, TOTAL)
     ledger.study.set_user_attr(PLANNED, trials_of(ledger.arms.values()))
+    ledger.study.set_user_attr(NEVER_PAUSED, never_paused(ledger.arms.values(), "tpe"))
     ledger.study.set_user_attr(PLACE, {"--concurrent": 2})
     ledger.folder = folder
     return ledger
@@ -105,8 +107,8 @@ def test_a_search_in_the_middle_of_its_trials(ledger):
     assert status.arms == {"plain": 5.0, "logits": 4.5, "hidden": 4.25}
     # 170 steps of those that ended, 10 of the one that rests
     assert status.budget == {"trial_steps_run": 180, "trial_steps_full_grid": 240, "saved_fraction": 0.25}
-    # trials train 180 / 6 steps on average, 8 of them 240; 180 + 25 are done, at 10 steps in 5 s
-    assert status.left == pytest.approx((240 - 205) / 2)
+    # 40 steps of a start-up point, 30 expected of the only trial that is proposed; 25 are done, at 10 steps in 5 s
+    assert status.left == pytest.approx((40 + 30 - 25) / 2)
     assert status.tokens_per_second == pytest.approx(200)
     assert status.elapsed == 3600
     assert status.resume is None
@@ -124,8 +126,23 @@ def test_a_place_that_is_free_for_a_moment_counts_for_the_time_left(ledger):
                     run_trial(ledger, 40, 5.0, COMPLETE)
                 beat(ledger, run_trial(ledger, 10, 4.75, "RUNNING", 5.0), 30)
             left.append(look(ledger).left)
-    # 130 steps, at 2 a second in the trial that runs and at the usual 4 in each place that the next ones take
-    assert left == pytest.approx([130 / 2, 130 / (2 + 4), 130 / (2 + 3 * 4)])
+    # 120 steps, at 2 a second in the trial that runs and at the usual 4 in each place that the next ones take
+    assert left == pytest.approx([120 / 2, 120 / (2 + 4), 120 / (2 + 3 * 4)])
+
+
+def test_of_trials_that_may_be_paused_less_is_expected():
+    """20 trials of 40 steps, of which the first 6 are never paused, half of the steps expected of the others."""
+
+    def left(full: int, others: list[int]) -> float | None:
+        rows = [TrialRow(f"f{n}", COMPLETE, "hidden", STARTUP, {}, steps=40) for n in range(full)]
+        rows += [TrialRow(f"o{n}", PRUNED, "hidden", PROPOSED, {}, steps=steps) for n, steps in enumerate(others)]
+        return Speed([], []).steps_left(rows, 20, 6, [10, 40], 0.5)
+
+    assert left(0, []) == 6 * 40 + 14 * 20
+    assert left(6, []) == 14 * 20  # not 14 * 40, though all that ended were trained to their ends
+    assert left(6, [10, 10, 10, 10]) == 10 * (4 * 20 + 4 * 10) / 8
+    assert left(6, [10] * 14) == 0
+    assert Speed([], []).steps_left([], None, 6, [10, 40], 0.5) is None
 
 
 def test_the_time_left_counts_every_stage(ledger):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from palenka_tune.trials.arms import FIXED, HIDDEN, LOGITS, PLAIN, PROPOSED, STARTUP
+from palenka_tune.trials.arms import FIXED, HIDDEN, LOGITS, PLAIN, PROPOSED, STARTUP, UNSELECTED, never_paused
 from palenka_tune.trials.evidence import FEWEST, early_looks, expected_best, look, tau_interval, twins
 from palenka_tune.trials.rows import COMPLETE, FAILED, PRUNED, TrialRow
 from tests.trials.test_ledger import CONTINUOUS, RECIPE, arms_for, open_ledger, run_all
@@ -185,3 +185,9 @@ def test_the_expected_best_of_nothing_is_nothing():
 
 def test_equal_values_have_no_correlation():
     assert look([1.0] * 9, [float(place) for place in range(9)], 0.5).tau is None
+
+
+def test_as_many_trials_are_unselected_as_a_plan_says(rows):
+    raw = {**CONTINUOUS, **RECIPE}
+    arms = arms_for(raw, {PLAIN: 4, LOGITS: 6, HIDDEN: 6})
+    assert never_paused(arms, "tpe") == sum(row.origin in UNSELECTED for row in rows)

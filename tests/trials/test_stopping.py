@@ -12,7 +12,7 @@ from palenka_tune.search.plan_text import plan
 from palenka_tune.spaces.resolve import resolve
 from palenka_tune.spaces.serialise import tree
 from palenka_tune.spaces.settings import SearchSettings
-from palenka_tune.trials.stopping import STOPPING_RULES, SuccessiveHalving, stopping_text
+from palenka_tune.trials.stopping import STOPPING_RULES, SuccessiveHalving, expected_share, stopping_text
 
 STEPS = [10, 30, 90]
 
@@ -197,3 +197,42 @@ def test_a_plan_and_a_report_name_the_rule_that_pauses_trials_if_one_does(tmp_pa
     old["search"] |= {"rungs": 2, "reduction": 3}
     assert "best 1/3 of an arm at each rung, 11.11 % and 33.33 % of the steps" in next(asked(old))
     assert stopping_text("none", [0.5], 2) == stopping_text("asha", [], 2) == ""
+
+
+@pytest.mark.parametrize(("steps", "reduction"), [([25, 50, 100], 2), ([10, 30, 90], 3), ([100], 2)])
+def test_many_trials_train_the_expected_share_of_their_steps(steps, reduction):
+    """All report and pause, and the best are promoted until none may go on."""
+    rule, generator, paused, trained = SuccessiveHalving(steps, reduction), random.Random(0), {}, {}
+
+    def train(name, at):
+        for step in steps:
+            if step > at:
+                trained[name] = step
+                if not judge(rule, name, step, generator.random()):
+                    paused[name] = step
+                    return
+
+    for number in range(120):
+        train(f"t{number}", 0)
+        while (ready := rule.promoted(paused)) is not None:
+            train(ready, paused.pop(ready))
+    share = sum(trained.values()) / (120 * steps[-1])
+    assert share == pytest.approx(
+        expected_share(steps, "asha", reduction), abs=0.1
+    )  # a few continue that are overtaken
+    assert expected_share(steps, "none", reduction) == 1
+
+
+def test_a_search_of_unknown_length_has_no_smaller_share():
+    assert expected_share([], "asha", 2) == 1
+
+
+def test_a_plan_says_which_trials_nothing_pauses(tmp_path):
+    lines = {}
+    for samples in (10, 30):
+        text = plan(resolve("dskd", options={"search.samples": samples}), tmp_path).splitlines()
+        lines[samples] = next(line for line in text if line.startswith("  start-up"))
+    assert "all of them are fixed settings and random start-up points" in lines[10]
+    assert "the first of each arm, 15 in all" in lines[30]
+    assert "tpe proposes the others" in lines[30]
+    assert "start-up" not in plan(resolve("poster_grid"), tmp_path)
