@@ -1,5 +1,5 @@
 """Show a running or finished search from any machine that sees its storage: its state, its trials and where they run,
-the best student so far and the anchors, what is left, what needs attention, and the command that resumes it.
+the best student so far and that of each arm, what is left, what needs attention, and the command that resumes it.
 
 It only reads: it takes no lock, repairs and writes nothing in the storage, and asks neither Ray nor MLflow.
 

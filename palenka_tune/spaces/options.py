@@ -31,7 +31,9 @@ class DataOptions:
 class ExperimentOptions(DataOptions):
     """What shapes one model."""
 
-    seed: int | None = option("seed of everything random (default: 0)", "N", setting="seed")
+    seed: int | None = option(
+        "seed of everything random but the teachers, which have their own (default: 0)", "N", setting="seed"
+    )
     settings: Mapping[str, Any] = option(
         "set any setting, such as --set beta=3 --set projection.rank=64 (repeatable)", "NAME=VALUE", default=dict
     )
