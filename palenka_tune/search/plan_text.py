@@ -70,7 +70,7 @@ def plan(config: SearchConfig, storage: Path) -> str:
     search = config.search
     stopping = stopping_text(search.stopping, search.rungs, search.reduction) or "no early stopping"
     arms = arms_of(config)
-    trials = {arm.name: arm.trials for arm in arms}  # each is counted by walking through the arm's space
+    trials = {arm.name: arm.trials for arm in arms}
     counts = ", ".join(f"{name} {count}" for name, count in trials.items())
     lines.append(f"  trials    {counts}, by {search.sampler}; {stopping}; seed {experiment.seed}")
     if search.sampler != "grid" and config.space.parameters:

@@ -17,7 +17,7 @@ from palenka_tune.trials.arms import UNSELECTED
 from palenka_tune.trials.names import settings_name
 from palenka_tune.trials.rows import PAUSED_AT, TrialRow, best_first, counts_of
 
-PRIOR = 4
+PRIOR = 4  # trials that what is expected of one counts as, beside those that are known
 
 
 @dataclass(frozen=True)

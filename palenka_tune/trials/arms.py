@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from palenka_tune.spaces.samplers import startup_points
@@ -55,7 +56,7 @@ class Arm:
         """The key of its fixed setting (`spaces.space.settings_key`), which no sample has to repeat."""
         return {settings_key({**self.fixed, **self.constants})} if self.has_fixed else set()
 
-    @property
+    @cached_property
     def trials(self) -> int:
         """How many trials it has: its samples, or what its space holds where that is less, and the fixed setting."""
         fixed = self.fixed_keys

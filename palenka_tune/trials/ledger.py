@@ -38,7 +38,7 @@ from palenka_tune.trials.rows import (
 from palenka_tune.trials.sentences import exhausted_sentence
 from palenka_tune.trials.stopping import NoStopping, StoppingRule
 
-# attributes of the study: optimiser steps of a whole training; trials of all arms
+# attributes of the study: optimiser steps of a whole training; trials of all arms; how many of these nothing pauses
 TOTAL_STEPS, PLANNED, NEVER_PAUSED = "total_steps", "planned", "never_paused"
 # attribute of a promoted trial: the step at which it was paused
 PROMOTED_AT = "promoted_at"
